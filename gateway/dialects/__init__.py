@@ -23,7 +23,7 @@ from gateway.texts import Slot
 
 if TYPE_CHECKING:
     from gateway.call import Step
-    from gateway.dialects.frame import Frame
+    from gateway.dialects.frame import Series
     from gateway.dialects.parts import Joined
     from gateway.dialects.tree import Shape, Survey
 
@@ -126,12 +126,12 @@ class Chunk:
     - `wholes`: complete texts. `asides`: alternative texts of the model (log probabilities).
     - `ends`: choices with a finish reason in this chunk, valid unless the choice continues. `closes`: the chunk refers
       to no other choice. `trails`: the chunk refers to no choice and belongs after the last choice.
-    - `frame` replaces `data` if the chunk is a series of events that were read without parsing, with texts of `sizes`.
+    - `series` replaces `data` if the chunk is several events that were read without parsing.
     """
 
     __slots__ = (
-        *("calls", "closes", "data", "done", "edited", "ends", "error", "fields", "frame"),
-        *("asides", "raw", "sizes", "strays", "texts", "tools", "trails", "usage", "wholes"),
+        *("asides", "calls", "closes", "data", "done", "edited", "ends", "error", "fields", "raw"),
+        *("series", "strays", "texts", "tools", "trails", "usage", "wholes"),
     )
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
@@ -151,8 +151,7 @@ class Chunk:
         self.done = False
         self.error = False
         self.edited = False
-        self.frame: Frame | None = None
-        self.sizes: Sequence[int] = ()
+        self.series: Series | None = None
 
     def said(self) -> list[str]:
         """Every text in the chunk, for counting tokens if no usage is reported."""
@@ -188,7 +187,7 @@ class StreamCodec(Protocol):
         ...
 
     def distrust(self) -> None:
-        """A repeated value was changed: parse every event in full from now on."""
+        """A repeated value was changed, or is not judged yet: parse every event in full from now on."""
         ...
 
     def feed(self, data: bytes) -> Iterator[Chunk]:

@@ -51,6 +51,8 @@ class Reader:
 
         `loose`: the holder is not part of the chunk, and leaves separately.
         """
+        if holder.keys() <= but:
+            return
         survey = Survey(self._shape)
         survey.take(holder, but)
         if not survey.slots and not survey.kinds:

@@ -8,7 +8,9 @@ parser.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 import orjson
@@ -16,7 +18,7 @@ import orjson
 from gateway.dialects import Channel, Chunk, Delta
 
 _ESCAPES = (b'"', b"\\")
-_LONGEST = 16 * 1024  # maximum bytes of a piece; a longer piece is parsed in full
+_LONGEST = 32 * 1024  # bytes of the events of one chunk; a longer event is parsed in full
 
 
 class Frame(NamedTuple):
@@ -51,27 +53,38 @@ class Frame(NamedTuple):
         event with the frame around such a string is valid, and has the values of the event that was parsed.
         """
         before, after = self.before, self.after
-        start, skip, pieces = at, len(before), []
-        while data.startswith(before, at):
-            end = data.find(after, at + skip, at + skip + _LONGEST)
-            if end < 0:
-                break
-            try:
-                piece = data[at + skip : end].decode()
-            except UnicodeDecodeError:
-                raise ValueError("a chunk is not JSON") from None
-            if '"' in piece or "\\" in piece or not piece.isprintable():
-                break
-            pieces.append(piece)
-            at = end + len(after)
-        if not pieces:
+        if not data.startswith(before, at):
             return None
-        text = "".join(pieces)
-        chunk = Chunk(data[start:at])
-        chunk.frame = self
-        chunk.sizes = [len(piece) for piece in pieces]
+        skip = len(before)
+        first, *others = data[at + skip : at + skip + _LONGEST].split(after)
+        if not others:
+            return None
+        others.pop()  # it is not complete
+        pieces = [first]
+        for one in others:
+            if not one.startswith(before):
+                break
+            pieces.append(one[skip:])
+        said = b"".join(pieces)
+        if b'"' in said or b"\\" in said:
+            pieces = list(takewhile(_is_plain, pieces))
+            said = b"".join(pieces)
+        try:
+            text = said.decode()
+            sizes = list(map(len, pieces if len(text) == len(said) else [piece.decode() for piece in pieces]))
+        except UnicodeDecodeError:
+            raise ValueError("a chunk is not JSON") from None
+        if not text.isprintable():
+            sizes = _printable(text, sizes)
+            text = text[: sum(sizes)]
+            said = text.encode()
+        if not sizes:
+            return None
+        end = at + len(sizes) * (skip + len(after)) + len(said)
+        chunk = Chunk(data[at:end])
+        chunk.series = Series(self, text, sizes)
         chunk.texts.append(Delta(self.channel, {self.channel[1]: text}, self.channel[1]))
-        return chunk, at
+        return chunk, end
 
     def encode(self, text: str, sizes: Sequence[int] = ()) -> bytes:
         """Events with `text` in pieces of these sizes; the last piece is the rest.
@@ -95,3 +108,48 @@ class Frame(NamedTuple):
         if '"' in text or "\\" in text or not text.isprintable():
             return before + (after + before).join([orjson.dumps(piece)[1:-1] for piece in pieces]) + after
         return before + (after + before).join([piece.encode() for piece in pieces]) + after
+
+
+class Series(NamedTuple):
+    """Events that a frame has read: their text, and the sizes of its pieces in characters."""
+
+    frame: Frame
+    text: str
+    sizes: Sequence[int]
+
+    def encode(self, raw: bytes, text: str) -> bytes:
+        """The events with another text, given their bytes.
+
+        Mostly a window holds back the end of the text, and the end of the previous text comes first: all events
+        between them keep their bytes.
+        """
+        frame, sizes = self.frame, self.sizes
+        first = self.text[: sizes[0]]
+        come = text.find(first)
+        left = len(text) - come  # characters of this text that leave
+        if frame.says_more or come < 0 or left <= sizes[0] or not self.text.startswith(text[come:]):
+            return frame.encode(text, sizes)
+        ends = list(accumulate(sizes))
+        whole = bisect_right(ends, left)  # events with all of their text
+        around = len(frame.before) + len(frame.after)
+        begin = around + len(first.encode())
+        end = whole * around + len(self.text[: ends[whole - 1]].encode())
+        last = frame.encode(text[come + ends[whole - 1] :])
+        if come:
+            return frame.encode(text[: come + sizes[0]]) + raw[begin:end] + last
+        return raw[:end] + last
+
+
+def _is_plain(piece: bytes) -> bool:
+    return b'"' not in piece and b"\\" not in piece
+
+
+def _printable(text: str, sizes: Sequence[int]) -> list[int]:
+    """The sizes of the pieces before the first that has a character that is not printable."""
+    at, some = 0, []
+    for size in sizes:
+        if not text[at : at + size].isprintable():
+            break
+        some.append(size)
+        at += size
+    return some

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -32,6 +33,9 @@ _DELTA = frozenset({"delta", "logprobs"})
 _LOGPROBS = frozenset({"logprobs"})
 _SAME = tuple(sorted(ENVELOPE - {"created"}))  # fields with the same value in every chunk
 _WHOLE = ENVELOPE | {"usage", "obfuscation"}
+_PARTS = frozenset({"choices", "usage"})  # fields of a chunk that differ from chunk to chunk
+_SPOKEN = _CHOICES | ENVELOPE
+_FLAT = frozenset({str, int, NoneType})
 _PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")  # random letters and digits without meaning
 _PART = frozenset({"type", "index", "text"})
 _TEXT = frozenset({"text"})
@@ -55,6 +59,8 @@ class OpenAIChatStream:
         "_parted",
         "_reader",
         "_reasoned",
+        "_same",
+        "_trusts",
         "ended",
         "keep_usage",
         "open",
@@ -71,6 +77,8 @@ class OpenAIChatStream:
         self._parted: dict[Channel, type] = {}  # texts that arrive in parts, and the type of the parts
         self.keep_usage = keep_usage
         self._head: Json | None = None  # the first chunk, from which the envelope is taken
+        self._same: Json | None = None  # its envelope as received, which later chunks need not be judged for again
+        self._trusts = True  # no repeated value was changed
         self.open: dict[int, bool] = {}  # choice -> still open for the caller
         self._reasoned: set[int] = set()  # choices with a finish reason
         self.ended = False  # [DONE] was received
@@ -159,8 +167,9 @@ class OpenAIChatStream:
         return {key: value for key, value in self._head.items() if key in ENVELOPE}
 
     def distrust(self) -> None:
-        """Parse every event in full from now on, because a repeated value was changed."""
-        self._frame = None
+        """Parse every event in full from now on, because a repeated value was changed, or is not judged yet."""
+        self._frame = self._same = None
+        self._trusts = False
 
     def faithful(self, chunk: Chunk) -> bool:
         """Whether every parser reads the same values from the bytes of a parsed chunk.
@@ -222,17 +231,19 @@ class OpenAIChatStream:
             self._choice(chunk, choice)
         chunk.closes = bool(choices) and len(chunk.ends) == len(choices)
         chunk.trails = not choices
-        if self._head is None:
-            self._head = data if choices else None
+        same = {key: value for key, value in data.items() if key not in _PARTS}
+        if self._same is not None and same == self._same:
+            if data.get("usage"):
+                self._fields.read(chunk, "chunk", 0, data, _SPOKEN, _WHOLE)
         else:
-            self._repeat(chunk, data, self._head)
-        padding = data.get("obfuscation")
-        if padding is not None and not (type(padding) is str and _PADDING.fullmatch(padding)):
-            data["obfuscation"] = ""
-            chunk.edited = True
-        self.tier = tier(data) or self.tier
-        self._fields.read(chunk, "chunk", 0, data, _CHOICES, _WHOLE)
-        if len(choices) == 1 and len(chunk.texts) == 1 and _is_plain(data, choices[0]) and self._may_frame(chunk):
+            self._envelope(chunk, data, same)
+        if (
+            self._trusts
+            and len(choices) == 1
+            and len(chunk.texts) == 1
+            and _is_plain(data, choices[0])
+            and self._may_frame(chunk)
+        ):
             channel, holder, key = chunk.texts[0]
             more = not data.keys() <= CHUNK
             self._frame = Frame.learn(chunk.raw, holder[key], channel, says_more=more)
@@ -243,6 +254,21 @@ class OpenAIChatStream:
             if not self.keep_usage:
                 del data["usage"]
                 chunk.edited = True
+
+    def _envelope(self, chunk: Chunk, data: Json, same: Json) -> None:
+        """Read the values beside the choices, except usage in `same`."""
+        if self._head is not None:
+            self._repeat(chunk, data, self._head)
+        elif data["choices"]:
+            self._head = data
+            if self._trusts and same.keys() <= ENVELOPE and _FLAT.issuperset(map(type, same.values())):
+                self._same = same
+        padding = data.get("obfuscation")
+        if padding is not None and not (type(padding) is str and _PADDING.fullmatch(padding)):
+            data["obfuscation"] = ""
+            chunk.edited = True
+        self.tier = tier(data) or self.tier
+        self._fields.read(chunk, "chunk", 0, data, _CHOICES, _WHOLE)
 
     def _may_frame(self, chunk: Chunk) -> bool:
         """Whether a chunk with one text may be the frame of the next chunks."""
@@ -339,8 +365,8 @@ class OpenAIChatStream:
             self.open[index] = False
         if not chunk.edited:
             return chunk.raw
-        if chunk.frame is not None:
-            return chunk.frame.encode(chunk.texts[0].holder[chunk.texts[0].key], chunk.sizes)
+        if chunk.series is not None:
+            return chunk.series.encode(chunk.raw, chunk.texts[0].holder[chunk.texts[0].key])
         data = chunk.data
         if data is None:
             return b""

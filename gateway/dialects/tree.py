@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -239,7 +239,8 @@ class Survey:
             elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of values)
                 if abs(value) >= terms.LONG and (slot := _figure(holder, key, value, "", None)):
                     self.slots.append(slot)
-        self.slots += [Slot(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
+        if not _are_words(holder):
+            self.slots += [Slot(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
 
     def _argue(self, first: int) -> None:
         """Mark the text positions from `first` on as arguments of a tool call."""
@@ -388,7 +389,8 @@ def _figures(holder: Any, key: Any, values: list[Any], role: str, nested: Nested
     return [slot for slot in found if slot is not None]
 
 
-_ORDINARY = re.compile(r"[A-Za-z_.$:/ -]{1,24}")
+_LONGEST = 24  # characters of a name
+_ORDINARY = re.compile(rf"[A-Za-z_.$:/ -]{{1,{_LONGEST}}}")
 
 
 _STATEMENT = re.compile(
@@ -399,6 +401,12 @@ _STATEMENT = re.compile(
 """A key that may be SQL: a keyword followed by more."""
 
 
+def _are_words(names: Collection[str]) -> bool:
+    """Whether all names are short and only letters, so that none is telling."""
+    letters = "".join(names).replace("_", "")
+    return letters.isascii() and letters.isalpha() and max(map(len, names)) <= _LONGEST
+
+
 def _telling(name: str) -> bool:
     """Whether a key may be data in addition to the name of a field."""
     if not name.isidentifier() and _STATEMENT.match(name):
@@ -407,7 +415,10 @@ def _telling(name: str) -> bool:
         return False
     digits = sum(map(str.isdigit, name))
     return (
-        digits > 4 or len(name) > 24 or (digits > 0 and len(name) > 15) or re.search(r"[^\w.$:/ -]", name) is not None
+        digits > 4
+        or len(name) > _LONGEST
+        or (digits > 0 and len(name) > 15)
+        or re.search(r"[^\w.$:/ -]", name) is not None
     )
 
 

@@ -12,6 +12,11 @@ MAX_COUNTED = 1024 * 1024  # maximum bytes of an unreadable answer whose tokens 
 
 def hear(outcome: Outcome, chunk: Chunk) -> int:
     """Record the texts and the usage of a chunk; returns the number of characters."""
+    if chunk.series is not None:
+        text = chunk.series.text
+        outcome.heard.append(text)
+        outcome.outdated = outcome.usage is not None
+        return len(text)
     said = chunk.said()
     outcome.heard += said
     if chunk.usage is not None:

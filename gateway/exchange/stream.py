@@ -13,7 +13,7 @@ from gateway.exchange.broken import garbage, loaded
 from gateway.exchange.heard import LONG, hear, unread
 from gateway.ingress.reply import Reply
 from gateway.output.screen import AnswerFilter
-from gateway.scheduling.judging import NEW_TEXT, Pace, judge
+from gateway.scheduling.judging import LEARNED, NEW_TEXT, Pace, judge
 from gateway.scheduling.lanes import SMALL, apart
 from gateway.upstream.forward import Answer
 
@@ -72,6 +72,19 @@ class _Judged:
 
     async def take(self, chunks: Iterator[Chunk]) -> None:
         """Judge chunks one by one. `ready` has those before a fault, too. Raises Refusal, ValueError."""
+        pace, screen = self._pace, self._screen
+        while (left := pace.here(self._judge, chunks)) is not None:
+            chunk, size = left
+            if chunk is not None and screen is not None:
+                self._out += await pace.apart(size, screen.feed, chunk, self._codec)
+            if pace.out_of_breath:
+                await pace.breathe()
+
+    def _judge(self, chunks: Iterator[Chunk]) -> tuple[Chunk | None, int] | None:
+        """Judge chunks up to one that takes long, which is returned with its size, or up to the end of the breath.
+
+        None: all are judged.
+        """
         call, codec, screen, pace, out = self._call, self._codec, self._screen, self._pace, self._out
         for chunk in chunks:
             if chunk.error:
@@ -84,11 +97,16 @@ class _Judged:
             if screen is None:
                 out.append(codec.plain(chunk))
             elif pace.takes_long(chunk, size + codec.due(chunk)):
-                out += await pace.apart(size, screen.feed, chunk, codec)
+                return chunk, size
+            elif size < LEARNED:
+                out += screen.feed(chunk, codec)
             else:
-                out += pace.here(size, screen.feed, chunk, codec)
+                began = time.perf_counter_ns()
+                out += screen.feed(chunk, codec)
+                pace.scanned(size, began)
             if pace.out_of_breath:
-                await pace.breathe()
+                return None, 0
+        return None
 
     def ready(self) -> bytes:
         """Take what may be sent."""
@@ -140,12 +158,12 @@ async def read_chunks(
         if answer.streamed and answer.start:
             call.budget.extend(len(answer.start))
             size = len(answer.start)
-            yield await _read(call, codec.feed(answer.start), size)
+            yield await _read(call, codec, answer.start, size)
         pieces = answer.chunks if answer.streamed else events_of(call, answer, caps)
         while not codec.ended and (data := await anext(pieces, None)) is not None:
             call.budget.extend(len(data))
             size += len(data)
-            yield await _read(call, codec.feed(data), size)
+            yield await _read(call, codec, data, size)
             size = unread(size, data)
     except Refusal as fault:
         if fault.stage != "upstream" or not codec.finished:
@@ -153,11 +171,13 @@ async def read_chunks(
     yield codec.rest()
 
 
-async def _read(call: Call, chunks: Iterator[Chunk], size: int) -> Iterator[Chunk]:
+async def _read(call: Call, codec: StreamCodec, data: bytes, size: int) -> Iterator[Chunk]:
     """The chunks, read one by one on the event loop, or all at once in a thread if an event may be long."""
+    chunks = codec.feed(data)
     if size <= LONG:
         return chunks
     read: list[Chunk] = []
+    codec.distrust()  # no event is judged before the next is read
     fault = await call.lanes.run(call, _taken, chunks, read)
     return _again(read, fault)
 

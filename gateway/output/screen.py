@@ -82,7 +82,7 @@ class AnswerFilter(WholeFilter):
             raise self._stopped(fault) from None
 
     def _feed(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
-        if chunk.data is None and chunk.frame is None:
+        if chunk.data is None and chunk.series is None:
             return [*self._close(stream), chunk.raw] if chunk.done else [self._comment(chunk.raw)]
         if stream.ordered:
             return self._in_order(chunk, stream)
@@ -95,7 +95,7 @@ class AnswerFilter(WholeFilter):
             if out != text:
                 delta.holder[delta.key] = out
                 changed = True
-        if chunk.frame is None:
+        if chunk.series is None:
             if chunk.data is not None:
                 self._structure.check(chunk.data, self._replacement)
             if chunk.strays and not self._screen.any_tool:

@@ -27,7 +27,8 @@ Hostile text takes up to 30 us a character, a hundred times as long as prose.
 LARGE: Final = 128 * 1024
 """The same for text that is not dense with digits and addresses."""
 _MANY: Final = 4096  # texts, each of which is looked up, though it may be known
-_DENSE: Final = 512  # characters of a piece of a stream from which its density is checked
+LEARNED: Final = 512
+"""Characters of a piece of a stream from which its time counts, and its density is checked."""
 _GUESS: Final = 10_000  # assumed nanoseconds per character at the start of a stream
 _BREATH: Final = 10_000_000  # nanoseconds after which a stream yields to other calls
 
@@ -80,33 +81,31 @@ class Pace:
 
     def takes_long(self, chunk: Chunk, size: int) -> bool:
         """Whether a chunk with `size` characters of text should be scanned in a thread."""
-        judged = size if chunk.frame is not None else len(chunk.raw)  # of a run of events, only its text
+        judged = size if chunk.series is not None else len(chunk.raw)  # of a series of events, only its text
         if judged > NEW_TEXT or size * self._rate > self._call.lanes.slice:
             return True
-        return size > _DENSE and _is_dense("".join(chunk.said()).encode(errors="replace"))
+        return size > LEARNED and _is_dense("".join(chunk.said()).encode(errors="replace"))
 
-    def here(self, size: int, work: Callable[..., Result], *args: Any) -> Result:
-        """Scan a piece on the event loop."""
+    def here(self, work: Callable[..., Result], *args: Any) -> Result:
+        """Scan pieces on the event loop; `work` reports pieces of some length with `scanned`."""
         budget = self._call.budget
-        began = time.perf_counter_ns() if size >= _DENSE else 0
         budget.begin()
         try:
             return work(*args)
         finally:
             budget.end()
-            if began:
-                self._learn(size, began)
 
     async def apart(self, size: int, work: Callable[..., Result], *args: Any) -> Result:
         """Scan a piece in a thread."""
         began = time.perf_counter_ns()
         result = await self._call.lanes.run(self._call, work, *args)
         self._began = time.perf_counter_ns()
-        if size >= _DENSE:
-            self._learn(size, began)
+        if size >= LEARNED:
+            self.scanned(size, began)
         return result
 
-    def _learn(self, size: int, began: int) -> None:
+    def scanned(self, size: int, began: int) -> None:
+        """A piece of at least `LEARNED` characters was scanned, from `began` on (`perf_counter_ns`) until now."""
         took = (time.perf_counter_ns() - began) / size
         self._rate = took if took > self._rate else (3 * self._rate + took) / 4
 

@@ -153,6 +153,8 @@ class _Connection(asyncio.Protocol):
         self.heard = False  # bytes have arrived since the request was sent
         self.since = 0.0  # when the connection became idle, in the loop's clock
         self._response: DirectResponse | None = None
+        self._bodies: list[bytes] = []  # parts of the body of one read
+        self.on_body = self._bodies.append  # of the parser, which calls it for every chunk
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
         self._headers: list[tuple[bytes, bytes]] = []
@@ -162,6 +164,7 @@ class _Connection(asyncio.Protocol):
         self._interim = False  # the head belongs to a 1xx answer
         self._body = False  # the head has arrived
         self._whole = False
+        self._size = 0  # parts of the body in the read that completed the answer
         self._lasts = False  # the connection stays open after the answer
         self._extra = False  # more than one answer has arrived
         self._drain: asyncio.Future[None] | None = None
@@ -222,17 +225,24 @@ class _Connection(asyncio.Protocol):
             return
         response.stirred()
         self._unread += len(data)
+        fault: Malformed | None = None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._whole = self._extra = True
+            self._extra = True
+            self._complete()
         except httptools.HttpParserError as error:
             if not self._whole:
-                response.fail(Malformed(f"the answer is not HTTP/1.1 ({type(error).__name__})"))
-                self.abort()
-                return
+                fault = Malformed(f"the answer is not HTTP/1.1 ({type(error).__name__})")
             self._extra = True
-        if self._whole:
+        if self._bodies:
+            self._unread = 0
+            response.take(self._bodies[: self._size] if self._whole else self._bodies)
+            self._bodies.clear()
+        if fault is not None:
+            response.fail(fault)
+            self.abort()
+        elif self._whole:
             self._done(response)
         elif self._unread > MAX_HEAD:
             response.fail(Malformed("the head of the answer is too large"))
@@ -317,16 +327,16 @@ class _Connection(asyncio.Protocol):
         assert self._response is not None
         self._response.begin(status, headers, names)
 
-    def on_body(self, body: bytes) -> None:
-        self._unread = 0
-        if self._response is not None and not self._whole:
-            self._response.take(body)
-
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
         else:
-            self._whole = True
+            self._complete()
+
+    def _complete(self) -> None:
+        """The answer is complete: what follows is no part of it."""
+        if not self._whole:
+            self._whole, self._size = True, len(self._bodies)
 
 
 def _head(to: Destination) -> bytes:

@@ -128,10 +128,10 @@ class DirectResponse:
         """The head has arrived. `names`: the names of the headers in lower case."""
         self.status, self._raw, self._names = status, headers, names
 
-    def take(self, data: bytes) -> None:
-        """A part of the body has arrived."""
-        self._parts.append(data)
-        self._size += len(data)
+    def take(self, parts: Sequence[bytes]) -> None:
+        """Parts of the body have arrived."""
+        self._parts += parts
+        self._size += sum(map(len, parts))
 
     def stirred(self) -> None:
         """Bytes have arrived."""

@@ -112,6 +112,32 @@ def test_an_event_that_says_more_leaves_also_without_text(text: str, sizes: list
     assert "".join(one["choices"][0]["delta"]["content"] for one in made) == text
 
 
+@given(
+    st.lists(st.text("ab é漢", max_size=4), min_size=1, max_size=6),
+    st.text('ab é漢"\\', max_size=4),
+    st.integers(0, 8),
+    st.booleans(),
+)
+def test_a_window_moves_text_and_events_between_keep_their_bytes(
+    pieces: list[str], before: str, held: int, more: bool
+) -> None:
+    """The end of the previous text comes first, and the end of this text is held back."""
+    codec = OPENAI_CHAT.stream(keep_usage=True)
+    extra = {"x_step": "reply"} if more else {}
+    list(codec.feed(event("word", **extra) * 2))
+    raw = b"".join(event(piece, **extra) for piece in pieces)
+    (run,) = codec.feed(raw)
+    said = "".join(pieces)
+    text = before + said[: max(0, len(said) - held)]
+    run.texts[0].holder["content"], run.edited = text, True
+    sent = codec.encode(run)
+    made = [orjson.loads(one[6:])["choices"][0]["delta"]["content"] for one in sent.split(b"\n\n") if one]
+    assert "".join(made) == text
+    assert len(made) <= max(1, len(pieces))
+    if not before and not held:
+        assert text == "" or sent == raw
+
+
 def test_many_events_of_one_read_are_one_chunk() -> None:
     codec = OPENAI_CHAT.stream(keep_usage=True)
     chunks = list(codec.feed(b"".join(event(f"w{number} ") for number in range(50))))

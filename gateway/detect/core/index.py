@@ -96,12 +96,13 @@ def hyperscan_flags(*names: str) -> int:
     return 0 if hyperscan is None else sum(getattr(hyperscan, f"HS_FLAG_{name}") for name in names)
 
 
-def _beginnings(expressions: Sequence[Expression], held: Sequence[str]) -> list[str]:
-    return [rewrite.prefixes(one.begun or one.source, one.flags) for one in [*expressions, *map(Expression, held)]]
+def _beginnings(expressions: Sequence[Expression], held: Sequence[str], *, backwards: bool) -> list[str]:
+    every = [*expressions, *map(Expression, held)]
+    return [rewrite.prefixes(one.begun or one.source, one.flags, backwards=backwards) for one in every]
 
 
 class HyperscanIndex:
-    """Two databases over projections: one of matches, one of their beginnings, anchored at the end of data."""
+    """Databases over projections: of matches, and of their beginnings, which are read from the end of the data."""
 
     def __init__(
         self,
@@ -118,25 +119,23 @@ class HyperscanIndex:
         for number, one in distinct:
             shelves.setdefault((one.shelf, one.needs), []).append(number)
         whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
-        begun = [rf"{pattern}\z" for pattern in _beginnings(expressions, held)] if streams else []
+        begun = _beginnings(expressions, held, backwards=True) if streams else []
         self._back = [one.back for one in expressions]
         together: dict[str, list[int]] = {"": list(range(len(expressions), len(begun)))} if streams else {}
         for number, one in distinct if streams else ():
             together.setdefault(one.shelf, []).append(number)
         # Databases of beginnings come first, because they take longest to compile.
         numbers = [shelf for shelf in together.values() if shelf]
-        wanted = [([begun[n] for n in shelf], shelf) for shelf in numbers]
-        wanted += [([whole[n] for n in shelf], shelf) for shelf in shelves.values()]
+        wanted: list[_Wanted] = [(Begun, [rf"\A{begun[n]}" for n in shelf], shelf) for shelf in numbers]
+        wanted += [(Database, [whole[n] for n in shelf], shelf) for shelf in shelves.values()]
         databases = _databases(wanted, cache_dir)
-        self._begun = databases[: len(numbers)]
-        self._whole = [
-            (needs.encode(), one) for (_, needs), one in zip(shelves, databases[len(numbers) :], strict=True)
-        ]
+        self._begun = [one for one in databases if isinstance(one, Begun)]
+        searched = [one for one in databases if isinstance(one, Database)]
+        self._whole = [(needs.encode(), one) for (_, needs), one in zip(shelves, searched, strict=True)]
         asked = [(whole[n], at) for at, ((_, needs), shelf) in enumerate(shelves.items()) if not needs for n in shelf]
         several = len({at for _, at in asked}) > 1
         # The number of a pattern is the number of its database.
         self._gate = Marks([one for one, _ in asked], [at for _, at in asked], cache_dir) if several else None
-        self._decided = 0  # the database that last held a whole text
         self._first: dict[str, int] = {}  # text held without a match -> characters in progress at its end
         self._later: dict[str, int] = {}  # the same if the first character has left
 
@@ -168,28 +167,17 @@ class HyperscanIndex:
                 return [], len(text) - progress
         data, shift = _rest(text, start)
         hits = [(i, max(low + shift, start), high + shift) for i, low, high in self._all(data)]
-        cut = self._cut(data, start - shift, len(data)) + shift
+        cut = max(start, len(text) - self._in_progress(data))
         if known is not None and not hits and not _VALUE.search(held):
             if len(known) >= _REMEMBERED:
                 known.clear()
             known[held] = len(text) - cut
         return hits, cut
 
-    def _cut(self, data: bytes, low: int, high: int) -> int:
-        """The offset in [low, high] from which a match may be in progress at the end of the data.
-
-        A beginning at `low` or before decides. The held text grows word by word, and mostly the same patterns continue
-        to hold it, so the database that decided last is searched first.
-        """
-        first = self._decided
-        for number in (first, *(other for other in range(len(self._begun)) if other != first)):
-            at = self._begun[number].leftmost(data)
-            if 0 <= at < high:
-                if at <= low:
-                    self._decided = number
-                    return low
-                high = at
-        return high
+    def _in_progress(self, data: bytes) -> int:
+        """How many bytes at the end of the data may be the longest beginning of a match."""
+        back = data[::-1]
+        return max(database.longest(back) for database in self._begun)
 
 
 def _twins(expressions: Sequence[Expression]) -> dict[int, list[int]]:
@@ -218,7 +206,9 @@ class RegexIndex:
 
     def __init__(self, expressions: Sequence[Expression], held: Sequence[str] = ()) -> None:
         self._whole = [regex.compile(one.source, one.flags) for one in expressions]
-        self._begun = [regex.compile(rf"{pattern}\Z", regex.ASCII) for pattern in _beginnings(expressions, held)]
+        self._begun = [
+            regex.compile(rf"{pattern}\Z", regex.ASCII) for pattern in _beginnings(expressions, held, backwards=False)
+        ]
 
     def hits(self, text: str) -> list[Hit]:
         return self._from(text, 0)
@@ -237,6 +227,7 @@ class _Patterns:
     """One Hyperscan database in block mode, for any thread. `numbers`: the numbers of its patterns in the index."""
 
     FLAGS: ClassVar[int] = 0
+    ALIKE: ClassVar[bool] = False  # all patterns have the same number, and a match of several is reported once
 
     def __init__(self, patterns: Sequence[str], numbers: Sequence[int], cache_dir: Path | None) -> None:
         self._numbers = list(numbers)
@@ -250,7 +241,7 @@ class _Patterns:
         try:
             database.compile(
                 expressions=[pattern.encode() for pattern in patterns],
-                ids=list(range(len(patterns))),
+                ids=[0] * len(patterns) if self.ALIKE else list(range(len(patterns))),
                 elements=len(patterns),
                 flags=[self.FLAGS] * len(patterns),
             )
@@ -283,11 +274,26 @@ class Database(_Patterns):
             look()  # the matches exceeded the budget, which stopped the search
             raise
 
-    def leftmost(self, data: bytes) -> int:
-        """Where the first match starts; -1 if there is none."""
-        starts: list[int] = []
-        self._run(data, _take_start, starts)
-        return min(starts, default=-1)
+    def matches(self, data: bytes) -> bool:
+        """Whether there is a match."""
+        ends: list[int] = []
+        self._run(data, _take_end, ends)
+        return bool(ends)
+
+
+class Begun(_Patterns):
+    """A database of beginnings of matches, for data that is read from its end.
+
+    All patterns count as one, so that each length is reported once, not once for each pattern.
+    """
+
+    ALIKE = True
+
+    def longest(self, back: bytes) -> int:
+        """The length of the longest beginning that the reversed data begins with; 0 if there is none."""
+        ends: list[int] = []
+        self._run(back, _take_end, ends)
+        return max(ends, default=0)
 
 
 class Marks(_Patterns):
@@ -344,8 +350,8 @@ def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list
     into[1].append((into[0][number], start, end))
 
 
-def _take_start(_: int, start: int, __: int, ___: int, starts: list[int]) -> None:
-    starts.append(start)
+def _take_end(_: int, __: int, end: int, ___: int, ends: list[int]) -> None:
+    ends.append(end)
 
 
 def kept(
@@ -370,24 +376,29 @@ def _place(patterns: Sequence[str], cache_dir: Path, flags: int) -> Path:
     return cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
 
 
-def _databases(wanted: Sequence[tuple[Sequence[str], Sequence[int]]], cache_dir: Path | None) -> list[Database]:
-    """One database for each pair of patterns and their numbers, in this order.
+_Wanted = tuple[type[_Patterns], Sequence[str], Sequence[int]]
+"""A database: its kind, its patterns, and their numbers."""
+
+
+def _databases(wanted: Sequence[_Wanted], cache_dir: Path | None) -> list[_Patterns]:
+    """The databases, in this order.
 
     Databases that are not in the cache are compiled on all cores, because Hyperscan releases the GIL while it compiles.
     Where that takes long, the log says so before and after. Raises ValueError for a pattern that Hyperscan refuses.
     """
-    flags = Database.FLAGS
     missing = sum(
-        len(patterns) for patterns, _ in wanted if cache_dir is None or not _place(patterns, cache_dir, flags).exists()
+        len(patterns)
+        for kind, patterns, _ in wanted
+        if cache_dir is None or not _place(patterns, cache_dir, kind.FLAGS).exists()
     )
     if missing < _FEW:
-        return [Database(patterns, numbers, cache_dir) for patterns, numbers in wanted]
+        return [kind(patterns, numbers, cache_dir) for kind, patterns, numbers in wanted]
     if cache_dir is not None:
         words = "compiling %d patterns. This happens once and takes up to a minute, on a busy machine longer. %s"
         _log.warning(words, missing, f"The result is kept in {cache_dir}")
     start = time.monotonic()
     with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1), "patterns") as pool:
-        databases = list(pool.map(lambda one: Database(one[0], one[1], cache_dir), wanted))
+        databases = list(pool.map(lambda one: one[0](one[1], one[2], cache_dir), wanted))
     if cache_dir is not None:
         _log.warning("compiled %d patterns in %.0f seconds", missing, time.monotonic() - start)
     return databases

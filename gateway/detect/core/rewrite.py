@@ -45,9 +45,12 @@ def superset(source: str, flags: int = 0) -> str:
 
 
 @kept(__file__)
-def prefixes(source: str, flags: int = 0) -> str:
-    """A Hyperscan pattern for every non-empty beginning of a projection of a match of `source`. Raises ValueError."""
-    return _Writer(source, flags).prefixes()
+def prefixes(source: str, flags: int = 0, *, backwards: bool = False) -> str:
+    """A Hyperscan pattern for every non-empty beginning of a projection of a match of `source`. Raises ValueError.
+
+    `backwards`: the pattern for a projection that is read from its end.
+    """
+    return _Writer(source, flags).prefixes(backwards=backwards)
 
 
 def shortest(source: str, flags: int = 0) -> int:
@@ -57,6 +60,7 @@ def shortest(source: str, flags: int = 0) -> int:
 
 class _Writer:
     def __init__(self, source: str, flags: int) -> None:
+        self._backwards = False
         kept = flags & (re.IGNORECASE | re.DOTALL | re.MULTILINE)
         try:
             self._tree = parser.parse(source, kept)
@@ -71,14 +75,15 @@ class _Writer:
     def superset(self) -> str:
         return self._all(self._tree)
 
-    def prefixes(self) -> str:
-        self._all(self._tree)  # back-references need the groups
+    def prefixes(self, *, backwards: bool) -> str:
+        self._all(self._tree)  # back-references need the groups, in the order of the pattern
+        self._backwards = backwards
         return self._begin(self._tree)
 
     # The whole of a match
 
     def _all(self, nodes: Nodes) -> str:
-        return "".join(self._one(node) for node in nodes)
+        return "".join(map(self._one, reversed(nodes) if self._backwards else nodes))
 
     def _one(self, node: Node) -> str:
         kind, value = node
@@ -111,9 +116,12 @@ class _Writer:
         for node in nodes:
             way = self._begin_one(node)
             if way:
-                ways.append(before + way)
-            before += self._one(node)
+                ways.append(self._two(before, way))
+            before = self._two(before, self._one(node))
         return _either(ways)
+
+    def _two(self, first: str, second: str) -> str:
+        return second + first if self._backwards else first + second
 
     def _begin_one(self, node: Node) -> str:
         kind, value = node
@@ -122,7 +130,8 @@ class _Writer:
             way = self._begin(inner)
             if not way or high == 1:
                 return way
-            return f"(?:{self._all(inner)}){_times(0, high if high is op.MAXREPEAT else high - 1)}{way}"
+            more = f"(?:{self._all(inner)}){_times(0, high if high is op.MAXREPEAT else high - 1)}"
+            return self._two(more, way)
         if kind is op.BRANCH:
             return _either([self._begin(branch) for branch in value[1]])
         if kind is op.SUBPATTERN:

@@ -27,20 +27,18 @@ class Literals:
         self.strings = tuple(sorted(set(strings)))
         self.longest = max(map(len, self.strings), default=0)
         self._whole = _Search(self.strings)
+        self.holds = self._whole.holds
+        """Whether data contains one of the strings."""
         heads: dict[bytes, list[bytes]] = {}
         for one in self.strings:
             heads.setdefault(one[:_HEAD], []).append(one)
         self._following = list(heads.values())
         self._heads = _Search(heads)
-        self._starts = [frozenset(one[:size] for one in self.strings) for size in range(_HEAD - 1, least - 1, -1)]
+        self._starts = frozenset(one[:size] for one in self.strings for size in range(least, _HEAD))
         self._inside = frozenset(one[at : at + _HEAD] for one in self.strings for at in range(len(one) - 3))
 
     def __bool__(self) -> bool:
         return bool(self.strings)
-
-    def holds(self, data: bytes) -> bool:
-        """Whether the data contains one of the strings."""
-        return self._whole.holds(data)
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """The places of the strings, in order; overlapping ones are joined."""
@@ -48,7 +46,8 @@ class Literals:
 
     def may_begin(self, end: bytes) -> bool:
         """Whether data with this end (at least four bytes) may end in a beginning of a string: False for most data."""
-        return end[-_HEAD:] in self._inside or any(end[-3 + at :] in some for at, some in enumerate(self._starts))
+        starts = self._starts
+        return end[-_HEAD:] in self._inside or end[-3:] in starts or end[-2:] in starts or end[-1:] in starts
 
     def begun(self, data: bytes) -> int:
         """How many bytes at the end of the data may be the beginning of a string."""
@@ -59,10 +58,7 @@ class Literals:
             rest = tail[start:]
             if any(one.startswith(rest) and len(one) > len(rest) for one in self._following[number]):
                 return len(rest)
-        for at, some in enumerate(self._starts):
-            if data[-3 + at :] in some:
-                return _HEAD - 1 - at
-        return 0
+        return next((size for size in range(_HEAD - 1, 0, -1) if data[-size:] in self._starts), 0)
 
 
 def joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
