@@ -77,3 +77,8 @@ def test_an_encoded_value_is_a_long_word(text: str) -> None:
     """A text without a long word holds nothing that is encoded, and so need not be searched for that."""
     if regex.search(disguise.BLOB[:-5] + f"{{{disguise.SHORTEST}}}", text):
         assert facts.of(projected(text)).long
+
+
+@pytest.mark.parametrize(("pattern", "fewest"), [(r"\d{3}-?\d{2,4}", 5), (r"x|\d", 0), (r"(?:\d\d ?){3}", 6)])
+def test_the_fewest_digits_of_a_match(pattern: str, fewest: int) -> None:
+    assert facts.digits(rewrite.superset(pattern)) == fewest

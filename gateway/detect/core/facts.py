@@ -41,7 +41,12 @@ class Facts(NamedTuple):
 def needs(pattern: str) -> Needs:
     """What every match of a pattern over projections has."""
     part = _sequence(parser.parse(pattern))
-    return Needs(part.digit, part.best >= LONG)
+    return Needs(part.digits > 0, part.best >= LONG)
+
+
+def digits(pattern: str) -> int:
+    """The least number of digits in a match of a pattern over projections."""
+    return _sequence(parser.parse(pattern)).digits
 
 
 def both(one: Needs, other: Needs) -> Needs:
@@ -60,17 +65,17 @@ def of(data: bytes) -> Facts:
 
 
 class _Part(NamedTuple):
-    """Of any match of a part of a pattern, the least of: characters of `SIGNS` at the beginning, at the end, and in the
-    longest run. `whole`: it consists of such characters alone."""
+    """Of any match of a part of a pattern, the least number of: digits; characters of `SIGNS` at the beginning, at the
+    end, and in the longest run. `whole`: it consists of such characters alone."""
 
     whole: bool
-    digit: bool
+    digits: int
     head: int
     tail: int
     best: int
 
 
-_EMPTY: Final = _Part(whole=True, digit=False, head=0, tail=0, best=0)
+_EMPTY: Final = _Part(whole=True, digits=0, head=0, tail=0, best=0)
 
 
 def _sequence(nodes: Iterable[Any]) -> _Part:
@@ -80,7 +85,7 @@ def _sequence(nodes: Iterable[Any]) -> _Part:
 def _then(one: _Part, other: _Part) -> _Part:
     return _Part(
         one.whole and other.whole,
-        one.digit or other.digit,
+        one.digits + other.digits,
         one.head + other.head if one.whole else one.head,
         one.tail + other.tail if other.whole else other.tail,
         max(one.best, other.best, one.tail + other.head),
@@ -90,8 +95,7 @@ def _then(one: _Part, other: _Part) -> _Part:
 def _either(parts: Sequence[_Part]) -> _Part:
     return _Part(
         all(part.whole for part in parts),
-        all(part.digit for part in parts),
-        *(min(part[at] for part in parts) for at in (2, 3, 4)),
+        *(min(part[at] for part in parts) for at in (1, 2, 3, 4)),
     )
 
 
@@ -111,12 +115,12 @@ def _node(node: Any) -> _Part:
         return _char(_members(value))
     if kind is op.AT:
         return _EMPTY
-    return _Part(whole=False, digit=False, head=0, tail=0, best=0)
+    return _Part(whole=False, digits=0, head=0, tail=0, best=0)
 
 
 def _char(members: frozenset[int]) -> _Part:
     size = int(members <= SIGNS)
-    return _Part(bool(size), members <= DIGITS, size, size, size)
+    return _Part(bool(size), int(members <= DIGITS), size, size, size)
 
 
 def _members(items: Iterable[Any]) -> frozenset[int]:
