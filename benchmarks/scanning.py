@@ -193,10 +193,10 @@ def measure(texts: int, flows: int) -> dict[str, float]:
         history = prose(4096, 256, seed + 3)
         slots = [Slot({}, "content", text, "user", None) for text in history]
         kept = Texts(len, pii.scan)
-        kept.survey(slots)
+        kept.find(slots)
         # A body that is parsed again has new strings, whose hashes are not computed yet.
         again = [[slot._replace(text="".join(slot.text.partition(" "))) for slot in slots] for _ in range(20)]
-        found["unchanged history, us a kB"] = median(kept.survey, again) / (len(history) * 4)
+        found["unchanged history, us a kB"] = median(kept.find, again) / (len(history) * 4)
         pieces = tokens("".join(prose(16_384, max(2, texts // 20), seed + 4)))
         window = scanner.window(256)
         mean(window.feed, tokens(prose(16_384, 1, seed + 5)[0]))

@@ -260,6 +260,26 @@ class Target(NamedTuple):
         return f"{self.provider}/{self.model}"
 
 
+class InputTokens:
+    """The tokens of a request: an upper bound that costs nothing, and their number, counted when first asked for."""
+
+    __slots__ = ("_count", "_counted", "bound")
+
+    def __init__(self, bound: int, count: Callable[[], int]) -> None:
+        self.bound = bound
+        self._count = count
+        self._counted: int | None = None
+
+    def counted(self) -> int:
+        """Their number; may take long for a large request that was not counted before."""
+        if self._counted is None:
+            self._counted = self._count()
+        return self._counted
+
+
+NO_INPUT = InputTokens(0, int)
+
+
 @dataclass(slots=True)
 class Request:
     """What `ingress` reads from the request, and what its texts contain."""
@@ -282,7 +302,7 @@ class Request:
     found: Sequence[tuple[Slot, Sequence[Finding]]] = ()  # the slots that contain personal data, with the findings
     joined: Sequence[tuple[Joined, Sequence[Finding]]] = ()  # the same for content parts, joined
     content: Content | None = None  # what policies may know of its texts; None without `policy.content`
-    input_tokens: int = 0
+    input: InputTokens = NO_INPUT  # 0 if no limit needs it
 
 
 @dataclass(slots=True)
@@ -299,6 +319,7 @@ class Admission:
     rest: Reservation | None = None  # the reservation of `late`
     rejection: Rejection | None = None
     ceiling: int | None = None  # output tokens that were reserved; None without a reservation
+    bound: bool = False  # an upper bound of the input tokens was reserved, which were not counted
 
 
 @dataclass(slots=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from functools import partial
 
 from gateway.budget import PASSING, Spent
-from gateway.call import Call
+from gateway.call import Call, InputTokens
 from gateway.config.grammar import Server
 from gateway.errors import Failures
 from gateway.ingress import request
 from gateway.ingress.request import Correlation
 from gateway.ingress.wire import Receive
+from gateway.limits.tokens import at_most
 from gateway.policy.models import Models
 from gateway.redaction.content import Contents
 from gateway.redaction.redact import broken
@@ -54,7 +55,7 @@ class Ingress:
         self._models.find(call)
         try:
             long = takes_long(call, partial(self._texts.fresh, call.request.slots, call.team))
-            counted = await judge(call, long, self.survey, call)
+            await judge(call, long, self.survey, call)
         except (*PASSING, Spent):
             raise
         except BaseException as fault:
@@ -64,19 +65,23 @@ class Ingress:
         if tainted:
             size = sum(len(findings) for _, findings in call.request.found)
             await apart(call, size, partial(self._taint.mark, call))
-        call.request.input_tokens = counted + call.codec.overhead(call.request.body) if self._texts.counted else 0
+        if self._texts.counted:
+            call.request.input = self._input(call)
 
-    def survey(self, call: Call) -> int:
-        """Scan the texts; returns the number of their tokens, 0 if no limit needs it."""
-        counted: int
-        counted, call.request.found = self._texts.survey(call.request.slots, call.team)
+    def _input(self, call: Call) -> InputTokens:
+        """The tokens of the texts and of what is around them."""
+        texts, slots, team = self._texts, call.request.slots, call.team
+        around = call.codec.overhead(call.request.body)
+        bound = at_most([slot.text for slot in slots]) + around
+        return InputTokens(bound, lambda: texts.tokens(slots, team) + around)
+
+    def survey(self, call: Call) -> None:
+        """Scan the texts."""
+        call.request.found = self._texts.find(call.request.slots, call.team)
         slots = call.request.slots
         if together := call.codec.joined(call.request.body, slots):
-            found = {
-                id(slot): findings for slot, findings in self._texts.survey([it.slot for it in together], call.team)[1]
-            }
+            found = {id(slot): findings for slot, findings in self._texts.find([it.slot for it in together], call.team)}
             call.request.joined = [(it, found[id(it.slot)]) for it in together if id(it.slot) in found]
             slots = [*slots, *(it.slot for it in together)]
         if self._contents is not None:
             call.request.content = self._contents.read(slots, call.team)
-        return counted

@@ -54,7 +54,7 @@ class Models:
         if call.request.label == call.resource.name:
             return
         slot = Slot(call.request.body, "model", call.resource.name, "", None)
-        if self._texts.survey([slot], call.team)[1]:
+        if self._texts.find([slot], call.team):
             raise Refusal(
                 "model_not_found",
                 "The name of the model contains a value that may not leave. GET /v1/models lists the models.",

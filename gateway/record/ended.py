@@ -52,6 +52,7 @@ class Ended:
     usage: Usage | None
     cost: int
     debits: Sequence[Debit]
+    bound: bool  # of tokens and cost, an upper bound was reserved
     balances: Sequence[Balance]
     redacted: Mapping[str, int]
     screened: Mapping[str, int]
@@ -88,6 +89,7 @@ def ended(call: Call, status: int, cost: int, ended_ns: int) -> Ended:
         usage=outcome.usage,
         cost=cost,
         debits=call.admission.debits,
+        bound=call.admission.bound,
         balances=reservation.balances if reservation is not None else (),
         redacted=call.redaction.counts,
         screened=call.screening.counts,

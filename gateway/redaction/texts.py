@@ -42,8 +42,6 @@ chained: Callable[[tuple[Hashable, Hashable]], Hashable] = hash if _secret_is_ra
 
 
 V = TypeVar("V")
-Facts = int | tuple[int, Sequence[Finding]]
-"""Tokens of a text, and its stretches of personal data, if any. A plain int takes a fifth of the memory."""
 Found = tuple[Slot, Sequence[Finding]]
 
 
@@ -79,7 +77,10 @@ class Generations(Generic[V]):
 
 
 class Texts:
-    """A bounded map from text to `Facts`. `counted`: tokens are needed before the call leaves."""
+    """Bounded maps from a text to its findings, and to its tokens, which few calls need (see `InputTokens`).
+
+    `counted`: tokens are needed before the call leaves.
+    """
 
     def __init__(
         self,
@@ -92,37 +93,45 @@ class Texts:
         self.count = count
         self._scan = scan
         self.counted = counted
-        self._kept: Generations[Facts] = Generations(size)
+        self._kept: Generations[Sequence[Finding]] = Generations(size)
+        self._tokens: Generations[int] = Generations(size)
 
     def fresh(self, slots: Sequence[Slot], team: str = "") -> int:
         """The number of characters of new texts."""
         known = self._kept.young
         return sum([len(slot[2]) for slot in slots if hashed((team, slot[2])) not in known])
 
-    def survey(self, slots: Sequence[Slot], team: str = "") -> tuple[int, list[Found]]:
-        """The tokens of all slots together, and the slots with personal data; neither is computed if not needed."""
-        if self._scan is None and not self.counted:
-            return 0, []
-        known, tokens, found = self._kept.young, 0, []
+    def find(self, slots: Sequence[Slot], team: str = "") -> list[Found]:
+        """The slots with findings."""
+        if self._scan is None:
+            return []
+        known, found = self._kept.young, []
         for slot in slots:
             text = slot[2]
             key = hashed((team, text))
-            facts = known.get(key)
-            if facts is None:
-                facts = self._recall(key, text)
-            if type(facts) is int:
-                tokens += facts
-            else:
-                tokens += facts[0]  # type: ignore[index]  # mypy does not narrow by `type(...) is`
-                found.append((slot, facts[1]))  # type: ignore[index]
-        return tokens, found
+            findings = known.get(key)
+            if findings is None:
+                findings = self._recall(key, text, self._scan)
+            if findings:
+                found.append((slot, findings))
+        return found
 
-    def _recall(self, key: Hashable, text: str) -> Facts:
-        """The facts from the older generation, or computed now."""
-        facts = self._kept.recall(key)
-        if facts is None:
-            findings = self._scan(text) if self._scan else ()
-            tokens = self.count(text) if self.counted else 0
-            facts = (tokens, findings) if findings else tokens
-            self._kept.keep(key, facts)
-        return facts
+    def _recall(self, key: Hashable, text: str, scan: Callable[[str], Sequence[Finding]]) -> Sequence[Finding]:
+        """The findings from the older generation, or searched for now."""
+        findings = self._kept.recall(key)
+        if findings is None:
+            findings = scan(text) or ()
+            self._kept.keep(key, findings)
+        return findings
+
+    def tokens(self, slots: Sequence[Slot], team: str = "") -> int:
+        """The tokens of all slots together."""
+        total = 0
+        for slot in slots:
+            key = hashed((team, slot[2]))
+            counted = self._tokens.recall(key)
+            if counted is None:
+                counted = self.count(slot[2])
+                self._tokens.keep(key, counted)
+            total += counted
+        return total

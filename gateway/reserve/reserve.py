@@ -17,7 +17,8 @@ from gateway.limits import quota
 from gateway.limits.loops import Loops, shown
 from gateway.limits.quota import Quotas
 from gateway.limits.ratelimit import RateLimits
-from gateway.scheduling.judging import LARGE, judge
+from gateway.reserve.levels import Levels
+from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
 from gateway.stores import Ledger
 from gateway.stores.admit import admit
 from gateway.upstream.forward import Forward
@@ -57,6 +58,7 @@ class Reserve:
         self._forward = forward
         self._judge = judge
         self._wait = wait
+        self._levels = Levels()
 
     async def reserve(self, call: Call) -> None:
         """Take rate limits and quotas, all or none, in one atomic step. Raises Refusal, StoreUnavailable."""
@@ -67,7 +69,11 @@ class Reserve:
         if call.replay.kept is not None:
             await self._look(call, subject)
             return
-        debits = self._debits(call, subject)
+        workflow = (subject.team, call.request.correlation_id)
+        debits = self._debits(call, subject, call.request.input.bound)
+        call.admission.bound = self._levels.are_far(*workflow, debits, call.request.input.bound)
+        if not call.admission.bound:
+            debits = self._debits(call, subject, await self._count(call))
         keeps = self._keeps_history
         steps: Sequence[Step] = ()
         if keeps or self._loops.reads:
@@ -76,19 +82,36 @@ class Reserve:
             steps, call.admission.repeats = read
         call.admission.debits = (*debits, *call.admission.repeats.debits)
         ask = self._ask(call, subject, steps, keeps)
-        answer = _granted(call, ask, await admit(self._ledger, ask, self._wait))
+        taken = await (self._ledger.reserve(ask) if call.admission.bound else admit(self._ledger, ask, self._wait))
+        if call.admission.bound and isinstance(taken, Rejection):  # other replicas took the rest: count after all
+            call.admission.bound = False
+            call.admission.debits = (
+                *self._debits(call, subject, await self._count(call)),
+                *call.admission.repeats.debits,
+            )
+            ask = self._ask(call, subject, steps, keeps)
+            taken = await admit(self._ledger, ask, self._wait)
+        answer = _granted(call, ask, taken)
+        self._levels.note(*workflow, ask.debits, answer.balances)
         if not ask.bare:  # a bare ask only checked that the workflow is open
             call.admission.reservation = answer
         call.admission.chain, call.admission.history = answer.chain, answer.history
         self._loops.follow(answer.chain, answer.path)
 
-    def _debits(self, call: Call, subject: Subject) -> Sequence[Debit]:
-        """What the call takes of rate limits and quotas; writes `call.admission.ceiling`. Raises Refusal."""
+    async def _count(self, call: Call) -> int:
+        """The input tokens, counted; those of a large request in a thread."""
+        return await judge(call, len(call.request.raw) > NEW_TEXT, call.request.input.counted)
+
+    def _debits(self, call: Call, subject: Subject, tokens: int) -> Sequence[Debit]:
+        """What the call takes of rate limits and quotas; writes `call.admission.ceiling`. Raises Refusal.
+
+        `tokens`: those of the input.
+        """
         kind, name, _ = call.resource
         model, ceiling = self._priced(call, name)
         call.admission.ceiling = ceiling
-        estimate = call.request.input_tokens + ceiling
-        quotas = self._quotas.debits(model, call.request.input_tokens, ceiling, call.request.tier)
+        estimate = tokens + ceiling
+        quotas = self._quotas.debits(model, tokens, ceiling, call.request.tier)
         is_model, is_tool = kind == "llm", kind == "tool"
         limits = self._limits.debits(
             subject,
@@ -126,13 +149,12 @@ class Reserve:
         assert subject is not None, "reserve comes after identify"
         assert first is not None, "a call that a policy judges has a reservation, because its chain must be known"
         model, ceiling = self._priced(call, call.authorization.served_as or call.resource.name)
+        tokens = await self._count(call)
         quotas: Sequence[Debit] = ()
         if demanded.route:
-            quotas = self._quotas.rest(
-                call.admission.debits, model, call.request.input_tokens, ceiling, call.request.tier
-            )
+            quotas = self._quotas.rest(call.admission.debits, model, tokens, ceiling, call.request.tier)
         names = (subject, _model_name(call.resource), call.providers())
-        estimate = call.request.input_tokens + ceiling
+        estimate = tokens + ceiling
         limits = self._limits.debits(*names, estimate, stream=call.request.stream, attributes=demanded.attributes)
         call.admission.late = (*limits, *quotas)
         if call.admission.late:
@@ -175,7 +197,7 @@ def _granted(call: Call, ask: Ask, answer: Reservation | Rejection) -> Reservati
     """The reservation. Raises the Refusal for a rejection, which is kept for the headers of the answer."""
     if isinstance(answer, Rejection):
         call.admission.rejection = answer
-        raise quota.refusal(answer, ask, call.request.input_tokens)
+        raise quota.refusal(answer, ask, call.request.input.counted() if answer.reason == "rate" else 0)
     return answer
 
 

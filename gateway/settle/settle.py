@@ -95,12 +95,15 @@ class Settle:
         """The usage of a call without a report: nothing without an answer, otherwise the counted tokens."""
         if call.outcome.status != 200:
             return Usage()
-        count = self._texts.count
         said = "".join(call.outcome.heard) if call.codec.answers(call.request.body) else ""
-        texts = [said] if call.request.input_tokens else [said, *(slot.text for slot in call.request.slots)]
-        if sum(map(len, texts)) > NEW_TEXT:
-            output, *rest = await to_its_end(lambda: list(map(count, texts)))
-        else:
-            output, *rest = map(count, texts)
-        sent = call.request.input_tokens or sum(rest) + call.codec.overhead(call.request.body)
+        slots = call.request.slots
+
+        def count() -> tuple[int, int]:
+            sent = call.request.input.counted()
+            if not sent:
+                sent = self._texts.tokens(slots, call.team) + call.codec.overhead(call.request.body)
+            return sent, self._texts.count(said)
+
+        long = len(said) + sum([len(slot.text) for slot in slots]) > NEW_TEXT
+        sent, output = await to_its_end(count) if long else count()
         return Usage(input=sent, output=output, counted=True, tier=call.outcome.tier)

@@ -31,7 +31,7 @@ from gateway.redaction.content import Contents
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
 from gateway.serving.own_values import values
-from gateway.texts import Slot
+from gateway.texts import Finding, Slot
 from line import config, running
 
 KEY = "corp.key/of no known form 7"
@@ -72,7 +72,12 @@ def test_a_text_of_another_team_is_a_miss() -> None:
         return (Sign("override", 0.9, 0.9),)
 
     slots = [Slot({}, "content", "a text of one team", "tool", None)]
-    for read in (Texts(count, None).survey, Contents(score).read):
+
+    def scan(text: str) -> list[Finding]:
+        asked.append(text)
+        return []
+
+    for read in (Texts(count, None).tokens, Texts(count, scan).find, Contents(score).read):
         asked.clear()
         for team in ("red", "red", "blue", "blue"):
             read(slots, team)

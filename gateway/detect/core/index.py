@@ -17,7 +17,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 import regex
 
 from gateway.budget import exceeded, look, spend
-from gateway.detect.core import rewrite
+from gateway.detect.core import facts, rewrite
 from gateway.detect.core.projection import projected
 
 try:
@@ -102,7 +102,11 @@ def _beginnings(expressions: Sequence[Expression], held: Sequence[str], *, backw
 
 
 class HyperscanIndex:
-    """Databases over projections: of matches, and of their beginnings, which are read from the end of the data."""
+    """Databases over projections: of matches, and of their beginnings, which are read from the end of the data.
+
+    A text is first searched for all patterns without places, which takes half the time, and without those that need
+    what the text does not have (see `facts`). Each pattern that matches is then asked for its places.
+    """
 
     def __init__(
         self,
@@ -112,12 +116,9 @@ class HyperscanIndex:
         streams: bool = False,
         held: Sequence[str] = (),
     ) -> None:
-        shelves: dict[tuple[str, str], list[int]] = {}
         self._twins = _twins(expressions)  # equal expressions are searched for once
         second = {number for twins in self._twins.values() for number in twins}
         distinct = [(number, one) for number, one in enumerate(expressions) if number not in second]
-        for number, one in distinct:
-            shelves.setdefault((one.shelf, one.needs), []).append(number)
         whole = [rewrite.superset(one.whole or one.source, one.flags) for one in expressions]
         begun = _beginnings(expressions, held, backwards=True) if streams else []
         self._back = [one.back for one in expressions]
@@ -127,15 +128,15 @@ class HyperscanIndex:
         # Databases of beginnings come first, because they take longest to compile.
         numbers = [shelf for shelf in together.values() if shelf]
         wanted: list[_Wanted] = [(Begun, [rf"\A{begun[n]}" for n in shelf], shelf) for shelf in numbers]
-        wanted += [(Database, [whole[n] for n in shelf], shelf) for shelf in shelves.values()]
+        groups = _groups(distinct)
+        wanted += [(Marks, [one for _, one in group], [n for n, _ in group]) for group in groups.values()]
+        wanted += [(Database, [whole[number]], [number]) for number, _ in distinct]
         databases = _databases(wanted, cache_dir)
         self._begun = [one for one in databases if isinstance(one, Begun)]
-        searched = [one for one in databases if isinstance(one, Database)]
-        self._whole = [(needs.encode(), one) for (_, needs), one in zip(shelves, searched, strict=True)]
-        asked = [(whole[n], at) for at, ((_, needs), shelf) in enumerate(shelves.items()) if not needs for n in shelf]
-        several = len({at for _, at in asked}) > 1
-        # The number of a pattern is the number of its database.
-        self._gate = Marks([one for one, _ in asked], [at for _, at in asked], cache_dir) if several else None
+        marks = [one for one in databases if isinstance(one, Marks)]
+        self._gates = [(*needs, one) for needs, one in zip(groups, marks, strict=True)]
+        places = [one for one in databases if isinstance(one, Database)]
+        self._places = {number: one for (number, _), one in zip(distinct, places, strict=True)}
         self._first: dict[str, int] = {}  # text held without a match -> characters in progress at its end
         self._later: dict[str, int] = {}  # the same if the first character has left
 
@@ -143,12 +144,18 @@ class HyperscanIndex:
         return self._all(projected(text))
 
     def _all(self, data: bytes) -> list[Hit]:
-        taken: list[_Taken] = []  # created for the first match: most texts have none
-        spend(len(self._whole) * (1 + (len(data) >> 8)))
-        marked = self._gate.marked(data) if self._gate is not None else None
-        for at, (needs, database) in enumerate(self._whole):
-            if needs in data if needs else (marked is None or at in marked):
-                database.join(data, taken)
+        spend(3 + (len(data) >> 7))
+        has = facts.of(data)
+        marked: set[int] = set()
+        for char, needs, gate in self._gates:
+            if char in data and (has.digit or not needs.digit) and (has.long or not needs.long):
+                gate.mark(data, marked)
+        if not marked:
+            return []
+        taken: list[_Taken] = []
+        for number in sorted(marked):
+            spend(1 + (len(data) >> 8))
+            self._places[number].join(data, taken)
         if not taken:
             return []
         hits = [(i, max(0, low - self._back[i]), high) for i, low, high in taken[0].found]
@@ -178,6 +185,22 @@ class HyperscanIndex:
         """How many bytes at the end of the data may be the longest beginning of a match."""
         back = data[::-1]
         return max(database.longest(back) for database in self._begun)
+
+
+def _groups(expressions: Iterable[tuple[int, Expression]]) -> dict[tuple[bytes, facts.Needs], list[tuple[int, str]]]:
+    """By what a text must have: the numbers of expressions, and patterns that match wherever they do."""
+    groups: dict[tuple[bytes, facts.Needs], list[tuple[int, str]]] = {}
+    for number, one in expressions:
+        try:
+            exact = facts.needs(rewrite.superset(one.source, one.flags))
+        except ValueError:  # the source has notation that only `regex` knows
+            exact = facts.NOTHING
+        ways: dict[facts.Needs, list[str]] = {}
+        for pattern in rewrite.alternatives(one.whole or one.source, one.flags):
+            ways.setdefault(facts.both(facts.needs(pattern), exact), []).append(pattern)
+        for needs, patterns in ways.items():
+            groups.setdefault((one.needs.encode(), needs), []).append((number, "|".join(patterns)))
+    return groups
 
 
 def _twins(expressions: Sequence[Expression]) -> dict[int, list[int]]:
@@ -232,8 +255,6 @@ class _Patterns:
     def __init__(self, patterns: Sequence[str], numbers: Sequence[int], cache_dir: Path | None) -> None:
         self._numbers = list(numbers)
         self._database = kept(patterns, cache_dir, self._compile, self.FLAGS) if cache_dir else self._compile(patterns)
-        self._scratch = hyperscan.Scratch(self._database)
-        self._database.scratch = self._scratch
         self._local = threading.local()
 
     def _compile(self, patterns: Sequence[str]) -> Any:
@@ -252,8 +273,8 @@ class _Patterns:
     def _run(self, data: bytes, take: Callable[..., bool | None], found: Any) -> None:
         try:
             scratch = self._local.scratch
-        except AttributeError:  # scratch space serves one thread at a time
-            scratch = self._local.scratch = self._scratch.clone()
+        except AttributeError:  # scratch space serves one thread at a time; most databases are hardly ever asked
+            scratch = self._local.scratch = hyperscan.Scratch(self._database)
         self._database.scan(data, take, 0, found, scratch)
 
 
@@ -304,8 +325,12 @@ class Marks(_Patterns):
     def marked(self, data: bytes) -> set[int]:
         """The numbers of the patterns that match."""
         found: set[int] = set()
-        self._run(data, _mark, (self._numbers, found))
+        self.mark(data, found)
         return found
+
+    def mark(self, data: bytes, found: set[int]) -> None:
+        """Add these numbers to `found`."""
+        self._run(data, _mark, (self._numbers, found))
 
 
 def _mark(number: int, _: int, __: int, ___: int, into: tuple[list[int], set[int]]) -> None:

@@ -57,11 +57,13 @@ class _Reading(threading.local):
         self.text = ""
         self.asked = 0
         self.blocks: dict[int, _Words] = {}
+        self.place = -1
+        self.nearest: list[str] = []  # the words before the last place that was looked at, the nearest first
 
     def words(self, text: str, start: int) -> _Words | None:
         """The words before a place; None for the first few places of a text."""
         if text is not self.text:
-            self.text, self.asked, self.blocks = text, 0, {}
+            self.text, self.asked, self.blocks, self.place = text, 0, {}, -1
         self.asked += 1
         if self.asked <= _FEW:
             return None
@@ -72,6 +74,23 @@ class _Reading(threading.local):
                 self.blocks.clear()
             words = self.blocks[number] = _Words(text, number)
         return words
+
+    def before(self, text: str, start: int) -> list[str]:
+        """The words before a place of this text in lower case, the nearest first; split once for all vocabularies."""
+        if start != self.place:
+            self.place, self.nearest = start, _words_before(text, start)
+        return self.nearest
+
+
+def _words_before(text: str, start: int) -> list[str]:
+    low = max(0, start - REACH)
+    before = text[low:start]
+    if "<" in before:  # a placeholder names the value that it replaced, not the next value
+        before = _PLACEHOLDER.sub(" ", before)
+    tokens = (_ASCII if before.isascii() else _TOKENS).findall(before)
+    if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
+        del tokens[0]  # the reach begins in the middle of this word
+    return [token.lower() for token in tokens[: -WORDS - 1 : -1]]
 
 
 _reading: Final = _Reading()
@@ -141,17 +160,12 @@ class Near:
 
     def _keys(self, text: str, start: int) -> dict[str, int]:
         """The same from the text."""
-        low = max(0, start - REACH)
-        before = text[low:start]
-        if "<" in before:  # a placeholder names the value that it replaced, not the next value
-            before = _PLACEHOLDER.sub(" ", before)
-        tokens = _TOKENS.findall(before)
-        if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
-            del tokens[0]  # the reach begins in the middle of this word
-        lower = [token.lower() for token in tokens[: -WORDS - 1 : -1]]  # the nearest first
+        lower = _reading.before(text, start)
         found: dict[str, int] = {}
+        ending, inside = self._ending, self._inside
         for back, word in enumerate(lower):
-            self._add_found(found, word, back, lower[back + 1 :])
+            if word in ending or (inside and not word.isascii()):
+                self._add_found(found, word, back, lower[back + 1 :])
         return found
 
     def _add_found(self, found: dict[str, int], word: str, back: int, before: list[str]) -> None:

@@ -44,6 +44,11 @@ def superset(source: str, flags: int = 0) -> str:
     return _Writer(source, flags).superset()
 
 
+def alternatives(source: str, flags: int = 0) -> list[str]:
+    """The same in several patterns, of which one matches wherever the pattern does. Raises ValueError."""
+    return _Writer(source, flags).alternatives()
+
+
 @kept(__file__)
 def prefixes(source: str, flags: int = 0, *, backwards: bool = False) -> str:
     """A Hyperscan pattern for every non-empty beginning of a projection of a match of `source`. Raises ValueError.
@@ -74,6 +79,15 @@ class _Writer:
 
     def superset(self) -> str:
         return self._all(self._tree)
+
+    def alternatives(self) -> list[str]:
+        choices = [at for at, (kind, _) in enumerate(self._tree) if kind is op.BRANCH]
+        if len(choices) != 1:
+            return [self._all(self._tree)]
+        nodes = list(self._tree)
+        before, branches, after = nodes[: choices[0]], nodes[choices[0]][1][1], nodes[choices[0] + 1 :]
+        whole = self._all(before), self._all(after)  # back-references need the groups
+        return ["".join((whole[0], self._all(branch), whole[1])) for branch in branches]
 
     def prefixes(self, *, backwards: bool) -> str:
         self._all(self._tree)  # back-references need the groups, in the order of the pattern

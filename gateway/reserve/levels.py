@@ -1,0 +1,54 @@
+"""How full buckets and quotas were after the last call: whether a call is far from every limit.
+
+Far from every limit, an upper bound of the input tokens is reserved, because to count them takes longer than all other
+steps of `reserve`; settlement returns the rest. Near one, they are counted, so that no call is refused for tokens that
+it does not have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from gateway.amounts import Balance, Debit
+
+_FAR: Final = 100
+"""A bucket must hold this many times what may be reserved in excess."""
+_AMPLE: Final = 8
+"""And this many times the whole amount."""
+_RECENT: Final = 1.0  # seconds; other replicas take from the same buckets
+_MOST: Final = 65_536  # buckets and quotas of workflows
+_COUNTED: Final = frozenset({"tokens", "cost"})
+
+
+class Levels:
+    """What is left in buckets and quotas. For one configuration: a limit may change with it."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._left: dict[str | tuple[str, str, str], tuple[int, float]] = {}
+
+    def note(self, team: str, workflow: str, debits: Iterable[Debit], balances: Iterable[Balance]) -> None:
+        """Remember what a reservation left."""
+        left, now = self._left, self._now()
+        if len(left) >= _MOST:
+            left.clear()
+        for debit, balance in zip(debits, balances, strict=True):
+            if debit.unit in _COUNTED:
+                left[debit.key if debit.refill else (team, workflow, debit.key)] = balance.remaining, now
+
+    def are_far(self, team: str, workflow: str, debits: Sequence[Debit], excess: int) -> bool:
+        """Whether every debit, of which up to `excess` tokens may be too much, is far from its limit."""
+        left, since = self._left, self._now() - _RECENT
+        for debit in debits:
+            if debit.unit not in _COUNTED:
+                continue
+            level, when = left.get(debit.key if debit.refill else (team, workflow, debit.key), _UNKNOWN)
+            most = excess if debit.unit == "tokens" else debit.amount
+            if when < since or level < _FAR * most or level < _AMPLE * debit.amount:
+                return False
+        return True
+
+
+_UNKNOWN: Final = (0, float("-inf"))

@@ -1,0 +1,167 @@
+"""Far from every limit, a bound of the input tokens is reserved; near one, their exact number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import calls
+from gateway.amounts import Ask, Balance, Debit, Rejection, Reservation
+from gateway.call import Call, InputTokens, Subject
+from gateway.errors import Refusal
+from gateway.limits.tokens import O200k, at_most
+from gateway.reserve.levels import Levels
+from gateway.reserve.reserve import Reserve
+
+EXACT, BOUND = 10, 40
+
+
+class Clock:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def bucket(amount: int = 1, unit: Any = "tokens", key: str = "team:t") -> Debit:
+    return Debit(key, unit, amount, 10_000, "team-tokens", refill=1.0, window=60)
+
+
+def test_a_level_that_is_not_known_is_near() -> None:
+    assert not Levels().are_far("t", "w", [bucket()], 1)
+    assert Levels().are_far("t", "w", [bucket(unit="requests")], 1)
+
+
+def test_a_level_is_known_for_a_second() -> None:
+    clock = Clock()
+    levels = Levels(clock)
+    levels.note("t", "w", [bucket()], [Balance(10_000, 0)])
+    assert levels.are_far("t", "w", [bucket(50)], BOUND)
+    clock.now = 1.1
+    assert not levels.are_far("t", "w", [bucket(50)], BOUND)
+
+
+@pytest.mark.parametrize(("left", "far"), [(4_000, True), (3_999, False)])
+def test_a_hundred_times_the_bound_must_be_left(left: int, far: bool) -> None:
+    levels = Levels()
+    levels.note("t", "w", [bucket()], [Balance(left, 0)])
+    assert levels.are_far("t", "w", [bucket(50)], BOUND) is far
+
+
+def test_quotas_of_another_workflow_say_nothing() -> None:
+    quota = Debit("tokens", "tokens", 50, 1_000_000, "quotas.tokens")
+    levels = Levels()
+    levels.note("t", "w", [quota], [Balance(1_000_000, 0)])
+    assert levels.are_far("t", "w", [quota], BOUND)
+    assert not levels.are_far("t", "other", [quota], BOUND)
+    assert not levels.are_far("other", "w", [quota], BOUND)
+
+
+@given(st.text(max_size=40))
+def test_a_bound_is_never_too_low(text: str) -> None:
+    text = text.encode("utf-8", "ignore").decode()
+    assert COUNTER.count(text) <= at_most([text])
+
+
+COUNTER = O200k()
+
+
+class Store:
+    """A store with one bucket. `others` is what another replica takes before the next call."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.others = 0
+        self.asked: list[int] = []
+
+    async def reserve(self, ask: Ask) -> Reservation | Rejection:
+        self.left -= self.others
+        self.others = 0
+        (debit,) = ask.debits
+        self.asked.append(debit.amount)
+        if debit.amount > self.left:
+            return Rejection("rate", 0, 0, 0, 1.0)
+        self.left -= debit.amount
+        return Reservation(ask, (Balance(self.left, 0),))
+
+
+class One:
+    """Limits with one bucket."""
+
+    def debits(self, *args: Any, **_: Any) -> list[Debit]:
+        return [bucket(args[3])]
+
+
+class NoQuotas:
+    """Quotas without a limit."""
+
+    def debits(self, *_: Any) -> Sequence[Debit]:
+        return ()
+
+    def ask(self, id: str, team: str, workflow: str, agent: str, debits: tuple[Debit, ...], **_: Any) -> Ask:
+        return Ask(id, team, workflow, agent, debits, None, 60, 60)
+
+
+class NoLoops:
+    """No detection of loops."""
+
+    reads = follows = False
+
+    def follow(self, *_: Any) -> None:
+        pass
+
+
+class NoForward:
+    """No targets."""
+
+    def patience(self, _: Any) -> float:
+        return 0.0
+
+
+def reserve(store: Store) -> Reserve:
+    parts = (store, One(), NoQuotas(), NoLoops(), NoForward(), None, 0.0)
+    return Reserve(*cast("Any", parts))
+
+
+def call() -> Call:
+    one = calls.call(resource=calls.call().resource._replace(kind="agent"), subject=Subject("bot", "red"))
+    one.request.input = InputTokens(BOUND, lambda: EXACT)
+    return one
+
+
+async def test_the_first_call_is_counted_and_the_next_is_bounded() -> None:
+    store = Store(100_000)
+    stage, first, second = reserve(store), call(), call()
+    await stage.reserve(first)
+    await stage.reserve(second)
+    assert store.asked == [EXACT, BOUND]
+    assert (first.admission.bound, second.admission.bound) == (False, True)
+
+
+async def test_near_the_limit_no_call_is_refused_that_fits() -> None:
+    """A bucket gives exactly as many calls as their exact tokens allow, whatever was left before."""
+    store = Store(EXACT * 7)
+    stage = reserve(store)
+    for _ in range(7):
+        await stage.reserve(call())
+    with pytest.raises(Refusal):
+        await stage.reserve(call())
+    assert store.left == 0
+
+
+async def test_a_bound_that_is_refused_is_counted() -> None:
+    """Another replica emptied the bucket: the call that fits is admitted with its exact amount."""
+    store = Store(100_000)
+    stage, late = reserve(store), call()
+    await stage.reserve(call())
+    store.others = store.left - EXACT
+    await stage.reserve(late)
+    assert store.asked == [EXACT, BOUND, EXACT]
+    assert not late.admission.bound
