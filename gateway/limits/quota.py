@@ -103,22 +103,10 @@ class Quotas:
     ) -> Ask:
         """Everything that a call reserves. `lapse`: seconds after which an unsettled reservation counts as lost."""
         seconds, ttl, idle = self._times
-        return Ask(
-            id,
-            team,
-            correlation_id,
-            agent,
-            tuple(debits),
-            seconds,
-            ttl,
-            math.ceil(lapse),
-            idle,
-            self._settings.strict,
-            chained=chained,
-            look=look,
-            history=history,
-            tools=tools,
-        )
+        strict, first = self._settings.strict, False
+        who = (id, team, correlation_id, agent, tuple(debits), seconds, ttl, math.ceil(lapse), idle, strict, first)
+        ask: Ask = _new(Ask, (*who, chained, look, history, tools))
+        return ask
 
 
 def whole(seconds: float | None) -> int | None:
