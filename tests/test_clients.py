@@ -134,6 +134,33 @@ async def test_bodies_are_read_and_connections_used_again(client: Client, name: 
     assert [body for _, body in server.requests] == [b"{}", b"{}"]
 
 
+@pytest.mark.parametrize("name", sorted(BODIES))
+async def test_a_body_that_was_read_has_ended(client: Client, name: str) -> None:
+    """As soon as its last piece was read, or one attempt later; never while a piece is left."""
+    server = Server(BODIES[name])
+    async with listening(server.serve) as url:
+        response = await client.post(to(url), b"{}")
+        chunks, body = response.chunks(), b""
+        while not response.ended and (piece := await anext(chunks, b"")):
+            body += piece
+        assert (body, response.ended) == (b"ok", True)
+        response.release()
+
+
+async def test_values_of_headers(client: Client) -> None:
+    """By name in lower case, however it was written; several in their order; none."""
+    head = b"HTTP/1.1 200 OK\r\nX-Two: a\r\nContent-Type: a/b\r\nx-two: b, c\r\ncontent-length: 2\r\n\r\nok"
+    server = Server([head])
+    async with listening(server.serve) as url:
+        response = await client.post(to(url), b"{}")
+        assert list(response.values(b"x-two")) == ["a", "b, c"]
+        assert list(response.values(b"content-type")) == ["a/b"]
+        assert not response.values(b"x-none")
+        assert response.headers.getall("X-TWO") == ["a", "b, c"]
+        assert response.length == 2
+        await whole(response)
+
+
 async def test_a_request_is_what_was_asked_for(client: Client) -> None:
     """One request line, each header once, and a length."""
     server = Server(OK)

@@ -28,6 +28,7 @@ _MOST = 2**53 - 1
 # Retry-After in seconds while calls in flight hold the rest; when they end is unknown.
 _BUSY_RETRY = 1.0
 
+_new = tuple.__new__  # a named tuple without the function that a call of its class runs
 _ANOTHER = "start a new workflow with another X-Correlation-Id."
 _START = "Start a new workflow with another X-Correlation-Id."
 _HELP = f"An operator can resume it with `meshgate workflows resume`, also with a top-up; otherwise {_ANOTHER}"
@@ -64,11 +65,9 @@ class Quotas:
         if model is None:
             return [self._one_call]
         amount = self._highest(model, tier).cost(input_tokens, ceiling)
-        return [
-            Debit("tokens", "tokens", input_tokens + ceiling, self._most_tokens, "quotas.tokens"),
-            Debit("cost", "cost", amount, self._most_cost, "quotas.cost_usd"),
-            self._one_call,
-        ]
+        tokens = ("tokens", "tokens", input_tokens + ceiling, self._most_tokens, "quotas.tokens", 0.0, 0, "")
+        cost = ("cost", "cost", amount, self._most_cost, "quotas.cost_usd", 0.0, 0, "")
+        return [_new(Debit, tokens), _new(Debit, cost), self._one_call]
 
     def _highest(self, model: Model, tier: str) -> HighestRates:
         """The highest rates of a model: any target may serve the call, in any possible tier."""
@@ -104,22 +103,10 @@ class Quotas:
     ) -> Ask:
         """Everything that a call reserves. `lapse`: seconds after which an unsettled reservation counts as lost."""
         seconds, ttl, idle = self._times
-        return Ask(
-            id,
-            team,
-            correlation_id,
-            agent,
-            tuple(debits),
-            seconds,
-            ttl,
-            math.ceil(lapse),
-            idle,
-            self._settings.strict,
-            chained=chained,
-            look=look,
-            history=history,
-            tools=tools,
-        )
+        strict, first = self._settings.strict, False
+        who = (id, team, correlation_id, agent, tuple(debits), seconds, ttl, math.ceil(lapse), idle, strict, first)
+        ask: Ask = _new(Ask, (*who, chained, look, history, tools))
+        return ask
 
 
 def whole(seconds: float | None) -> int | None:

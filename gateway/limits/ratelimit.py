@@ -137,24 +137,29 @@ class RateLimits:
         if isinstance(outcome, Reservation):
             pairs = [pair for pair in zip(outcome.ask.debits, outcome.balances, strict=True) if pair[0].refill]
             shown = self._show([debit for debit, _ in pairs])
-            levels = pairs if shown is None or shown.distinct else _emptiest(pairs)
-            known = [(debit, balance, _until_more(debit, balance)) for debit, balance in levels]
+            known: Iterable[_Level] = pairs if shown is None or shown.distinct else _emptiest(pairs)
+            wait = None
         else:
             shown = self._show([it for it in debits if it.refill])
-            known = _refused(outcome, debits)
+            known, wait = _refused(outcome, debits)
         if shown is None:
             return []
         headers = [shown.policy]
-        if known:
-            headers.append((b"ratelimit", ", ".join([_state(*it) for it in known]).encode()))
-        tightest: dict[Unit, tuple[Debit, Balance]] = {}
-        for debit, balance, _ in known:
-            other = tightest.get(debit.unit)
-            if other is None or balance.remaining < other[1].remaining:
-                tightest[debit.unit] = (debit, balance)
-        for unit in _NAMES:
+        states: list[str] = []
+        tightest: dict[Unit, tuple[int, int, float]] = {}
+        # Members of a named tuple are taken all at once: by their names they would take ten times as long.
+        for (_, unit, _, limit, name, refill, _, partition), (left, reset, _) in known:
+            more = _until_more(limit, left, reset, refill) if wait is None else wait
+            until = "" if more is None else f";t={more if more < _LONGEST else _LONGEST}"
+            if unit not in tightest or left < tightest[unit][1]:
+                tightest[unit] = limit, left, reset
+            shown_left = left if 0 <= left <= _LONGEST else min(_LONGEST, max(0, left))
+            states.append(f'"{name}";r={shown_left}{until}{partition and _pk(partition)}')
+        if states:
+            headers.append((b"ratelimit", ", ".join(states).encode()))
+        for unit in _COUNTED:
             if unit in tightest:
-                headers += _family(*tightest[unit])
+                headers += _family(unit, *tightest[unit])
         return headers
 
     def _show(self, buckets: list[Debit]) -> _Shown | None:
@@ -224,6 +229,7 @@ def _any(names: Iterable[str], pattern: str) -> bool:
     return pattern == "*" or any(fnmatchcase(name, pattern) for name in names)
 
 
+_Level = tuple[Debit, Balance]
 _Values = Mapping[str, str | None]  # of claims or attributes, by name
 
 
@@ -299,23 +305,21 @@ def _emptiest(pairs: Iterable[tuple[Debit, Balance]]) -> Iterable[tuple[Debit, B
     return found.values()
 
 
-def _until_more(debit: Debit, balance: Balance) -> int | None:
+def _until_more(limit: int, left: int, reset: float, refill: float) -> int | None:
     """Seconds until the bucket has one unit more than now; None if it is full."""
-    if balance.remaining >= debit.limit:
+    if left >= limit:
         return None
-    level = debit.limit - balance.reset * debit.refill
-    wait = math.ceil((balance.remaining + 1 - level) / debit.refill)
+    wait = math.ceil((left + 1 - (limit - reset * refill)) / refill)
     return wait if wait > 1 else 1
 
 
-def _refused(outcome: Rejection, debits: Sequence[Debit]) -> list[tuple[Debit, Balance, int | None]]:
-    """The refusing bucket, its level, and the seconds until it has the amount, the same as Retry-After."""
+def _refused(outcome: Rejection, debits: Sequence[Debit]) -> tuple[list[_Level], int | None]:
+    """The refusing bucket with its level, and the seconds until it has the amount, the same as Retry-After, if ever."""
     if outcome.reason != "rate":
-        return []
+        return [], None
     debit = debits[outcome.index]
     balance = Balance(max(0, debit.limit - outcome.used), outcome.used / debit.refill)
-    wait = _until_more(debit, balance) if outcome.retry_after is None else whole_seconds(outcome.retry_after)
-    return [(debit, balance, wait)]
+    return [(debit, balance)], None if outcome.retry_after is None else whole_seconds(outcome.retry_after)
 
 
 def whole_seconds(wait: float) -> int:
@@ -339,28 +343,18 @@ def _pk(partition: str) -> str:
     return f";pk=:{partition}:" if partition else ""
 
 
-def _state(debit: Debit, balance: Balance, wait: int | None) -> str:
-    until = "" if wait is None else f";t={min(_LONGEST, wait)}"
-    left = balance.remaining
-    if not 0 <= left <= _LONGEST:
-        left = min(_LONGEST, max(0, left))
-    return f'"{debit.name}";r={left}{until}{debit.partition and _pk(debit.partition)}'
-
-
-def _family(debit: Debit, balance: Balance) -> list[tuple[bytes, bytes]]:
-    limit, remaining, reset = _NAMES[debit.unit]
-    return [
-        (limit, b"%d" % debit.limit),
-        (remaining, b"%d" % balance.remaining),
-        (reset, duration(balance.reset).encode()),
-    ]
+def _family(unit: Unit, limit: int, left: int, reset: float) -> list[tuple[bytes, bytes]]:
+    of_limit, of_left, of_reset = _NAMES[unit]
+    return [(of_limit, b"%d" % limit), (of_left, b"%d" % left), (of_reset, duration(reset).encode())]
 
 
 def duration(seconds: float) -> str:
     """A waiting time in OpenAI's format: `6m0s`, `1s`, `20ms`, `1h2m3.5s`; rounded up to a millisecond."""
-    ms = max(0, -int(-seconds * 1000 // 1))
+    ms = math.ceil(seconds * 1000)
     if 0 < ms < 1000:
         return f"{ms}ms"
+    if ms <= 0:
+        return "0s"
     minutes, rest = divmod(ms, 60_000)
     hours, minutes = divmod(minutes, 60)
     tail = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"

@@ -15,7 +15,7 @@ from typing import Final
 
 import orjson
 
-from gateway.call import Call, Decision, Json, Obligations
+from gateway.call import NO_OBLIGATIONS, Call, Decision, Json, Obligations
 from gateway.config.sections import Policy
 from gateway.errors import POLICY_UNAVAILABLE, Refusal, Stage
 from gateway.policy.engines import Engine, PolicyUnavailable
@@ -92,6 +92,8 @@ class PolicyCheck:
         if self._mode == "shadow":
             # The call must not change. Labels change no call, and rules over several calls need them.
             decision = replace(decision, obligations=Obligations(labels=decision.obligations.labels))
+        if decision.obligations == NO_OBLIGATIONS:
+            decision = replace(decision, obligations=NO_OBLIGATIONS)  # the same object, so that it is soon compared
         if len(self._read) >= _REMEMBERED:
             self._read.clear()
         self._read[id(result)] = (result, decision)

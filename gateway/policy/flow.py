@@ -58,6 +58,8 @@ class Flow:
         while True:
             reads = await self._policy.check(call)
             labels = call.authorization.decision.obligations.labels if call.authorization.decision is not None else ()
+            if not labels:
+                return reads, fresh
             more = [label for label in labels if label not in off]
             if not more:
                 return reads, fresh

@@ -73,7 +73,7 @@ class Authorize:
         if call.replay.kept is not None or call.authorization.decision is None:
             return
         demanded = stripped.obligations(call)
-        if demanded != NO_OBLIGATIONS:
+        if demanded is not NO_OBLIGATIONS and demanded != NO_OBLIGATIONS:
             judged = call.authorization.decision
             await self._oblige(call, demanded)
             try:

@@ -16,7 +16,8 @@ from gateway.stores import Workflows
 def obligations(call: Call) -> Obligations:
     """The obligations of a call, with the tools that were taken out of the workflow's earlier requests."""
     demanded = call.authorization.decision.obligations if call.authorization.decision is not None else NO_OBLIGATIONS
-    if missing := [tool for tool in _before(call) if tool not in demanded.strip_tools]:
+    before = _before(call)
+    if before and (missing := [tool for tool in before if tool not in demanded.strip_tools]):
         return replace(demanded, strip_tools=(*demanded.strip_tools, *missing))
     return demanded
 

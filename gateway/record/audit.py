@@ -9,6 +9,7 @@ calls are refused as state_unavailable: a gateway that cannot record a call does
 from __future__ import annotations
 
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 
 import orjson
@@ -128,9 +129,9 @@ class Audit:
         row = (ids.uuid7(), time.time(), who, action, team, correlation_id, orjson.dumps(details))
         self._writer.submit(_ACTION, row)
 
-    async def durable(self) -> None:
-        """Return when everything enqueued so far is on disk. Raises StoreUnavailable."""
-        await self._writer.barrier()
+    def durable(self) -> Coroutine[None, None, None]:
+        """Return, once awaited, when everything enqueued so far is on disk. Raises StoreUnavailable."""
+        return self._writer.barrier()
 
     def expire(self, before: float, most: int | None = None) -> None:
         """Delete records older than a Unix time, and the oldest if there are more than `most` decisions."""

@@ -87,6 +87,7 @@ class Telemetry:
         self._series: dict[tuple[str, str, str, str, str, int], _Series] = {}
         self._stages: dict[str, list[float]] = {}  # the rows of `overhead`
         self._quotas: dict[str, list[float]] = {}  # the rows of `quota`
+        self._verdicts: dict[tuple[bool, str, str], list[float]] = {}  # the rows of `decisions`
         self._described: dict[tuple[object, ...], bytes] = {}  # see `_description`
 
     def collected(self, others: Sequence[Json]) -> Iterator[Metric]:
@@ -219,7 +220,11 @@ class Telemetry:
             self.violations.add((record.code, record.stage, team, "enforce"))
         decision = record.decision
         if decision:
-            self.decisions.add(("allow" if decision.allow else "deny", self._rule(decision.rule), decision.mode))
+            said = (decision.allow, decision.rule, decision.mode)
+            row = self._verdicts.get(said)
+            if row is None:
+                row = self._verdict(*said)
+            row[0] += 1
             if not decision.allow and decision.mode == "shadow":
                 self.violations.add(("policy_denied", "authorize", team, "shadow"))
         for entity, count in record.redacted.items():
@@ -228,14 +233,21 @@ class Telemetry:
             self.redactions.add((entity, "response"), count)
         if balances := record.balances:  # nothing reserved: no balances
             quotas = self._quotas
-            for debit, balance in zip(record.debits, balances, strict=False):
-                if not debit.refill and debit.limit < FOREVER and (limit := debit.limit + balance.added):
-                    row = quotas.get(debit.unit)
+            for (_, unit, _, most, _, refill, _, _), (left, _, added) in zip(record.debits, balances, strict=False):
+                if not refill and most < FOREVER and (limit := most + added):
+                    row = quotas.get(unit)
                     if row is None:
-                        row = quotas[debit.unit] = self.quota.row((debit.unit,))
-                    share = 1 - balance.remaining / limit
+                        row = quotas[unit] = self.quota.row((unit,))
+                    share = 1 - left / limit
                     row[bisect_left(RATIO, share)] += 1
                     row[-1] += share
+
+    def _verdict(self, allow: bool, rule: str, mode: str) -> list[float]:
+        """The row of a verdict."""
+        row = self.decisions.row(("allow" if allow else "deny", self._rule(rule), mode))
+        if len(self._verdicts) < _MOST_SERIES:
+            self._verdicts[allow, rule, mode] = row
+        return row
 
     def log(self, record: Ended) -> None:
         """Log a call that has ended: one line, or one line a second for all calls without a valid key."""

@@ -221,7 +221,7 @@ class Cycle:
         lines: list[bytes] = []
         framed = closes = False
         for given, value in headers:
-            name = _names.get(given) or _valid(given)
+            name = _names[given] if given in _names else _valid(given)
             if name == b"content-length":
                 self._left, framed = int(value), True
             elif name == b"transfer-encoding" and value.lower() == b"chunked":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.amounts import Ask, Balance, Debit, Marked, Rejection, Reservation
-from gateway.stores import End, State, Workflow, actual, charges, slowest
+from gateway.stores import FOREVER, End, State, Workflow, actual, charges, slowest
 from gateway.stores.record import MICRO, Change, Count, Record
 
 # Continuous refill leaves rounding errors on a level; a bucket that is short by less than this is not short.
@@ -121,9 +121,11 @@ class Counters:
         if self.open.pop(ask.id, None) is None:
             return False
         record = self.records.get((ask.team, ask.correlation_id))
-        estimated = state == "settled"  # most debits are charged as they were reserved: `actual` need not be asked
+        reported = state == "settled"
         for debit, amount in charges(ask.debits):
-            charged = amount if estimated and debit.key not in used else actual(debit, amount, used, state)
+            charged = used.get(debit.key, amount) if reported else -1
+            if not 0 <= charged <= FOREVER:
+                charged = actual(debit, amount, used, state)
             if debit.refill:
                 if charged != amount:
                     bucket = self._bucket(debit, now)
@@ -191,6 +193,8 @@ class Counters:
 
     def outlived(self, record: Record, seconds: int | None, idle: int | None, now: int) -> Outlived:
         """Which time limit of an open workflow ran out first, if any; a workflow with calls in flight is not idle."""
+        if idle is None and (seconds is None or now <= record.since + seconds * MICRO):
+            return ""
         age_ends = math.inf if seconds is None else record.since + seconds * MICRO
         rest_ends = math.inf if idle is None else max(record.last, record.since) + idle * MICRO
         if now > rest_ends and rest_ends < age_ends and record.state == "open" and not self._in_flight(record):
@@ -212,7 +216,7 @@ class Counters:
 
     def _take(self, debit: Debit, index: int, record: Record, behind: bool) -> Balance | Rejection:
         """Take an amount of a quota."""
-        key, unit, amount, most, *_ = debit
+        key, unit, amount, most, _, _, _, _ = debit
         limit = record.limit(debit) if record.topups else most
         if unit == "hops":
             if amount > limit:
@@ -231,13 +235,18 @@ class Counters:
 
     def _take_rate(self, debit: Debit, index: int, now: int) -> Balance | Rejection:
         """Take an amount of a token bucket."""
-        bucket = self._bucket(debit, now)
+        key, _, amount, limit, _, refill, _, _ = debit
+        bucket = self.buckets.get(key)
+        if bucket is None:
+            bucket = self._bucket(debit, now)
+        else:
+            bucket.refill_to(now, limit, refill)
         level = bucket.level
-        if level + DUST < debit.amount:
+        if level + DUST < amount:
             return _short(debit, index, level)
-        bucket.level = level = level - debit.amount
+        bucket.level = level = level - amount
         left = math.floor(level + DUST)
-        balance: Balance = _new(Balance, (left if left > 0 else 0, (debit.limit - level) / debit.refill, 0))
+        balance: Balance = _new(Balance, (left if left > 0 else 0, (limit - level) / refill, 0))
         return balance
 
     def _longest_wait(self, ask: Ask, first: Rejection, now: int) -> Rejection:

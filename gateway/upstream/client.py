@@ -64,7 +64,7 @@ class Response(Protocol):
         """The headers, by case-insensitive name."""
         ...
 
-    def values(self, name: str) -> Sequence[str]:
+    def values(self, name: bytes) -> Sequence[str]:
         """The values of one header, by its name in lower case; empty without the header."""
         ...
 

@@ -322,7 +322,7 @@ class _Connection(asyncio.Protocol):
         self._unread = 0
         self._body, self._lasts = True, self._parser.should_keep_alive()
         headers = self._headers
-        names = {name.lower() for name, _ in headers}
+        names = {name.lower(): value for name, value in headers}
         self._framed = b"content-length" in names or b"transfer-encoding" in names
         assert self._response is not None
         self._response.begin(status, headers, names)

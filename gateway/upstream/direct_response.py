@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from multidict import CIMultiDict, MultiMapping
@@ -46,7 +46,7 @@ class DirectResponse:
         self.paused = False
         self.status = 0
         self._raw: Sequence[tuple[bytes, bytes]] = ()  # the headers as they arrived: few of them are read
-        self._names: Container[bytes] = ()  # their names in lower case
+        self._names: Mapping[bytes, bytes] = {}  # the same by name in lower case, the last of several
 
     # for the line
 
@@ -55,17 +55,19 @@ class DirectResponse:
         """All headers, by case-insensitive name."""
         return CIMultiDict([(name.decode("latin-1"), _text(value)) for name, value in self._raw])
 
-    def values(self, name: str) -> Sequence[str]:
+    def values(self, name: bytes) -> Sequence[str]:
         """The values of one header, by its name in lower case; empty without the header."""
-        wanted = name.encode()
-        if wanted not in self._names:
+        names = self._names
+        if name not in names:
             return ()
-        return [_text(value) for name, value in self._raw if name.lower() == wanted]
+        if len(names) == len(self._raw):
+            return (_text(names[name]),)
+        return [_text(value) for given, value in self._raw if given.lower() == name]
 
     @property
     def length(self) -> int:
         """The Content-Length of the body in bytes; 0 without one."""
-        said = self.values("content-length")
+        said = self.values(b"content-length")
         return int(said[0]) if said and said[0].isdecimal() else 0
 
     @property
@@ -124,8 +126,8 @@ class DirectResponse:
 
     # for the connection
 
-    def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]], names: Container[bytes]) -> None:
-        """The head has arrived. `names`: the names of the headers in lower case."""
+    def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]], names: Mapping[bytes, bytes]) -> None:
+        """The head has arrived. `names`: the headers by name in lower case, the last of several."""
         self.status, self._raw, self._names = status, headers, names
 
     def take(self, parts: Sequence[bytes]) -> None:

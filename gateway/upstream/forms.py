@@ -47,7 +47,7 @@ async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
     if first.startswith(b"{") and len(first) >= _TELLING and not _ERROR.match(first):
         return first  # as most answers begin
     peek, began = _Peek(), time.monotonic()
-    if not first or peek.tells(first):
+    if not first or peek.tells(first) or len(first) > _PEEKED:
         return first
     async for data in chunks:
         if peek.tells(data) or len(peek.start) > _PEEKED or time.monotonic() - began > _PATIENCE:

@@ -254,7 +254,7 @@ class Forward:
 
     async def _begun(self, call: Call, provider: str, response: Response) -> Answer:
         """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
-        kind = "".join(response.values("content-type")[:1]).strip().lower()
+        kind = "".join(response.values(b"content-type")[:1]).strip().lower()
         chunks = _Body(response, provider)
         start = await peeked(chunks)
         if (error := first_error(start, call.codec)) is not None:
@@ -351,7 +351,7 @@ class _Body:
 
 def _encoding(response: Response) -> str:
     """The compression of the body; "" for none. Some providers send `none`, or the encoding of the text."""
-    every = response.values("content-encoding")
+    every = response.values(b"content-encoding")
     if not every:
         return ""
     said = ",".join(every).lower().split(",")

@@ -69,9 +69,9 @@ class LibraryResponse:
         self.status = response.status
         self.headers: MultiMapping[str] = response.headers
 
-    def values(self, name: str) -> Sequence[str]:
+    def values(self, name: bytes) -> Sequence[str]:
         """The values of one header."""
-        return self.headers.getall(name, [])
+        return self.headers.getall(name.decode(), [])
 
     @property
     def length(self) -> int:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.stores import StoreUnavailable
+from gateway.stores import writer as writing
 from gateway.stores.writer import Bulk, Writer, connect
 
 SCHEMA = ("CREATE TABLE IF NOT EXISTS rows (number INTEGER PRIMARY KEY, text TEXT)",)
@@ -58,6 +59,27 @@ async def test_waiters_share_a_commit(tmp_path: Path) -> None:
     await writer.barrier()
     assert len(rows(tmp_path / "w.db")) == 50
     writer.close()
+
+
+@pytest.mark.parametrize("patience", [0.0, 3600.0], ids=["over", "left"])
+async def test_a_commit_waits_while_rows_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
+    """Rows of calls that make progress share the commit, as long as there is patience; then the commit begins."""
+    monkeypatch.setattr(writing, "MOST_PATIENCE", patience)
+    writer = Writer(tmp_path / "w.db", SCHEMA)
+    writer.submit(PUT, (0, ""))
+    first = asyncio.create_task(writer.barrier())
+    number = 0
+    while not first.done() and number < 200:
+        await asyncio.sleep(0)
+        number += 1
+        writer.submit(PUT, (number, ""))
+        if not patience:
+            await asyncio.sleep(0.001)
+    assert first.done() == (not patience)
+    await first
+    assert len(rows(tmp_path / "w.db")) >= (201 if patience else 1)
+    writer.close()
+    assert len(rows(tmp_path / "w.db")) == number + 1
 
 
 async def test_a_barrier_with_nothing_to_write_returns(tmp_path: Path) -> None:
