@@ -11,6 +11,8 @@ RUN python -m venv /opt/meshgate \
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway ./gateway
 RUN /opt/meshgate/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation .
+# Patterns are compiled here once: at run time nothing beside the bytecode may be written.
+RUN /opt/meshgate/bin/python -m gateway.serving.prepare
 
 FROM python:3.13-slim
 ENV PATH=/opt/meshgate/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

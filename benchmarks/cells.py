@@ -77,7 +77,8 @@ def measure(system: System, body: Body, times: Times, seed: int) -> Measure:
     return result
 
 
-def load(system: System, body: Body, times: Times, seed: int) -> Measure:
+def load(system: System, body: Body, times: Times, seed: int, rate: float = 0) -> Measure:
+    """Run the load generator. `rate`: calls a second; 0: as fast as answers come."""
     flags = {
         "url": system.url,
         "keys": ",".join(system.keys),
@@ -90,6 +91,7 @@ def load(system: System, body: Body, times: Times, seed: int) -> Measure:
         "warmup": f"{times.warmup}s",
         "duration": f"{times.window * system.patience}s",
         "seed": seed,
+        "rate": rate,
     }
     argv = ["taskset", "-c", str(LOAD_CORE), str(WORK / "bin" / "load"), *(f"-{k}={v}" for k, v in flags.items())]
     limit = 3 * times.warmup + times.window * system.patience + 60

@@ -50,7 +50,12 @@ func newWorker(address *url.URL, keys []string, number, of int) *worker {
 }
 
 func (w *worker) run(clock *clock) {
+	next := time.Now()
 	for turn := 0; !clock.over(); turn++ {
+		if *rate > 0 {
+			next = next.Add(time.Duration(float64(min(*connections, *workflows)) / *rate * float64(time.Second)))
+			time.Sleep(time.Until(next))
+		}
 		err := w.call(w.workflows[turn%len(w.workflows)], clock)
 		w.calls.Add(1)
 		if err == nil {

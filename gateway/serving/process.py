@@ -1,6 +1,7 @@
 """The gateway as a process: one or several workers, and the banner.
 
-Workers share only the listening socket. Their state is in Redis; each has its own caches and counters.
+Workers share only the port: on Linux each listens on a socket of its own, and the system divides connections between
+them; elsewhere they share one socket. Their state is in Redis; each has its own caches and counters.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from gateway.serving.signals import ignore_reloads
 
 Tell = Callable[[], None]
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_DIVIDES = sys.platform == "linux"
 TRIES = 5  # consecutive failed starts after which the supervisor gives up
 MOST_WAIT = 5.0  # maximum number of seconds before a worker is started again
 
@@ -42,6 +44,8 @@ def serve(loaded: Loaded, host: str, port: int, workers: int = 1) -> None:
     for warning in loaded.warnings:
         print(f"warning: {warning}", flush=True)
     listener = _listen(host, port)
+    if workers > 1 and _DIVIDES:
+        listener = _reserved(listener, host)
     path = key_file(loaded.config)
     new = path is not None and not path.exists() and sys.stdout.isatty()
     try:
@@ -53,10 +57,23 @@ def serve(loaded: Loaded, host: str, port: int, workers: int = 1) -> None:
         listener.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _reserved(listener: socket.socket, host: str) -> socket.socket:
+    """A socket on the same port that lets the sockets of workers join; no connection reaches it.
+
+    The port is taken without this permission first: of another gateway that has the port, that is an error.
+    """
+    port = listener.getsockname()[1]
+    listener.close()
+    return _listen(host, port, joined=True)
+
+
+def _listen(host: str, port: int, *, joined: bool = False) -> socket.socket:
+    """A socket on a port. `joined`: together with others of this user. Raises ConfigError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if joined:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -113,7 +130,11 @@ def _worker(path: Path, listener: socket.socket, host: str, new: bool, quiet: bo
     ignore_reloads()
     try:
         loaded = load(path)
-    except ConfigError as error:  # the file has changed since the supervisor read it
+        if _DIVIDES:
+            port = listener.getsockname()[1]
+            listener.close()
+            listener = _listen(host, port, joined=True)
+    except ConfigError as error:  # such as a file that has changed since the supervisor read it
         print(f"meshgate: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     _run(loaded, listener, host, new=new, quiet=quiet, tell=serving.set)

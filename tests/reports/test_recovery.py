@@ -29,6 +29,7 @@ import upstream as scripted
 from gateway.amounts import Reservation
 from gateway.cli import main
 from gateway.cli.commands import backup
+from gateway.errors import ConfigError
 from gateway.record.telemetry import LineLog
 from gateway.serving import process
 from gateway.stores import StoreUnavailable
@@ -314,6 +315,40 @@ def test_workers_stop_when_their_supervisor_is_killed(redis_url: str, tmp_path: 
         said, _ = supervisor.communicate(timeout=60)  # ends with the last process that can write
     assert "the supervisor has ended" in said
     assert not _answers(f"http://127.0.0.1:{port}/livez")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers share one socket")
+def test_workers_divide_the_connections_of_one_port() -> None:
+    """Each has a socket of its own, none is left out; another gateway cannot take the port."""
+    host = "127.0.0.1"
+    with closing(process._reserved(process._listen(host, 0), host)) as reserved:
+        port = reserved.getsockname()[1]
+        with (
+            closing(process._listen(host, port, joined=True)) as one,
+            closing(process._listen(host, port, joined=True)) as other,
+        ):
+            one.listen()
+            other.listen()
+            clients = [socket.create_connection((host, port), timeout=10) for _ in range(64)]
+            taken = [_accepted(one), _accepted(other)]
+            assert sum(taken) == len(clients)
+            assert min(taken) > 0
+            for client in clients:
+                client.close()
+            with pytest.raises(ConfigError, match="choose another --port"):
+                process._listen(host, port)
+
+
+def _accepted(listener: socket.socket) -> int:
+    """The connections that wait at a socket; they are closed."""
+    listener.setblocking(False)
+    number = 0
+    while True:
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:
+            return number
+        number += 1
 
 
 def test_a_reload_during_the_start_ends_nothing(tmp_path: Path) -> None:

@@ -139,5 +139,6 @@ def _place() -> Path | None:
 _shared: Final = Expressions(_place())
 compiled: Final = _shared.compiled
 plain: Final = _shared.plain
+result: Final = _shared.result
 prepare: Final = _shared.prepare
 save: Final = _shared.save

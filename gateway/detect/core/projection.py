@@ -13,6 +13,8 @@ from typing import Final
 
 import regex
 
+from gateway.detect.core.expressions import result
+
 OTHER: Final = 0x01
 WORD: Final = ord("_")
 FOLDS: Final = {"\u0130": "i", "\u017f": "s", "\u212a": "k"}  # under `regex` IGNORECASE these match an ASCII letter
@@ -38,7 +40,11 @@ class _Kinds(dict[int, int]):
 
 
 _KINDS: Final = _Kinds(
-    {**{code: code for code in range(128)}, **_digits(), **{ord(c): ord(to) for c, to in FOLDS.items()}}
+    {
+        **{code: code for code in range(128)},
+        **result("digits", "", 0, _digits),
+        **{ord(c): ord(to) for c, to in FOLDS.items()},
+    }
 )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import regex
 
 from gateway.budget import once
+from gateway.detect.core.expressions import compiled
 
 WORDS: Final = (
     *("ignore", "disregard", "forget", "override", "reveal"),
@@ -67,8 +68,8 @@ _JOINED: Final = (
 )
 PATTERNS: Final = (*(rf"\b(?:{errors})\b" for _, errors in _ONES), rf"\b(?:{_JOINED})\b")
 """Patterns of key words with an error, in the syntax that Hyperscan and `regex` share."""
-_MATCHERS: Final = tuple((word, regex.compile(errors)) for word, errors in _ONES)
-_APART: Final = regex.compile(rf"(?=({_JOINED})\b)(?:({_PARTS}))+")
+_MATCHERS: Final = tuple((word, compiled(errors)) for word, errors in _ONES)
+_APART: Final = compiled(rf"(?=({_JOINED})\b)(?:({_PARTS}))+")
 
 
 def corrected(text: str) -> str:

@@ -10,13 +10,15 @@ from typing import Final
 
 import regex
 
+from gateway.detect.core.expressions import compiled
+
 # A comma beside a number is that of a list. So is a slash with a further number on its other side.
 _END: Final = r"(?![A-Za-z0-9_%€$£])(?![.:\[-]?\d)(?!/(?!\d{1,4}[ .-]\d{1,4}[ .-]\d)\d)"
 _BEGIN: Final = r"(?<![A-Za-z0-9_.:+#@=-])(?<!(?<!\d[ .-]\d{1,8}|\d{9})/)(?<!\d[ ([])"
 _EXTENSION: Final = r"(?:[ ,\u00a0]{0,2}(?:ext|Ext|EXT|x|X|#|доб)\.?[ \u00a0]?\d{1,6})?"
 _GAP: Final = r"[ .\u00a0\u2009\u202f‐‑–-]"
 
-SURE: Final = regex.compile(
+SURE: Final = compiled(
     # Area code in brackets: (212) 555-1234, (0)30 901820, (64) 3591-3246
     rf"(?<![\w)\]])(?:\+?\d{{1,3}}[ \u00a0-]?)?\((?!(?:19|20)\d\d\)|0x)0?\d{{2,4}}\)[ .\u00a0/-]{{0,2}}"
     rf"(?:\d{{3,5}}{_GAP}\d{{3,4}}|\d{{2,3}}(?:{_GAP}\d{{2}}){{2,3}}){_EXTENSION}{_END}"
@@ -32,7 +34,7 @@ SURE: Final = regex.compile(
 
 _APART: Final = r"(?<![^\s(])(?<![0-9][\s(])(?<![0-9=:]\s[\s(])"
 _ALONE: Final = rf"{_EXTENSION}(?=[\s,;.)!?|]|\Z)(?![ .\u00a0-]{{1,3}}[0-9])"
-WRITTEN: Final = regex.compile(
+WRITTEN: Final = compiled(
     # 07700/900/461, 06/12/34/56/78; 030.901820; 070-123/45/67; 0 801 82 43 52
     rf"{_APART}(?:0[1-9][0-9]{{0,4}}(?:/[0-9]{{2,4}}){{2,4}}|0[1-9](?:[0-9]{{1,4}}\.[0-9]{{5,10}}|\.[0-9]{{7,9}})"
     r"|0[1-9][0-9]{0,2}-[0-9]{2,3}(?:/[0-9]{2}){2}|0[ \u00a0./-]8[0-9]{2}(?:[ \u00a0./-][0-9]{2}){3}"
@@ -45,26 +47,26 @@ WRITTEN: Final = regex.compile(
 )
 """Forms of some regions with separators that other numbers have, too: valid only in one of these regions."""
 
-LONE: Final = regex.compile(
+LONE: Final = compiled(
     rf"{_APART}"
     r"(?:[0-9]{2,3}|0[0-9]{3}|1[38]00)([ \u00a0.-])[0-9]{2,4}\1[0-9]{2,4}(?:\1[0-9]{2,4}){0,2}"
     rf"{_ALONE}"
 )
 """Three to five groups with one kind of separator, and no other digits next to them."""
 _OWN: Final = r"(?!/(?:0[1-9]\d{0,3}|[2-9]\d\d)[ .-]\d{2,4}[ .-]\d{3,4}(?!\d))"  # a slash before a further number
-ABROAD: Final = regex.compile(
+ABROAD: Final = compiled(
     rf"(?<![A-Za-z0-9_)\]+.])[+＋] ?[1-9](?:{_OWN}[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{6,14}}"
     rf"{_EXTENSION}(?![A-Za-z0-9_])"
 )
 """With a plus sign and a country code."""
 
-LOOSE: Final = regex.compile(
+LOOSE: Final = compiled(
     rf"(?<![A-Za-z0-9_./-])(?:[+＋] ?)?(?:\(\+?\d{{1,5}}\)[ .\u00a0/-]{{0,2}})?"
     rf"\d(?:[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{4,14}}{_EXTENSION}(?![A-Za-z0-9_%€$£])(?![.:]\d)"
 )
 """Digits in groups, some in brackets: a number only after a word for a phone number."""
 
-_FORMER: Final = regex.compile(
+_FORMER: Final = compiled(
     # Mexico: 1 before mobile numbers. Argentina: 15 within them.
     rf"[+＋] ?(?:52[ .-]?(?:1|\(1\))[ .-]?\(?[1-9]\d{{1,2}}\)?(?:[ .-]?\d){{7,8}}"
     r"|54[ .-]?9?[ .-]?\d{2,4}[ .-]?15[ .-]?(?:\d[ .-]?){5,7}\d"
@@ -74,7 +76,7 @@ _FORMER: Final = regex.compile(
 _MONTH: Final = r"(?:0?[1-9]|1[0-2])"
 _DAY: Final = r"(?:0?[1-9]|[12]\d|3[01])"
 _YEAR: Final = r"(?:19|20)\d\d"
-NEVER: Final = regex.compile(
+NEVER: Final = compiled(
     rf"\W?{_YEAR}([./ -]){_MONTH}\1{_DAY}(?!\d).*"  # 2024-01-15 12
     rf"|\W?(?:{_DAY}([./ -]){_MONTH}|{_MONTH}([./ -]){_DAY})(?:\2|\3){_YEAR}(?!\d).*"  # 15.01.2024 - 03.04.2024
     rf"|\W?{_YEAR}{_MONTH}{_DAY}|{_DAY}[./]{_MONTH}[./]?"
@@ -100,27 +102,25 @@ NEVER: Final = regex.compile(
 )
 """Digits in groups that are not phone numbers: dates, times, versions, decimals, ranges, sizes. For a whole match."""
 
-COORDINATES: Final = regex.compile(r"[+＋](?:\d{4}[+-]\d{5}|\d{6}[+-]\d{7}|\d{1,2}(?:\.\d+)?[+-]\d{1,3}\.\d+)")
+COORDINATES: Final = compiled(r"[+＋](?:\d{4}[+-]\d{5}|\d{6}[+-]\d{7}|\d{1,2}(?:\.\d+)?[+-]\d{1,3}\.\d+)")
 """A position (ISO 6709): degrees that look like a country code."""
-COLOUR: Final = regex.compile(r"(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)(?:[ ,;]{1,2}(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)){2}")
+COLOUR: Final = compiled(r"(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)(?:[ ,;]{1,2}(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)){2}")
 """Three bytes, such as a colour."""
 
-_ROW: Final = regex.compile(r"[0-9=\t;{}\[\]<>\\/*#_]|(?:^|\n)[ ]*\||\|[^|\n]*\||[ ]{2}|[A-Z]{3}")
+_ROW: Final = compiled(r"[0-9=\t;{}\[\]<>\\/*#_]|(?:^|\n)[ ]*\||\|[^|\n]*\||[ ]{2}|[A-Z]{3}")
 _BEFORE: Final = 12
 _TICKET: Final = 8  # digits after a `#`; fewer are the number of an issue
-_LABEL: Final = regex.compile(r"(?<![A-Za-z])(?!TEL|FAX|MOB|CELL|GSM|PH|HP|NO)[A-Z]{2,8}-\Z")  # CVE-2026-12345
-_HEX: Final = regex.compile(r"(?<![A-Za-z0-9])(?=[0-9]*[A-F])[0-9A-F]{4} \Z")  # a code point before another
-_CLOCK: Final = regex.compile(r"\d:\Z")
-_FIGURE: Final = regex.compile(r"\d+|[1-9]\d{0,2}(?:[ .\u00a0\u202f]\d{3})+")
+_LABEL: Final = compiled(r"(?<![A-Za-z])(?!TEL|FAX|MOB|CELL|GSM|PH|HP|NO)[A-Z]{2,8}-\Z")  # CVE-2026-12345
+_HEX: Final = compiled(r"(?<![A-Za-z0-9])(?=[0-9]*[A-F])[0-9A-F]{4} \Z")  # a code point before another
+_CLOCK: Final = compiled(r"\d:\Z")
+_FIGURE: Final = compiled(r"\d+|[1-9]\d{0,2}(?:[ .\u00a0\u202f]\d{3})+")
 _LISTED: Final = 7  # minimum digits of such a number in a list
 _CELL: Final = 24  # characters before a cell, with its neighbour
-_DECIMAL: Final = regex.compile(r",\d{1,2}(?!\d)")
-_LIST_BEFORE: Final = regex.compile(r"(?<![\d.:])\d(?:[ .\u00a0\u202f]?\d){6,14}+,\Z")
-_SLASHED: Final = regex.compile(r"(?:\d[ .-]\d{1,8}|\d{9})/\Z")
-_EPOCH: Final = regex.compile(r"1[0-9]{9}(?:[0-9]{3}){0,3}")
-_GROUPED: Final = regex.compile(
-    rf"(?:\d{{2,5}}(?:[ .\u00a0/-]\d{{2,5}}){{1,4}}|0\d{{8,11}}|[1-9]\d{{8,10}}){_EXTENSION}"
-)
+_DECIMAL: Final = compiled(r",\d{1,2}(?!\d)")
+_LIST_BEFORE: Final = compiled(r"(?<![\d.:])\d(?:[ .\u00a0\u202f]?\d){6,14}+,\Z")
+_SLASHED: Final = compiled(r"(?:\d[ .-]\d{1,8}|\d{9})/\Z")
+_EPOCH: Final = compiled(r"1[0-9]{9}(?:[0-9]{3}){0,3}")
+_GROUPED: Final = compiled(rf"(?:\d{{2,5}}(?:[ .\u00a0/-]\d{{2,5}}){{1,4}}|0\d{{8,11}}|[1-9]\d{{8,10}}){_EXTENSION}")
 
 
 def is_other(text: str, start: int, end: int) -> bool:
