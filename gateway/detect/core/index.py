@@ -274,11 +274,11 @@ class Database(_Patterns):
             look()  # the matches exceeded the budget, which stopped the search
             raise
 
-    def matches(self, data: bytes) -> bool:
-        """Whether there is a match."""
-        ends: list[int] = []
-        self._run(data, _take_end, ends)
-        return bool(ends)
+    def leftmost(self, data: bytes) -> int:
+        """Where the first match starts; -1 if there is none."""
+        starts: list[int] = []
+        self._run(data, _take_start, starts)
+        return min(starts, default=-1)
 
 
 class Begun(_Patterns):
@@ -352,6 +352,10 @@ def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list
 
 def _take_end(_: int, __: int, end: int, ___: int, ends: list[int]) -> None:
     ends.append(end)
+
+
+def _take_start(_: int, start: int, __: int, ___: int, starts: list[int]) -> None:
+    starts.append(start)
 
 
 def kept(

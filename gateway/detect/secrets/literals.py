@@ -85,7 +85,7 @@ class _Search:
 
     def holds(self, data: bytes) -> bool:
         if self._database is not None:
-            return self._database.matches(data)
+            return self._database.leftmost(data) >= 0
         return self._pattern is not None and self._pattern.search(data) is not None
 
     def hits(self, data: bytes) -> list[Hit]:
