@@ -177,7 +177,7 @@ class HyperscanIndex:
     def _in_progress(self, data: bytes) -> int:
         """How many bytes at the end of the data may be the longest beginning of a match."""
         back = data[::-1]
-        return max(database.longest(back) for database in self._begun)
+        return max([database.longest(back) for database in self._begun])
 
 
 def _twins(expressions: Sequence[Expression]) -> dict[int, list[int]]:
