@@ -126,11 +126,12 @@ class Chunk:
     - `wholes`: complete texts. `asides`: alternative texts of the model (log probabilities).
     - `ends`: choices with a finish reason in this chunk, valid unless the choice continues. `closes`: the chunk refers
       to no other choice. `trails`: the chunk refers to no choice and belongs after the last choice.
-    - `series` replaces `data` if the chunk is several events that were read without parsing.
+    - `series` replaces `data` if the chunk is events that were read without parsing; `events` are its events, each
+      with one field, if they must keep their order.
     """
 
     __slots__ = (
-        *("asides", "calls", "closes", "data", "done", "edited", "ends", "error", "fields", "raw"),
+        *("asides", "calls", "closes", "data", "done", "edited", "ends", "error", "events", "fields", "raw"),
         *("series", "strays", "texts", "tools", "trails", "usage", "wholes"),
     )
 
@@ -152,6 +153,7 @@ class Chunk:
         self.error = False
         self.edited = False
         self.series: Series | None = None
+        self.events: Sequence[Chunk] = ()
 
     def said(self) -> list[str]:
         """Every text in the chunk, for counting tokens if no usage is reported."""

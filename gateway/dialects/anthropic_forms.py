@@ -21,6 +21,23 @@ def encode(data: Json) -> bytes:
     return sse.encode(orjson.dumps(data), kind.encode() if type(kind) is str else b"")
 
 
+def use_events(data: Json) -> bytes:
+    """The events of a complete tool call."""
+    index, block = data.get("index"), data["content_block"]
+    arguments = block["input"] if type(block["input"]) is str else orjson.dumps(block["input"]).decode()
+    delta = {"type": "input_json_delta", "partial_json": arguments}
+    return b"".join(
+        map(
+            encode,
+            (
+                {**data, "content_block": {**block, "input": {}}},
+                {"type": "content_block_delta", "index": index, "delta": delta},
+                {"type": "content_block_stop", "index": index},
+            ),
+        )
+    )
+
+
 def assemble(raw: bytes) -> bytes:
     """The whole message of a stream. Raises ValueError, also for a stream that broke off before its end."""
     message: Json = {}

@@ -19,11 +19,12 @@ import orjson
 from gateway.call import Json
 from gateway.dialects import Channel, Chunk, Field, Piece, items, nulls, ordinal, sse, surrogates, tree
 from gateway.dialects.anthropic_answer import refused, tells_input, tier, usage
-from gateway.dialects.anthropic_forms import encode
+from gateway.dialects.anthropic_forms import encode, use_events
 from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
 from gateway.dialects.anthropic_tables import kind as kind_of
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
+from gateway.dialects.frame import Frame, Series
 from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.surrogates import Halves, mend
 from gateway.dialects.terms import is_term
@@ -78,6 +79,7 @@ class AnthropicStream(Ordered):
         "_begun",
         "_blocks",
         "_fields",
+        "_frame",
         "_halves",
         "_index",
         "_left",
@@ -96,6 +98,7 @@ class AnthropicStream(Ordered):
     def __init__(self) -> None:
         self._reader = sse.Reader()
         self._fields = Reader(ANSWER)
+        self._frame: Frame | None = None  # of the texts of the open block
         self._halves = Halves()  # of the open block, by the key of its text
         self._started = False  # `message_start` was received
         self._blocks = 0
@@ -115,15 +118,33 @@ class AnthropicStream(Ordered):
         """The chunks that are complete. Raises ValueError for data that is not a stream of a message."""
         data = self._reader.take(data)
         at = 0
-        while at < len(data):
+        while at < len(data) and not self.ended:
+            read = self._frame.read(data, at) if self._frame is not None and not self._halves else None
+            if read is not None:
+                yield self._series(read[0], data[at : read[1]])
+                at = read[1]
+                continue
             event, at = self._reader.next(data, at)
-            if event is None or self.ended:
+            if event is None:
                 return
             if self._halves and event.data is not None and _STOPS in event.data and _GOES_ON not in event.data:
                 yield from self._alone()
             chunk = self._chunk(event)
             if chunk is not None:
                 yield chunk
+
+    def _series(self, series: Series, raw: bytes) -> Chunk:
+        """A chunk of events that each hold a piece of the open block."""
+        chunk, events = Chunk(raw), []
+        chunk.series = series
+        for own, piece in series.events(raw):
+            event = Chunk(own)
+            event.series = series
+            if piece:
+                self._piece(event, "text", {"text": piece}, "text")
+            events.append(event)
+        chunk.events = events
+        return chunk
 
     def rest(self) -> Iterator[Chunk]:
         """The last event if its end is missing. An incomplete event is dropped if the answer is complete."""
@@ -253,7 +274,7 @@ class AnthropicStream(Ordered):
             chunk.strays = list(in_blocks([block]))
         if index is None or index <= self._index or self._within:
             raise ValueError("a block begins out of its turn")
-        self._index, self._within = index, True
+        self._index, self._within, self._frame = index, True, None
         if kind in USES or (type(block.get("input")) is dict and "name" in block):
             plain = data.keys() <= _START and self.faithful(chunk)
             self._use = _Use({key: data[key] for key in _START if key in data}, chunk.raw, plain)
@@ -287,6 +308,8 @@ class AnthropicStream(Ordered):
         if key is not None and type(delta.get(key)) is str:
             known = _SAID[kind]
             if kind == "text_delta":
+                if self._frame is None and self._may_frame(chunk, data, delta):
+                    self._frame = Frame.learn(chunk.raw, delta[key], (0, key), says_more=True)
                 self._piece(chunk, "text", delta, key)
             else:
                 self._signed(chunk, delta, key)
@@ -299,6 +322,11 @@ class AnthropicStream(Ordered):
         if not data.keys() <= _DELTA:
             self._fields.read(chunk, "chunk", 0, data, _DELTA)
         return chunk
+
+    def _may_frame(self, chunk: Chunk, data: Json, delta: Json) -> bool:
+        """Whether an event with a piece of text contains only values of the dialect beside the piece."""
+        plain = data.keys() == _DELTA and delta.keys() == _TEXT and not chunk.edited and not self._halves
+        return plain and self.faithful(chunk)
 
     def _argue(self, use: _Use, delta: Json, raw: bytes) -> None:
         """Add a piece of the arguments of a tool call."""
@@ -319,7 +347,7 @@ class AnthropicStream(Ordered):
         index = ordinal(data.get("index"))
         if index != self._index or not self._within:
             raise ValueError("a block ends that is not open")
-        self._within = False
+        self._within, self._frame = False, None
         use, self._use = self._use, None
         if use is None:
             self._fields.read(chunk, "chunk", 0, data, _KIND)
@@ -392,11 +420,13 @@ class AnthropicStream(Ordered):
         """The bytes of a chunk: as received if nothing was edited."""
         data = chunk.data
         if data is None:
+            if chunk.edited and chunk.series is not None:
+                return chunk.series.frame.encode(chunk.fields[0].holder["text"])
             return chunk.raw
         self._note(data, bool(chunk.tools))
         if not chunk.edited:
             return chunk.raw
-        return _use_events(data) if chunk.tools else encode(data)
+        return use_events(data) if chunk.tools else encode(data)
 
     def _note(self, data: Json, whole: bool) -> None:
         """Record what was sent to the caller, which determines how the answer can be ended."""
@@ -445,23 +475,6 @@ def _field(channel: Channel, holder: Json, key: str) -> Field:
     field = Field("delta", channel[0], holder, key)
     field.pieces.append(Piece(channel, field, holder, key))
     return field
-
-
-def _use_events(data: Json) -> bytes:
-    """The events of a complete tool call."""
-    index, block = data.get("index"), data["content_block"]
-    arguments = block["input"] if type(block["input"]) is str else orjson.dumps(block["input"]).decode()
-    delta = {"type": "input_json_delta", "partial_json": arguments}
-    return b"".join(
-        map(
-            encode,
-            (
-                {**data, "content_block": {**block, "input": {}}},
-                {"type": "content_block_delta", "index": index, "delta": delta},
-                {"type": "content_block_stop", "index": index},
-            ),
-        )
-    )
 
 
 def _ping(stream: AnthropicStream, chunk: Chunk, data: Json) -> Chunk:

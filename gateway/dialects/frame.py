@@ -9,7 +9,7 @@ parser.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, takewhile
 from typing import NamedTuple
 
@@ -47,7 +47,18 @@ class Frame(NamedTuple):
         return cls(raw[: at + 1], raw[at + len(piece) - 1 :], channel, says_more)
 
     def take(self, data: bytes, at: int) -> tuple[Chunk, int] | None:
-        """The events from `at` on that have this frame, as one chunk, and their end; None if the first has not.
+        """The events from `at` on that have this frame, as one chunk, and their end; None if the first has not."""
+        read = self.read(data, at)
+        if read is None:
+            return None
+        series, end = read
+        chunk = Chunk(data[at:end])
+        chunk.series = series
+        chunk.texts.append(Delta(self.channel, {self.channel[1]: series.text}, self.channel[1]))
+        return chunk, end
+
+    def read(self, data: bytes, at: int) -> tuple[Series, int] | None:
+        """The series of events from `at` on that have this frame, and its end; None if the first event has not.
 
         A string without quotes, backslashes and control characters is valid JSON unchanged (RFC 8259, section 7), so an
         event with the frame around such a string is valid, and has the values of the event that was parsed.
@@ -81,10 +92,7 @@ class Frame(NamedTuple):
         if not sizes:
             return None
         end = at + len(sizes) * (skip + len(after)) + len(said)
-        chunk = Chunk(data[at:end])
-        chunk.series = Series(self, text, sizes)
-        chunk.texts.append(Delta(self.channel, {self.channel[1]: text}, self.channel[1]))
-        return chunk, end
+        return Series(self, text, sizes), end
 
     def encode(self, text: str, sizes: Sequence[int] = ()) -> bytes:
         """Events with `text` in pieces of these sizes; the last piece is the rest.
@@ -116,6 +124,18 @@ class Series(NamedTuple):
     frame: Frame
     text: str
     sizes: Sequence[int]
+
+    def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
+        """The bytes and the text of each event, given the bytes of all."""
+        frame, text = self.frame, self.text
+        around = len(frame.before) + len(frame.after)
+        even = text.isascii()
+        at = begin = 0
+        for size in self.sizes:
+            piece = text[at : at + size]
+            end = begin + around + (size if even else len(piece.encode()))
+            yield raw[begin:end], piece
+            at, begin = at + size, end
 
     def encode(self, raw: bytes, text: str) -> bytes:
         """The events with another text, given their bytes.

@@ -35,7 +35,8 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
             outcome.tier = codec.tier
             if data := judged.ready():
                 own.check(data)
-                await answers.keep_spellings(call)
+                if call.redaction.spoken:
+                    await answers.keep_spellings(call)
                 await reply.stream(data, complete=codec.ended)
         codec.close()
     except (ValueError, Refusal) as fault:

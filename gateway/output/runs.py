@@ -112,17 +112,21 @@ class Run:
 
     def feed(self, piece: Piece) -> None:
         """Add a piece."""
-        if self._last is not None and not self._open and not self._due:
-            self._tell(_text_of(piece))
-        if piece.field.text:
-            if self._block not in (0, piece.field.text):
-                self._judge.begin()
-            self._block = piece.field.text
-        self._open.append(piece)
-        text = piece.holder[piece.key]
         if self._elements is not None:
-            self._elements.add(text)
-        self._settle(self._judge.feed(text), final=False)
+            self._elements.add(piece.holder[piece.key])
+        self.feed_all((piece,))
+
+    def feed_all(self, pieces: Sequence[Piece]) -> None:
+        """Add pieces of one text."""
+        first = pieces[0]
+        if self._last is not None and not self._open and not self._due:
+            self._tell(_text_of(first))
+        if first.field.text:
+            if self._block not in (0, first.field.text):
+                self._judge.begin()
+            self._block = first.field.text
+        self._open += pieces
+        self._settle(self._judge.feed("".join([piece.holder[piece.key] for piece in pieces])), final=False)
 
     def note(self, text: str) -> None:
         """Note the joined text of the next pieces."""
@@ -143,14 +147,17 @@ class Run:
             edits = self._judge.edits(text, found) if found else []
             if self._note is not None:
                 self._hear(text, edits)
+            parts: list[str] = []  # of one block
             for piece, part in self._spread(text, edits):
                 block = piece.field.text or (id(piece) if self._whole else 0)
                 if block != self._guarded_block:
+                    self._guard(parts)
                     if self._guarded_block:
                         self._leave(self._judge.begin_guarding())
                     self._guarded_block = block
                 self._guarded.append((piece, part))
-                self._leave(self._judge.guard(part, False))
+                parts.append(part)
+            self._guard(parts)
         if final:
             self._leave(self._judge.guard("", True))
             self._guarded.clear()  # text that guards have not released by now is dropped
@@ -168,6 +175,12 @@ class Run:
             following = due[0] if due else self._open[0] if self._open else None
             if final or following is not None:
                 self._tell(_text_of(following) if following is not None else 0)
+
+    def _guard(self, parts: list[str]) -> None:
+        """Hand parts of one block to the guards."""
+        if parts:
+            self._leave(self._judge.guard("".join(parts), False))
+            parts.clear()
 
     def _leave(self, text: str) -> None:
         """Assign the text that guards release to its pieces. Skipped characters have been dropped."""
@@ -302,6 +315,23 @@ class Runs:
             if several and piece.channel in several:  # the elements that one chunk lists are also one text
                 run.note(several.pop(piece.channel))
             run.feed(piece)
+
+    def feed_all(self, fields: Sequence[Field], judge: Callable[[Piece], Judge]) -> None:
+        """Judge fields that each hold the next piece of one running text, which is no element of a list."""
+        if not fields:
+            return
+        pieces = [field.pieces[0] for field in fields]
+        for field in fields:
+            field.waiting = 1
+        first = pieces[0]
+        run = self._runs.get(first.channel)
+        if run is None:
+            run = self._runs[first.channel] = Run(judge(first), self._done, listed=False, note=self._note)
+        run.feed_all(pieces)
+
+    def forget(self) -> None:
+        """Forget the fields that are judged: they leave with their events."""
+        self._done.clear()
 
     def take(self, field: Field, judge: Callable[[Piece], Judge]) -> bool:
         """Judge a field; False if the field must wait, and was removed from its chunk."""

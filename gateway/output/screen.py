@@ -12,7 +12,7 @@ held, and only as long as a match may be in progress.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from gateway.budget import PASSING
@@ -122,6 +122,9 @@ class AnswerFilter(WholeFilter):
 
     def _in_order(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
         """The events that may leave, in order: each after it and all events before it are judged."""
+        if chunk.series is not None:
+            self._runs.feed_all([field for event in chunk.events for field in event.fields], self._judge_of)
+            return self._queued(chunk.events, len(chunk.raw), stream)
         if not self._screen.any_tool and (chunk.tools or chunk.strays):
             offered.check(self._call, [*chunk.tools, *chunk.strays])
         if chunk.data is not None:
@@ -137,8 +140,13 @@ class AnswerFilter(WholeFilter):
             chunk.edited = True
         if chunk.done:
             self._runs.close()
-        self._queue.append(chunk)
-        self._held += len(chunk.raw)
+        return self._queued((chunk,), len(chunk.raw), stream)
+
+    def _queued(self, chunks: Sequence[Chunk], size: int, stream: StreamCodec) -> list[bytes]:
+        """The events that may leave, with `size` more bytes of events at the end of the queue."""
+        self._runs.forget()
+        self._queue += chunks
+        self._held += size
         if self._held > MAX_WAITING:
             raise Refusal(
                 "output_blocked",

@@ -184,7 +184,7 @@ class HyperscanIndex:
     def _in_progress(self, data: bytes) -> int:
         """How many bytes at the end of the data may be the longest beginning of a match."""
         back = data[::-1]
-        return max(database.longest(back) for database in self._begun)
+        return max([database.longest(back) for database in self._begun])
 
 
 def _groups(expressions: Iterable[tuple[int, Expression]]) -> dict[tuple[bytes, facts.Needs], list[tuple[int, str]]]:
@@ -295,11 +295,11 @@ class Database(_Patterns):
             look()  # the matches exceeded the budget, which stopped the search
             raise
 
-    def matches(self, data: bytes) -> bool:
-        """Whether there is a match."""
-        ends: list[int] = []
-        self._run(data, _take_end, ends)
-        return bool(ends)
+    def leftmost(self, data: bytes) -> int:
+        """Where the first match starts; -1 if there is none."""
+        starts: list[int] = []
+        self._run(data, _take_start, starts)
+        return min(starts, default=-1)
 
 
 class Begun(_Patterns):
@@ -377,6 +377,10 @@ def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list
 
 def _take_end(_: int, __: int, end: int, ___: int, ends: list[int]) -> None:
     ends.append(end)
+
+
+def _take_start(_: int, start: int, __: int, ___: int, starts: list[int]) -> None:
+    starts.append(start)
 
 
 def kept(

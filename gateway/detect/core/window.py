@@ -125,7 +125,7 @@ class Window:
                 cut = _before_straddling(matches, cut)
         else:
             cut = _before_straddling([*matches, *hidden.spans], min(cut, hidden.cut))
-        findings = self._settle(matches, hidden, cut)
+        findings = self._settle(matches, hidden, cut) if matches or hidden is not None else []
         if len(buffer) - cut > self._limit:
             cut, findings = self._overflow(matches, hidden)
         if hidden is not None:

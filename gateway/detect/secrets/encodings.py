@@ -36,14 +36,13 @@ def unbroken(data: bytes) -> bytes:
     return data.replace(b"\\n", b"  ").replace(b"\\r", b"  ") if b"\\" in data else data
 
 
-def readings(text: bytes) -> Iterator[bytes]:
+def readings(text: bytes) -> tuple[bytes, ...]:
     """A text as written, and with escaped characters decoded; both have the same number of bytes."""
+    if b"\\" not in text and b"%" not in text and b"&" not in text:
+        return (text,)
     text = unbroken(text)
-    yield text
-    if b"\\" in text or b"%" in text or b"&" in text:
-        plain = _ESCAPED.sub(_char, text)
-        if plain != text:
-            yield plain
+    plain = _ESCAPED.sub(_char, text)
+    return (text, plain) if plain != text else (text,)
 
 
 def _char(escape: re.Match[bytes]) -> bytes:
