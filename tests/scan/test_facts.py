@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.detect.core import facts, rewrite
 from gateway.detect.core.facts import Needs
+from gateway.detect.core.index import Expression
 from gateway.detect.core.projection import projected
 from gateway.detect.personal.patterns import pii_rules
 from gateway.detect.secrets.scanner import SecretScanner
@@ -31,6 +32,9 @@ from gateway.detect.unmask import disguise
         (r"(?:ab|cde){8}", Needs(digit=False, long=True)),
         (r"(?:ab? ?){8}[a-z]{9}", Needs(digit=False, long=False)),
         (r"a{8}[^ ]b{8}", Needs(digit=False, long=False)),
+        (r"(?: ?[a-z]{8}){2}", Needs(digit=False, long=False)),
+        (r"(?:[a-z]{4}-? ?){4,}", Needs(digit=False, long=False)),
+        (r"(?:[a-z]{4}-?){4,}", Needs(digit=False, long=True)),
         (r"\ba{8}-?b{8}\b", Needs(digit=False, long=True)),
         (r"(\d)\1", Needs(digit=True, long=False)),
     ],
@@ -54,7 +58,7 @@ EXPRESSIONS = [rule.expression for rule in (*pii_rules(["US", "DE"]), *SecretSca
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS, ids=str)
-def test_alternatives_match_together_what_the_pattern_matches(expression: rewrite.Any) -> None:
+def test_alternatives_match_together_what_the_pattern_matches(expression: Expression) -> None:
     source = expression.whole or expression.source
     ways = rewrite.alternatives(source, expression.flags)
     assert ways
@@ -79,6 +83,8 @@ def test_an_encoded_value_is_a_long_word(text: str) -> None:
         assert facts.of(projected(text)).long
 
 
-@pytest.mark.parametrize(("pattern", "fewest"), [(r"\d{3}-?\d{2,4}", 5), (r"x|\d", 0), (r"(?:\d\d ?){3}", 6)])
+@pytest.mark.parametrize(
+    ("pattern", "fewest"), [(r"\d{3}-?\d{2,4}", 5), (r"x|\d", 0), (r"(?:\d\d ?){3}", 6), (r"(?:\d ?){2,5}", 2)]
+)
 def test_the_fewest_digits_of_a_match(pattern: str, fewest: int) -> None:
     assert facts.digits(rewrite.superset(pattern)) == fewest

@@ -104,7 +104,9 @@ def _node(node: Any) -> _Part:
     if kind in _REPEATS:
         low, _, inner = value
         part = _sequence(inner)
-        return reduce(_then, [part] * min(low, _MOST), _either([part, _EMPTY]) if part.whole or not low else part)
+        # More than `low` times: characters of `SIGNS` alone join a run, and others leave its ends as they are.
+        more = _either([part, _EMPTY]) if part.whole or not low else _EMPTY
+        return reduce(_then, [part] * min(low, _MOST), more)
     if kind is op.BRANCH:
         return _either([_sequence(branch) for branch in value[1]])
     if kind is op.SUBPATTERN:
