@@ -15,8 +15,11 @@ from gateway.errors import Failures
 from gateway.ingress import request
 from gateway.ingress.request import Correlation
 from gateway.policy.models import Models
+from gateway.redaction import openings, passages
 from gateway.redaction.content import Contents
+from gateway.redaction.openings import Openings, Passage
 from gateway.redaction.redact import broken
+from gateway.redaction.separate import separate
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
 from gateway.scheduling.judging import judge, takes_long
@@ -34,6 +37,7 @@ class Ingress:
         models: Models,
         texts: Texts,
         contents: Contents | None,
+        openings: Openings,
         failures: Failures,
     ) -> None:
         self._server = server
@@ -42,16 +46,20 @@ class Ingress:
         self._models = models
         self._texts = texts
         self._contents = contents
+        self._openings = openings
         self._failures = failures
 
     async def read(self, call: Call, receive: request.Receive) -> None:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
-        await request.receive(call, receive, self._server)
+        await request.receive(call, receive, self._server, self._openings)
         tainted = await apart(call, len(call.request.raw) >> 10, partial(self._taint.look, call))
+        if tainted:
+            separate(call)
+            call.request.reading = None
         self._models.find(call)
         try:
-            long = takes_long(call, partial(self._texts.fresh, call.request.slots, call.team))
+            long = takes_long(call, partial(self._fresh, call))
             counted = await judge(call, long, self.survey, call)
         except (*PASSING, Spent):
             raise
@@ -64,8 +72,15 @@ class Ingress:
             await apart(call, size, partial(self._taint.mark, call))
         call.request.input_tokens = counted + call.codec.overhead(call.request.body) if self._texts.counted else 0
 
+    def _fresh(self, call: Call) -> int:
+        reading = openings.of(call)
+        parts = reading.own() if reading is not None else [Passage(call.request.slots)]
+        return sum(self._texts.fresh(part.slots, call.team) for part in parts)
+
     def survey(self, call: Call) -> int:
         """Scan the texts; returns the number of their tokens, 0 if no limit needs it."""
+        if (reading := openings.of(call)) is not None:
+            return passages.survey(call, reading, self._texts, self._contents)
         counted: int
         counted, call.request.found = self._texts.survey(call.request.slots, call.team)
         slots = call.request.slots

@@ -168,6 +168,13 @@ def canonical(arguments: Any) -> str:
         return text
 
 
+def fixed(step: Step) -> Step:
+    """The same step, without arguments that are part of a body and may be edited there."""
+    if all(type(use.arguments) is str for use in step.uses):
+        return step
+    return step._replace(uses=tuple(use._replace(arguments=canonical(use.arguments)) for use in step.uses))
+
+
 def _number(text: str) -> int | float:
     value = float(text)
     return int(value) if value.is_integer() and abs(value) < _EXACT else value
