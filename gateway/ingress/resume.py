@@ -40,6 +40,7 @@ def resume(call: Call, server: Server, openings: Openings, known: Known) -> Inte
     number = len(opening.body["messages"])
     reading = Reading(
         opening=opening,
+        conversation=known.conversation,
         number=number,
         ahead=0,
         end=opening.end,
@@ -81,6 +82,7 @@ def prepare(call: Call, openings: Openings, survey: tree.Survey, intent: Intent)
     body = {**request.body, "messages": request.body["messages"][:number]}
     request.reading = Reading(
         opening=None,
+        conversation=None,
         number=number,
         ahead=survey.starts[0][0],
         end=end,

@@ -198,7 +198,7 @@ def _brought(steps: Sequence[Step]) -> list[tuple[ToolUse, int, int]]:
 
     For each: how often the same call occurs in the conversation, and how many calls with the same id precede it.
     """
-    last = max((at for at, step in enumerate(steps) if step.kind == "turn"), default=-1)
+    last = next((at for at in range(len(steps) - 1, -1, -1) if steps[at].kind == "turn"), -1)
     brought = [step.uses[0] for step in steps[last + 1 :] if step.kind == "result" and step.uses]
     if not brought:
         return []

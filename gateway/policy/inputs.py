@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.amounts import NO_HISTORY, History
 from gateway.call import Call, Json
+from gateway.redaction import openings
 from gateway.redaction.content import CHANNELS, EMPTY
 from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
 from gateway.texts import Slot
@@ -91,7 +92,7 @@ class Inputs:
             "content": {
                 **_found(call.redaction.counts),
                 "pii_from": _pii_from(call),
-                "sql": self._facts.of(call.request.slots, call.team) if self._facts is not None else [],
+                "sql": self._facts.of(openings.arguments(call), call.team) if self._facts is not None else [],
                 "urls": list(content.urls),
                 "injection": dict(content.injection),
                 "injection_score": content.score,

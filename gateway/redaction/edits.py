@@ -15,6 +15,8 @@ from gateway.texts import Finding, Share, Signed, value_of
 
 BESIDE: Final = (LIKE, UNSCANNABLE)
 """Prefixes of findings that are not personal data."""
+# Encrypted data that callers return to the provider, and that only the provider can read.
+_PROVIDERS_OWN: Final = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
 Masked = dict[tuple[str, str], str]
 """(entity type, value) -> placeholder, "" before it is known."""
 
@@ -131,6 +133,17 @@ def in_signed(found: Found, actions: Actions) -> list[str]:
             if not it.entity.startswith(BESIDE) and actions.of(it.entity) != "allow"
         }
     )
+
+
+def blobs(found: Found) -> dict[str, int]:
+    """The number of parts in these texts that no scanner can read, by kind."""
+    kinds: dict[str, int] = {}
+    for slot, findings in found:
+        for finding in findings:
+            if finding.entity.startswith(UNSCANNABLE) and slot.key not in _PROVIDERS_OWN:
+                kind = finding.entity.removeprefix(UNSCANNABLE).lower()
+                kinds[kind] = kinds.get(kind, 0) + 1
+    return kinds
 
 
 def is_first(finding: Finding) -> bool:

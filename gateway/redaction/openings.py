@@ -19,11 +19,11 @@ from typing import Final, NamedTuple
 import orjson
 
 from gateway.call import Call, Json, Step
-from gateway.dialects import cuts
+from gateway.dialects import cuts, positions
 from gateway.dialects.parts import Joined
 from gateway.redaction.adjoining import Found
 from gateway.redaction.content import Gathered
-from gateway.redaction.edits import Edit, Turns
+from gateway.redaction.edits import Edit, Turns, blobs
 from gateway.texts import Finding, Nested, Slot
 
 LEAST: Final = 2048
@@ -79,6 +79,9 @@ class Opening:
     steps: Sequence[Step] | None
     clean: Clean | None
     edit: Edit
+    written: bytes  # its messages as they leave, as JSON without the brackets of their list
+    blobs: Mapping[str, int]  # unscannable parts in its texts, by kind
+    arguments: Sequence[Slot]  # its texts in the arguments of tool calls
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +113,7 @@ class Reading:
     """
 
     opening: Opening | None
+    conversation: Conversation | None
     number: int
     ahead: int  # texts before the messages
     end: int
@@ -206,7 +210,7 @@ class Openings:
         ends = [end for end in found.messages[:-1] if end <= same]  # the last message counts as new
         return (number + len(ends), ends[-1], found.close) if ends and ends[-1] >= LEAST else None
 
-    def keep(self, call: Call, known: Conversation | None = None) -> None:
+    def keep(self, call: Call) -> None:
         """Remember the body of a call that was judged and redacted."""
         if not _applies(call):
             return
@@ -217,7 +221,9 @@ class Openings:
         kept = self._teams.setdefault(team, OrderedDict())
         several = kept.setdefault(key, [])
         kept.move_to_end(key)
-        one = next((it for it in several if it is known or raw.startswith(it.last[: len(it.last) // 2])), None)
+        one = reading.conversation if reading is not None else None
+        if one is None or one not in several:
+            one = next((it for it in several if raw.startswith(it.last[: len(it.last) // 2])), None)
         before = one.weight if one is not None else 0
         if one is None:
             one = Conversation(raw)
@@ -261,7 +267,7 @@ def _applies(call: Call) -> bool:
     """Whether the body of a call may have an opening. Bodies with an Idempotency-Key are compared in full."""
     if len(call.request.raw) < LEAST or not call.codec.shape.turns:
         return False
-    return all(name != b"idempotency-key" for name, _ in call.headers)
+    return b"idempotency-key" not in [name for name, _ in call.headers]
 
 
 def _key(call: Call) -> tuple[str, str]:
@@ -283,12 +289,14 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
     body = {**request.body, "messages": request.body["messages"][: reading.number]}
     first = reading.first
     before = first if known is None else _joined(known.before, first)
-    asked = reading.asked
+    own = body["messages"][len(known.body["messages"]) if known is not None else 0 :]
+    written = orjson.dumps(own)[1:-1]
+    arguments = [slot for slot in first.slots if positions.is_argument(slot)]
     return Opening(
         raw=request.raw,
         end=reading.end,
         tail=request.raw[reading.close :],
-        asked=asked,
+        asked=reading.asked,
         body=body,
         tools=reading.tools,
         counts=reading.counts,
@@ -299,7 +307,28 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         steps=reading.steps,
         clean=reading.clean,
         edit=edit,
+        written=written if known is None else known.written + b"," + written,
+        blobs=blobs([*before.found, *reading.after.found]),
+        arguments=arguments if known is None else [*known.arguments, *arguments],
     )
+
+
+def dumps(call: Call) -> bytes:
+    """The body of a call as it leaves, as JSON."""
+    reading, body = of(call), call.request.body
+    if reading is None or reading.opening is None:
+        return orjson.dumps(body)
+    opening = reading.opening
+    new = body["messages"][len(opening.body["messages"]) :]
+    return orjson.dumps({**body, "messages": [orjson.Fragment(opening.written), *new]})
+
+
+def arguments(call: Call) -> Sequence[Slot]:
+    """The texts among which are all those in the arguments of tool calls, in order."""
+    reading = of(call)
+    if reading is None or reading.opening is None:
+        return call.request.slots
+    return [*reading.opening.arguments, *reading.first.slots, *reading.new.slots, *reading.opening.after.slots]
 
 
 def _joined(one: Passage, other: Passage) -> Passage:

@@ -30,13 +30,12 @@ from gateway.config.sections import Pii as PiiConfig
 from gateway.detect.personal import placeholders, scanner
 from gateway.detect.personal.placeholders import LIKE, WRITTEN
 from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
-from gateway.detect.unscannable import UNSCANNABLE
 from gateway.dialects import positions
 from gateway.errors import Failures, Refusal, trace, uncounted
 from gateway.redaction import openings
 from gateway.redaction.actions import Actions, Rules
 from gateway.redaction.adjoining import Found, adjoining
-from gateway.redaction.edits import BESIDE, NO_EDIT, Edit, Masked, in_signed, is_first, masked, tell, values
+from gateway.redaction.edits import BESIDE, NO_EDIT, Edit, Masked, blobs, in_signed, is_first, masked, tell, values
 from gateway.redaction.made import NO_ESCAPES, Escapes, Made
 from gateway.redaction.openings import Passage, Reading
 from gateway.redaction.restore import LITERAL, Names, keeps
@@ -50,8 +49,6 @@ from gateway.stores import StoreUnavailable, Vault
 from gateway.texts import Finding, Signed, Slot, value_of
 
 PLACEHOLDER = WRITTEN
-# Encrypted data that callers return to the provider, and that only the provider can read.
-_PROVIDERS_OWN = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
 _REMEMBER = 5_000  # numbers kept in memory per generation, so that a known value needs no access to the store
 _FRESH = 300.0  # seconds until the vault is asked again for a remembered number, which extends its lifetime there
 _log = logging.getLogger("meshgate.pii")
@@ -93,9 +90,12 @@ class Replacer:
 
     async def redact(self, call: Call) -> None:
         """Write `call.redaction`, and edit the body if necessary. Raises Refusal(pii_blocked)."""
-        for kind, count in (
-            await apart(call, _size(call.request.found), partial(_unscannable, call.request.found))
-        ).items():
+        reading = openings.of(call)
+        found = call.request.found if reading is None else [pair for part in reading.own() for pair in part.found]
+        kinds: list[Mapping[str, int]] = [await apart(call, _size(found), partial(blobs, found))]
+        if reading is not None and reading.opening is not None:
+            kinds.insert(0, reading.opening.blobs)
+        for kind, count in (pair for one in kinds for pair in one.items()):
             call.request.unscannable[kind] = call.request.unscannable.get(kind, 0) + count
         if call.request.unscannable and self._block_blobs:
             raise Refusal(
@@ -407,17 +407,6 @@ def _refuse_blocked(counts: Mapping[str, int], actions: Actions) -> None:
 def _size(found: Found) -> int:
     """The number of findings."""
     return sum(map(len, map(itemgetter(1), found)))
-
-
-def _unscannable(found: Found) -> dict[str, int]:
-    """The number of unscannable parts, by kind."""
-    kinds: dict[str, int] = {}
-    for slot, findings in found:
-        for finding in findings:
-            if finding.entity.startswith(UNSCANNABLE) and slot.key not in _PROVIDERS_OWN:
-                kind = finding.entity.removeprefix(UNSCANNABLE).lower()
-                kinds[kind] = kinds.get(kind, 0) + 1
-    return kinds
 
 
 def _by_placeholder(masked: Mapping[tuple[str, str], str]) -> dict[str, str]:

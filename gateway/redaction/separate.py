@@ -46,6 +46,7 @@ def separate(call: Call) -> None:
     asked = {key: value for key, value in body.items() if key != "messages"}
     request.reading = Reading(
         opening=None,
+        conversation=reading.conversation,
         number=reading.number,
         ahead=survey.starts[0][0],
         end=reading.end,

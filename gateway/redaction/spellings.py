@@ -259,6 +259,7 @@ class Spellings:
         self._states: Generations[bytes] = Generations(_REMEMBER)
         self._known: Generations[tuple[bytes | None, float]] = Generations(_REMEMBER)
         self._renewed: Generations[float] = Generations(_REMEMBER)  # by place: when a spelling was stored last
+        self._last_renewed = 0.0
 
     async def look(self, call: Call) -> dict[int, Spelled]:
         """The entries for texts of past answers in a request, by the identity of the slot or `Nested`."""
@@ -309,7 +310,8 @@ class Spellings:
         except StoreUnavailable as fault:
             _log.warning("call %s: the model's spelling of placeholders is not kept: %s", call.id, fault)
             return
-        self._renewed.keep(place.state, time.monotonic())
+        self._last_renewed = time.monotonic()
+        self._renewed.keep(place.state, self._last_renewed)
         for key in keys:  # ask the vault: of two equal answers, the spelling of the first one stays
             self._known.keep(key, (None, 0.0))
 
@@ -371,6 +373,8 @@ class Spellings:
     def is_current(self, states: Iterable[bytes], made: float) -> bool:
         """Whether no spelling was stored since then at one of these places of a conversation."""
         renewed = self._renewed
+        if self._last_renewed <= made:
+            return True
         return all((renewed.peek(state) or 0.0) <= made for state in states)
 
     def _place(self, call: Call) -> _Place:
