@@ -303,6 +303,7 @@ class Request:
     joined: Sequence[tuple[Joined, Sequence[Finding]]] = ()  # the same for content parts, joined
     content: Content | None = None  # what policies may know of its texts; None without `policy.content`
     input: InputTokens = NO_INPUT  # 0 if no limit needs it
+    reading: object | None = None  # how the body is read if its beginning is known: see `redaction.openings`
 
 
 @dataclass(slots=True)

@@ -317,8 +317,8 @@ class Codec(Protocol):
         """Texts of a request that are one text to the model."""
         ...
 
-    def steps(self, body: Json) -> list[Step]:
-        """The steps of the conversation, for loop detection."""
+    def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
+        """The steps of the conversation, for loop detection. `earlier`: the steps before the messages of the body."""
         ...
 
     def answers(self, body: Json) -> int:

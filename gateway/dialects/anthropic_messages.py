@@ -142,9 +142,9 @@ class AnthropicMessages(Plain):
                 holders += [block for block in content if type(block.get("content")) is list]
         return joined({"messages": holders}, slots)
 
-    def steps(self, body: Json) -> list[Step]:
+    def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """Prompts, the model's turns and tool results, in order."""
-        return steps(body["messages"])
+        return steps(body["messages"], earlier)
 
     def credentials(self, key: str) -> dict[str, str]:
         """`x-api-key`, and the version of the API if the caller names none."""

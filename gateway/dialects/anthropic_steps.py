@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway.call import Json, Step, ToolUse
 from gateway.dialects.anthropic_tables import calls_a_tool
 from gateway.dialects.checks import text
-from gateway.dialects.openai_steps import plain
+from gateway.dialects.openai_steps import plain, waiting
 
 
-def steps(messages: list[Json]) -> list[Step]:
-    """Prompts, turns of the model and tool results, in order. A result belongs to a call of the previous turn."""
+def steps(messages: list[Json], earlier: Sequence[Step] = ()) -> list[Step]:
+    """Prompts, turns of the model and tool results after `earlier`, in order.
+
+    A result belongs to a call of the previous turn.
+    """
     found: list[Step] = []
-    asked: dict[str, deque[ToolUse]] = {}
+    asked = waiting(earlier)
     for message in messages:
         blocks = list(_blocks(message.get("content")))
         if message["role"] == "assistant":
@@ -27,8 +30,8 @@ def steps(messages: list[Json]) -> list[Step]:
         said = []
         for block in blocks:
             if block.get("type") == "tool_result":
-                if waiting := asked.get(text(block.get("tool_use_id"))):
-                    found.append(Step("result", plain(block.get("content")), (waiting.popleft(),)))
+                if asking := asked.get(text(block.get("tool_use_id"))):
+                    found.append(Step("result", plain(block.get("content")), (asking.popleft(),)))
             else:
                 said.append(block)
         if said or not blocks:

@@ -101,7 +101,7 @@ class Plain:
         """None: each text is separate."""
         return []
 
-    def steps(self, body: Json) -> list[Step]:
+    def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """No conversation."""
         return []
 

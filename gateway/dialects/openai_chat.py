@@ -113,9 +113,9 @@ class OpenAIChat(Plain):
         """The joined content parts of each message."""
         return joined(body, slots)
 
-    def steps(self, body: Json) -> list[Step]:
+    def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """Prompts, turns of the model and tool results, in order. A result belongs to a call of the previous turn."""
-        return steps(body["messages"])
+        return steps(body["messages"], earlier)
 
     def answers(self, body: Json) -> int:
         """The number of answers that the request asks for."""

@@ -6,6 +6,7 @@ The messages have been checked (`OpenAIChat.parse`); all other values in them ma
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -14,10 +15,23 @@ from gateway.call import Json, Step, ToolUse
 from gateway.dialects.checks import text
 
 
-def steps(messages: list[Json]) -> list[Step]:
-    """The steps in order. A result belongs to a call of the previous turn."""
+def waiting(earlier: Sequence[Step]) -> dict[str, deque[ToolUse]]:
+    """The tool calls of the last turn that have no result yet, by id, in order."""
+    asked: dict[str, deque[ToolUse]] = {}
+    turn = next((at for at in range(len(earlier) - 1, -1, -1) if earlier[at].kind == "turn"), len(earlier))
+    for step in earlier[turn:]:
+        for use in step.uses:
+            if step.kind == "turn":
+                asked.setdefault(use.id, deque()).append(use)
+            elif step.kind == "result":
+                asked[use.id].popleft()
+    return asked
+
+
+def steps(messages: list[Json], earlier: Sequence[Step] = ()) -> list[Step]:
+    """The steps after `earlier`, in order. A result belongs to a call of the previous turn."""
     found: list[Step] = []
-    asked: dict[str, deque[ToolUse]] = {}  # by id, in order
+    asked = waiting(earlier)
     for message in messages:
         role, content = message["role"], message.get("content")
         if role == "user":
@@ -29,8 +43,8 @@ def steps(messages: list[Json]) -> list[Step]:
             found.append(Step("turn", "", tuple(uses)))
         elif role in ("tool", "function"):
             id = text(message.get("tool_call_id"))
-            if waiting := asked.get(id):
-                found.append(Step("result", plain(content), (waiting.popleft(),)))
+            if asking := asked.get(id):
+                found.append(Step("result", plain(content), (asking.popleft(),)))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -63,7 +63,7 @@ def _rename(holder: Json, new: dict[str, str]) -> None:
     holder.update(renamed)
 
 
-def fold(nested: list[Nested]) -> bool:
+def fold(nested: Sequence[Nested]) -> bool:
     """Write edited JSON back into its strings, innermost first; True if any was edited."""
     folded = False
     for inner in reversed(nested):

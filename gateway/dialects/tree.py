@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,7 +79,7 @@ class Survey:
 
     __slots__ = (
         *("_max_depth", "_shape", "colons", "inexact", "keys", "kinds", "lists"),
-        *("nested", "roots", "slots", "widest"),
+        *("nested", "roots", "slots", "starts", "widest"),
     )
 
     def __init__(self, shape: Shape, max_depth: int = 500) -> None:
@@ -94,6 +94,7 @@ class Survey:
         self.keys = 0
         self.colons = 0
         self.widest = 2  # the largest number of keys in one object, if at least two
+        self.starts: list[tuple[int, int]] = []  # slots and nested before each message of a body, and after the last
 
     def walk(self, root: Any, role: str = "", depth: int = 1, nested: Nested | None = None) -> None:
         """Walk a dict or list and everything below. Raises Refusal(invalid_request) beyond the depth limit.
@@ -129,7 +130,7 @@ class Survey:
                 # A body: the new texts of a turn must come after the earlier texts.
                 pairs: Any = node.items() if depth > 1 or wrapped or not turns else self._shape.ordered(node)
             else:
-                pairs, plain = enumerate(node), True
+                pairs, plain = self._noted(node) if spoken and depth == MESSAGE - 1 else enumerate(node), True
                 lists += len(node) > 0
             for key, value in pairs:
                 kind = type(value)
@@ -195,6 +196,13 @@ class Survey:
         del visit  # a closure that refers to itself is a cycle: it would keep its values until garbage collection
         self.keys, self.colons, self.widest = keys, colons, max(widest, self.widest)
         self.lists += lists
+
+    def _noted(self, messages: list[Any]) -> Iterator[tuple[int, Any]]:
+        """The messages of a body, numbered; writes `starts`."""
+        for number, message in enumerate(messages):
+            self.starts.append((len(self.slots), len(self.nested)))
+            yield number, message
+        self.starts.append((len(self.slots), len(self.nested)))
 
     def _name_authors(self, root: Any) -> None:
         """Set the author of the top-level strings other than the messages."""

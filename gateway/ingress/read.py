@@ -17,8 +17,11 @@ from gateway.ingress.request import Correlation
 from gateway.ingress.wire import Receive
 from gateway.limits.tokens import at_most
 from gateway.policy.models import Models
+from gateway.redaction import openings, passages
 from gateway.redaction.content import Contents
+from gateway.redaction.openings import Openings, Passage
 from gateway.redaction.redact import broken
+from gateway.redaction.separate import separate
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
 from gateway.scheduling.judging import judge, takes_long
@@ -36,6 +39,7 @@ class Ingress:
         models: Models,
         texts: Texts,
         contents: Contents | None,
+        openings: Openings,
         failures: Failures,
     ) -> None:
         self._server = server
@@ -44,17 +48,21 @@ class Ingress:
         self._models = models
         self._texts = texts
         self._contents = contents
+        self._openings = openings
         self._failures = failures
 
     async def read(self, call: Call, receive: Receive) -> None:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
-        await request.receive(call, receive, self._server)
+        await request.receive(call, receive, self._server, self._openings)
         size = len(call.request.raw) >> 10
         tainted = self._taint.look(call) if size <= SMALL else await apart(call, size, partial(self._taint.look, call))
+        if tainted:
+            separate(call)
+            call.request.reading = None
         self._models.find(call)
         try:
-            long = takes_long(call, partial(self._texts.fresh, call.request.slots, call.team))
+            long = takes_long(call, partial(self._fresh, call))
             await judge(call, long, self.survey, call)
         except (*PASSING, Spent):
             raise
@@ -75,8 +83,16 @@ class Ingress:
         bound = at_most([slot.text for slot in slots]) + around
         return InputTokens(bound, lambda: texts.tokens(slots, team) + around)
 
+    def _fresh(self, call: Call) -> int:
+        reading = openings.of(call)
+        parts = reading.own() if reading is not None else [Passage(call.request.slots)]
+        return sum([self._texts.fresh(part.slots, call.team) for part in parts])
+
     def survey(self, call: Call) -> None:
         """Scan the texts."""
+        if (reading := openings.of(call)) is not None:
+            passages.survey(call, reading, self._texts, self._contents)
+            return
         call.request.found = self._texts.find(call.request.slots, call.team)
         slots = call.request.slots
         if together := call.codec.joined(call.request.body, slots):

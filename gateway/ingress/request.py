@@ -15,8 +15,10 @@ from gateway.errors import Refusal
 from gateway.ids import CORRELATION_ID, uuid7
 from gateway.ingress import unpack
 from gateway.ingress.correlation import Signer, missing
+from gateway.ingress.resume import prepare, resume
 from gateway.ingress.wire import Receive
 from gateway.ingress.workflow_ids import WorkflowIds
+from gateway.redaction.openings import Known, Openings
 from gateway.redaction.taint import Taint
 from gateway.scheduling.judging import OFF_LOOP, judge
 
@@ -139,33 +141,40 @@ def _too_large(limit: int) -> Refusal:
     )
 
 
-async def receive(call: Call, receive: Receive, server: Server) -> None:
+async def receive(call: Call, receive: Receive, server: Server, openings: Openings) -> None:
     """Read the body into the call. Raises Refusal(invalid_request, request_too_large), Disconnected."""
     hold = call.ticket.hold
     call.request.raw = await read_body(receive, call.headers, server.max_body, hold)
     if coding := unpack.coding_of(call.headers):
         call.request.raw = await unpack.unpack(coding, call.request.raw, server.max_body, hold)
     call.budget.extend(len(call.request.raw))
-    if len(call.request.raw) > OFF_LOOP:
-        await judge(call, True, understand, call, server)
+    known = openings.find(call)
+    new = len(call.request.raw) - (known.opening.end if known is not None else 0)
+    if new > OFF_LOOP:
+        await judge(call, True, understand, call, server, openings, known)
     else:
-        understand(call, server)
+        understand(call, server, openings, known)
 
 
-def understand(call: Call, server: Server) -> None:
+def understand(call: Call, server: Server, openings: Openings, known: Known | None) -> None:
     """Parse the body into `call.request`. Raises Refusal(invalid_request, request_too_large)."""
-    call.request.body, survey = parse(call.request.raw, call.codec.shape, server)
-    call.request.slots, call.request.nested = survey.slots, survey.nested
-    intent = call.codec.parse(call.request.body)
-    call.request.unscannable = {**survey.kinds, **call.codec.unscannable(call.request.body)}
+    intent = resume(call, server, openings, known) if known is not None else None
+    survey = None
+    if intent is None:
+        call.request.body, survey = parse(call.request.raw, call.codec.shape, server)
+        call.request.slots, call.request.nested = survey.slots, survey.nested
+        intent = call.codec.parse(call.request.body)
+        call.request.unscannable = {**survey.kinds, **call.codec.unscannable(call.request.body)}
     name, call.request.stream, call.request.tools, call.request.ceiling = intent
     call.resource = Resource(call.resource.kind, name)
     call.request.tier = call.codec.tier(call.request.body)
     call.request.fields = call.codec.unknown(call.request.body)
     call.request.wants_usage = call.request.stream and call.codec.wants_usage(call.request.body)
-    caps = server.caps
-    if len(call.request.raw) > caps.least and (too_many := caps.over(call.codec.items(call.request.body))):
-        raise _too_many(too_many)
+    if survey is not None:
+        caps = server.caps
+        if len(call.request.raw) > caps.least and (too_many := caps.over(call.codec.items(call.request.body))):
+            raise _too_many(too_many)
+        prepare(call, openings, survey, intent)
 
 
 def parse(raw: bytes, shape: tree.Shape, server: Server) -> tuple[Json, tree.Survey]:

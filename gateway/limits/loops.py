@@ -162,6 +162,13 @@ def canonical(arguments: Any) -> str:
         return text
 
 
+def fixed(step: Step) -> Step:
+    """The same step, without arguments that are part of a body and may be edited there."""
+    if all(type(use.arguments) is str for use in step.uses):
+        return step
+    return step._replace(uses=tuple(use._replace(arguments=canonical(use.arguments)) for use in step.uses))
+
+
 def _number(text: str) -> int | float:
     value = float(text)
     return int(value) if value.is_integer() and abs(value) < _EXACT else value
@@ -185,7 +192,7 @@ def _brought(steps: Sequence[Step]) -> list[tuple[ToolUse, int, int]]:
 
     For each: how often the same call occurs in the conversation, and how many calls with the same id precede it.
     """
-    last = max((at for at, step in enumerate(steps) if step.kind == "turn"), default=-1)
+    last = next((at for at in range(len(steps) - 1, -1, -1) if steps[at].kind == "turn"), -1)
     brought = [step.uses[0] for step in steps[last + 1 :] if step.kind == "result" and step.uses]
     if not brought:
         return []

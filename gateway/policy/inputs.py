@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.amounts import NO_HISTORY, History, Reservation
 from gateway.call import Call, Json, Subject
+from gateway.redaction import openings
 from gateway.redaction.content import CHANNELS, EMPTY
 from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
 from gateway.texts import Slot
@@ -89,7 +90,7 @@ class Inputs:
             "content": {
                 **(_found(counts) if counts else {"pii": counts, "secrets": {}}),
                 "pii_from": _pii_from(call) if call.redaction.roles else [],
-                "sql": self._facts.of(request.slots, subject.team) if self._facts is not None else [],
+                "sql": self._facts.of(openings.arguments(call), subject.team) if self._facts is not None else [],
                 "urls": [*content.urls],
                 "injection": {**content.injection},
                 "injection_score": content.score,

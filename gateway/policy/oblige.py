@@ -17,6 +17,7 @@ from gateway.policy.candidate import Candidate
 from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
 from gateway.redaction.redact import Replacer
+from gateway.redaction.separate import separate
 from gateway.reserve.reserve import Reserve
 from gateway.stores import Workflows
 from gateway.upstream.forward import Forward
@@ -83,6 +84,11 @@ class Authorize:
                     self._log.decided(call)
 
     async def _oblige(self, call: Call, demanded: Obligations) -> None:
+        if demanded.strip_tools or demanded.limit or demanded.redact or demanded.no_restore or demanded.route:
+            if self._replacer is not None:
+                await self._replacer.separate(call)
+            else:
+                separate(call)
         if demanded.strip_tools:
             call.authorization.edited |= call.codec.strip_tools(call.request.body, frozenset(demanded.strip_tools))
             await stripped.remember(call, demanded.strip_tools, self._workflows)

@@ -67,20 +67,72 @@ class Contents:
 
     def __init__(self, evidence: Callable[[str], Evidence], size: int = 32_768) -> None:
         self._evidence = evidence
-        self._kept: Generations[Facts] = Generations(size)
-        self._seams: Generations[Evidence] = Generations(size)
+        self.kept: Generations[Facts] = Generations(size)
+        self.seams: Generations[Evidence] = Generations(size)
 
     def read(self, slots: Sequence[Slot], team: str = "") -> Content:
         """The hosts and injection scores of the texts of one request."""
-        scores: dict[str, float] = {}
-        hosts: set[str] = set()
-        seams: dict[
-            str | tuple[str, str], tuple[str, Hashable] | _Seams
-        ] = {}  # by channel and field; most have one text so far
-        young, met = self._kept.young, self._seams.young
-        before: str | None = None
-        position = 0  # the start of a text, in characters of its run
-        run: list[tuple[int, Evidence]] = []
+        texts = self.begin(team)
+        texts.add(slots)
+        return texts.content()
+
+    def begin(self, team: str = "") -> Gathered:
+        """No texts yet, of a request of this team."""
+        return Gathered(self, team)
+
+    def seam(self, key: Hashable, texts: Sequence[str]) -> Evidence:
+        """The evidence where texts meet, without that of single texts; `key` identifies their sequence."""
+        found = self.seams.recall(key)
+        if found is None:
+            first = texts[0] if len(texts[0]) <= WINDOW else _CUT + texts[0][-WINDOW:]
+            pieces = [first, *texts[1:-1], texts[-1][:WINDOW]]
+            found = self._evidence(" ".join(pieces))
+            if any(one[-1:].isalnum() and other[:1].isalnum() for one, other in pairwise(pieces)):  # inside a word
+                found += self._evidence("".join(pieces))
+            if found:
+                alone = [self._evidence(piece) for piece in pieces if len(piece) >= _SHORTEST]
+                found = tuple(sign for sign in found if not any(map(sign.within, alone)))
+            self.seams.keep(key, found)
+        return found
+
+    def facts(self, key: Hashable, text: str) -> Facts:
+        facts = self.kept.recall(key)
+        if facts is None:
+            found, named = self._evidence(text) if len(text) >= _SHORTEST else (), hosts(text)
+            facts = (found, named, together([found])) if named or found else _NOTHING
+            self.kept.keep(key, facts)
+        return facts
+
+
+class Gathered:
+    """What the texts of a request hold so far, in their order. Texts that follow are added to a copy."""
+
+    __slots__ = ("_before", "_contents", "_hosts", "_position", "_run", "_scores", "_seams", "_team")
+
+    def __init__(self, contents: Contents, team: str) -> None:
+        self._contents = contents
+        self._team = team
+        self._scores: dict[str, float] = {}
+        self._hosts: set[str] = set()
+        # By channel and field; most have one text so far.
+        self._seams: dict[str | tuple[str, str], tuple[str, Hashable] | _Seams] = {}
+        self._before: str | None = None
+        self._position = 0  # the start of a text, in characters of its run
+        self._run: list[tuple[int, Evidence]] = []
+
+    def copy(self) -> Gathered:
+        """The same, to which texts can be added."""
+        other = Gathered(self._contents, self._team)
+        other._scores, other._hosts = self._scores.copy(), self._hosts.copy()
+        other._seams = {place: last.copy() if isinstance(last, _Seams) else last for place, last in self._seams.items()}
+        other._before, other._position, other._run = self._before, self._position, self._run
+        return other
+
+    def add(self, slots: Sequence[Slot]) -> None:
+        """Read the next texts."""
+        contents, team, scores, seams = self._contents, self._team, self._scores, self._seams
+        young, met = contents.kept.young, contents.seams.young
+        before, position, run = self._before, self._position, self._run
         for _, field, text, role, _ in slots:
             channel = CHANNELS.get(role) or _channel(role)
             if channel != before or channel == "other":  # descriptions of tools are separate texts
@@ -92,9 +144,9 @@ class Contents:
             elif channel is None:
                 continue
             key = hashed((team, text))
-            found, named, alone = young.get(key) or self._facts(key, text)
+            found, named, alone = young.get(key) or contents.facts(key, text)
             if named:
-                hosts.update(named)
+                self._hosts.update(named)
             if channel != "other":
                 # Parts also have other strings, such as types and titles: only fields with the same name are one text.
                 place = channel if type(field) is int or field in _SAYS else (channel, field)
@@ -105,12 +157,12 @@ class Contents:
                     both = chained((last[1], key))
                     more = met.get(both)
                     if more is None:
-                        more = self._seam(both, (last[0], text))
+                        more = contents.seam(both, (last[0], text))
                     if more:
                         found, alone = found + more, None
                     seams[place] = text, key
                 else:
-                    gathered = last if isinstance(last, _Seams) else _Seams(self._seam, last[0], last[1])
+                    gathered = last if isinstance(last, _Seams) else _Seams(contents.seam, last[0], last[1])
                     seams[place] = gathered
                     if more := gathered.add(text, key):
                         found, alone = found + more, None
@@ -121,35 +173,18 @@ class Contents:
                 score = alone if alone and len(run) == 1 else together([other for _, other in run])
                 _raise(scores, channel, score)
             position += len(text)
-        for place, last in seams.items():
+        self._before, self._position, self._run = before, position, run
+
+    def content(self) -> Content:
+        """The hosts and injection scores, once all texts were added."""
+        scores = self._scores
+        for place, last in self._seams.items():
             if isinstance(last, _Seams) and (found := last.close()):
                 channel = place if isinstance(place, str) else place[0]
-                near = [other for start, other in run if start >= position - NEAR] if channel == before else []
+                ends = [other for start, other in self._run if start >= self._position - NEAR]
+                near = ends if channel == self._before else []
                 _raise(scores, channel, together([*near, found]))
-        return Content(tuple(sorted(hosts)[:HOSTS]), scores) if scores else EMPTY
-
-    def _seam(self, key: Hashable, texts: Sequence[str]) -> Evidence:
-        """The evidence where texts meet, without that of single texts; `key` identifies their sequence."""
-        found = self._seams.recall(key)
-        if found is None:
-            first = texts[0] if len(texts[0]) <= WINDOW else _CUT + texts[0][-WINDOW:]
-            pieces = [first, *texts[1:-1], texts[-1][:WINDOW]]
-            found = self._evidence(" ".join(pieces))
-            if any(one[-1:].isalnum() and other[:1].isalnum() for one, other in pairwise(pieces)):  # inside a word
-                found += self._evidence("".join(pieces))
-            if found:
-                alone = [self._evidence(piece) for piece in pieces if len(piece) >= _SHORTEST]
-                found = tuple(sign for sign in found if not any(map(sign.within, alone)))
-            self._seams.keep(key, found)
-        return found
-
-    def _facts(self, key: Hashable, text: str) -> Facts:
-        facts = self._kept.recall(key)
-        if facts is None:
-            found, named = self._evidence(text) if len(text) >= _SHORTEST else (), hosts(text)
-            facts = (found, named, together([found])) if named or found else _NOTHING
-            self._kept.keep(key, facts)
-        return facts
+        return Content(tuple(sorted(self._hosts)[:HOSTS]), scores) if scores else EMPTY
 
 
 def _raise(scores: dict[str, float], channel: str, score: Score) -> None:
@@ -188,6 +223,12 @@ class _Seams:
                 size += len(self._texts[at])
             self._texts = self._texts[at:]
         return found
+
+    def copy(self) -> _Seams:
+        """The same texts, to which others can be added."""
+        other = _Seams(self._look, "", self._key)
+        other._texts, other._size = [*self._texts], self._size
+        return other
 
     def close(self) -> Evidence:
         """The evidence at the boundaries of the collected texts."""

@@ -23,8 +23,6 @@ from functools import partial
 from operator import itemgetter
 from typing import get_args
 
-import orjson
-
 from gateway.budget import PASSING, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Obligations, Redaction
 from gateway.config.sections import Action, Named
@@ -32,33 +30,28 @@ from gateway.config.sections import Pii as PiiConfig
 from gateway.detect.personal import placeholders, scanner
 from gateway.detect.personal.placeholders import LIKE, WRITTEN
 from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
-from gateway.detect.unscannable import UNSCANNABLE
 from gateway.dialects import positions
 from gateway.errors import Failures, Refusal, trace, uncounted
+from gateway.redaction import openings
 from gateway.redaction.actions import Actions, Rules
 from gateway.redaction.adjoining import Found, adjoining
+from gateway.redaction.edits import BESIDE, NO_EDIT, Edit, Masked, blobs, in_signed, is_first, masked, tell, values
+from gateway.redaction.made import NO_ESCAPES, Escapes, Made
+from gateway.redaction.openings import Passage, Reading
 from gateway.redaction.restore import LITERAL, Names, keeps
+from gateway.redaction.separate import separate
+from gateway.redaction.spelled import Respelled, respelled, rewrite
 from gateway.redaction.spellings import Spelled, Spellings
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart, pause
 from gateway.stores import StoreUnavailable, Vault
-from gateway.texts import Finding, Nested, Share, Signed, Slot, value_of
+from gateway.texts import Finding, Signed, Slot, value_of
 
 PLACEHOLDER = WRITTEN
-_BESIDE = (LIKE, UNSCANNABLE)  # prefixes of findings that are not personal data
-_SPELLED = f"{LIKE}_SPELLED"  # the spelling of a model in the place of a restored value
-# Encrypted data that callers return to the provider, and that only the provider can read.
-_PROVIDERS_OWN = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
 _REMEMBER = 5_000  # numbers kept in memory per generation, so that a known value needs no access to the store
 _FRESH = 300.0  # seconds until the vault is asked again for a remembered number, which extends its lifetime there
 _log = logging.getLogger("meshgate.pii")
-
-
-class Respelled(Finding):
-    """The spelling of the model for each value that was restored in its text."""
-
-    instead: str = ""
 
 
 class Replacer:
@@ -97,9 +90,12 @@ class Replacer:
 
     async def redact(self, call: Call) -> None:
         """Write `call.redaction`, and edit the body if necessary. Raises Refusal(pii_blocked)."""
-        for kind, count in (
-            await apart(call, _size(call.request.found), partial(_unscannable, call.request.found))
-        ).items():
+        reading = openings.of(call)
+        found = call.request.found if reading is None else [pair for part in reading.own() for pair in part.found]
+        kinds: list[Mapping[str, int]] = [await apart(call, _size(found), partial(blobs, found))]
+        if reading is not None and reading.opening is not None:
+            kinds.insert(0, reading.opening.blobs)
+        for kind, count in (pair for one in kinds for pair in one.items()):
             call.request.unscannable[kind] = call.request.unscannable.get(kind, 0) + count
         if call.request.unscannable and self._block_blobs:
             raise Refusal(
@@ -116,6 +112,14 @@ class Replacer:
         demands: dict[str, Action] = {self._canonical(name): action for name, action in obligations.redact.items()}
         await self._act(call, self._rules.of(call).tightened(demands), obligations)
 
+    async def separate(self, call: Call) -> None:
+        """Redact a body of its own, which shares nothing with those of other calls: obligations edit the body."""
+        if openings.of(call) is None:
+            return
+        separate(call)
+        call.request.reading = call.redaction.spelled = None
+        await self._act(call, self._rules.of(call), NO_OBLIGATIONS)
+
     def allows(self, entity: str) -> bool:
         """Whether values of this type may leave unchanged if no rule applies."""
         return self._rules.base.allows(entity)
@@ -124,34 +128,45 @@ class Replacer:
         redaction = Redaction(changed=call.redaction.changed, spelled=call.redaction.spelled, allows=actions.allows)
         redaction.keeps = keeps(self._restore_tools, obligations.no_restore) if obligations.no_restore else self._keeps
         call.redaction = redaction
-        if not call.request.found:
-            return
+        reading = openings.of(call)
         try:
-            await self._redact(call, call.request.found, actions, redaction)
+            if reading is not None and reading.opening is not None:
+                if self._holds(call, reading.opening.edit, actions):
+                    messages = call.request.body["messages"]
+                    call.request.body = {**reading.opening.body, "messages": messages}
+                else:
+                    separate(call)
+                    reading = openings.of(call)
+            if call.request.found:
+                await self._redact(call, reading, actions, redaction)
+            elif reading is not None:
+                reading.edit = NO_EDIT
         except (Refusal, StoreUnavailable, Spent, *PASSING):
             raise
         except BaseException as fault:
             raise broken(call, fault, "Personal data in the request could not be taken out", self._failures) from None
 
-    async def _redact(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> None:
-        counts, size = redaction.counts, _size(found)
-        masked = await apart(call, size, partial(_values, found, actions, redaction))
-        blocked = sorted(entity for entity in counts if actions.of(entity) == "block")
-        if blocked and all(entity.startswith("SECRET_") for entity in blocked):
-            raise Refusal(
-                "secret_blocked",
-                f"The request contains secrets that must not be sent: {', '.join(blocked)}. "
-                "Remove them, or ask the operator about pii.secrets.",
-                detail={"entities": blocked},
-            )
-        if blocked:
-            raise Refusal(
-                "pii_blocked",
-                f"The request contains personal data that must not be sent: {', '.join(blocked)}. "
-                "Remove it, or ask the operator about pii.entities.",
-                detail={"entities": blocked},
-            )
-        if sealed := await apart(call, size, partial(_in_signed, found, actions)):
+    def _holds(self, call: Call, edit: Edit, actions: Actions) -> bool:
+        """Whether the edits of an opening are those of this call."""
+        if not call.request.found:
+            return not edit.changed
+        if not edit.whole:
+            return call.request.alone or self.spellings is None
+        if edit.workflow != call.request.correlation_id or edit.actions is not actions:
+            return False
+        current = self.spellings is None or self.spellings.is_current(edit.turns.states, edit.made)
+        return current and time.monotonic() < edit.until
+
+    async def _redact(self, call: Call, reading: Reading | None, actions: Actions, redaction: Redaction) -> None:
+        request = call.request
+        parts = reading.own() if reading else [Passage(request.slots, request.nested, request.found)]
+        edit = reading.opening.edit if reading is not None and reading.opening is not None else NO_EDIT
+        size = sum(_size(part.found) for part in parts)
+        told = await apart(call, size, lambda: [values(part.found, actions) for part in parts])
+        tell(redaction, (edit.before, *told, edit.after))
+        _refuse_blocked(redaction.counts, actions)
+        if sealed := await apart(call, size, lambda: [one for part in parts for one in in_signed(part.found, actions)]):
+            sealed = sorted(set(sealed))
             raise Refusal(
                 "pii_blocked",
                 f"A block that the provider signed contains personal data that must not be sent: "
@@ -160,21 +175,31 @@ class Replacer:
                 detail={"entities": sealed},
             )
         spelled = await self._spelled(call, actions, redaction) if self._restore else {}
+        found = [part.found for part in parts]
         if spelled:
-            found = _respelled(found, spelled, call.request.slots)
-            masked = _masked(found, actions)
-        if masked:
-            await self._number(call, masked)
-        escapes: dict[str, str] = {}
+            found = [respelled(part.found, spelled, part.slots) for part in parts]
+            for one, part in zip(told, found, strict=True):
+                one.masked = masked(part, actions)
+        every: Masked = {}
+        for one in told:
+            every |= one.masked
+        until = await self._number(call, every)
+        escapes = NO_ESCAPES
         if self._restore:
-            redaction.restore = await apart(call, len(masked), partial(_by_placeholder, masked))
-            for one in spelled.values():
-                redaction.restore |= one.values
-                redaction.known |= frozenset(one.values.values())
-            found = await apart(call, size, partial(adjoining, found))
+            redaction.restore = {**edit.restore, **await apart(call, len(every), partial(_by_placeholder, every))}
+            for text in spelled.values():
+                redaction.restore |= text.values
+                redaction.known |= frozenset(text.values.values())
+            found = await apart(call, size, lambda: [adjoining(part) for part in found])
             escapes = await self._escape(call, found, actions, redaction)
-        replace = partial(self._replaced, call, found, actions, masked, escapes, redaction)
-        redaction.changed |= await apart(call, size, replace)
+        if reading is not None:
+            reading.freeze(request.raw)
+        replace = partial(self._replaced, parts, found, actions, every, escapes.texts, redaction)
+        changed = await apart(call, size, replace)
+        redaction.changed |= edit.changed or any(changed)
+        if reading is not None and reading.learns:
+            made = Made(told, found, changed, every, escapes, spelled, min(until, escapes.until))
+            reading.edit = made.edit(call, reading, actions)
 
     async def _spelled(self, call: Call, actions: Actions, redaction: Redaction) -> Mapping[int, Spelled]:
         """The texts of past answers that leave in the model's own spelling: those with types that may be masked now."""
@@ -189,46 +214,63 @@ class Replacer:
 
     def _replaced(
         self,
-        call: Call,
+        parts: Sequence[Passage],
+        found: Sequence[Found],
+        actions: Actions,
+        masked: Mapping[tuple[str, str], str],
+        escapes: Mapping[str, str],
+        redaction: Redaction,
+    ) -> list[bool]:
+        """Replace the findings in the texts of each passage; whether any text changed."""
+        return [
+            self._replaced_in(part, findings, actions, masked, escapes, redaction)
+            for part, findings in zip(parts, found, strict=True)
+        ]
+
+    def _replaced_in(
+        self,
+        part: Passage,
         found: Found,
         actions: Actions,
         masked: Mapping[tuple[str, str], str],
         escapes: Mapping[str, str],
         redaction: Redaction,
     ) -> bool:
-        """Replace the findings in the texts; True if any text changed."""
         texts = [
             (slot, self._replace(slot, findings, actions, masked, escapes, redaction))
             for slot, findings in found
             if type(slot) is not Signed
         ]
         changed = positions.write_all([(slot, text) for slot, text in texts if text != positions.read(slot)])
-        positions.fold(call.request.nested)
+        positions.fold(part.nested)
         if known := redaction.spelled:
-            for nested in call.request.nested:
+            for nested in part.nested:
                 if (one := known.get(id(nested))) is not None:
-                    changed |= _rewrite(nested, one)
+                    changed |= rewrite(nested, one)
         return changed
 
-    async def _escape(self, call: Call, found: Found, actions: Actions, redaction: Redaction) -> dict[str, str]:
+    async def _escape(self, call: Call, found: Sequence[Found], actions: Actions, redaction: Redaction) -> Escapes:
         """The escaped form of the caller's own text that looks like a placeholder of a type that may be masked.
 
         It does not matter whether such a placeholder exists: the text must be the same in every turn.
         """
-        literals: dict[tuple[str, str], str] = {}
-        likes: dict[str, None] = {}  # in the order in which they are numbered
-
-        def note(_: str, spelling: str) -> str:
-            literals[LITERAL, spelling] = ""
-            return spelling
+        literals: Masked = {}
+        likes: dict[str, list[str]] = {}  # in the order in which they are numbered, with the spellings in each
 
         def look() -> Names:
-            for slot, findings in found:
-                likes.update({value_of(slot.text, finding): None for finding in findings if finding.entity == LIKE})
+            for part in found:
+                for slot, findings in part:
+                    likes.update({value_of(slot.text, one): [] for one in findings if one.entity == LIKE})
             if not likes:
                 return Names(())
             names = Names([*redaction.restore], types=self._masked_types(actions))
-            for like in likes:
+            for like, spellings in likes.items():
+
+                def note(_: str, spelling: str, spellings: list[str] = spellings) -> str:
+                    literals[LITERAL, spelling] = ""
+                    spellings.append(spelling)
+                    return spelling
+
                 names.replace(like, note)
             return names
 
@@ -236,27 +278,30 @@ class Replacer:
             redaction.restore |= _by_placeholder(literals)
             return {like: names.replace(like, lambda _, spelling: literals[LITERAL, spelling]) for like in likes}
 
-        size = _size(found)
+        size = sum(map(_size, found))
         names = await apart(call, size, look)
         if not literals:
-            return {}
-        await self._number(call, literals)
-        return await apart(call, size, partial(write, names))
+            return NO_ESCAPES
+        until = await self._number(call, literals)
+        return Escapes(await apart(call, size, partial(write, names)), likes, literals, until)
 
     def _masked_types(self, actions: Actions) -> frozenset[str]:
         """The names of the entity types that may be masked, and that of escaped text; empty if there are none."""
         masked = [name for entity, name in self._types.items() if actions.of(entity) == "mask"]
         return frozenset([*masked, LITERAL] if masked else ())
 
-    async def _number(self, call: Call, masked: dict[tuple[str, str], str]) -> None:
-        """Assign a placeholder to every masked value, from memory or from the vault."""
+    async def _number(self, call: Call, masked: Masked) -> float:
+        """Assign a placeholder to every masked value, from memory or from the vault.
+
+        Returns the time until which all of them may be remembered (monotonic seconds).
+        """
         assert call.subject is not None
         team, workflow = call.subject.team, call.request.correlation_id
         now = time.monotonic()
         recall = partial(self._recall, team, workflow, masked, now)
-        unknown = await apart(call, len(masked), recall)
+        unknown, until = await apart(call, len(masked), recall)
         if not unknown:
-            return
+            return until
         seal = self._seal
 
         def sealed() -> list[tuple[str, bytes, bytes]]:
@@ -273,21 +318,22 @@ class Replacer:
                 self._numbers.keep(key, (placeholder, now + self._fresh))
             if at + SMALL < len(items):
                 await pause()
+        return until
 
-    def _recall(
-        self, team: str, workflow: str, masked: dict[tuple[str, str], str], now: float
-    ) -> list[tuple[int, str, str]]:
-        """Fill in the placeholders that are remembered; returns the other values with their keys."""
+    def _recall(self, team: str, workflow: str, masked: Masked, now: float) -> tuple[list[tuple[int, str, str]], float]:
+        """Fill in the placeholders that are remembered; returns the other values with their keys, and until when."""
         unknown: list[tuple[int, str, str]] = []
+        soonest = now + self._fresh
         for entity, value in masked:
             # The value itself is not kept: a keyed hash of 64 bits (see `texts`) identifies it.
             key = hash((team, workflow, entity, value))
             placeholder, until = self._numbers.peek(key) or ("", 0.0)
             if until > now:
                 masked[entity, value] = placeholder
+                soonest = min(soonest, until)
             else:
                 unknown.append((key, entity, value))
-        return unknown
+        return unknown, soonest
 
     def _replace(
         self,
@@ -305,7 +351,7 @@ class Replacer:
             value = value_of(text, finding)
             if isinstance(finding, Respelled):
                 instead = finding.instead
-            elif entity.startswith(_BESIDE):
+            elif entity.startswith(BESIDE):
                 if value not in escapes or _placeholders_stay(slot, redaction):
                     continue
                 instead = escapes[value]
@@ -314,7 +360,7 @@ class Replacer:
                 if action == "allow":
                     continue
                 instead = masked[entity, value] if action == "mask" else self._conceal(action, entity, value)
-            parts += text[at:start], instead if _is_first(finding) else ""
+            parts += text[at:start], instead if is_first(finding) else ""
             at = end
         parts.append(text[at:])
         return "".join(parts)
@@ -339,128 +385,33 @@ def broken(call: Call, fault: BaseException, what: str, failures: Failures) -> R
     )
 
 
+def _refuse_blocked(counts: Mapping[str, int], actions: Actions) -> None:
+    """Raise the Refusal for values that must not be sent."""
+    blocked = sorted(entity for entity in counts if actions.of(entity) == "block")
+    if blocked and all(entity.startswith("SECRET_") for entity in blocked):
+        raise Refusal(
+            "secret_blocked",
+            f"The request contains secrets that must not be sent: {', '.join(blocked)}. "
+            "Remove them, or ask the operator about pii.secrets.",
+            detail={"entities": blocked},
+        )
+    if blocked:
+        raise Refusal(
+            "pii_blocked",
+            f"The request contains personal data that must not be sent: {', '.join(blocked)}. "
+            "Remove it, or ask the operator about pii.entities.",
+            detail={"entities": blocked},
+        )
+
+
 def _size(found: Found) -> int:
     """The number of findings."""
     return sum(map(len, map(itemgetter(1), found)))
 
 
-def _unscannable(found: Found) -> dict[str, int]:
-    """The number of unscannable parts, by kind."""
-    kinds: dict[str, int] = {}
-    for slot, findings in found:
-        for finding in findings:
-            if finding.entity.startswith(UNSCANNABLE) and slot.key not in _PROVIDERS_OWN:
-                kind = finding.entity.removeprefix(UNSCANNABLE).lower()
-                kinds[kind] = kinds.get(kind, 0) + 1
-    return kinds
-
-
-def _values(found: Found, actions: Actions, redaction: Redaction) -> dict[tuple[str, str], str]:
-    """Write the counts and values of the findings; returns the values to be masked, which have no placeholders yet."""
-    counts = redaction.counts
-    masked: dict[tuple[str, str], str] = {}
-    known: set[str] = set()
-    roles: set[str] = set()
-    for slot, findings in found:
-        for finding in findings:
-            entity = finding.entity
-            if entity.startswith(_BESIDE):
-                continue
-            if not entity.startswith("SECRET_"):
-                roles.add(slot.role)
-            if not _is_first(finding):
-                continue
-            counts[entity] = counts.get(entity, 0) + 1
-            value = value_of(slot.text, finding)
-            known.add(value)
-            if actions.of(entity) == "mask":
-                masked[entity, value] = ""
-    redaction.known, redaction.roles = frozenset(known), frozenset(roles)
-    return masked
-
-
-def _in_signed(found: Found, actions: Actions) -> list[str]:
-    """The sorted types of findings that would have to be redacted in blocks that the provider signed."""
-    return sorted(
-        {
-            it.entity
-            for slot, findings in found
-            if type(slot) is Signed
-            for it in findings
-            if not it.entity.startswith(_BESIDE) and actions.of(it.entity) != "allow"
-        }
-    )
-
-
-def _masked(found: Found, actions: Actions) -> dict[tuple[str, str], str]:
-    """The values to be masked, which have no placeholders yet."""
-    masked: dict[tuple[str, str], str] = {}
-    for slot, findings in found:
-        for finding in findings:
-            entity = finding.entity
-            if not entity.startswith(_BESIDE) and _is_first(finding) and actions.of(entity) == "mask":
-                masked[entity, value_of(slot.text, finding)] = ""
-    return masked
-
-
-def _respelled(found: Found, spelled: Mapping[int, Spelled], slots: Sequence[Slot]) -> Found:
-    """The findings, with the model's own spelling in texts of the model.
-
-    In such texts, look-alikes of placeholders are the model's words as well. A text with part of a value that spans
-    several texts is left unchanged, because the other texts contain the rest.
-    """
-    known = {id(slot): findings for slot, findings in found}
-    told: list[tuple[Slot, Sequence[Finding]]] = []
-    for slot in slots:
-        findings = known.get(id(slot), ())
-        one = spelled.get(id(slot))
-        if one is not None and not any(isinstance(finding, Share) for finding in findings):
-            findings = _without(findings, one.edits)
-        if findings:
-            told.append((slot, findings))
-    return told
-
-
-def _without(findings: Sequence[Finding], edits: Sequence[tuple[int, int, str]]) -> list[Finding]:
-    """The findings that overlap no restored value and are not look-alikes, together with the edits, sorted by place."""
-    kept: list[Finding] = []
-    values = [edit for edit in edits if edit[0] < edit[1]]
-    number = 0  # findings and edits are sorted
-    for finding in findings:
-        while number < len(values) and values[number][1] <= finding.start:
-            number += 1
-        if finding.entity != LIKE and not (number < len(values) and values[number][0] < finding.end):
-            kept.append(finding)
-    clear = [*kept]
-    number = 0
-    for start, end, spelling in edits:
-        while number < len(clear) and clear[number].end <= start:
-            number += 1
-        if number < len(clear) and clear[number].start < start:
-            continue  # the edit is inside a value that is redacted now
-        said = Respelled(start, end, _SPELLED, 1.0)
-        said.instead = spelling
-        kept.append(said)
-    return sorted(kept)
-
-
-def _rewrite(nested: Nested, one: Spelled) -> bool:
-    """Write the JSON of a tool call as the model wrote it, if its values are the same; True if it was written."""
-    ((_, _, said),) = one.edits
-    if said == nested.holder[nested.key] or orjson.loads(said) != nested.root:
-        return False
-    nested.holder[nested.key] = said
-    return True
-
-
 def _by_placeholder(masked: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """Placeholder -> value."""
     return {placeholder: value for (_, value), placeholder in masked.items()}
-
-
-def _is_first(finding: Finding) -> bool:
-    """Whether the value of a finding begins in this text: False for the later parts of a value in several texts."""
-    return not isinstance(finding, Share) or finding.first
 
 
 def _placeholders_stay(slot: Slot, redaction: Redaction) -> bool:

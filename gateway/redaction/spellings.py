@@ -24,6 +24,8 @@ import orjson
 from gateway.call import Call
 from gateway.detect.personal import placeholders
 from gateway.dialects import literals, positions
+from gateway.redaction import openings
+from gateway.redaction.edits import NO_EDIT, Turns
 from gateway.redaction.restore import Restored, Restorer
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
@@ -256,6 +258,8 @@ class Spellings:
         self._fresh = min(_FRESH, ttl / 2)
         self._states: Generations[bytes] = Generations(_REMEMBER)
         self._known: Generations[tuple[bytes | None, float]] = Generations(_REMEMBER)
+        self._renewed: Generations[float] = Generations(_REMEMBER)  # by place: when a spelling was stored last
+        self._last_renewed = 0.0
 
     async def look(self, call: Call) -> dict[int, Spelled]:
         """The entries for texts of past answers in a request, by the identity of the slot or `Nested`."""
@@ -306,6 +310,8 @@ class Spellings:
         except StoreUnavailable as fault:
             _log.warning("call %s: the model's spelling of placeholders is not kept: %s", call.id, fault)
             return
+        self._last_renewed = time.monotonic()
+        self._renewed.keep(place.state, self._last_renewed)
         for key in keys:  # ask the vault: of two equal answers, the spelling of the first one stays
             self._known.keep(key, (None, 0.0))
 
@@ -314,17 +320,29 @@ class Spellings:
         return Spelled(text, [(start, end, spelling) for start, end, spelling in edits], values, kind)
 
     def _texts(self, call: Call, now: float) -> list[_Text]:
-        """The texts of past answers with known entries, and those for which the vault must be asked.
+        """The texts of past answers with known entries, and those for which the vault must be asked."""
+        reading = openings.of(call)
+        if reading is None:
+            return self._follow(self._begin(call), call.request.slots, now)[0]
+        known = reading.opening.edit if reading.opening is not None else NO_EDIT
+        found, reading.turns = self._follow(known.turns if known.whole else self._begin(call), reading.first.slots, now)
+        return found + self._follow(reading.turns, [*reading.new.slots, *reading.after.slots], now)[0]
+
+    def _begin(self, call: Call) -> Turns:
+        return Turns(self._first(call))
+
+    def _follow(self, turns: Turns, slots: Sequence[Slot], now: float) -> tuple[list[_Text], Turns]:
+        """The same for the texts after a position, and the position after them.
 
         A single loop, because callers send mostly known texts: it is remembered that they have no entry.
         """
         found: list[_Text] = []
         young = self._known.young
-        state, mine = self._first(call), False
-        turn: list[str] = []
-        said: dict[tuple[str, str], int] = {}
+        state, mine, until = turns.state, turns.mine, turns.until
+        turn, said = [*turns.turn], {**turns.said}
+        states: set[bytes] = set()
         roots: set[int] = set()
-        for slot in call.request.slots:
+        for slot in slots:
             _, field, text, role, nested = slot
             if not role:
                 continue
@@ -335,6 +353,7 @@ class Spellings:
                 turn.append(text)
             if not mine:
                 continue
+            states.add(state)
             plain = nested is None and (field == "content" or field == "text")
             for holder, words, kind in ((slot, text, _TEXT),) if plain else _parts(slot, roots):
                 place = words, kind
@@ -344,9 +363,19 @@ class Spellings:
                 known = young.get(key) or self._known.peek(key)
                 if known is None or known[1] <= now:
                     found.append(_Text(holder, state, words, count, kind, key, None))
-                elif known[0] is not None:
+                    until = min(until, now + self._fresh)
+                    continue
+                until = min(until, known[1])
+                if known[0] is not None:
                     found.append(_Text(holder, state, words, count, kind, key, known[0]))
-        return found
+        return found, Turns(state, mine, tuple(turn), said, until, turns.states | states)
+
+    def is_current(self, states: Iterable[bytes], made: float) -> bool:
+        """Whether no spelling was stored since then at one of these places of a conversation."""
+        renewed = self._renewed
+        if self._last_renewed <= made:
+            return True
+        return all((renewed.peek(state) or 0.0) <= made for state in states)
 
     def _place(self, call: Call) -> _Place:
         """The position of the answer to a request."""

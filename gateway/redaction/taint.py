@@ -7,7 +7,8 @@ refused. Refuses with secret_blocked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import orjson
 
@@ -16,6 +17,8 @@ from gateway.detect.secrets.own import ENTITY, SHORTEST, OwnSecrets, united
 from gateway.dialects import positions, tree
 from gateway.errors import Refusal
 from gateway.identity.identify import credential
+from gateway.redaction import openings
+from gateway.redaction.openings import Clean, Opening, Reading
 from gateway.texts import Finding
 
 
@@ -24,6 +27,9 @@ def presented(call: Call) -> bytes:
     if call.key is None:
         call.key = credential(call.headers)
     return call.key if len(call.key) >= SHORTEST else b""
+
+
+NOT_CLEAN: Final = Clean(0, 0, False, b"")
 
 
 class Taint:
@@ -67,17 +73,70 @@ class Taint:
 
 
 def _holds(call: Call, own: OwnSecrets, mine: bytes, *, all_texts: bool) -> bool:
-    """Whether a request contains a secret. `all_texts`: no scanner reads texts, so secrets across lines count, too."""
-    raw = call.request.raw
-    if own.holds(raw) or (mine and mine in raw):
+    """Whether a request contains a secret. `all_texts`: no scanner reads texts, so secrets across lines count, too.
+
+    Writes what is known of the opening of the conversation, in which nothing has to be looked for again.
+    """
+    reading, raw = openings.of(call), call.request.raw
+    known = reading.opening if reading is not None else None
+    clean = known.clean if known is not None else None
+    if known is None or clean is None or clean.key != hash(mine):
+        known, clean = None, NOT_CLEAN
+    start = known.end - clean.reach if known is not None else 0
+    part = raw[start:] if start else raw
+    if own.holds(part) or (mine and mine in part):
         return True
-    if b"\\u00" not in raw and b"\\/" not in raw and not (all_texts and b"\\n" in raw):
-        return False
-    texts = [
-        orjson.dumps(call.request.body),
-        *(slot.text.encode("utf-8", "surrogatepass") for slot in call.request.slots),
-    ]
-    return any(own.holds(text) or (mine and mine in text) for text in texts)
+    escaped = clean.escaped or _is_escaped(part, all_texts)
+    if escaped:
+        texts = [_written(call, known, clean), *_texts(call, known)]
+        if any(own.holds(text) or (mine and mine in text) for text in texts):
+            return True
+    if reading is not None:
+        reading.clean = _clean(call, reading, own, mine, escaped=escaped)
+    return False
+
+
+def _is_escaped(raw: bytes, all_texts: bool) -> bool:
+    """Whether texts may hold what the bytes do not."""
+    return b"\\u00" in raw or b"\\/" in raw or (all_texts and b"\\n" in raw)
+
+
+def _texts(call: Call, known: Opening | None) -> Iterator[bytes]:
+    """The texts that are not part of a known opening."""
+    reading = openings.of(call)
+    slots = call.request.slots if known is None or reading is None else [*reading.first.slots, *reading.new.slots]
+    return (slot.text.encode("utf-8", "surrogatepass") for slot in slots)
+
+
+def _written(call: Call, known: Opening | None, clean: Clean) -> bytes:
+    """The body without escapes, after a known opening."""
+    if known is None:
+        # The messages of an opening are those that left.
+        return orjson.dumps(call.request.body if openings.of(call) is None else orjson.loads(call.request.raw))
+    body = call.request.body
+    fields = [*body]
+    behind = {key: body[key] for key in fields[fields.index("messages") + 1 :]}
+    new = body["messages"][len(known.body["messages"]) :]
+    said = clean.said or call.request.raw[known.end - clean.reach : known.end]
+    return said + b"," + orjson.dumps({"messages": new, **behind}).removeprefix(b'{"messages":[')
+
+
+def _clean(call: Call, reading: Reading, own: OwnSecrets, mine: bytes, *, escaped: bool) -> Clean | None:
+    """What is known of the opening that a call learns, before the texts are edited."""
+    known = reading.opening
+    if not reading.learns:
+        return known.clean if known is not None else None
+    least = len(mine)
+    first = call.request.body["messages"][len(known.body["messages"]) if known is not None else 0 : reading.number]
+    said, number = b"", 1
+    while escaped and own.reach(said, least) == len(said) and number <= 2 * len(first):
+        said = orjson.dumps(first[-number:])[1:-1]
+        number *= 2
+    if known is not None and known.clean is not None and own.reach(said, least) == len(said):
+        before = known.clean.said or call.request.raw[known.end - known.clean.reach : known.end]
+        said = before + b"," + said
+    reach = own.reach(call.request.raw[: reading.end], least)
+    return Clean(hash(mine), reach, escaped, said[-own.reach(said, least) :] if said else b"")
 
 
 def _found(text: str, words: str) -> list[Finding]:

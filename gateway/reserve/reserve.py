@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import orjson
+
 from gateway.amounts import NO_REPEATS, Ask, Debit, Look, Rejection, Reservation
 from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
 from gateway.config.grammar import Model
 from gateway.limits import quota
-from gateway.limits.loops import Loops, shown
+from gateway.limits.loops import Loops, fixed, shown
 from gateway.limits.quota import Quotas
 from gateway.limits.ratelimit import RateLimits
+from gateway.redaction import openings
 from gateway.reserve.levels import Levels
 from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
 from gateway.stores import Ledger
@@ -186,11 +189,28 @@ class Reserve:
 
     def _read(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
         """The steps of the conversation, and the repetitions in it. Raises Refusal(loop_detected)."""
-        steps = call.codec.steps(call.request.body)
+        steps = _conversation(call)
         if not self._loops.reads:
             return steps, NO_REPEATS
         workflow = (subject.team, call.request.correlation_id)
         return steps, self._loops.look(workflow, subject.agent, steps, bool(call.request.tools))
+
+
+def _conversation(call: Call) -> Sequence[Step]:
+    """The steps of the conversation; those of its opening are known, and remembered for the next call."""
+    reading, body, codec = openings.of(call), call.request.body, call.codec
+    if reading is None:
+        return codec.steps(body)
+    opening, messages, steps = reading.opening, body["messages"], list[Step]()
+    if opening is not None:
+        if opening.steps is None:  # the messages of an opening are those that left
+            return codec.steps(orjson.loads(call.request.raw))
+        steps += opening.steps
+    known = len(opening.body["messages"]) if opening is not None else 0
+    if known < reading.number:
+        steps += map(fixed, codec.steps({"messages": messages[known : reading.number]}, steps))
+    reading.steps = tuple(steps)
+    return steps + codec.steps({"messages": messages[reading.number :]}, steps)
 
 
 def _granted(call: Call, ask: Ask, answer: Reservation | Rejection) -> Reservation:

@@ -60,6 +60,7 @@ from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.redaction.content import Contents
 from gateway.redaction.names import Names
+from gateway.redaction.openings import MOST, Openings
 from gateway.redaction.redact import Replacer
 from gateway.redaction.spellings import Spellings
 from gateway.redaction.stage import Redact
@@ -334,13 +335,14 @@ def _line(
     quotas = Quotas(config.quotas)
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
+    memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
     return Line(
         identity=identity,
-        ingress=Ingress(config.server, correlation, parts.taint, models, texts, contents, failures),
+        ingress=Ingress(config.server, correlation, parts.taint, models, texts, contents, memory, failures),
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
-        redact=Redact(names, parts.replacer),
+        redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
         exchange=Exchange(forward, Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings)),

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import orjson
+
 from gateway.call import Call
 from gateway.errors import Refusal
 
@@ -31,6 +33,8 @@ def keep(call: Call, said: Mapping[str, str]) -> None:
         wants["the policy"] = demanded
     who, what = max(wants.items(), key=lambda item: FIELDS.index(item[1]), default=("", "pass"))
     if what == "drop":
+        if call.request.reading is not None:  # the messages are shared with other calls
+            call.request.body, call.request.reading = orjson.loads(orjson.dumps(call.request.body)), None
         call.authorization.edited |= call.codec.drop_foreign(call.request.body)
     elif what == "refuse" and (fields := call.codec.foreign(call.request.body)):
         names = ", ".join(f"`{name}`" for name in fields[:_SHOWN])

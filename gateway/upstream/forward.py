@@ -24,6 +24,7 @@ from gateway.dialects import Codec
 from gateway.dialects.routes import ROUTES
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
+from gateway.redaction import openings
 from gateway.upstream import demo, forms, refusals
 from gateway.upstream.client import Broken, Client, Destination, Malformed, Response, Timeouts
 from gateway.upstream.forms import first_error, is_object, is_stream, peeked, status_of
@@ -235,14 +236,14 @@ class Forward:
             return _demo(call)
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
-        response = await self._post(call, provider, orjson.dumps(call.request.body) if changed else call.request.raw)
+        response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
         if response.status in (400, 422):
             said = await _words(response)
             if not codec.relents(call.request.body, said):
                 raise _refusal(response.status, response.headers, provider, said)
             if len(self._relented) < _MOST_MADE:
                 self._relented.add((codec.name, target))
-            response = await self._post(call, provider, orjson.dumps(call.request.body))
+            response = await self._post(call, provider, openings.dumps(call))
         if not 200 <= response.status < 300:
             raise _refusal(response.status, response.headers, provider, await _words(response))
         call.outcome.status = 200

@@ -48,6 +48,14 @@ class OwnSecrets:
             return False
         return self._plain.holds(data) or self._encoded.holds(bare(data))
 
+    def reach(self, data: bytes, least: int = 0) -> int:
+        """How many bytes at the end of data, at least `least`, may be the beginning of a value that continues."""
+        longest = self._encoded.longest
+        size = max(self._plain.longest, longest, least)
+        while size < len(data) and len(bare(data[-size:])) < longest:
+            size *= 2
+        return min(size, len(data))
+
     def _in_text(self, data: bytes) -> bool:
         """The same for the bytes of a text."""
         if len(data) < SHORTEST or not self.secrets:

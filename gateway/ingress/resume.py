@@ -1,0 +1,108 @@
+"""Part of stage `ingress`: reads only what follows the known opening of a conversation, and prepares to learn more.
+
+Whatever is unusual is read in full: `resume` then returns None, and so the refusals are those of `request.understand`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.call import Call, Json
+from gateway.config.grammar import Server
+from gateway.dialects import Intent, cuts, tree
+from gateway.errors import Refusal
+from gateway.redaction.openings import Known, Openings, Passage, Reading
+from gateway.redaction.separate import passages
+
+_SUMS: Final = ("messages", "parts")  # counts that add up over messages
+
+
+def resume(call: Call, server: Server, openings: Openings, known: Known) -> Intent | None:
+    """Read the messages after a known opening into `call.request`; None if the whole body must be read."""
+    request, opening = call.request, known.opening
+    close, caps = len(request.raw) - len(opening.tail), server.caps
+    if len(request.raw) > caps.values:
+        return None
+    try:
+        read = cuts.between(request.raw, opening.end, close, call.codec.shape, server.max_depth)
+        if read is None:
+            return None
+        messages, survey = read
+        body = {**opening.asked, "messages": messages}
+        intent = call.codec.parse(body)
+        counts = _sum(opening.counts, call.codec.items(body))
+    except Refusal:
+        return None
+    if survey.widest > caps.keys or survey.kinds or call.codec.unscannable(body) or caps.over(counts):
+        return None
+    tools = tuple(dict.fromkeys((*opening.tools, *intent.tools)))
+    number = len(opening.body["messages"])
+    reading = Reading(
+        opening=opening,
+        conversation=known.conversation,
+        number=number,
+        ahead=0,
+        end=opening.end,
+        close=close,
+        first=Passage(()),
+        new=Passage(survey.slots, survey.nested),
+        after=opening.after,
+        asked=opening.asked,
+        tools=opening.tools,
+        counts=opening.counts,
+    )
+    if learned := openings.learn(call, known):
+        reading.number, reading.end, _ = learned
+        reading.first, reading.new, _ = passages(survey, reading.number - number)
+        more = {**opening.asked, "messages": messages[: reading.number - number]}
+        reading.tools = _tools(call, opening.tools, more)
+        reading.counts = _sum(opening.counts, call.codec.items(more))
+    request.body = {**opening.asked, "messages": [*opening.body["messages"], *messages]}
+    request.slots = [*opening.before.slots, *survey.slots, *opening.after.slots]
+    request.nested = survey.nested
+    request.unscannable = {}
+    request.reading = reading
+    return intent._replace(tools=tools)
+
+
+def prepare(call: Call, openings: Openings, survey: tree.Survey, intent: Intent) -> None:
+    """Write how a body that was read in full is judged, if it begins as that of an earlier call."""
+    request, codec = call.request, call.codec
+    if request.unscannable or survey.inexact or not survey.starts:
+        return
+    learned = openings.learn(call, None)
+    if learned is None:
+        return
+    number, end, close = learned
+    if len(survey.starts) <= number + 1:
+        return
+    first, new, after = passages(survey, number)
+    fields = {key: value for key, value in request.body.items() if key != "messages"}
+    body = {**request.body, "messages": request.body["messages"][:number]}
+    request.reading = Reading(
+        opening=None,
+        conversation=None,
+        number=number,
+        ahead=survey.starts[0][0],
+        end=end,
+        close=close,
+        first=first,
+        new=new,
+        after=after,
+        asked=fields,
+        tools=intent.tools and _tools(call, (), body),
+        counts=codec.items(body),
+    )
+
+
+def _tools(call: Call, known: tuple[str, ...], body: Json) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*known, *call.codec.tools(body))))
+
+
+def _sum(known: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    """The counts of messages that follow others, with those of the fields of their body in both."""
+    return {
+        name: known.get(name, 0) + count if name in _SUMS else max(known.get(name, 0), count)
+        for name, count in more.items()
+    }

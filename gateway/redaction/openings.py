@@ -1,0 +1,338 @@
+"""The openings of conversations: what agents send again with every turn, with all that earlier calls determined of it.
+
+A second call that begins with the same messages teaches where the opening ends. From then on, a body that begins and
+ends with the same bytes is parsed and judged only from there. Openings are kept in memory, by team and workflow, until
+the configuration changes. They are shared by calls and threads and never changed: a call that must edit the messages of
+an opening reads the whole body again (`separate`).
+
+Nothing depends on an opening except the time that a call takes: verdicts, edits and records are those of a body that is
+read in full.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import orjson
+
+from gateway.call import Call, Json, Step
+from gateway.dialects import cuts, positions
+from gateway.dialects.parts import Joined
+from gateway.redaction.adjoining import Found
+from gateway.redaction.content import Gathered
+from gateway.redaction.edits import Edit, Turns, blobs
+from gateway.texts import Finding, Nested, Slot
+
+LEAST: Final = 2048
+"""Bytes of a body from which its opening is remembered: a shorter body is read as fast as it is compared."""
+MOST: Final = 32 * 1024 * 1024
+"""Bytes of all openings of a process, as `_weight` counts them: 200 conversations of 64 kB."""
+_SHARE: Final = 8  # no conversation takes more than this part of them
+_SEVERAL: Final = 4  # conversations of one workflow, or of one agent without workflows
+_KEPT: Final = 3  # openings of one conversation: agents that move a mark of a prompt cache change their last messages
+_NEW: Final = 64  # bytes that a new message has at least, with what surrounds it
+
+
+@dataclass(slots=True)
+class Passage:
+    """Consecutive texts of a request, and what was found in them and in its joined content parts."""
+
+    slots: Sequence[Slot]
+    nested: Sequence[Nested] = ()
+    found: Found = ()
+    joined: Sequence[tuple[Joined, Sequence[Finding]]] = ()
+    together: Sequence[Joined] = ()
+    """All joined content parts."""
+
+
+class Clean(NamedTuple):
+    """That an opening holds no secret, and its end, in which one may begin: see `taint`.
+
+    `key`: the hash of the caller's key. `reach`: bytes at the end. `escaped`: the texts were searched as well. `said`:
+    the end of the messages as they are written without escapes.
+    """
+
+    key: int
+    reach: int
+    escaped: bool
+    said: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Opening:
+    """The fields of a body, its first messages, and all that was determined of them. Never changed."""
+
+    raw: bytes  # a body that begins with the opening
+    end: int  # of the last message
+    tail: bytes  # the body from the bracket on that closes the list of messages
+    asked: Json  # the fields as received, without messages
+    body: Json  # the body as it leaves, with these messages only
+    tools: tuple[str, ...]
+    counts: Mapping[str, int]
+    before: Passage  # the texts up to the last message
+    after: Passage  # the texts after all messages
+    content: Gathered | None
+    steps: Sequence[Step] | None
+    clean: Clean | None
+    edit: Edit
+    written: bytes  # its messages as they leave, as JSON without the brackets of their list
+    blobs: Mapping[str, int]  # unscannable parts in its texts, by kind
+    arguments: Sequence[Slot]  # its texts in the arguments of tool calls
+
+
+@dataclass(slots=True, eq=False)
+class Conversation:
+    """The last body of a conversation, and its openings, the longest first."""
+
+    last: bytes
+    openings: list[Opening] = field(default_factory=list)
+
+    @property
+    def weight(self) -> int:
+        """The bytes that it takes, roughly: the body, and the opening as bytes, texts, objects and edited texts."""
+        return len(self.last) + 4 * (self.openings[0].end if self.openings else 0)
+
+
+class Known(NamedTuple):
+    """A known opening of a body."""
+
+    conversation: Conversation
+    opening: Opening
+
+
+@dataclass(slots=True, eq=False)
+class Reading:
+    """How a call reads its body: in passages, of which the first may be remembered.
+
+    `opening`: what was known. `first`: the texts from there to the `end` of message `number`, which become part of the
+    opening; `new`: those of all other messages; `after`: those after the messages.
+    """
+
+    opening: Opening | None
+    conversation: Conversation | None
+    number: int
+    ahead: int  # texts before the messages
+    end: int
+    close: int
+    first: Passage
+    new: Passage
+    after: Passage
+    tools: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    asked: Json = field(default_factory=dict)
+    content: Gathered | None = None
+    steps: Sequence[Step] | None = None
+    clean: Clean | None = None
+    turns: Turns | None = None
+    edit: Edit | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether more is known after this call than before."""
+        return self.opening is None or self.end > self.opening.end
+
+    def own(self) -> list[Passage]:
+        """The passages that this call judges."""
+        if self.opening is None:
+            return [self.first, self.new, self.after]
+        return [self.first, self.new]
+
+    def all(self) -> list[Passage]:
+        """All passages, in order."""
+        parts = [self.first, self.new, self.after]
+        return parts if self.opening is None else [self.opening.before, *parts]
+
+    def freeze(self, raw: bytes) -> None:
+        """Before texts are edited: the fields of the body are kept as they are received."""
+        edited = {id(slot) for slot, _ in (*self.first.found, *self.after.found)}
+        if self.opening is None and (
+            self.after.found or any(id(slot) in edited for slot in self.first.slots[: self.ahead])
+        ):
+            self.asked = orjson.loads(raw)
+            del self.asked["messages"]
+
+
+def of(call: Call) -> Reading | None:
+    """How a call reads its body; None if it reads all of the body, and nothing is remembered."""
+    reading = call.request.reading
+    assert reading is None or isinstance(reading, Reading)
+    return reading
+
+
+class Openings:
+    """The memory, for one configuration. All methods are called from one thread, except `find` and `learn`."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._size = 0
+        self._teams: dict[str, OrderedDict[tuple[str, str], list[Conversation]]] = {}
+        self._sizes: dict[str, int] = {}
+
+    def find(self, call: Call) -> Known | None:
+        """The longest known opening of the body of a call."""
+        found: Known | None = None
+        if not _applies(call):
+            return None
+        raw = call.request.raw
+        for conversation in self._several(call):
+            for opening in [*conversation.openings]:
+                if found is not None and opening.end <= found.opening.end:
+                    continue
+                if _begins(raw, opening):
+                    found = Known(conversation, opening)
+        return found
+
+    def learn(self, call: Call, known: Known | None) -> tuple[int, int, int] | None:
+        """Up to where this body is that of an earlier call: the number of messages, their end, the end of the list.
+
+        None if not more is known than before.
+        """
+        if not _applies(call):
+            return None
+        raw = call.request.raw
+        start, number = (known.opening.end, len(known.opening.body["messages"])) if known else (0, 0)
+        several = [known.conversation] if known else self._several(call)
+        same, last = 0, b""
+        for conversation in several:
+            size = cuts.common(raw, conversation.last, start)
+            if size > same:
+                same, last = size, conversation.last
+        if same < max(LEAST, start + _NEW):
+            return None
+        found = cuts.ends(raw, start)
+        if found is None or not last.endswith(raw[found.close :]):
+            return None
+        ends = [end for end in found.messages[:-1] if end <= same]  # the last message counts as new
+        return (number + len(ends), ends[-1], found.close) if ends and ends[-1] >= LEAST else None
+
+    def keep(self, call: Call) -> None:
+        """Remember the body of a call that was judged and redacted."""
+        if not _applies(call):
+            return
+        raw, reading = call.request.raw, of(call)
+        team, key = call.team, _key(call)
+        if 5 * len(raw) > self._most // _SHARE:
+            return
+        kept = self._teams.setdefault(team, OrderedDict())
+        several = kept.setdefault(key, [])
+        kept.move_to_end(key)
+        one = reading.conversation if reading is not None else None
+        if one is None or one not in several:
+            one = next((it for it in several if raw.startswith(it.last[: len(it.last) // 2])), None)
+        before = one.weight if one is not None else 0
+        if one is None:
+            one = Conversation(raw)
+            several.append(one)
+            if len(several) > _SEVERAL:
+                before = several.pop(0).weight
+        one.last = raw
+        if reading is not None and reading.learns and reading.edit is not None:
+            opening = _opening(call, reading, reading.edit)
+            older = [it for it in one.openings if it.end < opening.end and _begins(raw, it)]
+            for it in older:
+                it.raw = raw  # the same bytes up to its end
+            one.openings = [opening, *older][:_KEPT]
+        self._count(team, one.weight - before)
+        if self._size > self._most:
+            self._drop()
+
+    def _several(self, call: Call) -> Sequence[Conversation]:
+        """The conversations of a workflow."""
+        kept = self._teams.get(call.team)
+        return kept.get(_key(call), ()) if kept is not None else ()
+
+    def _count(self, team: str, size: int) -> None:
+        self._size += size
+        self._sizes[team] = self._sizes.get(team, 0) + size
+
+    def _drop(self) -> None:
+        """Forget the oldest conversations of the team that has most."""
+        while self._size > self._most * 7 // 8:
+            team = max(self._sizes, key=self._sizes.__getitem__)
+            kept = self._teams[team]
+            if not kept:
+                return
+            _, several = kept.popitem(last=False)
+            self._count(team, -sum(one.weight for one in several))
+            if not kept:
+                del self._teams[team], self._sizes[team]
+
+
+def _applies(call: Call) -> bool:
+    """Whether the body of a call may have an opening. Bodies with an Idempotency-Key are compared in full."""
+    if len(call.request.raw) < LEAST or not call.codec.shape.turns:
+        return False
+    return b"idempotency-key" not in [name for name, _ in call.headers]
+
+
+def _key(call: Call) -> tuple[str, str]:
+    """The workflow; the agent, for calls that are workflows of their own."""
+    assert call.subject is not None, "a body is read after identify"
+    alone = call.request.alone
+    return call.codec.name, f"agent {call.subject.agent}" if alone else f"workflow {call.request.correlation_id}"
+
+
+def _begins(raw: bytes, opening: Opening) -> bool:
+    """Whether a body begins and ends as an opening, with other messages between."""
+    size = opening.end + len(opening.tail)
+    return len(raw) > size and raw.startswith(memoryview(opening.raw)[: opening.end]) and raw.endswith(opening.tail)
+
+
+def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
+    """The opening that a call has determined."""
+    request, known = call.request, reading.opening
+    body = {**request.body, "messages": request.body["messages"][: reading.number]}
+    first = reading.first
+    before = first if known is None else _joined(known.before, first)
+    own = body["messages"][len(known.body["messages"]) if known is not None else 0 :]
+    written = orjson.dumps(own)[1:-1]
+    arguments = [slot for slot in first.slots if positions.is_argument(slot)]
+    return Opening(
+        raw=request.raw,
+        end=reading.end,
+        tail=request.raw[reading.close :],
+        asked=reading.asked,
+        body=body,
+        tools=reading.tools,
+        counts=reading.counts,
+        before=before,
+        after=reading.after,
+        content=reading.content,
+        steps=reading.steps,
+        clean=reading.clean,
+        edit=edit,
+        written=written if known is None else known.written + b"," + written,
+        blobs=blobs([*before.found, *reading.after.found]),
+        arguments=arguments if known is None else [*known.arguments, *arguments],
+    )
+
+
+def dumps(call: Call) -> bytes:
+    """The body of a call as it leaves, as JSON."""
+    reading, body = of(call), call.request.body
+    if reading is None or reading.opening is None:
+        return orjson.dumps(body)
+    opening = reading.opening
+    new = body["messages"][len(opening.body["messages"]) :]
+    return orjson.dumps({**body, "messages": [orjson.Fragment(opening.written), *new]})
+
+
+def arguments(call: Call) -> Sequence[Slot]:
+    """The texts among which are all those in the arguments of tool calls, in order."""
+    reading = of(call)
+    if reading is None or reading.opening is None:
+        return call.request.slots
+    return [*reading.opening.arguments, *reading.first.slots, *reading.new.slots, *reading.opening.after.slots]
+
+
+def _joined(one: Passage, other: Passage) -> Passage:
+    """Two passages as one. Nested JSON is needed only to edit a text."""
+    return Passage(
+        slots=[*one.slots, *other.slots],
+        found=[*one.found, *other.found],
+        joined=[*one.joined, *other.joined],
+        together=[*one.together, *other.together],
+    )
