@@ -86,6 +86,8 @@ def _own(body: Json) -> int:
 
 def elsewhere(body: Json, own: frozenset[str] = _CEILINGS) -> int:
     """The largest number that fields other than `own` give as a ceiling or a budget of an answer; 0 without any."""
+    if body.keys() <= _ORDINARY:  # as in most requests
+        return 0
     return max(
         [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, own)],
         default=0,
@@ -156,6 +158,8 @@ def choices(body: Json) -> int:
 
 
 def _most_answers(body: Json, keys: Sequence[str], names: frozenset[str]) -> int:
+    if body.keys() <= _ORDINARY and body.keys().isdisjoint(_SAME):  # as in most requests
+        return 1
     own = [_number(body, key, 1, MAX_CHOICES) or 1 for key in keys if key in body]
     for holder, key, _, top in _settings(body):
         if not (top and key in _SAME) and _OTHER.sub("", key[:64].lower()) in names:
