@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from gateway.call import Subject
 from gateway.config.grammar import Agent, Jwt
+from gateway.detect.secrets.own import OwnSecrets
 from gateway.errors import ConfigError, Refusal
 from gateway.identity.identify import Identity, credential
 from gateway.identity.jwks import Verifier
@@ -321,6 +322,33 @@ async def test_bad_tokens(issuer: respx.Route, bad: str, words: str) -> None:
     refusal = await refused(identity, bearer(bad))
     assert words in refusal.message
     assert not any(part in refusal.message for part in bad.split(".") if len(part) > 4)
+    await identity.aclose()
+
+
+SECRET = "prov/ider+of no known form 7"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"sub": f"agent {SECRET}"},
+        {"team": SECRET},
+        {"roles": ["reader", SECRET]},
+        {"note": {"deep": [SECRET]}},
+        {SECRET: 1},
+        {"sub": base64.b64encode(SECRET.encode()).decode()},
+    ],
+    ids=["agent", "team", "role", "another claim", "name of a claim", "encoded"],
+)
+async def test_a_claim_with_a_secret_of_the_gateway(issuer: respx.Route, claims: dict[str, Any]) -> None:
+    """Names are recorded and a policy gets all claims: the token is refused, and the refusal does not repeat it."""
+    identity = Identity({}, settings())
+    identity.refuse_secrets(OwnSecrets([SECRET]))
+    for _ in range(2):
+        refusal = await refused(identity, bearer(token(**claims)))
+        assert "one of the gateway's own secrets" in refusal.message
+        assert not OwnSecrets([SECRET]).holds(refusal.message.encode())
+    assert (await identity.identify(bearer(token()))).agent == "planner"
     await identity.aclose()
 
 

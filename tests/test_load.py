@@ -250,6 +250,10 @@ def test_odd_references(reference: str) -> None:
             "quotas.tokens: a count is a whole number from 0, written like 500, 200k or 3m (it is 'many')",
         ),
         (
+            "quotas: {calls: 1.5}",
+            "quotas.calls: a count is a whole number from 0, written like 500, 200k or 3m (it is '1.5')",
+        ),
+        (
             "quotas: {ttl: 5 parsecs}",
             "quotas.ttl: a time is written like 500ms, 30s, 5min, 24h or 7d; "
             "a bare number is seconds (it is '5 parsecs')",

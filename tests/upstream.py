@@ -284,7 +284,8 @@ async def _answer(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]
 
 
 async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+    # Also when the test has ended and the task is cancelled: an open transport is not left to the garbage collector.
+    with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
@@ -299,7 +300,6 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
                 raise
             if not goes_on:
                 break
-    writer.close()
 
 
 async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -326,26 +326,26 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
 def running() -> Iterator[Upstream]:
     """Serve until the block ends."""
     upstream = Upstream()
-    loop = asyncio.new_event_loop()
     ready = threading.Event()
+    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def main() -> None:
+        stop = asyncio.Event()
+        started.append((asyncio.get_running_loop(), stop))
         server = await asyncio.start_server(lambda r, w: _serve(upstream, r, w), "127.0.0.1", 0)
         upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         ready.set()
         async with server:
             await stop.wait()
         upstream.release.set()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
 
-    stop = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
+    # `asyncio.run` waits for what it cancels, and ends generators: nothing is left to the garbage collector.
+    thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
     thread.start()
     ready.wait()
+    loop, stop = started[0]
     try:
         yield upstream
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
-        loop.close()

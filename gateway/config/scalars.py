@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from decimal import Decimal
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -22,7 +23,9 @@ SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour":
 def _count(value: object) -> object:
     """`200k` -> 200000."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)", value.strip().lower())):
-        return int(float(match[1]) * _MULTIPLIER[match[2]])
+        amount = Decimal(match[1]) * _MULTIPLIER[match[2]]
+        if amount == amount.to_integral_value():
+            return int(amount)
     if isinstance(value, str):
         raise ValueError("a count is a whole number from 0, written like 500, 200k or 3m")
     return value

@@ -416,6 +416,10 @@ class Codec(Protocol):
         """Remove repetitions that `echoes` does not check; True if there were any."""
         ...
 
+    def drop_nulls(self, answer: Json) -> bool:
+        """Remove null from lists of objects, where clients expect an object; True if there were any."""
+        ...
+
     def strays(self, answer: Json) -> list[Json]:
         """Tool calls in places or shapes that the dialect does not have, as `calls` returns them."""
         ...

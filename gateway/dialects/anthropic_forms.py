@@ -30,6 +30,8 @@ def assemble(raw: bytes) -> bytes:
     for event in sse.datas(raw):
         items.check_event(event, "an event")
         data, _ = surrogates.with_halves(event)
+        if data is None:
+            continue
         kind = data.get("type") if type(data) is dict else None
         if kind == "error" or type(data) is not dict:
             raise ValueError("it holds an error")

@@ -20,6 +20,7 @@ from gateway.dialects import (
     anthropic_forms,
     checks,
     count,
+    nulls,
     openai_ceilings,
     openai_models,
     openai_tools,
@@ -40,6 +41,7 @@ from gateway.texts import Slot
 _MESSAGE: Final = 4  # tokens around a message: an estimate
 _ANSWER: Final = 3
 _CEILING: Final = frozenset({"max_tokens"})
+_KNOWN: Final = frozenset({"content", "usage"})  # fields of an answer without stray tool calls
 # The name of a beta and its date, such as context-1m-2025-08-07 or claude-code-20250219. At most four digits precede
 # the date: enough for a version, and too few for personal data.
 _BETA: Final = (
@@ -101,6 +103,8 @@ class AnthropicMessages(Plain):
             return None
         if type(most) is not int or not 0 <= most <= checks.MAX_CEILING:
             raise checks.wrong("max_tokens", f"must be an integer from 0 to {checks.MAX_CEILING}")
+        if openai_ceilings.is_endless(body, _CEILING):
+            return None
         return max(most, self.elsewhere(body)) * self.answers(body)
 
     def answers(self, body: Json) -> int:
@@ -202,8 +206,9 @@ class AnthropicMessages(Plain):
     def tool(self, call: Json) -> str:
         """The name of the tool; for a tool that the provider calls at an MCP server, the name of the server."""
         name = call.get("server_name") if call.get("type") == "mcp_tool_use" else call.get("name")
-        if name is None and type(inner := call.get("function")) is dict:  # in the shape of another dialect
-            name = inner.get("name")
+        if type(inner := call.get("function")) is dict:  # in the shape of another dialect
+            other = inner.get("name")
+            name = other if name is None or other == name else None  # two names, of which a client may read either
         return name if type(name) is str else ""
 
     def writes_json(self, body: Json) -> bool:
@@ -218,10 +223,14 @@ class AnthropicMessages(Plain):
         survey.walk(call)
         return survey
 
+    def drop_nulls(self, answer: Json) -> bool:
+        """Of blocks, and of their citations and contents."""
+        return nulls.of_blocks(answer)
+
     def strays(self, answer: Json) -> list[Json]:
         """Blocks that have the form of a call under another type, and calls in the shapes of other dialects."""
         found = list(in_blocks([block for block in answer["content"] if not calls_a_tool(block)]))
-        return [*found, *fields(answer)]
+        return [*found, *fields(answer, _KNOWN)]
 
     def usage(self, answer: Json) -> Usage | None:
         """The usage that the provider reported."""

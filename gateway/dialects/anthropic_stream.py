@@ -17,7 +17,7 @@ from typing import Final
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import Channel, Chunk, Field, Piece, items, ordinal, sse, surrogates, tree
+from gateway.dialects import Channel, Chunk, Field, Piece, items, nulls, ordinal, sse, surrogates, tree
 from gateway.dialects.anthropic_answer import refused, tells_input, tier, usage
 from gateway.dialects.anthropic_forms import encode
 from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
@@ -38,6 +38,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 _KIND: Final = frozenset({"type"})
 _TEXT: Final = frozenset({"type", "text"})
 _CONTENT: Final = frozenset({"content"})
+_COUNTED: Final = frozenset({"content", "usage"})
 _CITED: Final = frozenset({"type", "citation"})
 _START: Final = frozenset({"content_block", "type", "index"})
 _DELTA: Final = frozenset({"delta", "type", "index"})
@@ -169,6 +170,9 @@ class AnthropicStream(Ordered):
             return None
         items.check_event(event.data, "an event")
         data, chunk.edited = surrogates.with_halves(event.data)
+        if data is None:  # as little as an empty event
+            chunk.raw = sse.silent(event)
+            return chunk
         if type(data) is not dict:
             raise ValueError("an event is not an object")
         chunk.data = data
@@ -217,13 +221,16 @@ class AnthropicStream(Ordered):
             raise ValueError("message_start holds no message")
         if self._started:
             raise ValueError("a second message begins")
+        chunk.edited |= nulls.of_blocks(message)
         content = message.get("content")
         if type(content) is list and any(type(block) is dict and calls_a_tool(block) for block in content):
             raise ValueError("message_start holds a tool call")
         self._started = True
+        blocks = content if type(content) is list else []
+        chunk.strays = [*in_blocks(blocks), *fields(message, _COUNTED)]
         self._used(chunk, message.get("usage"))
         self.tier = tier(message.get("usage")) or self.tier
-        for block in content if type(content) is list else ():  # blocks that begin with the message
+        for block in blocks:  # blocks that begin with the message
             if type(block) is dict and block.get("type") == "text" and type(block.get("text")) is str:
                 self._piece(chunk, "text", block, "text")
                 self._fields.read(chunk, "delta", 0, block, _TEXT)
@@ -237,6 +244,7 @@ class AnthropicStream(Ordered):
         block = data.get("content_block")
         if type(block) is not dict:
             raise ValueError("content_block_start holds no block")
+        chunk.edited |= nulls.of_block(block)
         self._blocks += 1
         if self._blocks > MAX_BLOCKS:
             raise ValueError(f"more than {MAX_BLOCKS} blocks")
@@ -333,6 +341,7 @@ class AnthropicStream(Ordered):
             raise ValueError("the message ends within a tool call")
         if type(delta) is dict:
             self._stopped |= delta.get("stop_reason") is not None
+            chunk.strays = list(fields(delta))
             self._fields.read(chunk, "chunk", 0, delta, frozenset(), _ENDS)
         self._used(chunk, data.get("usage"))
         self.tier = tier(data.get("usage")) or self.tier

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.call import Json, Step, Usage
-from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, StreamCodec
+from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, StreamCodec, openai_models
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
@@ -119,9 +119,11 @@ class Plain:
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
         """Set the model of the upstream; True if the body changed."""
-        changed = bool(body["model"] != model)
+        if body["model"] == model:
+            return False
+        openai_models.rename(body, model)
         body["model"] = model
-        return changed
+        return True
 
     def wants_usage(self, body: Json) -> bool:
         """Always true: usage is part of every answer."""
@@ -177,6 +179,10 @@ class Plain:
 
     def drop_repeats(self, answer: Json) -> bool:
         """There are no repetitions of a text."""
+        return False
+
+    def drop_nulls(self, answer: Json) -> bool:
+        """There are no lists of objects."""
         return False
 
     def asides(self, answer: Json) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# An unterminated string extends to the end; otherwise each quote in it would be tried as a beginning.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 def rewritten(text: str, root: Any) -> str:

@@ -28,6 +28,8 @@ ANSWERS: Final = (
     *("num_samples", "num_generations", "num_completions", "numReturnSequences", "bestOf"),
 )
 _CEILINGS: Final = frozenset(CEILINGS)
+_ASKED: Final = frozenset(re.sub(r"[^a-z0-9]", "", key.lower()) for key in ANSWERS)
+_GENERATED: Final = frozenset({"bestof"})  # generated answers, not all of which are returned
 _RETURNED: Final = tuple(key for key in ANSWERS if key not in ("best_of", "bestOf"))
 _SAME: Final = frozenset(ANSWERS)
 # Words in names of ceilings and thinking budgets. A number of tokens is a ceiling, unless it counts input tokens or is
@@ -37,18 +39,23 @@ _NOT_OUT: Final = frozenset(
     {"input", "prompt", "context", "ctx", "id", "ids", "content", "special", "cached", "cache", "stop", "eos", "bos"}
     | {"pad", "window", "vocab", "penalty", "image", "keep", "file", "embedding"}
 )
+_GOING_IN: Final = ("input", "prompt", "context", "cache", "stop", "special")
 _BUDGET: Final = frozenset({"thinking", "think", "thought", "thoughts", "reasoning"})
 _MOST: Final = frozenset({"max", "maximum", "min", "minimum", "limit", "limits", "num", "n"})
 _OUT: Final = frozenset(
     {"length", "len", "output", "outputs", "generation", "generated", "gen", "completion", "response", "answer", "new"}
-    | {"predict", "thinking", "reasoning", "thought"}
+    | {"predict", "thinking", "reasoning", "thought", "seq", "sequence", "resp", "reply"}
 )
+_LENGTH: Final = frozenset({"length", "len"})
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _OTHER: Final = re.compile(r"[^a-z0-9]")
-_COUNTS: Final = frozenset(_OTHER.sub("", key.lower()) for key in ANSWERS) | frozenset(
-    {"numchoices", "numoutputs", "numanswers", "numresponses", "ncompletions", "nchoices", "samplecount"}
+# Words in names of numbers of answers: one of each set, and of no other.
+_NUMBER: Final = frozenset({"n", "num", "number", "count"})
+_ANSWERS: Final = frozenset(
+    {"completion", "completions", "choice", "choices", "candidate", "candidates", "answer", "answers", "response"}
+    | {"responses", "output", "outputs", "generation", "generations", "sample", "samples", "sequence", "sequences"}
 )
-_GENERATED: Final = frozenset({"bestof"})  # generated answers, not all of which are returned
+_JOINING: Final = frozenset({"of", "return", "returned"})
 _CALLERS: Final = frozenset(  # fields that are not settings of the model
     {"messages", "system", "tools", "functions", "metadata", "response_format", "logit_bias", "tool_choice"}
     | {"function_call", "prediction", "stream_options", "web_search_options", "audio", "output_format", "mcp_servers"}
@@ -59,6 +66,7 @@ _ORDINARY: Final = _CALLERS | frozenset(  # fields of most requests that are not
     | {"service_tier", "logprobs", "top_logprobs", "modalities", "prompt_cache_key", "safety_identifier"}
 )
 _DEPTH: Final = 8
+_LONGEST_NUMBER: Final = 64  # characters
 MAX_CHOICES: Final = 128
 
 
@@ -75,7 +83,7 @@ def _number(body: Json, key: str, lowest: int, highest: int) -> int | None:
 def ceiling(body: Json) -> int | None:
     """The largest output limit of one answer; None without a limit. Raises Refusal(invalid_request)."""
     most = _own(body)
-    return max(most, elsewhere(body)) if most else None
+    return max(most, elsewhere(body)) if most and not is_endless(body) else None
 
 
 def _own(body: Json) -> int:
@@ -84,14 +92,25 @@ def _own(body: Json) -> int:
     return max([_number(body, key, 0, checks.MAX_CEILING) or 0 for key in CEILINGS])
 
 
+def is_endless(body: Json, own: frozenset[str] = _CEILINGS) -> bool:
+    """Whether a field other than `own` gives a number below 0, which servers read as no limit."""
+    return any(number < 0 for number in _numbers(body, own))
+
+
 def elsewhere(body: Json, own: frozenset[str] = _CEILINGS) -> int:
-    """The largest number that fields other than `own` give as a ceiling or a budget of an answer; 0 without any."""
+    """The largest number that fields other than `own` give as a ceiling or a budget of an answer; 0 without any.
+
+    If one of them means no limit, those in `own` count too.
+    """
+    numbers = _numbers(body, own)
+    most = max(numbers, default=0)
+    return max(most, _own(body)) if any(number < 0 for number in numbers) else most
+
+
+def _numbers(body: Json, own: frozenset[str]) -> list[int]:
     if body.keys() <= _ORDINARY:  # as in most requests
-        return 0
-    return max(
-        [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, own)],
-        default=0,
-    )
+        return []
+    return [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, own)]
 
 
 @once
@@ -110,7 +129,18 @@ def _is_ceiling(words: frozenset[str]) -> bool:
         return False
     if words & _TOKENS or "predict" in words or ("budget" in words and words & _BUDGET):
         return True
-    return bool(words & _MOST and words & _OUT and words <= _MOST | _OUT)
+    if any(word.endswith("tokens") and not any(map(word.__contains__, _GOING_IN)) for word in words):  # maxtokens
+        return True
+    return bool(words <= _MOST | _OUT and words & _OUT and (words & _MOST or (words & _LENGTH and words - _LENGTH)))
+
+
+@once
+def _counts(key: str) -> bool:
+    """Whether a field has the name of a number of answers."""
+    if _OTHER.sub("", key[:64].lower()) in _ASKED:
+        return True
+    words = _words(key)
+    return bool(words & _NUMBER and words & _ANSWERS and words <= _NUMBER | _ANSWERS | _JOINING)
 
 
 def _settings(body: Json) -> Iterator[tuple[Json, str, str, bool]]:
@@ -144,25 +174,31 @@ def _spoken(body: Json, own: frozenset[str]) -> Iterator[tuple[Json, str]]:
 
 def _is_number(value: object) -> bool:
     """Whether a value is a number, also in a string or as a fraction, which some servers read as a count."""
-    return type(value) is int or type(value) is float or (type(value) is str and value.strip().isdigit())
+    if type(value) is not str:
+        return type(value) is int or type(value) is float
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return len(value) <= _LONGEST_NUMBER
 
 
 def answers(body: Json) -> int:
     """The number of generated answers, whether or not all are returned."""
-    return _most_answers(body, ANSWERS, _COUNTS)
+    return _most_answers(body, ANSWERS)
 
 
 def choices(body: Json) -> int:
     """The maximum number of choices in the answer: `best_of` generates more than are returned."""
-    return _most_answers(body, _RETURNED, _COUNTS - _GENERATED)
+    return _most_answers(body, _RETURNED, _GENERATED)
 
 
-def _most_answers(body: Json, keys: Sequence[str], names: frozenset[str]) -> int:
+def _most_answers(body: Json, keys: Sequence[str], but: frozenset[str] = frozenset()) -> int:
     if body.keys() <= _ORDINARY and body.keys().isdisjoint(_SAME):  # as in most requests
         return 1
     own = [_number(body, key, 1, MAX_CHOICES) or 1 for key in keys if key in body]
     for holder, key, _, top in _settings(body):
-        if not (top and key in _SAME) and _OTHER.sub("", key[:64].lower()) in names:
+        if not (top and key in _SAME) and _counts(key) and _OTHER.sub("", key[:64].lower()) not in but:
             value = holder[key]
             count = int(value) if _is_number(value) and 1 < float(value) <= MAX_CHOICES else 1
             own.append(count)

@@ -19,6 +19,7 @@ from gateway.dialects import (
     Intent,
     checks,
     items,
+    nulls,
     openai_ceilings,
     openai_demo,
     openai_fields,
@@ -132,6 +133,7 @@ class OpenAIChat(Plain):
         """Set the model of the upstream and request usage; True if the body changed."""
         changed = openai_ceilings.unite(body)
         if body.get("model") != model:
+            openai_models.rename(body, model)
             body["model"] = model
             changed = True
         if stream and not self.wants_usage(body):
@@ -233,6 +235,10 @@ class OpenAIChat(Plain):
     def drop_repeats(self, answer: Json) -> bool:
         """Remove log probabilities without a text of a choice."""
         return drop_nested(answer)
+
+    def drop_nulls(self, answer: Json) -> bool:
+        """Of choices, tool calls, content parts and annotations."""
+        return nulls.of_choices(answer)
 
     def strays(self, answer: Json) -> list[Json]:
         """Tool calls in other shapes or places than those of a message."""

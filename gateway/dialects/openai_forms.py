@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import items, ordinal, sse, surrogates
+from gateway.dialects import items, nulls, ordinal, sse, surrogates
 from gateway.dialects.openai_tables import ENVELOPE
 from gateway.dialects.toolcalls import ToolCalls
 
@@ -56,8 +56,11 @@ def assemble(raw: bytes) -> bytes:
             break
         items.check_event(data, "a chunk")
         chunk, _ = surrogates.with_halves(data)
+        if chunk is None:
+            continue
         if type(chunk) is not dict or chunk.get("error"):
             raise ValueError("it holds an error")
+        nulls.of_choices(chunk)
         for choice in chunk.get("choices") or ():
             _join(choices, calls, choice)
         answer |= {key: value for key, value in chunk.items() if key != "choices" and value is not None}

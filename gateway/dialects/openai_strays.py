@@ -1,8 +1,8 @@
 """Tool calls of an answer in shapes that the dialect does not have, but that a client might execute.
 
 `tool_calls` as an object or a string, in the choice or next to the choices, `toolCalls`, a list of messages, parts of
-another dialect (`{"type": "tool_use", ...}`). The called tool must have been offered, as for any tool call; a shape
-without a name counts as a tool that was not offered.
+another dialect (`{"type": "tool_use", ...}`), and both at any depth of fields that the dialect does not have. The
+called tool must have been offered, as for any tool call; a shape without a name counts as a tool that was not offered.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ _CALLING: Final = frozenset({"toolcalls", "toolcall", "functioncalls", "function
 _PARTS: Final = ("tooluse", "toolcall", "functioncall", "mcpcall")  # endings of the types of parts that call a tool
 _ASKS: Final = frozenset({"input", "arguments", "args", "parameters"})
 _SPEAKERS: Final = ("message", "delta")
-_WRAPPED: Final = frozenset({"tool_calls", "function_call", "toolCalls", "functionCall"})
 _USUAL_BLOCK: Final = frozenset(
     {"type", "text", "thinking", "signature", "citations", "content", "title", "url", "data"}
 )
@@ -31,10 +30,10 @@ _NAMELESS: Final[Json] = {}
 
 def strays(answer: Json, speaker: str) -> list[Json]:
     """The stray tool calls of an answer or a chunk, as tool calls, without the usual tool calls under `speaker`."""
-    found = [] if answer.keys() <= _TOP else list(_fields(answer))
+    found = [] if answer.keys() <= _TOP else list(_fields(answer, _TOP))
     for choice in answer["choices"]:
         if not choice.keys() <= _CHOICE:
-            found += _fields(choice)
+            found += _fields(choice, _CHOICE)
             messages = choice.get("messages")
             found += [call for one in messages for call in _message(one)] if type(messages) is list else []
         for key in _SPEAKERS:  # some clients read one of these in place of the other
@@ -51,16 +50,48 @@ def _plain(name: str) -> str:
     return name[:32].strip().lower().replace("_", "").replace("-", "")
 
 
-def fields(holder: Json) -> Iterator[Json]:
-    """The tool calls under the keys of an object that has no tool calls in the dialect."""
-    return _fields(holder)
+def fields(holder: Json, known: frozenset[str] = frozenset()) -> Iterator[Json]:
+    """The tool calls in an object that has no tool calls in the dialect, except under the keys in `known`."""
+    return _fields(holder, known)
 
 
-def _fields(holder: Json) -> Iterator[Json]:
-    """The tool calls in an object that has no tool calls in the dialect."""
+def _fields(holder: Json, known: frozenset[str] = frozenset()) -> Iterator[Json]:
+    """The tool calls under the keys of an object, and in the values below them."""
     for key, value in holder.items():
-        if value and _plain(key) in _CALLING:
+        if key in known or not value:
+            continue
+        if _plain(key) in _CALLING:
             yield from _calls(value)
+        elif type(value) is dict or type(value) is list:
+            yield from _below(value)
+
+
+def _below(root: Any) -> Iterator[Json]:
+    """The tool calls at any depth, recognized by their key or by the ending of their type."""
+    waiting = [root]
+    while waiting:
+        value = waiting.pop()
+        if type(value) is list:
+            waiting += [one for one in value if type(one) is dict or type(one) is list]
+            continue
+        if _is_call(value.get("type")):
+            yield _called(value)
+        for key, inner in value.items():
+            if type(inner) is dict or type(inner) is list or type(inner) is str:
+                if inner and _plain(key) in _CALLING:
+                    yield from _calls(inner)
+                elif type(inner) is not str:
+                    waiting.append(inner)
+
+
+def _is_call(kind: object) -> bool:
+    return type(kind) is str and _plain(kind).endswith(_PARTS)
+
+
+def _called(block: Json) -> Json:
+    """A part that is a tool call, as a tool call."""
+    inner = block.get("function")
+    return {"name": block["name"]} if type(block.get("name")) is str else inner if type(inner) is dict else {}
 
 
 def _calls(value: Any) -> Iterator[Json]:
@@ -73,7 +104,11 @@ def _message(said: Any, *, known: bool = False) -> Iterator[Json]:
     if type(said) is not dict:
         return
     for key, value in said.items():
-        if not value or (known and _USUAL.get(key) is type(value)):
+        if not value:
+            continue
+        if known and _USUAL.get(key) is type(value):
+            if type(value) is list and not all(type(call) is dict for call in value):
+                yield _NAMELESS
             continue
         if key == "function_call":
             yield {key: value} if type(value) is dict else _NAMELESS
@@ -81,10 +116,8 @@ def _message(said: Any, *, known: bool = False) -> Iterator[Json]:
             yield from _calls(value)
         elif key == "content":
             yield from ({"function": one} for one in in_blocks(value if type(value) is list else [value]))
-        elif type(value) is dict and not value.keys().isdisjoint(
-            _WRAPPED
-        ):  # calls that another gateway puts below its own field
-            yield from _message(value)
+        elif type(value) is dict or type(value) is list:  # such as calls that another gateway puts below its own field
+            yield from _below(value)
 
 
 def in_blocks(blocks: list[Any], depth: int = 0) -> Iterator[Json]:
@@ -97,9 +130,8 @@ def in_blocks(blocks: list[Any], depth: int = 0) -> Iterator[Json]:
             continue
         kind = block.get("type")
         named = type(block.get("name")) is str and not block.keys().isdisjoint(_ASKS)
-        if named or (type(kind) is str and (kind == "function" or _plain(kind).endswith(_PARTS))):
-            inner = block.get("function")
-            yield {"name": block["name"]} if type(block.get("name")) is str else inner if type(inner) is dict else {}
+        if named or kind == "function" or _is_call(kind):
+            yield _called(block)
         elif not block.keys() <= _USUAL_BLOCK:
             yield from _fields(block)
         inner = block.get("content")

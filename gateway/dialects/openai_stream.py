@@ -2,8 +2,9 @@
 
 A stream is a series of `data:` events with JSON chunks, ended by `data: [DONE]`; the last chunk of a choice has the
 finish reason; usage is in a chunk without choices. Accepted irregularities: no `[DONE]`, or no empty line after the
-last event; a byte order mark; chunks without `choices` or with null; a `finish_reason` that is empty or early; usage
-in the finishing chunk; an index that is a string or missing; half a surrogate pair.
+last event; a byte order mark; an event that is null; chunks without `choices` or with null; null among choices, parts
+or tool calls; a `finish_reason` that is empty or early; usage in the finishing chunk; an index that is a string or
+missing; half a surrogate pair.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import Channel, Chunk, Delta, Field, items, ordinal, sse, surrogates, tree
+from gateway.dialects import Channel, Chunk, Delta, Field, items, nulls, ordinal, sse, surrogates, tree
 from gateway.dialects.fields import Reader, is_structure
 from gateway.dialects.frame import Frame
 from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, tier, usage
@@ -188,6 +189,9 @@ class OpenAIChatStream:
             return chunk
         items.check_event(event.data, "a chunk")
         data, mended = surrogates.with_halves(event.data)
+        if data is None:  # as little as an empty event
+            chunk.raw = sse.silent(event)
+            return chunk
         if type(data) is not dict:
             raise ValueError("a chunk is not an object")
         chunk.data, chunk.edited = data, mended
@@ -206,6 +210,8 @@ class OpenAIChatStream:
             chunk.edited = True
         if type(choices) is not list:
             raise ValueError("the choices of a chunk are no list")
+        chunk.edited |= nulls.of_choices(data)
+        choices = data["choices"]
         named = chunk.raw.count(b"logprobs")
         own = sum([type(choice) is dict and "logprobs" in choice for choice in choices]) if named else 0
         if named > own or b"\\u00" in chunk.raw:  # possibly in other places than a choice

@@ -35,24 +35,31 @@ _NO_TOOL = frozenset(
 _RUN = re.compile(
     r"(?:^|_)(?:tools?|functions?|plugins?|mcp|connectors?|(?:web)?search|web|brows(?:e|er|ing)|interpreter"
     r"|execution|retrieval|grounding|data_?sources?|toolsets?|toolbox|toolkits?|skills?|knowledge_?bases?|sandbox"
-    r"|computer_use|image_generation|integrations?)(?:_|$)"
+    r"|computer_use|image_generation|integrations?|url_context|deep_research)(?:_|$)"
 )
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_CALLED = {"web_search_options": "web_search"}  # the name of the tool, if the field has a different name
+# The name of the tool, if the field has a different name.
+_CALLED = dict.fromkeys(
+    ("web_search_options", "search_parameters", "search_mode", "search_options", "search_settings"), "web_search"
+)
 _DECLARED = frozenset({"function", "custom"})  # types of entries with a name, whose tools the caller runs
+_WRAPPERS = frozenset({*_DECLARED, "tool"})
 _NEVER_NAMED = frozenset({"parameters", "input_schema", "headers", "user_location", "annotations", "metadata"})
 _NESTED = frozenset({"tools", "functions", "function_declarations", "functiondeclarations", "allowed_tools"})
 # Fields that enable nothing, with other values than switches below them.
 _OFF = re.compile(r"(?:disabled?|excluded?|clear|max|no)_")
 _SCHEMA = frozenset({"properties", "$defs", "definitions", "patternProperties", "required", "enum"})
-_LISTED = re.compile(
-    r"(?:^|_)(?:tools?|functions?|plugins?|connectors?|skills?)$"
-)  # a list of names below these fields is a list of tools
+# A list of names below these fields is a list of tools.
+_LISTED = re.compile(r"(?:^|_)(?:(?:tools?|functions?|plugins?|connectors?|skills?)(?:_(?:names?|ids?|list))?|names)$")
 _ON = frozenset({"on", "true", "auto", "enabled", "required", "always"})
 _MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "function_call", "reasoning_content"})
 _MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
 # Fields with the name of a tool, next to a type that the provider runs.
 _LABELS = ("server_label", "id", "mcp_server_name", "toolset_name", "connector_id", "skill_id")
+_PART = frozenset(
+    {"type", "text", "image_url", "input_audio", "file", "cache_control", "content", "id", "name", "input"}
+)
+_CHANGES = "tool_changes"  # a block that changes the tools of a conversation
 _PAST = frozenset({"executed", "used", "called"})  # words of fields that report past tool calls
 # Fields for a server of tools: the tools that it may run, and the settings of each.
 _SERVED = frozenset({"allowed_tools", "tool_configuration", "require_approval", "configs"})
@@ -100,7 +107,7 @@ def _switches(value: Any, depth: int = 0) -> Iterator[str]:
 
 def _switched(key: str, value: Any) -> Iterator[str]:
     """The tools that a key below a field enables by its value."""
-    if type(value) is list and _LISTED.search(_HUMP.sub("_", key[:128]).lower()) is not None:
+    if type(value) is list and _lists(key):
         yield from (one for one in value if type(one) is str and 0 < len(one) <= 64)
         yield from _named(value)
     elif value is True or isinstance(value, dict | list) or (type(value) is str and value.lower() in _ON):
@@ -143,13 +150,26 @@ def _offering(body: Json) -> Iterator[tuple[Json, str]]:
     for message in body.get("messages") or ():
         if not message.keys() <= _MESSAGE:
             yield from ((message, key) for key in message if _offers(key))
+        parts = message.get("content")
+        for part in parts if type(parts) is list else ():
+            if type(part) is dict and not part.keys() <= _PART:
+                yield from ((part, key) for key in part if key == _CHANGES or (key.endswith("s") and _offers(key)))
 
 
 @once
 def _offers(key: str) -> bool:
     """Whether a field of a message is called as a list of tools is."""
-    form = _HUMP.sub("_", key[:128]).lower().replace("-", "_")
-    return key not in _MESSAGE and _LISTED.search(form) is not None and form.partition("_")[0] not in _PAST
+    return key not in _MESSAGE and _lists(key) and _form(key).partition("_")[0] not in _PAST
+
+
+def _form(key: str) -> str:
+    return _HUMP.sub("_", key[:128]).lower().replace("-", "_")
+
+
+@once
+def _lists(key: str) -> bool:
+    """Whether a field has the name of one with names of tools."""
+    return _LISTED.search(_form(key)) is not None
 
 
 def _fields(body: Json) -> Iterator[tuple[str, Any]]:
@@ -219,11 +239,19 @@ def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
             found.update(dict.fromkeys(_served(key, value)))
         elif key in declared or (key not in _NEVER_NAMED and type(value) is dict):
             _inside(field, key, value, found, named, depth)
+        else:
+            found.update(dict.fromkeys(_listed(key, value)))
     if len(named) > 1:
         raise wrong(field, "holds a tool with two names, and one entry is one tool")
     if not found:
         raise wrong(field, "holds a tool without a name")
     return list(found)
+
+
+def _listed(key: str, value: Any) -> Iterator[str]:
+    """The names in a field of an entry that lists tools by name."""
+    if key != "type" and (type(value) is list or type(value) is str) and _lists(key):
+        yield from (one for one in ([value] if type(value) is str else value) if type(one) is str and one)
 
 
 def _served(key: str, value: Any) -> Iterator[str]:
@@ -254,6 +282,9 @@ def _inside(field: str, key: str, value: Any, found: dict[str, None], named: set
         folded = inner.casefold()
         if folded == "name" and inner != "name":
             raise wrong(field, f"holds `{inner[:64]}`, which must be written `name`")
+        if inner in _WRAPPERS and type(nested) is dict and "name" in nested:
+            _take(field, nested["name"], found, named)
+        found.update(dict.fromkeys(_listed(inner, nested)))
         if folded in _NESTED and type(nested) is list and all(type(one) is dict for one in nested):
             found.update(dict.fromkeys(_entries(field, nested, depth + 1)))
 
@@ -283,6 +314,8 @@ def _choice(field: str, value: Any, depth: int = 0) -> list[str]:
             found.update((name, None) for one in inner for name in _allowed(field, one))
         elif type(inner) is dict and depth < _DEPTH:
             found.update(dict.fromkeys(_choice(field, inner, depth + 1)))
+        else:
+            found.update(dict.fromkeys(_listed(key, inner)))
     return list(found)
 
 

@@ -117,6 +117,7 @@ async def events_of(call: Call, answer: Answer, caps: items.Caps) -> AsyncIterat
         call.ticket.hold(len(data))
         parts.append(data)
     body = await judge(call, size > NEW_TEXT, _object, caps, parts)
+    call.codec.drop_nulls(body)
     for event in call.codec.unfold(body):
         yield event
 

@@ -111,6 +111,7 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
     raw, cuts = call.codec.outline(answer)
     try:
         body, mended = loaded(raw, caps)
+        mended |= call.codec.drop_nulls(body)
         call.codec.check(body, call.codec.choices(call.request.body))
     except TooMuch as fault:
         raise garbage(call, str(fault)) from None

@@ -19,6 +19,7 @@ import httpx
 
 from gateway.call import Headers, Subject
 from gateway.config.grammar import Agent, Jwt
+from gateway.detect.secrets.own import OwnSecrets
 from gateway.errors import Refusal
 from gateway.identity.jwks import Verifier
 from gateway.identity.keyfiles import read_key_file
@@ -78,6 +79,11 @@ class Identity:
         if self._jwt and previous and previous._jwt:
             self._jwt.inherit(previous._jwt)
         self.update_keys(keys)
+
+    def refuse_secrets(self, own: OwnSecrets) -> None:
+        """Accept no token that holds one of these secrets. To be called before the first call is served."""
+        if self._jwt is not None:
+            self._jwt.own = own
 
     def update_keys(self, records: Iterable[KeyRecord]) -> None:
         """Replace the keys of the store. A revoked key is refused from the next call on."""

@@ -20,6 +20,7 @@ import orjson
 
 from gateway.call import Subject
 from gateway.config.grammar import Jwt
+from gateway.detect.secrets.own import OwnSecrets
 from gateway.errors import Refusal
 from gateway.identity.claims import claim
 
@@ -52,7 +53,10 @@ Keys = dict[tuple[str | None, str], pyjwt.PyJWK]  # (key id, algorithm) -> key
 
 
 class Verifier:
-    """Verifies the tokens of one issuer. `clock`: monotonic seconds, for the age of the keys only."""
+    """Verifies the tokens of one issuer. `clock`: monotonic seconds, for the age of the keys only.
+
+    `own`: secrets of the gateway, which no claim may hold: names are recorded, and a policy gets all claims.
+    """
 
     def __init__(
         self, config: Jwt, client: httpx.AsyncClient | None = None, clock: Callable[[], float] = time.monotonic
@@ -66,6 +70,7 @@ class Verifier:
         self._asked = float("-inf")
         self._fetch: asyncio.Task[None] | None = None
         self._subjects: dict[bytes, tuple[Subject, float]] = {}
+        self.own = OwnSecrets(())
 
     def inherit(self, previous: Verifier) -> None:
         """Reuse the keys fetched before a reload, so that a reload does not depend on the issuer."""
@@ -98,9 +103,11 @@ class Verifier:
         claims = self._claims(token, key)
         subject = self._subject(claims)
         try:  # a policy gets the claims as JSON
-            orjson.dumps(claims)
+            data = orjson.dumps(claims)
         except TypeError:  # nested too deeply, or an integer of more than 64 bits
             raise _refuse("a claim has a number that is too large or is nested too deeply") from None
+        if self.own.holds(data):
+            raise _refuse("a claim holds one of the gateway's own secrets; have the issuer take it out")
         self._remember(hashlib.sha256(token).digest(), subject, int(claims["exp"]) + self._config.leeway)
         return subject
 

@@ -10,24 +10,12 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.detect.secrets.own import OwnSecrets
+from gateway.record.repeats import Repeats
 
-EVERY: Final = 1.0
-"""Seconds between two lines of one kind."""
 _VARIES: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")  # what differs between messages of one kind: ids, numbers
-_Kind = tuple[str, int, str]
-
-
-@dataclass(slots=True)
-class _Repeated:
-    """Messages of one kind since the last line (`at`, by the clock): their number, and the newest of them."""
-
-    at: float
-    count: int = 0
-    newest: logging.LogRecord | None = None
 
 
 class Handler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -37,8 +25,7 @@ class Handler(logging.StreamHandler):  # type: ignore[type-arg]
         super().__init__()
         self.setLevel(logging.WARNING)
         self.own = OwnSecrets(())
-        self._clock = clock
-        self._kinds: dict[_Kind, _Repeated] = {}
+        self._repeats = Repeats(self._write, clock)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the message, unless one of its kind was written less than a second ago: then count it."""
@@ -47,23 +34,13 @@ class Handler(logging.StreamHandler):  # type: ignore[type-arg]
         except Exception:  # arguments that do not fit the message: reported as for every other handler
             self.handleError(record)
             return
-        now, last = self._clock(), self._kinds.get(kind)
-        if last is not None and now - last.at < EVERY:
-            last.count, last.newest = last.count + 1, record
-            return
-        self._kinds[kind] = _Repeated(now)
-        self._write(record, last.count if last is not None else 0)
+        self._repeats.take(kind, record)
 
-    def report(self) -> None:
-        """Write what was only counted for a second. To be called about once a second, and at the end."""
+    def report(self, *, last: bool = False) -> None:
+        """See `Repeats.report`."""
         self.acquire()
         try:
-            now = self._clock()
-            for kind, it in [(kind, it) for kind, it in self._kinds.items() if now - it.at >= EVERY]:
-                del self._kinds[kind]
-                if it.newest is not None:
-                    self._kinds[kind] = _Repeated(now)
-                    self._write(it.newest, it.count - 1)
+            self._repeats.report(last=last)
         finally:
             self.release()
 
@@ -85,10 +62,10 @@ def install(own: OwnSecrets) -> Handler:
     return handler
 
 
-def report() -> None:
-    """See `Handler.report`."""
+def report(*, last: bool = False) -> None:
+    """See `Repeats.report`."""
     if (handler := _installed()) is not None:
-        handler.report()
+        handler.report(last=last)
 
 
 def _installed() -> Handler | None:

@@ -27,6 +27,7 @@ from gateway.call import Json
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.record.ended import Ended
 from gateway.record.families import Counter, Histogram
+from gateway.record.repeats import Repeats
 from gateway.stores import FOREVER
 
 DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # seconds
@@ -55,7 +56,7 @@ class _Series:
 class Telemetry:
     """All metrics, and the log. A collector that can be registered with a `prometheus_client` registry."""
 
-    def __init__(self, log: IO[str] | None = sys.stdout) -> None:
+    def __init__(self, log: IO[str] | None = sys.stdout, clock: Callable[[], float] = time.monotonic) -> None:
         call = ("agent", "team", "model", "provider", "route", "status")
         self.requests = Counter("meshgate_requests", "Calls answered.", call)
         whole = ("route", "model")
@@ -82,12 +83,12 @@ class Telemetry:
             v for v in vars(self).values() if isinstance(v, Counter | Histogram)
         ]
         self._log = LineLog(log) if log else None
-        self._strangers = Strangers(self.say)
         self._series: dict[tuple[str, str, str, str, str, int], _Series] = {}
         self._stages: dict[str, list[float]] = {}  # the rows of `overhead`
         self._quotas: dict[str, list[float]] = {}  # the rows of `quota`
         self._verdicts: dict[tuple[bool, str, str], list[float]] = {}  # the rows of `decisions`
         self._described: dict[tuple[object, ...], bytes] = {}  # see `_description`
+        self._strangers = Repeats(self._say_strangers, clock)
 
     def collected(self, others: Sequence[Json]) -> Iterator[Metric]:
         """All families, with the counts of other workers."""
@@ -103,8 +104,15 @@ class Telemetry:
             yield gauge()
 
     def stranger(self) -> None:
-        """Count a request without a valid key that is not a call: see `Strangers`."""
-        self._strangers.came()
+        """Log a request without a valid key: one line a second for all of them."""
+        self._strangers.take("", {"level": "warning", "event": "calls without a valid key"})
+
+    def _say_strangers(self, line: Json, more: int) -> None:
+        self.say({**line, "count": more + 1})
+
+    def report(self) -> None:
+        """Log what was only counted. To be called about once a second."""
+        self._strangers.report()
 
     def snapshot(self) -> Json:
         """All counts as JSON, for the `/metrics` of another worker."""
@@ -154,7 +162,7 @@ class Telemetry:
 
     def close(self) -> None:
         """Write pending lines."""
-        self._strangers.report()
+        self._strangers.report(last=True)
         if self._log:
             self._log.close()
 
@@ -244,7 +252,7 @@ class Telemetry:
     def log(self, record: Ended) -> None:
         """Log a call that has ended: one line, or one line a second for all calls without a valid key."""
         if record.unknown:
-            self._strangers.came()
+            self.stranger()
         elif self._log:
             self._log.add(_line(record, self._description(record)))
 
@@ -323,38 +331,6 @@ def _described(record: Ended) -> bytes:
         "policy": decision.version if decision else None,
     }
     return orjson.dumps({key: value for key, value in members.items() if value is not None})[1:-1] + b","
-
-
-class Strangers:
-    """The log of calls without a valid key: at most one line a second for all of them."""
-
-    def __init__(self, say: Callable[[Json], None], pause: float = 1.0) -> None:
-        self._say = say
-        self._pause = pause
-        self._count = 0
-        self._waits = False
-
-    def came(self) -> None:
-        """Count a call. The first is logged immediately, further calls together after a second."""
-        self._count += 1
-        if self._waits:
-            return
-        self.report()
-        with contextlib.suppress(RuntimeError):  # without an event loop
-            asyncio.get_running_loop().call_later(self._pause, self._again)
-            self._waits = True
-
-    def _again(self) -> None:
-        self._waits = False
-        if self._count:
-            self._count -= 1
-            self.came()
-
-    def report(self) -> None:
-        """Log the calls that were not logged yet."""
-        if self._count:
-            self._say({"level": "warning", "event": "calls without a valid key", "count": self._count})
-            self._count = 0
 
 
 class LineLog:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import gc
 import logging
 import signal
 import sys
@@ -35,7 +33,7 @@ from gateway.record.audit import file as audit_file
 from gateway.record.audit import place as audit_place
 from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
-from gateway.serving import cors
+from gateway.serving import cors, heap
 from gateway.serving.endpoints import calls, empty, endpoints
 from gateway.serving.router import Router
 from gateway.serving.runtime import Runtime, Shared, build
@@ -56,6 +54,7 @@ CENSUS_LIMIT = 10_000  # maximum number of workflows counted, most recently seen
 # 1.3 ms on average), while scanning takes a tenth more CPU time. Without scanning threads, the setting costs nothing.
 SWITCH = 0.001
 TRIM = 10  # seconds between two returns of freed memory to the system
+COLLAPSE = 60  # seconds between two moves of the heap onto huge pages
 _log = logging.getLogger("meshgate")
 
 
@@ -132,7 +131,7 @@ class Gateway:
                 stack.push_async_callback(client.close)
             telemetry = Telemetry(sys.stdout if config.log == "json" else None)
             stack.callback(telemetry.close)
-            stack.callback(logs.report)
+            stack.callback(logs.report, last=True)
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
@@ -147,7 +146,7 @@ class Gateway:
             stack.push_async_callback(self._note_last_keys)
             for task in self._background():
                 stack.push_async_callback(_end, task)
-            settle_heap()
+            heap.settle()
             if self._banner:
                 self._banner(self)
             yield
@@ -228,7 +227,7 @@ class Gateway:
 
     def _background(self) -> list[asyncio.Task[None]]:
         """The background tasks. A fault is logged and counted, and the task continues."""
-        jobs: list[Awaitable[None]] = [self._housekeeping(), self._watch_policies()]
+        jobs: list[Awaitable[None]] = [self._housekeeping(), self._watch_policies(), self._collapse()]
         if self._path:
             watcher = Watcher(
                 self._path,
@@ -259,6 +258,12 @@ class Gateway:
         with contextlib.suppress(StoreUnavailable):
             await self._note_keys()
 
+    async def _collapse(self) -> None:
+        """Keep the heap on huge pages."""
+        while True:
+            await asyncio.to_thread(heap.collapse, lambda: self.shared.stopping)
+            await asyncio.sleep(COLLAPSE)
+
     async def _housekeeping(self) -> None:
         """Each second: reload keys, apply orders, lapse reservations, delete expired records, return memory."""
         store, version, beat, complaint = self.shared.store, -1, 0, ""
@@ -266,6 +271,7 @@ class Gateway:
             try:
                 workers.leave(self.shared.telemetry.snapshot)
                 logs.report()
+                self.shared.telemetry.report()
                 if self._watch is not None:
                     self._watch.look()
                 try:
@@ -282,7 +288,7 @@ class Gateway:
                     newest = await store.workflows(None, CENSUS_LIMIT)
                     self.shared.census = dict.fromkeys(STATES, 0) | Counter(workflow.state for workflow in newest)
                 if beat % TRIM == 0:
-                    _trim_heap()
+                    heap.trim()
                 if beat % 3600 == 0:
                     kept = self.runtime.config.audit
                     self.runtime.audit.expire(time.time() - kept.retain, kept.max_records)
@@ -296,23 +302,6 @@ class Gateway:
                 self.shared.telemetry.failures.add(("housekeeping",))
             beat += 1
             await asyncio.sleep(1)
-
-
-def settle_heap() -> None:
-    """Exclude the objects of the start from garbage collection: a full collection would block the loop for 60 ms.
-
-    The objects of calls are mostly freed by reference counts, so cycles are collected less often.
-    """
-    gc.collect()
-    _trim_heap()
-    gc.freeze()
-    gc.set_threshold(10_000, 5, 400)  # a step of 50,000 objects takes 5 ms
-
-
-def _trim_heap() -> None:
-    """Return freed memory in the middle of the heap to the system; takes about a millisecond. glibc only."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

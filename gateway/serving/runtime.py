@@ -267,6 +267,7 @@ def build(
     scanners, seal = _scanners(config, shared), _seal(config)
     admin = _admin_keys(config, identity)  # before the secrets are collected: the first start creates its file
     own = OwnSecrets(values(config))
+    identity.refuse_secrets(own)
     forward = Forward(config.providers, config.models, shared.clients, shared.upstreams)
     look = own.scanning(scanners.look) if scanners.look else None
     reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None

@@ -134,10 +134,14 @@ async def gathered(start: bytes, chunks: AsyncIterator[bytes]) -> bytes:
     return start
 
 
-def says_whole(start: bytes, codec: Codec) -> bool:
-    """Whether the first JSON line is already a whole answer."""
+def begins_lines(start: bytes, codec: Codec, declared: bool) -> bool:
+    """Whether an answer that begins with this line is a stream of JSON lines, not one whole answer.
+
+    `declared`: whether the media type says so. Some servers send JSON lines as `application/json`; then the first line
+    must be an object of its own.
+    """
     said = _parsed(start.removeprefix(sse.MARK).lstrip().partition(b"\n")[0])
-    return said is not None and codec.is_whole(said)
+    return declared if said is None else not codec.is_whole(said)
 
 
 async def events_of_lines(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -260,9 +260,9 @@ class Forward:
         if (error := first_error(start, call.codec)) is not None:
             call.outcome.status = status_of(error)
             raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
-        if forms.is_lines(kind) and is_object(start):
+        if (call.request.stream or forms.is_lines(kind)) and is_object(start):
             start = await forms.gathered(start, chunks)
-            if not forms.says_whole(start, call.codec):
+            if forms.begins_lines(start, call.codec, forms.is_lines(kind)):
                 return Answer(True, b"", forms.events_of_lines(start, chunks), response)
         streamed = is_stream(start, kind.startswith("text/event-stream"))
         if not streamed and not is_object(start):

@@ -320,6 +320,22 @@ def test_garbage_in_a_stream(wire: Wire, data: bytes) -> None:
 
 
 @wires
+def test_null_says_nothing(wire: Wire, scanner: StreamScanner) -> None:
+    """An event that is null, between all others; null in the list of choices or blocks of a whole answer."""
+    events = [raw + b"data: null\n\n" for raw in wire.events(["fine. ", "so."])]
+    sent = streamed(wire, judge(wire, scanner), events)
+    assert b"null\n" not in sent
+    assert wire.listen(sent) == wire.listen(b"".join(wire.events(["fine. ", "so."])))
+    assert wire.hear(json.loads(wire.codec.assemble(b"".join(events)))) == wire.listen(sent)
+    answer = wire.whole("fine")
+    same, key = copy.deepcopy(answer), "choices" if "choices" in answer else "content"
+    assert not wire.codec.drop_nulls(answer)
+    answer[key] = [None, *answer[key], None]
+    assert wire.codec.drop_nulls(answer)
+    assert answer == same
+
+
+@wires
 @pytest.mark.parametrize("tool", [None, '{"to": "a", "n": 1}'])
 def test_whole_and_stream_say_the_same(wire: Wire, tool: str | None) -> None:
     """A whole answer unfolds into a stream that a client reads alike, and a stream folds into such an answer."""

@@ -196,7 +196,8 @@ CALLED: dict[str, dict[str, Any]] = {
             *("maximum_tokens", "token_limit", "response_tokens", "output_tokens", "max_generated_tokens"),
             *("max_generation_tokens", "max_decode_tokens", "max_tokens_out", "max_tokens_per_turn", "max_new_toks"),
             *("tokens", "thinking_budget", "thinkingBudget", "thinking_tokens", "max_reasoning_tokens", "max_length"),
-            *("min_tokens", "tokens_to_generate", "nTokensPredict", "max_response_length"),
+            *("min_tokens", "tokens_to_generate", "nTokensPredict", "max_response_length", "max_resp_len", "maxtokens"),
+            *("response_length", "generation_length", "max_sequence_length", "max_seq_len", "ntokens", "maxnewtokens"),
         )
     },
     "thinking.budget": {"thinking": {"budget": BIG}},
@@ -253,7 +254,13 @@ def test_what_goes_in_is_no_ceiling(codec: Codec, field: str) -> None:
 
 
 @CODECS
-@pytest.mark.parametrize("field", ["best_of", "num_return_sequences", "candidateCount", "numChoices", "n"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("best_of", "num_return_sequences", "candidateCount", "numChoices", "n", "num_candidates", "numCandidates"),
+        *("number_of_completions", "choices_count", "completion_count", "n_samples"),
+    ],
+)
 @pytest.mark.parametrize("where", ["top", "options", "extra", "list"])
 def test_answers_count_wherever_they_are_asked_for(codec: Codec, field: str, where: str) -> None:
     """Each of several answers may use the whole ceiling."""
@@ -282,3 +289,24 @@ def test_messages_of_a_limit_keep_thinking_below_it() -> None:
     assert (request["max_tokens"], request["thinking"]["budget_tokens"]) == (2000, 1999)
     assert ANTHROPIC_COUNT.parse(body(thinking={"type": "enabled", "budget_tokens": 8000}, n=3)).ceiling is None
     assert not ANTHROPIC_COUNT.limit(body(max_tokens=9000), {"max_tokens": 2000})
+
+
+@CODECS
+@pytest.mark.parametrize("name", ["max_new_tokens", "num_predict", "thinking_budget"])
+@pytest.mark.parametrize("own", [10, 9000])
+def test_a_number_below_0_is_no_limit(codec: Codec, name: str, own: int) -> None:
+    """Beside a limit of the dialect, too: the model's `max_output` is reserved, or the limit if that is larger."""
+    request = body(max_tokens=own, options={name: -1})
+    assert codec.parse(request).ceiling is None
+    assert max(4096, codec.elsewhere(request)) == max(4096, own)
+
+
+@CODECS
+@pytest.mark.parametrize("value", ["5e4", "50_000", "50000.0", " 50000 ", "-1", "inf", "1e400"])
+def test_a_ceiling_in_a_string_is_refused(codec: Codec, value: str) -> None:
+    """Servers convert strings to numbers in different ways."""
+    with pytest.raises(Refusal) as caught:
+        codec.parse(body(max_tokens=10, options={"max_new_tokens": value}))
+    assert caught.value.param == "max_new_tokens"
+    assert codec.parse(body(max_tokens=10, options={"token": "abc", "token_type": "bearer"})).ceiling == 10
+    assert codec.answers(body(max_tokens=10, x={"num_results": 9, "samples": 9, "count": 9})) == 1

@@ -13,6 +13,7 @@ import pytest
 
 import upstream as scripted
 from gateway.config.load import load
+from gateway.detect.personal.scanner import PiiScanner
 from gateway.dialects import positions, terms, tree
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_tables import SHAPE
@@ -227,3 +228,11 @@ def test_a_callers_own_key_is_never_sent(up: scripted.Upstream, tmp_path: Path, 
         assert answer.status_code == 200
     else:
         assert answer.json()["error"]["code"] == "secret_blocked"
+
+
+def test_a_card_as_a_fraction(pii: PiiScanner) -> None:
+    """Tables write whole numbers with `.0` where a row is missing; other fractions are no cards."""
+    for tail in (".0", ".00", ".0}", ".0, 1.5"):
+        assert [one.entity for one in pii.scan(f'{{"n": {CARD}{tail}')] == ["CREDIT_CARD"]
+    for number in (f"{CARD}.5", f"{CARD}.05", f"{CARD}.0.1", f"0.{CARD}", f"{CARD[:12]}.{CARD[12:]}"):
+        assert pii.scan(f'{{"n": {number}}}') == []

@@ -185,8 +185,51 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64 for URLs": lambda value: base64.urlsafe_b64encode(f"{value}.".encode()).decode(),
     "hexadecimal": lambda value: value.encode().hex(),
     "percent": lambda value: quote(value, safe=""),
+    "base64 of base64": lambda value: base64.b64encode(b"so " + base64.b64encode(f"k: {value}!".encode())).decode(),
+    "hexadecimal of base64": lambda value: base64.urlsafe_b64encode(f"k {value}".encode()).hex(),
+    "base64 of hexadecimal": lambda value: base64.b64encode(f"k {value.encode().hex()}".encode()).decode(),
+    "base85": lambda value: base64.b85encode(value.encode()).decode(),
     "JSON": json.dumps,
 }
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "base64": base64.b64encode,
+    "base64 for URLs": base64.urlsafe_b64encode,
+    "hexadecimal": lambda data: data.hex().encode(),
+    "hexadecimal in capitals": lambda data: data.hex().upper().encode(),
+}
+
+
+@functools.cache
+def _own(value: str) -> OwnSecrets:
+    return OwnSecrets([value])
+
+
+@pytest.mark.parametrize("outer", ENCODERS)
+@pytest.mark.parametrize("inner", ENCODERS)
+@given(st.sampled_from([value for name, value in SECRETS.items() if name != "caller"]), *[st.binary(max_size=9)] * 4)
+def test_encoded_twice(outer: str, inner: str, value: str, a: bytes, b: bytes, c: bytes, d: bytes) -> None:
+    """At any place in the inner and in the outer text, also percent-encoded for a URL."""
+    text = ENCODERS[outer](a + ENCODERS[inner](b + value.encode() + c) + d).decode()
+    own = _own(value)
+    assert own.found(f"it is {text}.")
+    assert own.found(f"it is {quote(text, safe='')}.")
+
+
+@given(st.sampled_from([value for name, value in SECRETS.items() if name != "caller"]), st.binary(max_size=9))
+def test_base58_and_base85(value: str, before: bytes) -> None:
+    """A number in base 58 is found whole; base 85 in both alphabets, whole or from the next group of four bytes."""
+    own, raw = _own(value), value.encode()
+    number, digits = int.from_bytes(raw, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        digits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"[digit] + digits
+    assert own.found(f"it is {digits}.")
+    for encode in (base64.b85encode, base64.a85encode):
+        assert own.found(f"it is {encode(raw).decode()} .")
+        if len(raw) >= 24:
+            assert own.found(f"it is {encode(before + raw).decode()} .")
+
+
 ask_: dict[str, Any] = {"tools": [{"type": "function", "function": {"name": "send"}}]}
 
 
@@ -433,7 +476,7 @@ def _spoiled(value: Any) -> Any:
 
 
 @functools.cache
-def _own() -> OwnSecrets:
+def _every_own() -> OwnSecrets:
     """Compiled once: a tenth of a second."""
     return OwnSecrets(SECRETS.values())
 
@@ -442,7 +485,7 @@ def _own() -> OwnSecrets:
 def test_what_is_logged(name: str, around: str, how: str) -> None:
     """Words, arguments and tracebacks of any library leave without a value."""
     handler = logs.Handler()
-    handler.own = _own()
+    handler.own = _every_own()
     value, record = SECRETS[name], logging.LogRecord("x", logging.ERROR, "f", 1, "it failed", (), None)
     if how == "words":
         record.msg = f"{around}{value}"

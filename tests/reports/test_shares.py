@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import io
 import json
 import socket
 import threading
@@ -27,7 +28,7 @@ import upstream as scripted
 from gateway.config.grammar import Server
 from gateway.errors import Refusal
 from gateway.ingress import unpack
-from gateway.record.telemetry import Strangers
+from gateway.record.telemetry import Telemetry
 from gateway.serving.peers import Peers
 from gateway.serving.server import SLOWEST, Protocol
 from gateway.serving.shares import Shares, part, place
@@ -607,14 +608,15 @@ def test_tries_come_back_with_time(tries: list[tuple[str, float]]) -> None:
 
 def test_all_of_them_are_one_line_a_second() -> None:
     """The first immediately, the others together."""
-    said: list[Any] = []
-
-    async def main() -> None:
-        strangers = Strangers(said.append, pause=0)
-        for _ in range(100):
-            strangers.came()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-    asyncio.run(main())
-    assert [line["count"] for line in said] == [1, 99]
+    out, now = io.StringIO(), [0.0]
+    telemetry = Telemetry(out, lambda: now[0])
+    for _ in range(100):
+        telemetry.stranger()
+    telemetry.report()
+    now[0] = 1.0
+    telemetry.report()
+    telemetry.stranger()
+    telemetry.stranger()
+    telemetry.close()
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["count"] for line in lines if line["event"] == "calls without a valid key"] == [1, 99, 2]

@@ -18,7 +18,7 @@ from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.secrets.scanner import SecretScanner
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.errors import Refusal
-from gateway.output.screen import Screen
+from gateway.output.screen import AnswerFilter, Screen
 from line import Line, config, running
 
 CALL = {"id": "a", "type": "function", "function": {"name": "NAME", "arguments": "{}"}}
@@ -35,6 +35,10 @@ SAID: dict[str, Any] = {
     "content that is a part": {"content": {"type": "tool_use", "name": "NAME", "input": {}}},
     "blanks about the key": {"tool_calls ": [CALL]},
     "below a field of the server's own": {"provider_specific_fields": {"tool_calls": [CALL]}},
+    "parts": {"parts": [{"functionCall": {"name": "NAME", "args": {}}}]},
+    "blocks": {"content_blocks": [{"type": "tool_use", "name": "NAME", "input": {}}]},
+    "details": {"reasoning_details": [{"type": "tool_call", "name": "NAME", "arguments": "{}"}]},
+    "deep": {"x": {"y": [[{"z": {"tool_calls": [CALL]}}]]}},
     "a part of a server": {"content": [{"type": "server_tool_use", "id": "a", "name": "NAME", "input": {}}]},
 }
 NAMELESS: dict[str, Any] = {
@@ -52,6 +56,15 @@ LEVELS: dict[str, Any] = {
 PLACES: dict[str, Any] = {
     "beside the choices": {"choices": [], "tool_calls": [CALL]},
     "at a choice": {"choices": [{"index": 0, "message": {}, "delta": {}, "tool_calls": [CALL]}]},
+    "output": {"choices": [], "output": [{"type": "function_call", "name": "NAME", "arguments": "{}"}]},
+    "output of a choice": {
+        "choices": [{"index": 0, "delta": {}, "message": {}, "output": [{"type": "tool_use", **FUNCTION}]}]
+    },
+    "a message beside the choices": {"choices": [], "message": {"role": "assistant", "tool_calls": [CALL]}},
+    "candidates": {
+        "choices": [],
+        "candidates": [{"content": {"parts": [{"functionCall": {"name": "NAME", "args": {}}}]}}],
+    },
 }
 
 
@@ -99,6 +112,26 @@ def test_any_place(line: Line, up: scripted.Upstream, place: str, stream: bool) 
     assert code(line, up, named(PLACES[place], "send"), stream=stream) == "ok"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_counts_or_reports_is_no_call(line: Line, up: scripted.Upstream, stream: bool) -> None:
+    """Numbers of calls, reasoning, sources, calls that the provider made itself."""
+    said = {
+        "executed_tools": [{"index": 0, "type": "python", "name": "run", "arguments": "{}", "output": "1"}],
+        "reasoning_details": [{"type": "reasoning.text", "text": "hm", "format": "x", "index": 0}],
+        "x": {"tool_calls": 2, "function_call": None, "model_info": {"name": "llama", "parameters": {"size": "8b"}}},
+    }
+    choice = {"index": 0, "finish_reason": "stop", "delta" if stream else "message": {"content": "a", **said}}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, "tool_calls": 2}
+    assert code(line, up, {"choices": [choice], "usage": usage, "y": {"tool_calls": 1}}, stream=stream) == "ok"
+
+
+def test_a_call_that_is_no_object(line: Line, up: scripted.Upstream) -> None:
+    """Among the calls of a message."""
+    message = {"role": "assistant", "tool_calls": [json.dumps(named(CALL, "send"))]}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    assert code(line, up, {"choices": [choice]}, stream=False) == "tool_not_offered"
+
+
 @pytest.mark.parametrize(
     "more", [{"name": "wipe"}, {"mcp": {"name": "wipe"}}, {"retrieval": {"name": "wipe", "arguments": "{}"}}]
 )
@@ -132,6 +165,11 @@ BLOCKS: dict[str, Any] = {
     "in a result": {"type": "tool_result", "content": [{"type": "tool_use", "name": "NAME", "input": {}}]},
     "of an MCP server": {"type": "mcp_call", "name": "NAME", "server_label": "a", "arguments": "{}"},
 }
+SPREAD: dict[str, Any] = {
+    "calls": {"tool_calls": [CALL]},
+    "choices": {"choices": [{"message": {"tool_calls": [CALL]}}]},
+    "messages": {"messages": [{"content": [{"type": "tool_use", "name": "NAME", "input": {}}]}]},
+}
 HARMLESS: list[Any] = [
     {"type": "text", "text": "a", "citations": [{"type": "char_location", "cited_text": "b", "document_title": "c"}]},
     {"type": "web_search_tool_result", "tool_use_id": "a", "content": [{"type": "web_search_result", "title": "b"}]},
@@ -143,19 +181,51 @@ HARMLESS: list[Any] = [
 ]
 
 
+def filter_of(scanner: StreamScanner) -> AnswerFilter:
+    """The filter of the answer to a call that offers the tool `send`."""
+    call = calls.call(ANTHROPIC_MESSAGES, redaction=Redaction())
+    call.request.body = Messages().request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
+    return Screen(Output.model_validate({}), scanner, lambda _: False).filter(call)
+
+
 def judged(scanner: StreamScanner, block: Any, *, stream: bool) -> None:
     """Judge a message with this block, to a call that offers the tool `send`. Raises Refusal."""
-    wire = Messages()
-    call = calls.call(ANTHROPIC_MESSAGES, redaction=Redaction())
-    call.request.body = wire.request(("user", "hi"), tools=[{"name": "send", "input_schema": {}}])
-    made = Screen(Output.model_validate({}), scanner, lambda _: False).filter(call)
+    wire, made = Messages(), filter_of(scanner)
     if not stream:
         made.whole({**wire.whole("a"), "content": [block]})
         return
+    feed(made, wire.message(wire.block(0, block, [])))
+
+
+def feed(made: AnswerFilter, events: list[bytes]) -> None:
+    """Judge a stream. Raises Refusal."""
     codec = ANTHROPIC_MESSAGES.stream()
-    for event in wire.message(wire.block(0, block, [])):
+    for event in events:
         for chunk in codec.feed(event):
             made.feed(chunk, codec)
+
+
+def beside(scanner: StreamScanner, more: Any) -> None:
+    """Judge a whole message with further fields. Raises Refusal."""
+    filter_of(scanner).whole({**Messages().whole("a"), **more})
+
+
+def started(scanner: StreamScanner, more: Any) -> None:
+    """Judge a stream whose first event has these fields of the message. Raises Refusal."""
+    message = {"id": "a", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": {}, **more}
+    feed(filter_of(scanner), [event("message_start", message=message)])
+
+
+def ended(scanner: StreamScanner, more: Any) -> None:
+    """Judge a stream whose last delta has these fields. Raises Refusal."""
+    message = {"id": "a", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": {}}
+    delta = event("message_delta", delta={"stop_reason": "end_turn", **more}, usage={"output_tokens": 1})
+    feed(filter_of(scanner), [event("message_start", message=message), delta])
+
+
+def event(kind: str, **more: Any) -> bytes:
+    """One event of a message."""
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n".encode()
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -165,6 +235,31 @@ def test_blocks_in_any_shape(scanner: StreamScanner, how: str, stream: bool) -> 
     judged(scanner, named(BLOCKS[how], "send"), stream=stream)
     with pytest.raises(Refusal, match="did not offer"):
         judged(scanner, named(BLOCKS[how], "wipe"), stream=stream)
+
+
+@pytest.mark.parametrize("how", BLOCKS)
+def test_blocks_that_begin_with_the_message(scanner: StreamScanner, how: str) -> None:
+    """Clients keep them as the first blocks of the message."""
+    with pytest.raises(Refusal, match="did not offer"):
+        started(scanner, {"content": [named(BLOCKS[how], "wipe")]})
+    started(scanner, {"content": [named(BLOCKS[how], "send")]})
+
+
+@pytest.mark.parametrize("how", SPREAD)
+@pytest.mark.parametrize("place", ["whole", "start", "end"])
+def test_calls_in_fields_of_a_message(scanner: StreamScanner, how: str, place: str) -> None:
+    """Beside its blocks, whole or at either end of a stream."""
+    judge = {"whole": beside, "start": started, "end": ended}[place]
+    judge(scanner, named(SPREAD[how], "send"))
+    with pytest.raises(Refusal, match="did not offer"):
+        judge(scanner, named(SPREAD[how], "wipe"))
+
+
+def test_a_block_with_two_names(scanner: StreamScanner) -> None:
+    """Two names, one of which was offered: a client may read the other."""
+    block = {"type": "tool_use", "id": "a", "name": "send", "input": {}, "function": {"name": "wipe"}}
+    with pytest.raises(Refusal, match="did not offer"):
+        judged(scanner, block, stream=False)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -70,6 +70,29 @@ HIDDEN: dict[str, dict[str, Any]] = {
         "messages": [{"role": "developer", "content": "x", "additional_tools": [{"name": "delete_all"}]}]
     },
     "message": {"messages": [{"role": "system", "content": "x", "tools": [{"name": "delete_all"}]}]},
+    "part of a message": {
+        "messages": [{"role": "user", "content": [{"type": "x", "tools": [{"name": "delete_all"}]}]}]
+    },
+    "change of the tools": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_changes", "tool_changes": [{"type": "add", "tool": {"name": "delete_all"}}]}
+                ],
+            }
+        ]
+    },
+    "names that a choice allows": {"tools": [F], "tool_choice": {"allowed_function_names": ["delete_all"]}},
+    "names below a choice": {"tools": [F], "tool_choice": {"mode": "any", "x": {"names": ["delete_all"]}}},
+    **{
+        f"{key} of an entry": {"tools": [{"type": "x", key: ["delete_all"]}]}
+        for key in ("connectors", "enabled_tools", "include_tools", "tool_names", "functions", "toolNames")
+    },
+    **{
+        f"{key} of a function": {"tools": [{**F, key: "delete_all" if key == "tool_name" else ["delete_all"]}]}
+        for key in ("allowed_tools", "names", "tool_name", "tools")
+    },
 }
 
 
@@ -100,7 +123,7 @@ HOSTED: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"search_parameters", "web", "x"},
     ),
     "compound": (
-        {"compound_custom": {"models": {"answering_model": "m"}, "tools": {"enabled_tools": ["web_search", "browse"]}}},
+        {"compound_custom": {"models": {"x": "echo"}, "tools": {"enabled_tools": ["web_search", "browse"]}}},
         {"compound_custom", "web_search", "browse"},
     ),
     "search settings": ({"search_settings": {"include_domains": ["example.org"]}}, {"search_settings"}),
@@ -166,6 +189,14 @@ CONTRADICTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "another kind": ("tools", {"tools": [{"type": "function", "custom": {"name": "delete_all"}}]}),
     "a name that is none": ("tools", {"tools": [{"type": "function", "function": {"name": ["delete_all"]}}]}),
     "no name": ("tools", {"tools": [{"type": "function", "function": {}}]}),
+    "a function in a function": (
+        "tools",
+        {"tools": [{"type": "function", "function": {"name": "get_order", "function": {"name": "delete_all"}}}]},
+    ),
+    "a tool in a function": (
+        "tools",
+        {"tools": [{"type": "function", "function": {"name": "get_order", "tool": {"name": "delete_all"}}}]},
+    ),
     "another case of a name": ("tools", {"tools": [{"function": {"name": "get_order", "Name": "delete_all"}}]}),
     "another case of a field": ("Tools", {"tools": [F], "Tools": [{"function": {"name": "delete_all"}}]}),
     "in functions": ("functions", {"functions": [{"name": 7}]}),
@@ -300,6 +331,12 @@ def test_what_is_switched_off_or_was_done_offers_nothing() -> None:
     assert OPENAI_CHAT.parse(body(tools=[toolset])).tools == ("mcp_toolset", "s")
     ran = {"role": "assistant", "content": "x", "executed_tools": [{"type": "python", "name": "delete_all"}]}
     assert OPENAI_CHAT.parse(body(messages=[ran])).tools == ()
+
+
+@pytest.mark.parametrize("field", ["search_parameters", "search_mode", "search_options", "search_settings"])
+def test_a_search_of_the_provider_is_a_search_of_the_web(field: str) -> None:
+    """A pattern such as `search_*`, for tools of the caller, does not allow it."""
+    assert {field, "web_search"} <= set(OPENAI_CHAT.parse(body(**{field: {"mode": "on"}})).tools)
 
 
 @pytest.mark.parametrize("value", ['{"tools": []}', [{"tools": []}], 7])

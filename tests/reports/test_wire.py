@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -113,6 +114,58 @@ def test_lines_of_json_are_a_stream(line: Line, raw: Raw, kind: str, said: bytes
         assert answer.text.endswith("data: [DONE]\n\n")
     else:
         assert answer.json()["choices"][0]["message"]["content"] == "hello"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/event-stream"])
+@pytest.mark.parametrize("said", [LINES, LINES + b"null\n[DONE]\n", b"\n" + LINES.replace(b"\n", b"\r\n")])
+def test_lines_of_json_under_another_type(line: Line, raw: Raw, kind: str, said: bytes) -> None:
+    """The first line is an object and no whole answer, so the lines are the events of the requested stream."""
+    raw.answer = (f"content-type: {kind}\r\n", said)
+    answer = line.chat("hi", "raw", stream=True)
+    events = [json.loads(one[6:]) for one in answer.text.split("\n\n") if one.startswith("data: {")]
+    assert "".join(one["choices"][0]["delta"].get("content") or "" for one in events) == "hello"
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_whole_answer_for_a_stream_is_no_line(line: Line, raw: Raw, indent: int | None) -> None:
+    """On one line or on many."""
+    raw.answer = ("content-type: application/json\r\n", json.dumps(WHOLE, indent=indent).encode() + b"\n")
+    assert "hello" in line.chat("hi", "raw", stream=True).text
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "send", "arguments": '{"a":[null,1]}'}}
+NULLS: dict[str, Any] = {
+    "choices": lambda choice: [None, choice, None],
+    "tool calls": lambda choice: [{**choice, "message": {**choice["message"], "tool_calls": [None]}}],
+    "tool calls among others": lambda choice: [
+        {**choice, "message": {**choice["message"], "tool_calls": [None, CALL]}, "finish_reason": "tool_calls"}
+    ],
+    "parts": lambda choice: [
+        {**choice, "message": {"role": "assistant", "content": [None, {"type": "text", "text": "hello"}]}}
+    ],
+    "annotations": lambda choice: [{**choice, "message": {**choice["message"], "annotations": [None]}}],
+}
+
+
+@pytest.mark.parametrize("name", NULLS)
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("asked", [True, False])
+def test_null_in_a_list_says_nothing(line: Line, raw: Raw, name: str, streamed: bool, asked: bool) -> None:
+    """Clients fail on null where an object should be: it is removed, the same in streams and whole answers."""
+    said = {**WHOLE, "choices": NULLS[name](WHOLE["choices"][0])}
+    data = json.dumps(said).encode()
+    if streamed:
+        data = b"data: null\n\ndata: %s\n\ndata: null\n\ndata: [DONE]\n\n" % data.replace(b'"message"', b'"delta"')
+    raw.answer = (f"content-type: {'text/event-stream' if streamed else 'application/json'}\r\n", data)
+    tools = [{"type": "function", "function": {"name": "send"}}]
+    answer = line.chat("hi", "raw", stream=asked, tools=tools)
+    assert answer.status_code == 200
+    events = [one[6:] for one in answer.text.split("\n\n") if one.startswith("data: {")] if asked else [answer.text]
+    assert "hello" in "".join(events)
+    assert "[null" not in answer.text.replace(r"[null,1]", "")
+    assert ("[null,1]" in answer.text) == (name == "tool calls among others")
+    assert "data: null" not in answer.text
 
 
 def test_one_line_may_be_the_whole_answer(line: Line, raw: Raw) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import re
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import regex
@@ -16,6 +18,7 @@ import gateway.dialects
 import gateway.output
 import gateway.redaction
 from gateway.detect.personal.scanner import PiiScanner
+from patterns import Compiled, compiled, hostile
 
 SECONDS = 5.0  # of CPU time for a text of 500 characters, which takes microseconds; else a fault would never end
 UNITS = (
@@ -67,6 +70,89 @@ def test_long_runs(pattern: Any, unit: str, end: str) -> None:
     """A run that fails at its end is not read anew from each of its places: 60,000 characters would take a minute."""
     compiled = regex.compile(pattern.pattern, pattern.flags)
     assert sum(1 for _ in compiled.finditer(unit * (60_000 // len(unit)) + end, timeout=SECONDS)) <= 61_000
+
+
+READING: Final = ("detect", "dialects", "exchange", "output", "redaction", "upstream")
+"""The rooms that read texts of callers and of providers."""
+SIZE: Final = 2_000  # characters
+FEW: Final = 0.0015  # seconds of CPU time: a linear search of so short a text takes less
+WORSE: Final = 10.0
+"""How many times longer four times the text may take: linear work takes 4 times as long, a square 16 times."""
+BOUNDED: Final = {
+    "detect/names/cues.py LOCATIONS": "each search has a timeout, in a process of its own",
+    "detect/names/cues.py ORGANIZATIONS": "each search has a timeout, in a process of its own",
+    "detect/names/cues.py PERSONS": "each search has a timeout, in a process of its own",
+    "detect/sql/inject.py _AFTER_NUMBER": "fragments have at most `inject.LONGEST` characters",
+    "detect/sql/inject.py _AFTER_QUOTE": "fragments have at most `inject.LONGEST` characters",
+    "detect/sql/inject.py _CALLS": "fragments have at most `inject.LONGEST` characters",
+    "detect/sql/inject.py _COMMENT_ENDS": "fragments have at most `inject.LONGEST` characters",
+    "detect/sql/meant.py _COMMENT": "statements of a text have at most about `find.EFFORT` characters in total",
+    "detect/sql/meant.py _LINE": "reads the last `find._BEFORE` characters",
+    "detect/urls/find.py _SCHEME": "reads the last 32 characters",
+    "detect/urls/find.py _ATTRIBUTE": "reads the last `REACH` characters",
+}
+"""Patterns that go over the same characters again, and what bounds the text that each of them sees."""
+
+
+def _seconds(one: Compiled, pattern: Any, text: Any) -> float:
+    """The CPU time of one search for all matches, or of one match; at most half a second."""
+    limit = {"timeout": 0.5} if one.engine == "regex" else {}
+    began = time.thread_time()
+    with contextlib.suppress(TimeoutError):
+        if one.searches:
+            for _ in pattern.finditer(text, **limit):
+                if time.thread_time() - began > 0.5:
+                    break
+        else:
+            pattern.match(text, **limit)
+            pattern.fullmatch(text, **limit)
+    return time.thread_time() - began
+
+
+def _goes_over_again(one: Compiled) -> str:
+    """What a pattern reads more than a few times, with the times for two sizes; "" if there is no such text."""
+    pattern = one.compile()
+    for begin, unit, end in hostile(one):
+
+        def text(size: int, parts: tuple[str, str, str] = (begin, unit, end)) -> Any:
+            said = parts[0] + parts[1] * (size // len(parts[1])) + parts[2]
+            return said.encode("latin-1", "replace") if isinstance(one.pattern, bytes) else said
+
+        early = _seconds(one, pattern, text(SIZE // 10))
+        if early > 0.1:
+            return f"{begin!r} {unit!r} {end!r}: {early:.3f} s for {SIZE // 10} characters"
+        if _seconds(one, pattern, text(SIZE)) < FEW:
+            continue
+        short, long = (min(_seconds(one, pattern, text(size)) for _ in range(3)) for size in (SIZE // 4, SIZE))
+        if long > FEW and long > WORSE * short:
+            return f"{begin!r} {unit!r} {end!r}: {short:.5f} s, {long:.5f} s for four times the text"
+    return ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", READING)
+def test_no_pattern_reads_the_same_again(room: str) -> None:
+    """Each pattern on texts made from the pattern: what it repeats, its own characters, ends that do not match."""
+    found = {}
+    for one in compiled():
+        name = one.place.partition(":")[0] + " " + one.place.rpartition(" ")[2]
+        if one.place.startswith(f"{room}/") and name not in BOUNDED and (words := _goes_over_again(one)):
+            found[one.place] = words
+    assert not found, "use possessive repeats or bounds, or bound the text that the pattern sees and add it to BOUNDED"
+
+
+@pytest.mark.parametrize("pattern", [r"a+b", r"(?:a|b)*c\Z", r"(?:--[\s+-]*)\Z", r"\S+@\S+"])
+@pytest.mark.parametrize("engine", ["re", "regex"])
+def test_a_new_pattern_of_that_kind_is_seen(pattern: str, engine: str) -> None:
+    """The measurement itself."""
+    assert _goes_over_again(Compiled("new", engine, pattern, 0, True))
+    assert not _goes_over_again(Compiled("new", engine, r"(?<!a)a++b", 0, True))
+
+
+def test_every_module_is_recorded() -> None:
+    """The patterns of modules, of tables and of functions that run at import."""
+    places = {one.place.partition(":")[0] for one in compiled()}
+    assert {"detect/names/cues.py", "detect/secrets/vendors.py", "dialects/sse.py"} <= places
 
 
 @pytest.mark.parametrize("value", ["212-555-{:04d}", "+1 212 555 {:04d}", "(212) 555-{:04d}"])

@@ -30,7 +30,7 @@ PATTERN: Final = (
 
 _BROKEN: Final = regex.compile(r"(?<=[a-z])[-=]\s{0,8}\n\s{0,80}(?=[a-z])")
 _MARKS: Final = str.maketrans("*>#|", "    ")
-_WRITTEN: Final = regex.compile(r"\\+[nrt]|</?\w{1,8} ?/?>|(?<!\w)(?:_++|/{2,})|(?<!_)_++(?!\w)")
+_WRITTEN: Final = regex.compile(r"\\(?<!\\\\)\\*+[nrt]|</?\w{1,8} ?/?>|(?<!\w)(?:_++|/{2,})|(?<!_)_++(?!\w)")
 
 
 def unfolded(text: str) -> str:

@@ -37,13 +37,14 @@ _MODEL: Final = 0.85  # the score of Presidio for entities of a model
 _LEADING: Final = words("mr mrs ms miss mx dr prof sir madam hi hello dear hey the thanks regards")
 # Text that is not prose: code, URLs, e-mail addresses, identifiers, placeholders.
 _NO_PROSE: Final = regex.compile(
-    r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`|<[A-Z][A-Z0-9_]*_\d+>|\b(?:https?|ftp|file)://\S+|\bwww\.\S+|\S+@\S+\.\w+|"
-    r"(?:\.{0,2}/)?(?:[\w.\-]+/){2,}[\w.\-]*|\b\w*(?:\d\w*_|_\w*)\w*\b|\b\p{Ll}+\p{Lu}\w*\b|\{[a-z_]+\}|\$\w+"
+    r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`|<[A-Z][A-Z0-9_]*_\d+>|\b(?:https?|ftp|file)://\S+|\bwww\.\S+|"
+    r"(?:(?<!\S)|\G)\S[^\s@]{0,511}+@\S{1,511}\.\w+|"
+    r"(?:\.{0,2}/|(?<![\w.\-])|\G(?=[\w.\-]{1,128}+/))(?:[\w.\-]++/){2,}+[\w.\-]*+|"
+    r"\b[^\W_]*+_\w*+|\b\p{Ll}++\p{Lu}\w*+|\{[a-z_]+\}|\$\w+"
 )
 _FENCE: Final = regex.compile(r"```|`")
 _WORD: Final = regex.compile(cues.WORD)
 _GAP: Final = regex.compile(r"[ \u00a0]|\.[ \u00a0]")
-_ENDS: Final = regex.compile(r"(?:^|[.!?:;\n\"“(\[>*#\-–—•|])[\s\"'“(\[*#]*\Z")
 
 
 class ModelError(Exception):

@@ -225,7 +225,7 @@ GROWN: Final = (
     rf"|{_SEP}{_COUNTRY}(?:{_SEP}{_POST})?"
     rf"|,[ \t]{TOWN}(?=[,.;!?\n]|\Z)"
     rf")?"
-)
+).replace(_LINE, _LINE.replace("*,?[ \\t]*", "*+(?:,[ \\t]*+)?", 1))
 # Matches at least as much, with few beginnings: capitalized words and numbers.
 GROWING: Final = (
     rf"(?:(?:[\s,>?.]+|[ ][-–|·][ ]|/)(?:[{UPPER}0-9#(ºª°][\w.'’)/º°ª#-]*|"

@@ -24,6 +24,7 @@ _GAPS: Final = regex.compile(rf"{_GAP}+")
 _NOT_DIGITS: Final = regex.compile(r"\D+")
 _GROUPS: Final = regex.compile(r"\d+")
 _FRACTION: Final = regex.compile(r"(?:(?:\A|[\d\s+,(=:-])\.|(?<!\d)0,)\Z")  # before the digits of a decimal
+_WHOLE: Final = regex.compile(r"\.0+(?![\d.])")  # after the digits of a whole number that was written as a fraction
 _SHORTEST: Final = 12
 _LONGEST: Final = 19
 _WIDEST: Final = 3  # characters between two groups
@@ -232,7 +233,9 @@ def _fraction(text: str, low: int, high: int) -> bool:
     if "." in value and text[low - 1 : low] == ".":
         return True
     after = text[high : high + 2]
-    return len(after) == 2 and after[0] == "." and after[1].isdigit()
+    if len(after) < 2 or after[0] != "." or not after[1].isdigit():
+        return False
+    return not (value.isdigit() and _WHOLE.match(text, high))
 
 
 def rule() -> Rule:

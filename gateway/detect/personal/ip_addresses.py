@@ -45,7 +45,9 @@ _SMALL: Final = 20  # numbers of versions are smaller
 _FEWEST: Final = 3  # minimum groups of an IPv6 address without a word before it
 _PADDED: Final = regex.compile(r"(?:^|\.)0[0-9]")
 _PADDED_ALL: Final = regex.compile(r"[0-9]{3}(?:\.[0-9]{3}){3}")
-_DRAWN: Final = regex.compile(r"(?<![0-9.])[-+]?[0-9]*\.[0-9]+[ ,]-?\Z|[0-9]-\Z")  # a decimal before it: a path of SVG
+# A decimal before it: a path of SVG. With a comma between, it is a row of values unless a command is in reach.
+_DRAWN: Final = regex.compile(r"(?<![0-9.])[-+]?[0-9]*\.[0-9]+ -?\Z|[A-Za-z][-.]?[0-9][0-9., -]*\.[0-9]+,-?\Z|[0-9]-\Z")
+_PATH: Final = 64  # characters
 _STROKE: Final = regex.compile(r"[0-9.][A-Za-z-]{1,3}\Z")  # the next command of such a path
 _DEBIAN: Final = regex.compile(r"[-+~][0-9a-z]")  # after the version of a package
 
@@ -93,7 +95,7 @@ def _is_ipv4(text: str, start: int, end: int) -> bool:
         return True
     if beside.otherwise or _local(address):
         return False
-    if before != "" and (_DRAWN.search(text, max(0, start - 16), start) or _DEBIAN.match(text, end)):
+    if before != "" and (_DRAWN.search(text, max(0, start - _PATH), start) or _DEBIAN.match(text, end)):
         return False
     if _PADDED.search(value) and not _PADDED_ALL.fullmatch(value):
         return False

@@ -10,8 +10,9 @@ from typing import Final
 
 import regex
 
-_END: Final = r"(?![A-Za-z0-9_%€$£])(?![.,:/\[-]?\d)"
-_BEGIN: Final = r"(?<![A-Za-z0-9_.,/:+#@=-])(?<!\d[ ([])"
+# A comma beside a number is that of a list. So is a slash with a further number on its other side.
+_END: Final = r"(?![A-Za-z0-9_%€$£])(?![.:\[-]?\d)(?!/(?!\d{1,4}[ .-]\d{1,4}[ .-]\d)\d)"
+_BEGIN: Final = r"(?<![A-Za-z0-9_.:+#@=-])(?<!(?<!\d[ .-]\d{1,8}|\d{9})/)(?<!\d[ ([])"
 _EXTENSION: Final = r"(?:[ ,\u00a0]{0,2}(?:ext|Ext|EXT|x|X|#|доб)\.?[ \u00a0]?\d{1,6})?"
 _GAP: Final = r"[ .\u00a0\u2009\u202f‐‑–-]"
 
@@ -50,14 +51,16 @@ LONE: Final = regex.compile(
     rf"{_ALONE}"
 )
 """Three to five groups with one kind of separator, and no other digits next to them."""
+_OWN: Final = r"(?!/(?:0[1-9]\d{0,3}|[2-9]\d\d)[ .-]\d{2,4}[ .-]\d{3,4}(?!\d))"  # a slash before a further number
 ABROAD: Final = regex.compile(
-    rf"(?<![A-Za-z0-9_)\]+.])[+＋] ?[1-9](?:[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{6,14}}{_EXTENSION}(?![A-Za-z0-9_])"
+    rf"(?<![A-Za-z0-9_)\]+.])[+＋] ?[1-9](?:{_OWN}[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{6,14}}"
+    rf"{_EXTENSION}(?![A-Za-z0-9_])"
 )
 """With a plus sign and a country code."""
 
 LOOSE: Final = regex.compile(
-    rf"(?<![A-Za-z0-9_.,/-])(?:[+＋] ?)?(?:\(\+?\d{{1,5}}\)[ .\u00a0/-]{{0,2}})?"
-    rf"\d(?:[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{4,14}}{_EXTENSION}(?![A-Za-z0-9_%€$£])(?![.,:]\d)"
+    rf"(?<![A-Za-z0-9_./-])(?:[+＋] ?)?(?:\(\+?\d{{1,5}}\)[ .\u00a0/-]{{0,2}})?"
+    rf"\d(?:[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{4,14}}{_EXTENSION}(?![A-Za-z0-9_%€$£])(?![.:]\d)"
 )
 """Digits in groups, some in brackets: a number only after a word for a phone number."""
 
@@ -108,6 +111,12 @@ _TICKET: Final = 8  # digits after a `#`; fewer are the number of an issue
 _LABEL: Final = regex.compile(r"(?<![A-Za-z])(?!TEL|FAX|MOB|CELL|GSM|PH|HP|NO)[A-Z]{2,8}-\Z")  # CVE-2026-12345
 _HEX: Final = regex.compile(r"(?<![A-Za-z0-9])(?=[0-9]*[A-F])[0-9A-F]{4} \Z")  # a code point before another
 _CLOCK: Final = regex.compile(r"\d:\Z")
+_FIGURE: Final = regex.compile(r"\d+|[1-9]\d{0,2}(?:[ .\u00a0\u202f]\d{3})+")
+_LISTED: Final = 7  # minimum digits of such a number in a list
+_CELL: Final = 24  # characters before a cell, with its neighbour
+_DECIMAL: Final = regex.compile(r",\d{1,2}(?!\d)")
+_LIST_BEFORE: Final = regex.compile(r"(?<![\d.:])\d(?:[ .\u00a0\u202f]?\d){6,14}+,\Z")
+_SLASHED: Final = regex.compile(r"(?:\d[ .-]\d{1,8}|\d{9})/\Z")
 _EPOCH: Final = regex.compile(r"1[0-9]{9}(?:[0-9]{3}){0,3}")
 _GROUPED: Final = regex.compile(
     rf"(?:\d{{2,5}}(?:[ .\u00a0/-]\d{{2,5}}){{1,4}}|0\d{{8,11}}|[1-9]\d{{8,10}}){_EXTENSION}"
@@ -123,7 +132,11 @@ def is_other(text: str, start: int, end: int) -> bool:
             return True
         if before == "*" and text[start - 2 : start - 1] == "[":
             return True
-        if before in ",:-/=+" and start > 1 and text[start - 2].isdigit():
+        if before in ":-=+" and start > 1 and text[start - 2].isdigit():
+            return True
+        if before == "," and start > 1 and text[start - 2].isdigit() and not _in_list(text, start, end):
+            return True
+        if before == "/" and start > 1 and text[start - 2].isdigit() and not _SLASHED.search(text, start - 11, start):
             return True
         if before == "-" and _LABEL.search(text, max(0, start - 10), start):
             return True
@@ -134,13 +147,39 @@ def is_other(text: str, start: int, end: int) -> bool:
     after = text[end : end + 2]
     if after and ((after[0].isascii() and after[0].isalnum()) or after[0] in "_%"):
         return True
-    if len(after) == 2 and after[0] in ".,:+" and after[1].isdigit():
+    if len(after) == 2 and after[0] in ".:+" and after[1].isdigit():
+        return True
+    if len(after) == 2 and after[0] == "," and after[1].isdigit() and not _in_list(text, start, end):
         return True
     if first in "+＋":
         return COORDINATES.fullmatch(text, start, end) is not None
     if text.startswith("00", start) and "  " not in text[start:end]:
         return False
     return NEVER.fullmatch(text, start, end) is not None or _CLOCK.search(text, max(0, start - 4), start) is not None
+
+
+def _in_list(text: str, start: int, end: int) -> bool:
+    """Whether digits beside a comma are a cell of a list, and not a part of an amount or of a decimal.
+
+    Digits in groups of three or without groups may be an amount, so a cell of such digits needs a long one before it,
+    and no decimals after it.
+    """
+    if _FIGURE.fullmatch(text, start, end) is None:
+        return True
+    if sum(map(str.isdigit, text[start:end])) < _LISTED or _DECIMAL.match(text, end):
+        return False
+    before = text[max(0, start - 2) : start]
+    return (
+        before[1:] != ","
+        or not before[:1].isdigit()
+        or _LIST_BEFORE.search(text, max(0, start - _CELL), start) is not None
+    )
+
+
+def in_figures(text: str, start: int, end: int) -> bool:
+    """Whether a comma and a digit stand directly beside: groups of digits in such a row are more often figures."""
+    before, after = text[max(0, start - 2) : start], text[end : end + 2]
+    return (before[1:] == "," and before[:1].isdigit()) or (after[:1] == "," and after[1:].isdigit())
 
 
 def is_former(value: str) -> bool:

@@ -164,6 +164,7 @@ class Telephones:
                 _digits(text, *match.span()) >= _LONE
                 and not phone_forms.is_other(text, *match.span())
                 and not phone_forms.in_row(text, match.start())
+                and not phone_forms.in_figures(text, *match.span())
                 and not phone_forms.COLOUR.fullmatch(match.group())
                 and any(self._valid(text, *match.span()))
             ):

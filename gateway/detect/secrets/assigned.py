@@ -260,8 +260,8 @@ WORDED: Final = -0.3
 """Bits per character (see `chance.wordy`) above which words joined by signs are a path or attributes."""
 ATTRIBUTES: Final = regex.compile(r"[A-Za-z_$]\w*(?:[.\-/:][A-Za-z_$][\w$]*)+")
 _NO_PASSWORD: Final = regex.compile(
-    r"(?i).*(?:pass(?:word|wd|phrase)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|string|none|null|true"
-    r"|false|undefined|self|this|config|settings|env|getenv|request|input|optional|required).*|[x*•._-]+|\d{1,5}|\W+"
+    r"(?i)(?>.*?(?:pass(?:word|wd|phrase)?|pwd|secret|token|user(?:name)?|changeme|example|redacted|string|none|null|true"
+    r"|false|undefined|self|this|config|settings|env|getenv|request|input|optional|required)).*+|[x*•._-]+|\d{1,5}|\W+"
 )
 _PLACE: Final = regex.compile(
     r"v\d+\.\d+\.\d+(?:[-+.]\w+)*(?:/go\.mod)?|/[a-z][\w.+-]*(?:/[\w.+-]{1,40}){2,}"
@@ -276,12 +276,12 @@ _FILE: Final = regex.compile(
 _KEY_ID: Final = regex.compile(r"(?i)\b(?:gnupg|gpg|pgp|signing|openpgp|public) \Z")
 UUID: Final = regex.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DATED: Final = regex.compile(
-    r"v?\d+(?:[.:/_-]\d+)+[A-Za-z]*\d*|\d+(?:\.\d+)*[a-z]{0,4}|(?i:[a-z]+[-_.])*[a-z]+[-_.]?v?\d[\d.]*"
+    r"v?\d++(?:[.:/_-]\d++)++[A-Za-z]*\d*|\d+(?:\.\d+)*[a-z]{0,4}|(?i:[a-z]+[-_.])*[a-z]+[-_.]?v?\d[\d.]*"
 )
 
 
 _LAST: Final = frozenset(["password", "passwd", "pwd", "passphrase", "pass", "passwort"])
-_WORD_BEFORE: Final = regex.compile(r"([A-Za-z]+)[ \t]\Z")
+_WORD_BEFORE: Final = regex.compile(r"(?<![A-Za-z])([A-Za-z]++)[ \t]\Z")
 
 
 def names_a_secret(name: str) -> bool:

@@ -22,6 +22,7 @@ _ESCAPED: Final = re.compile(
     rb"(?:\\{1,8}u(?:00|\{0{0,4})|\\{1,8}x|%|&#x0{0,4})([2-7][0-9A-Fa-f])[;}]?|&#0{0,4}([0-9]{2,3});?"
     rb"|(?:\\{1,8}(?:u[0-9{]{0,3}|x[2-7]?)?|%[2-7]?|&(?:#(?:x?0{0,4}[2-7]?)?)?)\Z"
 )
+_BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _KEPT: Final = re.compile(rb"[0-9A-Za-z]")
 
 
@@ -65,7 +66,8 @@ def written(value: str) -> frozenset[bytes]:
     """
     plain = bare(value.encode("utf-8", "surrogatepass"))
     either = {plain, plain[::-1]}
-    encoded = {bare(form.encode("utf-8", "surrogatepass")) for form in forms(value)}
+    said = [form.encode("utf-8", "surrogatepass") for form in forms(value)]
+    encoded = {bare(form) for form in said} | {bare(unbroken(form)) for form in said}
     return frozenset(encoded | either if value.isascii() and not is_public(value) else encoded - either)
 
 
@@ -87,6 +89,40 @@ def forms(value: str) -> Iterator[str]:
         yield _digits(base64.b32encode(bytes(shift) + raw).decode(), shift, len(raw), 5)
         if shift < 3:
             yield _digits(base64.b64encode(bytes(shift) + raw).decode(), shift, len(raw), 6)
+    yield from _twice(raw)
+    yield _base58(raw)
+    yield from _base85(raw)
+
+
+def _twice(raw: bytes) -> Iterator[str]:
+    """Base64 and hexadecimal of base64 and of hexadecimal, each at any place in the encoded text."""
+    inner = {raw.hex(), raw.hex().upper()}
+    for shift in range(3):
+        digits = _digits(base64.b64encode(bytes(shift) + raw).decode(), shift, len(raw), 6)
+        inner |= {digits, digits.replace("+", "-").replace("/", "_")}
+    for text in sorted(inner):
+        data = text.encode()
+        yield data.hex()
+        for shift in range(3):
+            yield _digits(base64.b64encode(bytes(shift) + data).decode(), shift, len(data), 6)
+
+
+def _base58(raw: bytes) -> str:
+    """The digits of a whole value as one number (alphabet of Bitcoin)."""
+    number, digits = int.from_bytes(raw, "big"), []
+    while number:
+        number, digit = divmod(number, 58)
+        digits.append(_BASE58[digit])
+    return "".join(reversed(digits))
+
+
+def _base85(raw: bytes) -> Iterator[str]:
+    """Both alphabets: of the whole value, and the groups of four bytes within the value at any place."""
+    for encode in (base64.b85encode, base64.a85encode):
+        yield encode(raw).decode()
+        for shift in range(1, 4):
+            inside = raw[4 - shift :]
+            yield encode(inside[: len(inside) // 4 * 4]).decode()
 
 
 def _digits(encoded: str, before: int, size: int, bits: int) -> str:

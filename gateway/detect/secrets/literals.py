@@ -12,7 +12,7 @@ from typing import Final
 
 import regex
 
-from gateway.detect.core.index import Database, Hit, linear
+from gateway.detect.core.index import Database, Hit, Marks, linear
 
 _HEAD: Final = 4  # bytes of a beginning that are searched for; the rest is compared
 
@@ -81,15 +81,17 @@ class _Search:
 
     def __init__(self, strings: Iterable[bytes]) -> None:
         every = list(strings)
-        self._database, self._pattern = None, None
+        self._database, self._marks, self._pattern = None, None, None
         if every and linear():
-            self._database = Database([_literal(one) for one in every], range(len(every)), None)
+            patterns = [_literal(one) for one in every]
+            self._database = Database(patterns, range(len(every)), None)
+            self._marks = Marks(patterns, range(len(every)), None)
         elif every:
             self._pattern = regex.compile(b"|".join(b"(%s)" % re.escape(one) for one in every))
 
     def holds(self, data: bytes) -> bool:
-        if self._database is not None:
-            return self._database.leftmost(data) >= 0
+        if self._marks is not None:
+            return bool(self._marks.marked(data))
         return self._pattern is not None and self._pattern.search(data) is not None
 
     def hits(self, data: bytes) -> list[Hit]:

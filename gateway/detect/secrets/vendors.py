@@ -63,7 +63,7 @@ def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
 
 
 def _is_key(value: str) -> bool:
-    if any(other.fullmatch(value) for other in (_DIGEST, assigned.DATED)):
+    if _DIGEST.fullmatch(value) or assigned.DATED.fullmatch(value):
         return False
     if assigned.ATTRIBUTES.fullmatch(value) and chance.wordy(value) > assigned.WORDED:
         return False

@@ -19,7 +19,7 @@ from gateway.budget import spend
 from gateway.detect.sql.forms import FIRST, KEYWORDS, LOUD, RUN
 from gateway.detect.sql.inject import FRAGMENT, Breakout, variants
 from gateway.detect.sql.meant import is_meant, is_prose, stands_alone, uncommented
-from gateway.detect.sql.quotes import ending, quotes, unquoted, within
+from gateway.detect.sql.quotes import comment_mark, commented, ending, host_end, literal_end, quotes, unquoted, within
 from gateway.detect.sql.read import STEPS, Reader, Statement, unreadable
 from gateway.detect.sql.shape import ARTICLES, Select, opening, prose_from
 from gateway.detect.unmask.fold import DISGUISE, fold
@@ -73,13 +73,13 @@ PIECE: Final = 4_096  # characters of a whole text taken in at once
 # Statements only if the argument contains nothing else: single words, and queries of values without a table. In lower
 # case a single word is a value (`action: shutdown`), and a statement only with a semicolon.
 _ALONE: Final = re.compile(
-    r"\s*(?=[A-Za-z]{3,10}(?:[\s;]|\Z))(?=[SsCcRrBbVvEeAaFfOo])(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*;?|(?i:(?:commit|rollback|begin|vacuum|reindex|analyze|checkpoint|shutdown|abort)\s*;"
-    r"|vacuum\s+(?:(?:full|freeze|verbose|analyze)\b\s*)+(?:[\w.]+\s*)?;?|(?:vacuum|analyze)\s+[\w.]+\s*;"
-    r"|(?:end|abort|commit|rollback)(?:\s+(?:work|tran|transaction))(?:\s+and\s+(?:no\s+)?chain)?\s*;?"
-    r"|(?:end|abort|commit|rollback)\s+and\s+(?:no\s+)?chain\s*;?|set\s+-v"
-    r"|fetch\s+(?:(?:next\s+|prior\s+|first\s+|last\s+)?from\s+)?\w+\s+into\s+@?\w+(?:\s*,\s*@?\w+)*\s*;?"
-    r"|set\s+[\w.]+\s+=\s+(?:'[^']*'|[\d.]+|true|false|\([^()]*\)|\[[^\[\]]*\])\s*;?"
-    r"|(?:open|close)\s+`?\w*curs?\w*`?\s*;?|vacuum\s+\w+\s+to\s+\d+\s+percent\b.*))\s*"
+    r"\s*(?=[A-Za-z]{3,10}(?:[\s;]|\Z))(?=[SsCcRrBbVvEeAaFfOo])(?:(?:SHUTDOWN|COMMIT|ROLLBACK|BEGIN|VACUUM|REINDEX)\s*+;?|(?i:(?:commit|rollback|begin|vacuum|reindex|analyze|checkpoint|shutdown|abort)\s*+;"
+    r"|vacuum\s+(?:(?:full|freeze|verbose|analyze)\b\s*+)++(?:[\w.]+\s*+)?;?|(?:vacuum|analyze)\s+[\w.]+\s*+;"
+    r"|(?:end|abort|commit|rollback)(?:\s+(?:work|tran|transaction))(?:\s+and\s+(?:no\s+)?chain)?\s*+;?"
+    r"|(?:end|abort|commit|rollback)\s+and\s+(?:no\s+)?chain\s*+;?|set\s+-v"
+    r"|fetch\s+(?:(?:next\s+|prior\s+|first\s+|last\s+)?from\s+)?\w+\s+into\s+@?\w+(?:\s*,\s*@?\w+)*\s*+;?"
+    r"|set\s+[\w.]+\s+=\s+(?:'[^']*'|[\d.]+|true|false|\([^()]*\)|\[[^\[\]]*\])\s*+;?"
+    r"|(?:open|close)\s+`?(?>\w*?cur)\w*+`?\s*+;?|vacuum\s+\w+\s+to\s+\d+\s+percent\b.*))\s*"
 )
 _VALUE: Final = re.compile(
     r"\s*select\s+(?:(?:distinct|all|as\s+(?:struct|value))\s+)?(?:0[xb][0-9a-f]*|[~!]\d|null\s+(?:as|is)\b|(?:true|false)\s+as\s|@@?\w+|'[^']*'|(?:current_|local)\w+\b|sysdate\b"
@@ -89,10 +89,13 @@ _VALUE: Final = re.compile(
 )
 # In capitals, unless only capitals follow, or a word that only prose has there.
 _COMPUTED: Final = re.compile(
-    rf"\s*SELECT\s+(?!(?i:{'|'.join(sorted(ARTICLES))}|an?|all|any|one|if|when|from)\b)(?=[\s\S]*[a-z\d'$@~:*_(])[^\s.!]+(?!\s+[A-Z][a-z])"
+    rf"\s*SELECT\s++(?!(?i:{'|'.join(sorted(ARTICLES))}|an?|all|any|one|if|when|from)\b)(?=[\s\S]*[a-z\d'$@~:*_(])[^\s.!]+(?!\s+[A-Z][a-z])"
 )
 _SHORT: Final = 1_000
 _FROM: Final = re.compile(r"\bfrom\b", re.IGNORECASE)
+_QUOTES: Final = "'\""
+_TRIPLE: Final = ("'''", '"""')
+_MEMBER: Final = re.compile(r"[\w)\]]\.\Z")
 _BEFORE: Final = 80  # characters of the released text that are kept
 
 
@@ -106,7 +109,7 @@ class Finder:
     """Finds statements in one text. `feed` returns the text that may leave; `check` raises to stop it."""
 
     __slots__ = (
-        *("_before", "_blank", "_check", "_ended", "_held", "_limit", "_mark", "_reader", "_select"),
+        *("_before", "_blank", "_check", "_comment", "_ended", "_held", "_limit", "_mark", "_reader", "_select"),
         *("_since", "_spent", "_stands", "_word", "_work", "_yes"),
     )
 
@@ -124,6 +127,7 @@ class Finder:
         self._ended = False  # the text or its fence ends here
         self._mark = ""  # the quotes around the last statement, if no word has come since
         self._stands = ""  # the quotes around this statement
+        self._comment = ""  # the mark of the comment lines of a program that it stands in
         self._work = 0  # failed checks so far
         self._word = ""  # the keyword that `_held` begins with, once that is known
         self._begin()
@@ -191,6 +195,7 @@ class Finder:
                     break
                 self._word = word
                 self._stands = quotes(self._before) or self._mark
+                self._comment = comment_mark(self._before)
             end = self._judge(text, final)
             if end is None:
                 break
@@ -213,6 +218,8 @@ class Finder:
 
     def _judge(self, text: str, final: bool) -> int | None:
         """How much of the text, which begins with a keyword, may leave; None if not decided yet."""
+        if self._comment and "\n" in text:
+            text, final = commented(text, self._comment, final=final)
         border = _END.search(text) if self._blank else None
         self._ended = final or (border is not None and border[0][-1] in "`~")
         if border:
@@ -222,6 +229,12 @@ class Finder:
             text, final = text[: self._limit], False
         if self._blank and not final and text[-1] in _ENDING and (begun := _END_BEGUN.search(text)):
             text = text[: begun.start()]
+        if not self._stands and not final and text[-1] in _QUOTES:
+            text = text.rstrip(text[-1])  # they may become three
+        if not self._stands and any(marks in text for marks in _TRIPLE):
+            end = literal_end(text, final=final)
+            if end is not None:
+                text, final = text[:end], True
         said = text
         if self._stands or "\\" in text:
             text, said, final = within(text, self._stands, final=final)
@@ -251,6 +264,10 @@ class Finder:
     def _opening(self, text: str, final: bool) -> str:
         if self._word == "pragma" and self._before[-1] == "#":
             return "no"  # of C
+        if not text[: len(self._word)].isupper() and _MEMBER.search(self._before, len(self._before) - 2):
+            after = text[len(self._word) : len(self._word) + 1]
+            if after in "([`":
+                return "no" if after or final else "open"  # of an object: `table.copy(insert)`, `sql.Select[str]`
         if self._word == "select":
             if self._select is None:
                 self._select = Select()
@@ -297,7 +314,13 @@ class Finder:
                         return len(self._word)
                     self._check(inner)
                     return min(end, size) if end < len(body) else size
-            cut = prose_from(body, min(self._yes, len(body)))
+            bare = self._select is not None and self._select.bare
+            if not self._stands and (end := host_end(body)):
+                size, body = min(end, size), body[:end].rstrip()
+                statements = self._read(body)
+                if all(one.readable for one in statements):
+                    return self._judged(body, statements, size)
+            cut = prose_from(body, len(self._word) if bare else min(self._yes, len(body)))
             begun = body[:cut].rstrip(" \n,.:") if cut else body.rstrip(".:,!? )")
             shorter = self._read(begun) if begun != body else statements
             if all(one.readable for one in shorter):
@@ -305,12 +328,15 @@ class Finder:
                     return len(self._word)
                 self._check(shorter)
                 return min(cut, size) if cut else size
-            bare = self._select is not None and self._select.bare
             alone = self._ended and self._yes >= len(body) and stands_alone(self._before, body)
             if not alone and not is_meant(self._word, self._before, body, statements, bare=bare, loud=cut is None):
                 return len(self._word)
             self._check(statements)
             return size
+        return self._judged(body, statements, size)
+
+    def _judged(self, body: str, statements: Sequence[Statement], size: int) -> int:
+        """Pass on statements that were read, unless they are prose; returns how many characters are finished."""
         if self._is_prose(body, statements):
             return len(self._word)
         self._check(statements)

@@ -166,7 +166,7 @@ _OPENINGS: Final[dict[str, str]] = {
     "call": rf"{G}{PART}(?:\.{PART}){{0,2}}\((?:[^()]|\([^()]*\))*\){DONE}|{loud('call')}{NAME}(?:{OPT}\(|{DONE})",
     "copy": rf"{G}(?:into{G}[^\s()]+(?:{OPT}\([^()]*\){OPT}|{G})(?:from|(?:purge|validation_mode|on_error"
     rf"|file_format|force|pattern|files){OPT}=)|{NAME}(?:{OPT}\([^()]*+\))?{G}(?:from|to){G}(?:program{G}|stdin\b|"
-    rf"stdout\b|N?'|@|\()|(?:binary{G})?\({OPT}{READS})|{caps('copy')}(?:files{G})?into{G}\S"
+    rf"stdout\b|N?'|@|\()|(?:binary{G})?\({OPT}{READS}(?:{G}[^\s=]|[*(\"'`\[]))|{caps('copy')}(?:files{G})?into{G}\S"
     rf"|{loud('copy')}(?:\(|{NAME}{G}(?-i:FROM|TO){G}\S)",
     "load": rf"{G}(?:data|xml){G}(?:(?:low_priority|concurrent){G})?(?:local{G})?(?:infile"
     r"|inpath|into|overwrite)\b"
@@ -258,7 +258,7 @@ _OPENINGS: Final[dict[str, str]] = {
     "refresh": rf"{G}materialized{G}view{G}|{loud('refresh')}{PART}\.{PART}(?:{DONE}|{G}(?-i:PARTITION))"
     rf"|{caps('refresh')}(?:(?:streaming|live|external"
     rf"|foreign|dynamic){G})?(?:table|schema|catalog|database|view|function){G}{NAME}|{loud('refresh')}\"",
-    "table": rf"{G}{NAME}{OPT}(?:;|(?:limit|order{G}by|into{G}outfile)\b|\){OPT}(?:union|except"
+    "table": rf"{G}(?!'){NAME}{OPT}(?:;|(?:limit|order{G}by|into{G}outfile)\b|\){OPT}(?:union|except"
     rf"|intersect|limit|order)\b)|{loud('table')}{NAME}{DONE}",
     "into": rf"{G}(?:outfile|dumpfile){G}\S",
     "union": rf"{G}(?:(?:all|distinct){G})*(?:\({OPT})*select\b",

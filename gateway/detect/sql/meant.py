@@ -16,7 +16,11 @@ _CODE: Final = re.compile(
     r"|fetch\s+(?:first|next)\s|limit\s+\d)\b",
     re.IGNORECASE,
 )
-_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|(?<=\w)\#[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/")
+_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|(?<=\w)\#[^\n]*\n|/\*(?:[^*]++|\*(?!/))*+\*/")
+_SPOKEN: Final = re.compile(r"(?<!\w)`[^`\n]+`(?!\w)")
+_NOUN: Final = re.compile(  # "the SELECT list": before a keyword that is a noun
+    r"(?<![\w'])(?:an?|the|this|that|each|every|any|no|its|their|our|your)\s+\Z", re.IGNORECASE
+)
 _LINE: Final = re.compile(r"(?:^|\n)[\s>*\-+\d.)#$]*(?:\w*sql\w*>[ \t]*)?\Z|[:;`\"'({\[\t=>]\s*\Z|\\n\s*\Z")
 _MESSAGE: Final = re.compile(r"\s-(?:a?m|-?(?:message|title|subject|description))[ =][\"']\Z")
 _SURE: Final = frozenset(  # openings that no prose has
@@ -40,6 +44,7 @@ _SURE: Final = frozenset(  # openings that no prose has
     }
     | {"uncache", "truncate", "grant", "revoke", "rename", "lock", "deallocate", "optimize", "vacuum"}
 )
+_EMPTY: Final = re.compile(r"select\s+from\s", re.IGNORECASE)  # "columns to select from the table"
 _SPACE: Final = re.compile(r"\s")
 _PART: Final = r"(?:\w+|`[^`\n]+`)"
 _MODES: Final = re.compile(
@@ -58,7 +63,7 @@ _OPENERS: Final = frozenset(
 )
 _ALONE: Final = re.compile(r"\A\s*\Z|(?:```|~~~)\w*[ \t]*\r?\n\Z")
 _MILD: Final = frozenset({"select", "table", "show", "use", "describe", "desc", "from", "values", "start", "analyze"})
-_NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|\w+_\w+|\w+(?:\.[\w`]+)+|\W*[\"`\[].*")
+_NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|(?=\w+_\w)\w++|\w+(?:\.[\w`]+)+|[^\w\"`\[]*+[\"`\[].*+")
 
 
 def uncommented(body: str) -> str:
@@ -74,15 +79,23 @@ def stands_alone(before: str, body: str) -> bool:
 def is_meant(word: str, before: str, body: str, statements: Sequence[Statement], *, bare: bool, loud: bool) -> bool:
     """Whether unreadable text has signs or words of SQL. `loud`: words in capitals may be words of SQL.
 
-    `bare`: a SELECT without a FROM, perhaps a word that is followed by signs.
+    `bare`: a SELECT without a FROM, perhaps a word that is followed by signs. In small letters, so is one that selects
+    nothing.
     """
-    if bare and not body[:6].isupper() and before[-1] != "(":
+    if (bare or _EMPTY.match(body)) and not body[:6].isupper() and before[-1] != "(":
         return not all(one.text and one.kinds <= {"select", "other"} for one in statements)
+    if bare and _NOUN.search(before) and "(" not in body:
+        return False
     plain = uncommented(body)
-    if word in _SURE or _MODES.match(plain) or _CODE.search(plain) or (loud and _is_loud(before, plain)):
+    if word in _SURE or _MODES.match(plain) or _is_code(plain) or (loud and _is_loud(before, plain)):
         return True
     # Comments that only some databases support: the reading of the others counts, unless it is prose.
     return plain != body and any(one.readable for one in statements) and not is_prose(word, before, plain, writes=True)
+
+
+def _is_code(text: str) -> bool:
+    """Whether there are signs of code. A word in backticks between blanks is how prose quotes names."""
+    return _CODE.search(_SPOKEN.sub(" x ", text) if "`" in text else text) is not None
 
 
 def _is_loud(before: str, body: str) -> bool:
@@ -97,7 +110,7 @@ def is_prose(word: str, before: str, body: str, *, trailing: bool = False, write
     """Whether words that could be SQL are prose: neither they nor their place show code."""
     if word == "call" and body[:4] != "CALL" and not body.endswith(";") and not _LINE.search(before):
         return True  # the brackets are not those of a call
-    if _CODE.search(body):
+    if _is_code(body):
         return False
     words = body.split()
     if words[0].isupper() and not _shouted(before) and len(words) > 1:

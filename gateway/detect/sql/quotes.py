@@ -15,6 +15,12 @@ _RUN: Final = re.compile(r"([\"'`])\1{0,2}\Z")
 _ESCAPE: Final = re.compile(r"\\([\s\S])")
 _SAID: Final = {"n": "\n", "r": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'", "`": "`", "/": "/"}
 _DOUBLED: Final = ("'", '"')
+_TRIPLE: Final = re.compile(r"(?:\"\"\"|''\')(?=[\s).,;:%}\]]|\Z)")
+_PAIRS: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+_SIGNS: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[()\[\]{}'\"`]")
+_OWN_QUOTES: Final = re.compile(r"[\\$#]|--|/\*")
+_COMMENTED: Final = re.compile(r"\n[ \t]*(#|//)[^\n]*\Z")
+_LINES: Final = re.compile(r"\n[ \t]*")
 _CLOSES: Final = {
     mark: re.compile(
         rf"\\[\s\S]|{mark * 2}|{mark}"
@@ -67,6 +73,54 @@ def _undone_in_quotes(escape: re.Match[str]) -> str:
 
 def _undone(escape: re.Match[str]) -> str:
     return escape[0] if escape[1] == "'" else _undone_in_quotes(escape)
+
+
+def literal_end(text: str, *, final: bool) -> int | None:
+    """Where three quotes end the string of a program that the statement stands in; None if they do not.
+
+    They count outside of quotes of SQL only. A statement with escapes, comments or `$` has quotes of its own kind.
+    """
+    for marks in _TRIPLE.finditer(text):
+        if not final and marks.end() == len(text):
+            return None
+        before = text[: marks.start()]
+        if _OWN_QUOTES.search(before) or any(sign in _PAIRS.sub("", before) for sign in "'\"`"):
+            return None
+        return marks.start()
+    return None
+
+
+def comment_mark(before: str) -> str:
+    """The mark of the comment line of a program that a text ends in; "" if there is none."""
+    found = _COMMENTED.search(before)
+    return found[1] if found else ""
+
+
+def commented(text: str, mark: str, *, final: bool) -> tuple[str, bool]:
+    """The lines of a comment with their marks as blanks, and whether the text is complete: code ends the comment."""
+    for line in _LINES.finditer(text):
+        start = text[line.end() : line.end() + len(mark)]
+        if start != mark:
+            over = final or not mark.startswith(start)
+            text, final = text[: line.start()], over
+            break
+    return re.sub(rf"(\n[ \t]*){mark}+", lambda found: found[1] + " " * (len(found[0]) - len(found[1])), text), final
+
+
+def host_end(text: str) -> int:
+    """Where a quote or bracket closes that the text does not open: the end of what a statement stands in; 0 if nowhere.
+
+    No database reads such a text, unless its quotes are of another kind.
+    """
+    depth = 0
+    for sign in _SIGNS.finditer(text):
+        if sign[0] in "([{":
+            depth += 1
+        elif sign[0] in ")]}":
+            depth -= 1
+        if depth < 0 or sign[0] in "'\"`":
+            return 0 if _OWN_QUOTES.search(text, 0, sign.start()) else sign.start()
+    return 0
 
 
 def unquoted(text: str, mark: str) -> str:

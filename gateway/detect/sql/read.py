@@ -42,8 +42,8 @@ STEPS: Final = 10_000
 _UNSURE: Final = re.compile(r"[\\\"`\[#$]|/\*|--|(?<![A-Za-z])[EeNnQqRrBbXxUu]&?'")
 _RUN: Final = re.compile(r"/\*!\d{0,6}")
 _EXPLAINED: Final = re.compile(
-    r"\bexplain\s+(?:query\s+plan\s+(?:for\s+)?|plan\s+for\s+|\((?!\s*(?:select|with)\b)[^()]*\)\s*|format\s*=\s*\w+\s+|"
-    r"(?:analy[sz]e|verbose|extended|partitions|formatted)\s+)*"
+    r"\bexplain\s++(?:query\s++plan\s++(?:for\s++)?|plan\s++for\s++|\((?!\s*+(?:select|with)\b)[^()]*+\)\s*+"
+    r"|format\s*+=\s*+\w++\s++|(?:analy[sz]e|verbose|extended|partitions|formatted)\s++)*+"
     r"(?=[\s(]*(?:select|with)\b|(?:insert|update|delete|merge|replace|create)\b)",
     re.IGNORECASE,
 )

@@ -39,6 +39,7 @@ _LEX: Final = regex.compile(
 )
 # What may follow SELECT without a blank: a string, a name in quotes, a bracket, an operator, a variable.
 _JOINED: Final = re.compile(r"[*('\"`\[+~-]|@@|\.\d|\#[^\n]*\n")
+_AFTER_NO_SELECT: Final = frozenset("<>=,/)]")
 _QUOTES: Final = "'\"`"
 # Words of SQL that may be next to each other, or between names: three other words in a row are prose.
 _SQL_WORDS: Final = _words(
@@ -73,6 +74,7 @@ class Select:
         self._from = False
         self._dotted = False  # directly after a dot
         self._loud = False  # SELECT in capitals
+        self._article = False  # directly after an article
 
     def advance(self, text: str, final: bool) -> Verdict:
         """Read more of `text`, which begins with the keyword. `final`: the text is complete."""
@@ -115,7 +117,8 @@ class Select:
     def _take(self, kind: str | None, said: str) -> Verdict:
         dotted, self._dotted = self._dotted, said in ".:"
         if kind == "gap":
-            return "open"
+            # A colon of SQL touches the name after it: `:name`, `::type`.
+            return "no" if dotted and self._last == ":" and not self._loud and not self._from else "open"
         word = said.lower()
         verdict: Verdict = "open"
         if kind == "word":
@@ -134,11 +137,17 @@ class Select:
                 if not self._named or self._last != ")":
                     return "no"  # it begins on its own
                 self._named -= 1
+            if self._article and word not in _SQL_WORDS:
+                return "no"
+            self._article = word in ARTICLES and not dotted and self._last[-1].isalnum()
             self._run = 0 if word in _SQL_WORDS else self._run + (not dotted)
             self._from = word == "from"
             if self._run == 3:
                 return "no"
         else:
+            self._article = False
+            if self._last == "select" and said in _AFTER_NO_SELECT:
+                return "no"
             if self._from and kind == "number" and self._loud:
                 self._from = False  # of an argument: `SUBSTRING(a FROM 2)`
             if self._from:

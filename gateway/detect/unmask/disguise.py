@@ -21,6 +21,8 @@ from codecs import charmap_encode
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+import regex
+
 from gateway.budget import spend
 from gateway.detect.core import rewrite
 from gateway.detect.unmask.encoded import from_base64
@@ -143,10 +145,13 @@ _SHOWN: Final = frozenset(range(0x20, 0x7F)) | {_FORM, _DIGIT, _ENC, _LIKE}
 _RUNS: Final = re.compile(
     b"([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c]+)|([%c])|([%c]+)|([%c]+)" % tuple(range(_INV, _LETTER))
 )
-_OPEN: Final = re.compile(b"(?:[%c]+|[%c]+|[%c]+|[%c%c])[%c%c]*\\Z" % (_LIKE, _ENC, _JOINT, _STOP, _RUN, _INV, _MARK))
+_OPEN: Final = re.compile(  # each run is read once, from its beginning
+    b"(?:(?<!%c)%c++|(?<!%c)%c++|(?<!%c)%c++|[%c%c])[%c%c]*+\\Z"
+    % (_LIKE, _LIKE, _ENC, _ENC, _JOINT, _JOINT, _STOP, _RUN, _INV, _MARK)
+)
 _ESCAPE: Final = re.compile(ESCAPE)
 _BEGUN: Final = re.compile(rewrite.prefixes(ESCAPE) + r"\Z")
-_BEGUN_TAGS: Final = re.compile(f"[{_TAG}]+\\Z")
+_BEGUN_TAGS: Final = regex.compile(f"(?:(?<![{_TAG}])|\\G)[{_TAG}]++\\Z")
 
 Token = tuple[int, int, str]
 """A disguise: (start, end, the text that it stands for)."""
@@ -338,9 +343,10 @@ def settled(text: str, start: int) -> int:
         begun = _BEGUN.search(text, start)
         end = begun.start() if begun else end
     if not text.isascii() and _KINDS[ord(text[-1])] >= _INV:
-        undecided = _OPEN.search(_kinds(text[start:]))
-        tags = _BEGUN_TAGS.search(text, start)
-        end = min(end, *(match.start() + shift for match, shift in ((undecided, start), (tags, 0)) if match), end)
+        if undecided := _OPEN.search(_kinds(text[start:])):
+            end = min(end, undecided.start() + start)
+        if tags := _BEGUN_TAGS.search(text, start):
+            end = min(end, tags.start())
     return end
 
 

@@ -36,8 +36,8 @@ _UNDECIDED: Final = regex.compile(rf"(?i)(?:(?:[:/\\]|{_ENTITY};?){_GAP}|(?:[:/\
 _SCHEME: Final = regex.compile(r"(?i)[a-z][a-z0-9+.-]*(?:[\t\r\n]{1,4}[a-z0-9+.-]+)*\\?\Z")
 _KNOWN_SCHEME: Final = regex.compile(r"(?i)(?:https?|wss?|ftp|javascript|vbscript|data)\\?\Z")
 
-_TAG: Final = regex.compile(r"<([A-Za-z][\w:-]*)\b[^<>]*\Z")
-_ATTRIBUTE: Final = regex.compile(r"""([\w:-]+)\s*=\s*(?:"[^"]*|'[^']*|[^\s"'>]*)\Z""")
+_TAG: Final = regex.compile(r"<((?>[A-Za-z][\w:-]*\b))[^<>]*+\Z")
+_ATTRIBUTE: Final = regex.compile(r"""(?<![\w:-])([\w:-]++)\s*+=\s*+(?:"[^"]*|'[^']*|[^\s"'>]*)\Z""")
 _DEFINITION: Final = regex.compile(r"(?m)^[ \t>]*\[[^\]\n]+\]:\s*<?\Z")
 _CSS: Final = regex.compile(r"""(?i)(?<![\w.])url\(\s*["']?\Z|@import\s+["']\Z""")
 

@@ -1,0 +1,52 @@
+"""Null in lists of objects: some providers send it, and clients fail on it. It says nothing and is removed.
+
+Only lists that a dialect defines are read. Arguments of tools and fields that the dialect does not name are data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from gateway.call import Json
+
+_MESSAGE: Final = ("content", "tool_calls", "annotations")
+_BLOCK: Final = ("content", "citations")
+
+
+def of_choices(answer: Json) -> bool:
+    """Remove null from the choices of an answer or a chunk and from the lists of their messages; True if any."""
+    changed = _drop(answer, ("choices",))
+    for choice in _objects(answer.get("choices")):
+        for key in ("message", "delta"):
+            said = choice.get(key)
+            if type(said) is dict and _drop(said, _MESSAGE):
+                changed = True
+    return changed
+
+
+def of_blocks(message: Json) -> bool:
+    """Remove null from the blocks of a message and from the lists of these blocks; True if any."""
+    changed = _drop(message, ("content",))
+    for block in _objects(message.get("content")):
+        changed |= of_block(block)
+    return changed
+
+
+def of_block(block: Json) -> bool:
+    """Remove null from the lists of a block; True if any."""
+    return _drop(block, _BLOCK)
+
+
+def _objects(value: Any) -> Iterable[Json]:
+    return [one for one in value if type(one) is dict] if type(value) is list else ()
+
+
+def _drop(holder: Json, keys: Iterable[str]) -> bool:
+    changed = False
+    for key in keys:
+        value = holder.get(key)
+        if type(value) is list and None in value:
+            holder[key] = [one for one in value if one is not None]
+            changed = True
+    return changed
