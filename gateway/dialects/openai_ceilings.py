@@ -108,6 +108,8 @@ def elsewhere(body: Json, own: frozenset[str] = _CEILINGS) -> int:
 
 
 def _numbers(body: Json, own: frozenset[str]) -> list[int]:
+    if body.keys() <= _ORDINARY:  # as in most requests
+        return []
     return [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, own)]
 
 
@@ -192,6 +194,8 @@ def choices(body: Json) -> int:
 
 
 def _most_answers(body: Json, keys: Sequence[str], but: frozenset[str] = frozenset()) -> int:
+    if body.keys() <= _ORDINARY and body.keys().isdisjoint(_SAME):  # as in most requests
+        return 1
     own = [_number(body, key, 1, MAX_CHOICES) or 1 for key in keys if key in body]
     for holder, key, _, top in _settings(body):
         if not (top and key in _SAME) and _counts(key) and _OTHER.sub("", key[:64].lower()) not in but:
