@@ -141,7 +141,6 @@ async def streams(system: Many, provider: _Provider, many: int) -> None:
             if b" 200 " not in status:
                 failed.append(status.decode("latin-1").strip())
                 return
-            await reader.readuntil(b"data: ")
             opened += 1
         last = time.monotonic()
         while line := await reader.readline():
@@ -155,7 +154,7 @@ async def streams(system: Many, provider: _Provider, many: int) -> None:
 
     before = system.memory()
     tasks = [asyncio.create_task(one(number)) for number in range(many)]
-    while opened + len(failed) < many and not all(task.done() for task in tasks):  # noqa: ASYNC110  (two events)
+    while opened + sum(task.done() for task in tasks) < many:  # noqa: ASYNC110  (two events)
         await asyncio.sleep(0.1)
     gaps.clear()
     await asyncio.sleep(2 * _EVERY)
