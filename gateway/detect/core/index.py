@@ -13,12 +13,11 @@ import logging
 import os
 import platform
 import re
-import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
@@ -26,7 +25,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 import regex
 
 from gateway.budget import exceeded, look, spend
-from gateway.detect.core import facts, rewrite
+from gateway.detect.core import cache_files, facts, rewrite
 from gateway.detect.core.projection import projected
 
 try:
@@ -395,14 +394,20 @@ def kept(
         return _load(path)
     database = compile_(patterns)
     with contextlib.suppress(OSError):
-        _save(path, hyperscan.dumpb(database))
+        cache_files.write(path, hyperscan.dumpb(database))
     return database
 
 
 def _place(patterns: Sequence[str], cache_dir: Path, flags: int) -> Path:
     """The cache file for the database of these patterns."""
-    identity = (patterns, flags, metadata.version("hyperscan"), platform.machine(), platform.processor())
+    identity = (patterns, flags, *_here())
     return cache_dir / f"patterns-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.hsdb"
+
+
+@cache
+def _here() -> tuple[str, str, str]:
+    """What a database is compiled for. Read once: the version of a package takes a millisecond."""
+    return metadata.version("hyperscan"), platform.machine(), platform.processor()
 
 
 _Wanted = tuple[type[_Patterns], Sequence[str], Sequence[int]]
@@ -435,25 +440,4 @@ def _databases(wanted: Sequence[_Wanted], cache_dir: Path | None) -> list[_Patte
 
 def _load(path: Path) -> Any:
     """Raises OSError, ValueError or hyperscan.error for a file of another user or machine, or a damaged file."""
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ValueError("others may write the file")
-        content = file.read()
-    digest, data = content[:32], content[32:]
-    if hashlib.sha256(data).digest() != digest:
-        raise ValueError("the file is not whole")
-    return hyperscan.loadb(data, hyperscan.HS_MODE_BLOCK)
-
-
-def _save(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".patterns-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:  # mkstemp opens it for the owner alone
-            file.write(hashlib.sha256(data).digest() + data)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+    return hyperscan.loadb(cache_files.read(path), hyperscan.HS_MODE_BLOCK)
