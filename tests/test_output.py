@@ -107,6 +107,25 @@ def test_a_secret_never_leaves_however_it_is_cut(screens: dict[str, Screen], pla
     assert redacted.endswith("> for that.")
 
 
+def test_a_secret_in_a_repeated_value_is_removed_from_every_chunk(screens: dict[str, Screen]) -> None:
+    """Values that every chunk repeats are judged once, unless one of them was changed."""
+    body = {"id": SECRET, "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]}
+    raw = b"data: " + json.dumps(body).encode() + b"\n\n"
+    for events in ([raw * 5], [raw] * 5):
+        received = run(screens["redact"], [*events, raw.replace(b"null", b'"stop"')])
+        assert content(received) == "word " * 6
+        assert {one["id"] for one in received if one["choices"][0]["delta"]} == {"<SECRET_GITHUB_TOKEN>"}
+        assert SECRET not in json.dumps(received)
+
+
+def test_events_that_are_read_before_the_first_is_judged_are_parsed_in_full() -> None:
+    codec = OPENAI_CHAT.stream(keep_usage=False)
+    codec.distrust()
+    chunks = list(codec.feed(event({"content": "word "}) * 3))
+    assert [chunk.series for chunk in chunks] == [None] * 3
+    assert all(chunk.wholes for chunk in chunks)
+
+
 @settings(max_examples=40, deadline=None)
 @given(places=st.lists(st.integers(0, 200), max_size=30))
 def test_tool_calls_leave_whole_and_valid(screens: dict[str, Screen], places: list[int]) -> None:

@@ -249,7 +249,7 @@ class OpenAIChatStream:
             self._frame = Frame.learn(chunk.raw, holder[key], channel, says_more=more)
         if data.get("usage") is not None:
             chunk.usage = usage(data)
-            if chunk.usage is not None and not chunk.usage.tier:
+            if self.tier and chunk.usage is not None and not chunk.usage.tier:
                 chunk.usage = replace(chunk.usage, tier=self.tier)
             if not self.keep_usage:
                 del data["usage"]
@@ -299,7 +299,13 @@ class OpenAIChatStream:
             else:
                 choice["logprobs"] = None
                 chunk.edited = True
-        self._fields.read(chunk, "choice", index, choice, _DELTA if type(delta) is dict else _LOGPROBS, _REASON)
+        if (
+            type(delta) is not dict
+            or index >= MAX_CHOICES
+            or choice.get("finish_reason")
+            or not choice.keys() <= CHOICE
+        ):
+            self._fields.read(chunk, "choice", index, choice, _DELTA if type(delta) is dict else _LOGPROBS, _REASON)
         if type(delta) is dict:
             running = self._texts(chunk, index, delta)
             calls = delta.get("tool_calls")

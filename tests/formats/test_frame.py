@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.frame import Frame
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_stream import OpenAIChatStream
@@ -123,7 +124,7 @@ def test_a_window_moves_text_and_events_between_keep_their_bytes(
 ) -> None:
     """The end of the previous text comes first, and the end of this text is held back."""
     codec = OPENAI_CHAT.stream(keep_usage=True)
-    extra = {"x_step": "reply"} if more else {}
+    extra: dict[str, Any] = {"x_step": "reply"} if more else {}
     list(codec.feed(event("word", **extra) * 2))
     raw = b"".join(event(piece, **extra) for piece in pieces)
     (run,) = codec.feed(raw)
@@ -165,3 +166,79 @@ def test_a_broken_character_is_an_error_not_a_repair() -> None:
     list(codec.feed(event("word")))
     with pytest.raises(ValueError, match="not JSON"):
         list(codec.feed(event("word").replace(b"word", b"\xff")))
+
+
+def message(pieces: list[str], kinds: list[int]) -> bytes:
+    """A message as servers send it, with the odd event that is not like the others."""
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {"id": "m1", "role": "assistant", "content": [], "model": "m"}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    ]
+    index = 0
+    for number, piece in enumerate(pieces):
+        kind = kinds[number % len(kinds)]
+        said: dict[str, Any] = {"type": "content_block_delta", "index": index}
+        said["delta"] = {"type": "text_delta", "text": piece}
+        if kind == 1:
+            events.append({"type": "ping"})
+        if kind == 2:
+            said["x_note"] = "more"
+        events.append(said)
+        if kind == 3:
+            events.append({"type": "content_block_stop", "index": index})
+            index += 1
+            events.append(
+                {"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}}
+            )
+    events += [
+        {"type": "content_block_stop", "index": index},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
+        {"type": "message_stop"},
+    ]
+    return b"".join(b"event: %s\ndata: %s\n\n" % (one["type"].encode(), orjson.dumps(one)) for one in events)
+
+
+def read_message(pieces: list[bytes], edit: str) -> tuple[list[tuple[int, str]], bytes]:
+    """The pieces of text by block, and the bytes to send if `edit` is put before each piece."""
+    codec = ANTHROPIC_MESSAGES.stream(keep_usage=True)
+    said: list[tuple[int, str]] = []
+    sent = b""
+    for data in pieces:
+        for chunk in codec.feed(data):
+            for event in chunk.events or (chunk,):
+                for field in event.fields:
+                    for piece in field.pieces:
+                        said.append((field.text, piece.holder[piece.key]))
+                        if edit:
+                            piece.holder[piece.key] = edit + piece.holder[piece.key]
+                            event.edited = True
+                sent += codec.encode(event)
+    codec.close()
+    return said, sent
+
+
+@given(
+    st.lists(PIECES.filter(lambda text: not _surrogate(text)), max_size=12),
+    st.lists(st.sampled_from([0, 0, 0, 0, 1, 2, 3]), min_size=1, max_size=6),
+    st.lists(st.integers(0, 3000), max_size=8),
+    st.sampled_from(["", "a", '"']),
+)
+def test_series_of_messages_read_as_the_parser_reads(
+    pieces: list[str], kinds: list[int], places: list[int], edit: str
+) -> None:
+    """Each event of a series keeps its bytes, or says the edited text."""
+    data = message(pieces, kinds)
+    cuts = sorted({place % (len(data) + 1) for place in places})
+    parts = [data[low:high] for low, high in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+    quick = read_message(parts, edit)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Frame, "learn", classmethod(lambda *_, **__: None))
+        slow = read_message(parts, edit)
+    assert quick == slow
+    assert edit or quick[1] == data
+
+
+def test_texts_of_one_read_are_one_series() -> None:
+    codec = ANTHROPIC_MESSAGES.stream(keep_usage=True)
+    chunks = list(codec.feed(message([f"w{number} " for number in range(50)], [0])))
+    assert [len(chunk.events) for chunk in chunks if chunk.series] == [49]  # the first is parsed
