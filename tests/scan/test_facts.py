@@ -88,3 +88,11 @@ def test_an_encoded_value_is_a_long_word(text: str) -> None:
 )
 def test_the_fewest_digits_of_a_match(pattern: str, fewest: int) -> None:
     assert facts.digits(rewrite.superset(pattern)) == fewest
+
+
+@given(st.text(alphabet="aB3 %&\\\n\t\x00\x7fé\u200b+/=", max_size=40))
+def test_a_plain_text_has_no_disguise(text: str) -> None:
+    if facts.is_plain(text, facts.of(projected(text))):
+        kinds = disguise.kinds(text)
+        assert disguise.undo(text, kinds) is None
+        assert not [*disguise.blobs(text, kinds)]

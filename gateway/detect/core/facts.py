@@ -32,10 +32,11 @@ NOTHING: Final = Needs(digit=False, long=False)
 
 
 class Facts(NamedTuple):
-    """The same of one text: whether it has a digit, and a long word."""
+    """What one text has: a digit, a long word, a control character."""
 
     digit: bool
     long: bool
+    control: bool
 
 
 def needs(pattern: str) -> Needs:
@@ -54,14 +55,21 @@ def both(one: Needs, other: Needs) -> Needs:
     return Needs(one.digit or other.digit, one.long or other.long)
 
 
-_RUNS: Final = bytes(ord("x") if byte in SIGNS else ord(" ") for byte in range(256))
+_CONTROLS: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r") | {0x7F}
+_RUNS: Final = bytes(ord("x") if byte in SIGNS else ord("!" if byte in _CONTROLS else " ") for byte in range(256))
 _NO_DIGITS: Final = bytes(byte for byte in range(256) if byte not in DIGITS)
 _RUN: Final = b"x" * LONG
 
 
 def of(data: bytes) -> Facts:
     """The facts of a projected text."""
-    return Facts(bool(data.translate(None, _NO_DIGITS)), _RUN in data.translate(_RUNS))
+    runs = data.translate(_RUNS)
+    return Facts(bool(data.translate(None, _NO_DIGITS)), _RUN in runs, b"!" in runs)
+
+
+def is_plain(text: str, has: Facts) -> bool:
+    """Whether a text holds nothing in disguise: neither an escape nor anything that is invisible or encoded."""
+    return text.isascii() and not (has.long or has.control) and not ("%" in text or "&" in text or "\\" in text)
 
 
 class _Part(NamedTuple):

@@ -68,6 +68,9 @@ class Index(Protocol):
     def hits(self, text: str) -> list[Hit]:
         """Stretches that contain all matches; they may overlap."""
 
+    def look(self, text: str) -> tuple[list[Hit], bool]:
+        """The same, and whether the text holds nothing in disguise (see `facts.is_plain`)."""
+
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         """The same from `start` on, and the offset from which a match may be in progress at the end of the text."""
 
@@ -142,9 +145,16 @@ class HyperscanIndex:
     def hits(self, text: str) -> list[Hit]:
         return self._all(projected(text))
 
-    def _all(self, data: bytes) -> list[Hit]:
-        spend(3 + (len(data) >> 7))
+    def look(self, text: str) -> tuple[list[Hit], bool]:
+        data = projected(text)
         has = facts.of(data)
+        return self._searched(data, has), facts.is_plain(text, has)
+
+    def _all(self, data: bytes) -> list[Hit]:
+        return self._searched(data, facts.of(data))
+
+    def _searched(self, data: bytes, has: facts.Facts) -> list[Hit]:
+        spend(3 + (len(data) >> 7))
         marked: set[int] = set()
         for char, needs, gate in self._gates:
             if char in data and (has.digit or not needs.digit) and (has.long or not needs.long):
@@ -234,6 +244,9 @@ class RegexIndex:
 
     def hits(self, text: str) -> list[Hit]:
         return self._from(text, 0)
+
+    def look(self, text: str) -> tuple[list[Hit], bool]:
+        return self.hits(text), facts.is_plain(text, facts.of(projected(text)))
 
     def tail(self, text: str, start: int) -> tuple[list[Hit], int]:
         data, shift = _rest(text, start)

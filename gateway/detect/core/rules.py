@@ -129,20 +129,26 @@ class RuleSet:
 
     def bare(self, text: str) -> list[Finding]:
         """The findings in a text as written, without undoing disguises."""
-        hits = self._index.hits(text)
+        return self._judged(text, self._index.hits(text))
+
+    def _judged(self, text: str, hits: list[index.Hit]) -> list[Finding]:
+        """The findings of the rules of this set at the hits."""
         if self._only is not None:
             hits = [hit for hit in hits if hit[0] in self._only]
         return self.settle(text, self.matches(text, hits)) if hits else []
 
     def _scan(self, text: str, depth: int) -> list[Finding]:
-        found = self.bare(text)
+        hits, plain = self._index.look(text)
+        found = self._judged(text, hits)
+        if plain:
+            return found
         hidden: list[Finding] = []
         spend(len(text) >> 6)
         kinds = disguise.kinds(text)
-        plain = disguise.undo(text, kinds)
-        if plain:
-            for start, end, entity, score in self.bare(plain.text):
-                hidden.append(Finding(*plain.place(start, end), entity, score))
+        undone = disguise.undo(text, kinds)
+        if undone:
+            for start, end, entity, score in self.bare(undone.text):
+                hidden.append(Finding(*undone.place(start, end), entity, score))
         if depth:
             for blob in disguise.blobs(text, kinds):
                 hidden += self.within(blob, depth)
