@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Sequence
 from hashlib import sha256
 from typing import Generic, TypeVar
 
-from gateway.texts import Finding, Slot
+from gateway.texts import Finding, Slot, after, lead_of
 
 
 def _digested(named: tuple[str, str]) -> Hashable:
@@ -39,6 +39,15 @@ def _digest_of_two(keys: tuple[Hashable, Hashable]) -> Hashable:
 
 chained: Callable[[tuple[Hashable, Hashable]], Hashable] = hash if _secret_is_random() else _digest_of_two
 """The key of two texts in this order, from the keys of each."""
+
+
+_PLAIN = frozenset({str, int, type(None)})  # types of keys without words before their text
+
+
+def _led(team: str, slot: Slot) -> Hashable:
+    """The key of a text that may have words before it."""
+    lead, text = lead_of(slot[1]), slot[2]
+    return chained((hashed((team, lead)), hashed((team, text)))) if lead else hashed((team, text))
 
 
 V = TypeVar("V")
@@ -97,19 +106,26 @@ class Texts:
     def fresh(self, slots: Sequence[Slot], team: str = "") -> int:
         """The number of characters of new texts."""
         known = self._kept.young
-        return sum([len(slot[2]) for slot in slots if hashed((team, slot[2])) not in known])
+        plain = _PLAIN
+        return sum(
+            [
+                len(slot[2])
+                for slot in slots
+                if (hashed((team, slot[2])) if type(slot[1]) in plain else _led(team, slot)) not in known
+            ]
+        )
 
     def survey(self, slots: Sequence[Slot], team: str = "") -> tuple[int, list[Found]]:
         """The tokens of all slots together, and the slots with personal data; neither is computed if not needed."""
         if self._scan is None and not self.counted:
             return 0, []
-        known, tokens, found = self._kept.young, 0, []
+        known, tokens, found, plain = self._kept.young, 0, [], _PLAIN
         for slot in slots:
             text = slot[2]
-            key = hashed((team, text))
+            key = hashed((team, text)) if type(slot[1]) in plain else _led(team, slot)
             facts = known.get(key)
             if facts is None:
-                facts = self._recall(key, text)
+                facts = self._recall(key, text, lead_of(slot[1]))
             if type(facts) is int:
                 tokens += facts
             else:
@@ -117,11 +133,13 @@ class Texts:
                 found.append((slot, facts[1]))  # type: ignore[index]
         return tokens, found
 
-    def _recall(self, key: Hashable, text: str) -> Facts:
+    def _recall(self, key: Hashable, text: str, lead: str) -> Facts:
         """The facts from the older generation, or computed now."""
         facts = self._kept.recall(key)
         if facts is None:
-            findings = self._scan(text) if self._scan else ()
+            findings: Sequence[Finding] = ()
+            if self._scan is not None:
+                findings = after(lead, text, self._scan) if lead else self._scan(text)
             tokens = self.count(text) if self.counted else 0
             facts = (tokens, findings) if findings else tokens
             self._kept.keep(key, facts)
