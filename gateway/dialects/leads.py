@@ -204,7 +204,7 @@ def within(node: Any, key: object, above: Keys) -> str:
 
 def may_need(value: str) -> bool:
     """Whether a value is short and has digits as numbers have them, so that words before it may decide."""
-    return len(value) <= MOST and DIGITS(value) is not None
+    return 6 < len(value) <= MOST and DIGITS(value) is not None
 
 
 def along(path: str) -> str:

@@ -153,7 +153,8 @@ class Survey:
                     odd = blob or key in special or value[:5] == "data:" or (wrapped and value[0] in "{[")
                     if odd and inside(node, key, value, role, depth, nested, blob):
                         continue
-                    if len(value) <= longest and (above or key not in ordinary) and digits(value):
+                    # A number has seven characters; definitions of tools describe values and hold none.
+                    if 6 < len(value) <= longest and (above or key not in ordinary) and digits(value):
                         add(new(Slot, (node, _led(node, key, above), value, role, nested)))
                         continue
                     add(new(Slot, (node, key, value, role, nested)))
@@ -184,7 +185,7 @@ class Survey:
                     first = len(self.slots) if key in ARGUMENTS and not defines else -1
                     wrote = self._author(key, value, role, depth) if blocks or roles else role
                     begun = len(self.slots)
-                    over = above if type(key) is int or (not above and key in ordinary) else (key, above)
+                    over = above if defines or type(key) is int or (not above and key in ordinary) else (key, above)
                     visit(value, wrote, depth + 1, blob or inner, dialect, over)  # noqa: F821  (deleted below)
                     if first >= 0:
                         self._argue(first)
