@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 
@@ -65,6 +66,23 @@ class Share(Finding):
 
     value: str = ""
     first: bool = False
+
+
+def lead_of(key: object) -> str:
+    """The words that are judged before the text under a key, without being part of the text; "" if there are none."""
+    lead: str = getattr(key, "lead", "")
+    return lead
+
+
+def after(lead: str, text: str, scan: Callable[[str], Sequence[Finding]]) -> list[Finding]:
+    """The findings in a text after the words of `lead`. A minus sign before digits is not part of a value."""
+    size = len(lead)
+    if text[:1] == "-":
+        text, size = text[1:], size - 1
+    low = len(lead)
+    return [
+        one._replace(start=max(one.start, low) - size, end=one.end - size) for one in scan(lead + text) if one.end > low
+    ]
 
 
 def value_of(text: str, finding: Finding) -> str:

@@ -92,7 +92,7 @@ class Reader:
         if type(slot.holder[slot.key]) is not str:
             return None
         if slot.holder is holder:
-            return slot.key, slot.key
+            return str(slot.key), str(slot.key)  # keys of JSON, without the words that name their values
         if not places:
             for key, value in holder.items():
                 _note(value, key, key, places)
@@ -172,7 +172,7 @@ def _run(path: str, texts: frozenset[str]) -> str:
 
 
 def _below(path: str, key: object) -> str:
-    return f"{path}{_LIST}" if type(key) is int else f"{path}.{key}" if path else str(key)
+    return f"{path}{_LIST}" if isinstance(key, int) else f"{path}.{key}" if path else str(key)
 
 
 def _note_lists(value: Any, number: int, path: str, places: _Places, *, listed: bool = False) -> None:

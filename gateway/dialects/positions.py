@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from gateway.call import Json
 from gateway.dialects import literals
-from gateway.dialects.tree import ARGUMENTS, Figure, FigureAt, Name
+from gateway.dialects.tree import ARGUMENTS, Name
 from gateway.texts import Argument, Nested, Slot
 
 
@@ -34,9 +34,7 @@ def write_all(edits: Iterable[tuple[Slot, str]]) -> bool:
         if type(slot.key) is Name:
             names.setdefault(id(slot.holder), (slot.holder, {}))[1].setdefault(slot.key, text)
         else:
-            key = slot.key
-            led = (type(key) is Figure or type(key) is FigureAt) and text[: key.lead] == slot.text[: key.lead]
-            slot.holder[key] = text[key.lead :] if led else text
+            slot.holder[slot.key] = text
         if slot.nested:
             slot.nested.edited = True
     for holder, new in names.values():

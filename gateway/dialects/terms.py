@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.budget import once
-
 # Terms are short and plain. Not: seven digits in a row, an address of four numbers, the form of an IBAN or of a key.
 _TERM: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}")
 _DATE: Final = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")
@@ -27,9 +25,7 @@ def is_term(value: str) -> bool:
     return _VALUE.search(value) is None or _VALUE.search(_DATE.sub("-", value)) is None
 
 
-# Names of personal numbers in keys, as words that scanners accept as context, and the minimum number of digits: JSON
-# drops leading zeros.
-_KINDS: Final = {
+KINDS: Final = {
     "ssn": 9, "social": 9, "itin": 9, "sin": 9, "aba": 9, "routing": 9, "bsn": 9, "nhs": 10, "cpf": 11, "pesel": 11,
     "tax": 0, "tin": 0, "ein": 0, "vat": 0, "nino": 0, "passport": 0, "licence": 0, "license": 0, "account": 0,
     "acct": 0, "iban": 0, "bank": 0, "card": 0, "cc": 0, "pan": 0, "credit": 0, "debit": 0, "phone": 0, "tel": 0,
@@ -39,35 +35,29 @@ _KINDS: Final = {
     "fiscal": 0, "codice": 0, "insurance": 0, "member": 0, "patient": 0, "dob": 0, "birth": 0, "ahv": 0, "avs": 0,
     "curp": 0, "rfc": 0, "rut": 0, "cuit": 0, "nir": 0, "siren": 0, "siret": 0, "inn": 0, "snils": 0, "nric": 0,
 }  # fmt: skip
-_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""Names of personal numbers in keys (see `leads`), and their minimum number of digits: JSON drops leading zeros."""
 LONG: Final = 1_000_000  # a smaller number has too few digits to be a value
 _MOST: Final = 7 * 10**18
 
 
-@once
-def kind(key: str) -> int | None:
-    """The minimum digits of the personal numbers that a key names; None if it names none."""
-    for word in _WORDS.findall(key[:64]):
-        found = _KINDS.get(word.lower(), _KINDS.get(word.lower().removesuffix("s")))
+def _least(lead: str) -> int:
+    """The minimum digits of the number that words name."""
+    for word in lead.lower().split():
+        found = KINDS.get(word, KINDS.get(word.removesuffix("s")))
         if found is not None:
             return found
-    return None
+    return 0
 
 
-def digits(key: str, value: float) -> tuple[str, int]:
-    """A number as text for scanners, with its key before it if the key names the number, and the length of the key.
-
-    ("", 0) for a number that is no value.
-    """
+def digits(lead: str, value: float) -> str:
+    """A number as text for scanners; "" for a number that is no value. `lead`: words that name the number, if any."""
     value = abs(value)
     if value >= _MOST or value != value // 1:
-        return "", 0
-    least = kind(key) if key else None
+        return ""
     said = str(int(value))
-    if least is not None:
-        lead = f"{' '.join(_WORDS.findall(key[:64]))} "
-        return lead + said.zfill(least), len(lead)
-    return (said, 0) if _is_card(said) else ("", 0)
+    if lead:
+        return said.zfill(_least(lead))
+    return said if _is_card(said) else ""
 
 
 def _is_card(said: str) -> bool:
@@ -78,9 +68,9 @@ def _is_card(said: str) -> bool:
     return (doubled + sum(map(int, said[-1::-2]))) % 10 == 0
 
 
-def grouped(key: str, values: list[object]) -> str:
-    """The digits of a card whose groups are the numbers of a list, under a key that names cards; "" otherwise."""
-    if not 3 <= len(values) <= 5 or kind(key) is None:
+def grouped(values: list[object]) -> str:
+    """The digits of a card whose groups are the numbers of a list; "" if there is none."""
+    if not 3 <= len(values) <= 5:
         return ""
     groups: list[str] = []
     for at, value in enumerate(values):

@@ -18,7 +18,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.detect.unmask import encoded
-from gateway.dialects import items, media, numbers, terms
+from gateway.dialects import items, leads, media, numbers, terms
 from gateway.errors import Refusal
 from gateway.texts import Argument, Nested, Signed, Slot
 
@@ -27,22 +27,28 @@ SIGNED = "signed"  # the author of blocks that a provider signed
 MESSAGE = 3  # levels down: the body, its list of messages, a message
 
 
-class Name(str):
+class Led(str):
+    """The key of a text that is judged after the words of `lead`, which are no part of the text (see `leads`)."""
+
+    lead = ""
+
+
+class LedAt(int):
+    """The same for an element of a list."""
+
+    lead = ""
+
+
+class Name(Led):
     """A key that is a text position: the text is the key, not its value."""
 
-    __slots__ = ()
+
+class Figure(Led):
+    """The key of a number that is a text position."""
 
 
-class Figure(str):
-    """The key of a number that is a text position. The first `lead` characters of the text are context, not value."""
-
-    lead = 0
-
-
-class FigureAt(int):
+class FigureAt(LedAt):
     """The same for a number in a list."""
-
-    lead = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,12 @@ class Survey:
         self.widest = 2  # the largest number of keys in one object, if at least two
         self.starts: list[tuple[int, int]] = []  # slots and nested before each message of a body, and after the last
 
-    def walk(self, root: Any, role: str = "", depth: int = 1, nested: Nested | None = None) -> None:
+    def walk(
+        self, root: Any, role: str = "", depth: int = 1, nested: Nested | None = None, above: leads.Keys = ()
+    ) -> None:
         """Walk a dict or list and everything below. Raises Refusal(invalid_request) beyond the depth limit.
+
+        `above`: the keys above the root.
 
         One closure over local variables, because this walk is half of the cost of a request before it leaves.
         """
@@ -107,12 +117,13 @@ class Survey:
         within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
         roles, blocks = self._shape.roles, self._shape.blocks
         turns = self._shape.turns
+        ordinary, digits, longest = leads.ORDINARY, leads.DIGITS, leads.MOST
         keys = colons = lists = 0
         widest = self.widest
         spoken = False  # below the conversation: only there, a role names the author of a text
         defines = False  # below the definitions of tools and response formats, which describe arguments
 
-        def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str]) -> None:
+        def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str], above: leads.Keys) -> None:
             nonlocal keys, colons, widest, lists, spoken, defines
             if depth > max_depth:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
@@ -143,6 +154,10 @@ class Survey:
                     odd = blob or key in special or value[:5] == "data:" or (wrapped and value[0] in "{[")
                     if odd and inside(node, key, value, role, depth, nested, blob):
                         continue
+                    # A number has seven characters; definitions of tools describe values and hold none.
+                    if 6 < len(value) <= longest and (above or key not in ordinary) and digits(value):
+                        add(new(Slot, (node, _led(node, key, above), value, role, nested)))
+                        continue
                     add(new(Slot, (node, key, value, role, nested)))
                 elif (
                     kind is dict
@@ -171,16 +186,17 @@ class Survey:
                     first = len(self.slots) if key in ARGUMENTS and not defines else -1
                     wrote = self._author(key, value, role, depth) if blocks or roles else role
                     begun = len(self.slots)
-                    visit(value, wrote, depth + 1, blob or inner, dialect)  # noqa: F821  (deleted below, at the end)
+                    over = above if defines or type(key) is int or (not above and key in ordinary) else (key, above)
+                    visit(value, wrote, depth + 1, blob or inner, dialect, over)  # noqa: F821  (deleted below)
                     if first >= 0:
                         self._argue(first)
                     if wrote == SIGNED:
                         self.slots[begun:] = _signed(self.slots[begun:], role)
                     if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
-                        self.slots += _figures(node, key, value, role, nested)
+                        self.slots += _figures(node, key, value, role, nested, above)
                 elif kind is int or kind is float:
                     if value >= terms.LONG or value <= -terms.LONG:
-                        slots = [_figure(node, key, value, role, nested)]
+                        slots = [_figure(node, key, value, role, nested, leads.within(node, key, above))]
                         self.slots += [slot for slot in slots if slot is not None]
                     if kind is float and not self.inexact and numbers.is_inexact(value):
                         self.inexact = True
@@ -188,9 +204,9 @@ class Survey:
                 # After the values, which could not be found under a renamed key.
                 for name in node:
                     if _telling(name):
-                        add(new(Slot, (node, Name(name), name, role, nested)))
+                        add(new(Slot, (node, _name(name, above), name, role, nested)))
 
-        visit(root, role, depth, False, opaque)
+        visit(root, role, depth, False, opaque, above)
         if roles and not wrapped:
             self._name_authors(root)
         del visit  # a closure that refers to itself is a cycle: it would keep its values until garbage collection
@@ -231,21 +247,25 @@ class Survey:
             if key in but or not value:
                 continue
             if type(value) is str:
-                self.slots.append(Slot(holder, key, value, "", None))
+                self.slots.append(
+                    Slot(holder, _led(holder, key, ()) if leads.may_need(value) else key, value, "", None)
+                )
             elif type(value) is dict or type(value) is list:
                 if key in self._shape.blobs:
                     self._blob(key, value)
                 elif key == "content" and type(value) is list:
                     self._media(value)
                 first = len(self.slots)
-                self.walk(value)
+                self.walk(value, above=(key, ()))
                 if key in ARGUMENTS:
                     self._argue(first)
                 self.roots.append(value)
                 if type(value) is list:
-                    self.slots += _figures(holder, key, value, "", None)
+                    self.slots += _figures(holder, key, value, "", None, ())
             elif type(value) is int or type(value) is float:  # noqa: SIM102  (the branches are kinds of values)
-                if abs(value) >= terms.LONG and (slot := _figure(holder, key, value, "", None)):
+                if abs(value) >= terms.LONG and (
+                    slot := _figure(holder, key, value, "", None, leads.within(holder, key, ()))
+                ):
                     self.slots.append(slot)
         if not _are_words(holder):
             self.slots += [Slot(holder, Name(key), key, "", None) for key in holder if key not in but and _telling(key)]
@@ -376,9 +396,26 @@ ARGUMENTS = frozenset({"arguments", "input", "args"})
 _DEFINITIONS = frozenset({"tools", "functions", "response_format"})
 
 
-def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | None, name: str = "") -> Slot | None:
-    """The text position of a number that is a value; `name` is the key of its list."""
-    text, lead = terms.digits(name or (key if type(key) is str else ""), value)
+def _led(node: Any, key: Any, above: leads.Keys) -> Any:
+    """The key of a text, with the words that name its value, if any."""
+    lead = leads.within(node, key, above)
+    if not lead:
+        return key
+    place: Led | LedAt = Led(key) if isinstance(key, str) else LedAt(key)
+    place.lead = lead
+    return place
+
+
+def _name(key: str, above: leads.Keys) -> Name:
+    """A key as a text position, with the words that name the keys of its object."""
+    name = Name(key)
+    name.lead = leads.of(0, above) if above else ""
+    return name
+
+
+def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | None, lead: str) -> Slot | None:
+    """The text position of a number that is a value; `lead` are the words that name it."""
+    text = terms.digits(lead, value)
     if not text:
         return None
     place: Figure | FigureAt = Figure(key) if type(key) is str else FigureAt(key)
@@ -386,15 +423,13 @@ def _figure(holder: Any, key: Any, value: float, role: str, nested: Nested | Non
     return Slot(holder, place, text, role, nested)
 
 
-def _figures(holder: Any, key: Any, values: list[Any], role: str, nested: Nested | None) -> list[Slot]:
-    """The text positions of numbers in a list with a telling key; the groups of one card are one position."""
-    if type(key) is not str or terms.kind(key) is None:
+def _figures(
+    holder: Any, key: Any, values: list[Any], role: str, nested: Nested | None, above: leads.Keys
+) -> list[Slot]:
+    """The position of the groups of one card, if the numbers of a list with a telling key are its groups."""
+    if type(key) is not str or not leads.of(key, above) or not (text := terms.grouped(values)):
         return []
-    if text := terms.grouped(key, values):
-        return [Slot(holder, Figure(key), text, role, nested)]
-    long = [at for at, value in enumerate(values) if type(value) in (int, float) and abs(value) >= terms.LONG]
-    found = [_figure(values, at, values[at], role, nested, key) for at in long if not terms.digits("", values[at])[0]]
-    return [slot for slot in found if slot is not None]
+    return [Slot(holder, Figure(key), text, role, nested)]
 
 
 _LONGEST = 24  # characters of a name

@@ -14,7 +14,7 @@ from gateway.budget import PASSING, Spent
 from gateway.call import Call, Screening
 from gateway.config.sections import Output as OutputConfig
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
-from gateway.dialects import Channel, Codec, Piece
+from gateway.dialects import Channel, Codec, Piece, leads
 from gateway.errors import Failures, Refusal, trace, uncounted
 from gateway.output.judges import FieldJudge, Gate, Scanner, Unchanged, signed_refusal
 from gateway.output.runs import Edit
@@ -23,7 +23,7 @@ from gateway.redaction.known import Known
 from gateway.redaction.restore import Restoration, Restored, Restorer
 from gateway.redaction.spellings import Spoken
 from gateway.scheduling.judging import answer_spent
-from gateway.texts import Finding
+from gateway.texts import Finding, after, lead_of
 
 _SHORT = 128  # maximum characters of a text, and number of texts, that the filter of one answer remembers as clean
 _WRITTEN = frozenset({LIKE, PLACEHOLDER})  # entity types that may be placeholders of the gateway
@@ -100,42 +100,54 @@ class Acting:
         except BaseException as fault:
             raise self._stopped(fault) from None
 
-    def _text(self, text: str, restorer: Restorer, spoken: Spoken | None = None) -> str:
-        if text in self._clean or text in self._screen.words(self._codec):
+    def _text(self, text: str, restorer: Restorer, spoken: Spoken | None = None, lead: str = "") -> str:
+        if not lead and (text in self._clean or text in self._screen.words(self._codec)):
             return text
-        findings = self._screen.scanner.scan(text)
+        findings = self._scan(text, lead)
         out = self._act(text, findings, restorer, spoken) if findings else text
         for gate in self._gates:
             out = gate.text(self._call, out)
-        if not findings and out == text and len(text) <= _SHORT and len(self._clean) < _SHORT:
+        if not lead and not findings and out == text and len(text) <= _SHORT and len(self._clean) < _SHORT:
             self._clean.add(text)  # names and ids are repeated in every chunk
         return out
+
+    def _scan(self, text: str, lead: str) -> Sequence[Finding]:
+        """The findings in a text after the words of `lead`, if any."""
+        scan = self._screen.scanner.scan
+        return after(lead, text, scan) if lead else scan(text)
 
     def _count_runs(self) -> None:
         """A running text begins; a stream limits their number."""
 
     def _judge_of(self, piece: Piece) -> FieldJudge:
         """The judge of the text that begins with a piece in a field."""
-        return self._judge(piece.channel, signed=piece.field.signed)
+        lead = lead_of(piece.key) or leads.along(piece.channel[1])
+        return self._judge(piece.channel, signed=piece.field.signed, lead=lead)
 
-    def _judge(self, channel: Channel, restorer: Restorer | None = None, *, signed: bool = False) -> FieldJudge:
-        """The judge of a running text in a field; a signed text stays unchanged, or ends the answer."""
+    def _judge(
+        self, channel: Channel, restorer: Restorer | None = None, *, signed: bool = False, lead: str = ""
+    ) -> FieldJudge:
+        """The judge of a running text in a field; a signed text stays unchanged, or ends the answer.
+
+        `lead`: the words that name the text (see `leads`).
+        """
         self._count_runs()
         screen, gates, call = self._screen, self._gates, self._call
-        window = partial(screen.scanner.window, screen.limit)
+        window = partial(screen.scanner.window, screen.limit, *((lead,) if lead else ()))
+        element = partial(self._element, lead=lead)
         if signed:
             return FieldJudge(
                 window,
                 lambda: tuple(Unchanged(gate.guard(call)) for gate in gates),
                 self._no_edits,
-                self._element,
+                element,
                 NOTHING,
             )
         return FieldJudge(
             window,
             lambda: tuple(gate.guard(call) for gate in gates),
             self._edits,
-            self._element,
+            element,
             restorer or self._restoration.of(channel),
         )
 
@@ -145,11 +157,11 @@ class Acting:
             raise signed_refusal()
         return []
 
-    def _element(self, text: str) -> Sequence[Finding]:
+    def _element(self, text: str, lead: str = "") -> Sequence[Finding]:
         """The findings in one element of a list. Raises Refusal for a finding that must be blocked."""
         for gate in self._gates:
             gate.text(self._call, text)
-        return self._screen.scanner.scan(text)
+        return self._scan(text, lead)
 
     def _act(self, text: str, findings: Sequence[Finding], restorer: Restorer, spoken: Spoken | None = None) -> str:
         """Restore, redact or block the findings."""

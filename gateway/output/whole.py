@@ -14,7 +14,7 @@ from gateway.output.acting import NOTHING, Acting
 from gateway.output.judges import signed_refusal
 from gateway.output.runs import judge_whole
 from gateway.redaction.spellings import Spelled, Spoken, kind, of_arguments, root_of
-from gateway.texts import Nested, Signed, Slot
+from gateway.texts import Nested, Signed, Slot, lead_of
 
 
 class WholeFilter(Acting):
@@ -64,14 +64,15 @@ class WholeFilter(Acting):
         clean = self._clean
         for slot in survey.slots:
             if type(slot) is Signed:
-                if self._text(slot.text, NOTHING) != slot.text:
+                if self._text(slot.text, NOTHING, lead=lead_of(slot.key)) != slot.text:
                     raise signed_refusal()
                 continue
             argument = positions.is_argument(slot)
-            if not argument and slot.text in clean:
+            lead = lead_of(slot.key)
+            if not argument and not lead and slot.text in clean:
                 continue
             spoken = Spoken() if self._restores else None
-            text = self._text(slot.text, self._restoration.at(slot, kept), spoken)
+            text = self._text(slot.text, self._restoration.at(slot, kept), spoken, lead)
             if argument:  # the strings in the arguments of a tool call
                 for gate in self._gates:
                     text = gate.argument(self._call, text)
@@ -114,7 +115,8 @@ class WholeFilter(Acting):
         roots = [(at, "", value) for at, value in enumerate(values)]
         changed = False
         for field, slots in gather(survey, roots) if roots else ():
-            judge = self._judge(field.pieces[0].channel, self._restoration.at(slots[0], kept))
+            lead = next(filter(None, (lead_of(slot.key) for slot in slots)), "")
+            judge = self._judge(field.pieces[0].channel, self._restoration.at(slots[0], kept), lead=lead)
             places = {(id(slot.holder), slot.key): slot for slot in slots}
 
             def note(piece: Piece, spelled: Spelled, places: dict[tuple[int, object], Slot] = places) -> None:

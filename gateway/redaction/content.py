@@ -149,7 +149,7 @@ class Gathered:
                 self._hosts.update(named)
             if channel != "other":
                 # Parts also have other strings, such as types and titles: only fields with the same name are one text.
-                place = channel if type(field) is int or field in _SAYS else (channel, field)
+                place = channel if isinstance(field, int) or field in _SAYS else (channel, field)
                 last = seams.get(place)
                 if last is None:
                     seams[place] = text, key

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Sequence
 from hashlib import sha256
 from typing import Generic, TypeVar
 
-from gateway.texts import Finding, Slot
+from gateway.texts import Finding, Slot, after, lead_of
 
 
 def _digested(named: tuple[str, str]) -> Hashable:
@@ -39,6 +39,15 @@ def _digest_of_two(keys: tuple[Hashable, Hashable]) -> Hashable:
 
 chained: Callable[[tuple[Hashable, Hashable]], Hashable] = hash if _secret_is_random() else _digest_of_two
 """The key of two texts in this order, from the keys of each."""
+
+
+_PLAIN = frozenset({str, int, type(None)})  # types of keys without words before their text
+
+
+def _led(team: str, slot: Slot) -> Hashable:
+    """The key of a text that may have words before it."""
+    lead, text = lead_of(slot[1]), slot[2]
+    return chained((hashed((team, lead)), hashed((team, text)))) if lead else hashed((team, text))
 
 
 V = TypeVar("V")
@@ -99,28 +108,37 @@ class Texts:
     def fresh(self, slots: Sequence[Slot], team: str = "") -> int:
         """The number of characters of new texts."""
         known = self._kept.young
-        return sum([len(slot[2]) for slot in slots if hashed((team, slot[2])) not in known])
+        plain = _PLAIN
+        return sum(
+            [
+                len(slot[2])
+                for slot in slots
+                if (hashed((team, slot[2])) if type(slot[1]) in plain else _led(team, slot)) not in known
+            ]
+        )
 
     def find(self, slots: Sequence[Slot], team: str = "") -> list[Found]:
         """The slots with findings."""
         if self._scan is None:
             return []
-        known, found = self._kept.young, []
+        known, found, plain = self._kept.young, [], _PLAIN
         for slot in slots:
             text = slot[2]
-            key = hashed((team, text))
+            key = hashed((team, text)) if type(slot[1]) in plain else _led(team, slot)
             findings = known.get(key)
             if findings is None:
-                findings = self._recall(key, text, self._scan)
+                findings = self._recall(key, text, lead_of(slot[1]), self._scan)
             if findings:
                 found.append((slot, findings))
         return found
 
-    def _recall(self, key: Hashable, text: str, scan: Callable[[str], Sequence[Finding]]) -> Sequence[Finding]:
+    def _recall(
+        self, key: Hashable, text: str, lead: str, scan: Callable[[str], Sequence[Finding]]
+    ) -> Sequence[Finding]:
         """The findings from the older generation, or searched for now."""
         findings = self._kept.recall(key)
         if findings is None:
-            findings = scan(text) or ()
+            findings = (after(lead, text, scan) if lead else scan(text)) or ()
             self._kept.keep(key, findings)
         return findings
 

@@ -22,7 +22,7 @@ from gateway.detect.injection import misspelt
 from gateway.detect.injection.scoring import Evidence, Sign
 from gateway.detect.secrets.own import ENTITY, OwnSecrets
 from gateway.detect.sql.read import Reader
-from gateway.dialects import openai_ceilings, openai_tools, terms
+from gateway.dialects import leads, openai_ceilings, openai_tools
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
@@ -198,7 +198,7 @@ def test_sql_of_one_call_is_no_news_for_another(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("judge", "words"),
     [
-        (terms.kind, ("account_of_ann",)),
+        (leads._read, ("account_of_ann",)),
         (openai_tools._may_run, ("web_search_of_ann",)),
         (openai_tools._offers, ("tools_of_ann",)),
         (openai_ceilings._speaks, ("max_tokens_of_ann", "")),

@@ -73,9 +73,12 @@ class StreamScanner:
         """All findings in a whole text, sorted by place, none overlapping."""
         return self.rules.scan(text)
 
-    def window(self, limit: int = 256) -> Window:
-        """The judge of one running text. `limit`: maximum number of characters that it holds back."""
-        return Window(self.rules, limit)
+    def window(self, limit: int = 256, lead: str = "") -> Window:
+        """The judge of one running text. `limit`: maximum number of characters that it holds back.
+
+        `lead`: words before the text that are only context.
+        """
+        return Window(self.rules, limit, lead)
 
 
 class Window:
@@ -83,11 +86,11 @@ class Window:
 
     __slots__ = ("_buffer", "_limit", "_open", "_plain", "_rules", "_start")
 
-    def __init__(self, rules: RuleSet, limit: int) -> None:
+    def __init__(self, rules: RuleSet, limit: int, lead: str = "") -> None:
         self._rules = rules
         self._limit = limit
-        self._buffer = ""  # text that has left, as far as context needs it, and from _start on the held text
-        self._start = 0
+        self._buffer = lead  # text that has left, as far as context needs it, and from _start on the held text
+        self._start = len(lead)
         self._open: _Open | None = None
         self._plain: str | None = None  # text that has left with its disguises undone, if that is not the same
 

@@ -48,7 +48,7 @@ _BEGUN: Final = (
     r"|\d{1,2}[a-z]{0,2}[º°.]?(?: [a-z]{2,3})? ?[/.-]?\w{3,14}[.,]?(?: [a-z]{2,3})?[ /.-]{0,2}\d{2,4}"
     r"|\b\w{3,14}\.? \d{1,2}[a-z]{0,2},? \d{4})"
 )
-_BIRTH: Final = (
+BIRTH: Final = (
     *("dob", "d o b", "date of birth", "birth date", "birthdate", "birthday", "bday", "born", "birth", "birth day"),
     *("geboren", "geburtsdatum", "geb", "geburtstag", "geboortedatum", "geboren op", "né", "née", "né e", "naissance"),
     *("nacimiento", "nacido", "nacida", "nació", "cumpleaños", "nascita", "nato", "nata", "compleanno", "nascimento"),
@@ -58,6 +58,7 @@ _BIRTH: Final = (
     *("родился", "родилась", "народження", "γέννησης", "γεννήσεως", "生年月日", "誕生日", "生まれ", "生日", "出生"),
     *("생년월일", "생일", "วันเกิด", "ngày sinh", "lahir", "tanggal lahir", "जन्म", "जन्मतिथि", "data nasterii", "născut"),
 )
+"""Words for a birth, and names of its date."""
 _OTHER: Final = (
     *("issued", "issue", "expires", "expiry", "expiration", "valid", "hired", "joined", "created", "updated", "due"),
     *("since", "died", "deceased", "death", "married", "admitted", "visit", "appointment", "deadline", "ausgestellt"),
@@ -95,7 +96,7 @@ def _plausible(value: str) -> bool:
 def rule() -> Rule:
     """The rule for dates of birth."""
     pattern = regex.compile(_SOURCE, regex.IGNORECASE)
-    near = Near({"birth": _BIRTH, "other": _OTHER})
+    near = Near({"birth": BIRTH, "other": _OTHER})
 
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         found = []
@@ -109,4 +110,4 @@ def rule() -> Rule:
             found.append((*match.span(), _SCORE if born else 0.0))
         return found
 
-    return Rule("DATE_OF_BIRTH", "Births", Expression(_SOURCE, regex.IGNORECASE, "", _BEGUN, "words"), find)
+    return Rule("DATE_OFBIRTH", "Births", Expression(_SOURCE, regex.IGNORECASE, "", _BEGUN, "words"), find)

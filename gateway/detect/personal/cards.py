@@ -19,7 +19,7 @@ from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Rule
 
 _GAP: Final = r"[ \t\r\n\u00a0\u2002-\u200a\u202f./_‐‑‒–—-]"
-_INDEXED: Final = rf"\b\d(?:{_GAP}*\d){{11,}}\b"
+_INDEXED: Final = rf"(?<![^\W_])\d(?:{_GAP}*\d){{11,}}\b"
 _GAPS: Final = regex.compile(rf"{_GAP}+")
 _NOT_DIGITS: Final = regex.compile(r"\D+")
 _GROUPS: Final = regex.compile(r"\d+")
@@ -162,6 +162,9 @@ def _card(text: str, groups: Sequence[tuple[int, int]], first: int, digits: str,
 def _written(text: str, groups: Sequence[tuple[int, int]], first: int, last: int) -> bool:
     """Whether digits are written like a card, and are not part of a table, a version or a decimal."""
     low, high = groups[first][0], groups[last][1]
+    before = text[low - 1 : low]
+    if (before.isascii() and before.isalnum()) or (before == "_" and _near.keys(text, low).get("card") != 0):
+        return False  # digits of an identifier, unless the word before them is a card (`card_4539148803436467`)
     total = sum(end - start for start, end in groups[first : last + 1])
     if _fraction(text, low, high):
         return False

@@ -34,6 +34,8 @@ _VARIED: Final = 3  # minimum different digits: rejects 100000000
 # The text before the digits of a fraction or of a coordinate (`+340308-1181434`), which are not a separate number.
 _PART: Final = regex.compile(r"(?:(?:\A|[\d\s,(=:+-])\.|\+)\Z")
 _MINUS: Final = regex.compile(r"(?:\A|[\s(,;=])-\Z")  # of a figure, or of a coordinate (`-000101-1000000`)
+_EDGE: Final = r"(?<![\w-])"  # how patterns of numbers begin
+_EDGE_OF_DIGITS: Final = r"(?<!\w)(?<![^\s:]-)"  # the same, or the minus sign of a figure (`"ssn": -219099998`)
 _DAY: Final = regex.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")  # a date, before a serial number
 _OTHERS: Final = {
     "PHONE": ("phone", "telephone", "tel", "mobile", "cell", "cellphone", "fax", "call", "telefon", "handy",
@@ -196,7 +198,15 @@ def _kinds(key: str, identity: Identity) -> Iterator[tuple[str, _Kind]]:
         score = 0.8 if digits else 1.0
         yield (
             make,
-            _Kind(rule, source, flags, key, judge if identity.checked else None, score, identity.alone),
+            _Kind(
+                rule,
+                source.replace(_EDGE, _EDGE_OF_DIGITS) if digits else source,
+                flags,
+                key,
+                judge if identity.checked else None,
+                score,
+                identity.alone,
+            ),
         )
 
 
