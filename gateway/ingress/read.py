@@ -53,7 +53,7 @@ class Ingress:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
         await request.receive(call, receive, self._server, self._openings)
-        tainted = await apart(call, len(call.request.raw) >> 10, partial(self._taint.look, call))
+        tainted = await apart(call, openings.unread(call) >> 10, partial(self._taint.look, call))
         if tainted:
             separate(call)
             call.request.reading = None

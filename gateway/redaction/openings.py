@@ -313,6 +313,13 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
     )
 
 
+def unread(call: Call) -> int:
+    """The number of bytes of a body that are not part of a known opening."""
+    reading = of(call)
+    known = reading.opening.end if reading is not None and reading.opening is not None else 0
+    return len(call.request.raw) - known
+
+
 def dumps(call: Call) -> bytes:
     """The body of a call as it leaves, as JSON."""
     reading, body = of(call), call.request.body

@@ -164,7 +164,7 @@ class Reserve:
 
         A large body is read in a thread.
         """
-        large = len(call.request.raw) > LARGE
+        large = openings.unread(call) > LARGE
         read = await judge(call, True, self._read, call, subject) if large else self._read(call, subject)
         steps, call.admission.repeats = read
         return steps
