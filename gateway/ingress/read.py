@@ -55,7 +55,7 @@ class Ingress:
         await request.receive(call, receive, self._server, self._openings)
         tainted = await apart(call, openings.unread(call) >> 10, partial(self._taint.look, call))
         if tainted:
-            separate(call)
+            await separate(call)
             call.request.reading = None
         self._models.find(call)
         try:
