@@ -44,7 +44,8 @@ def messages(draw: st.DrawFn, anthropic: bool) -> list[Json]:
     """The messages of one turn."""
     kind = draw(st.sampled_from(["user", "user", "parts", "tool", "answer", "system"]))
     if kind == "user":
-        return [{"role": "user", "content": draw(texts)}]
+        odd = {"odd": draw(words)} if draw(st.booleans()) else {}
+        return [{"role": "user", "content": draw(texts), **odd}]
     if kind == "answer":
         return [{"role": "assistant", "content": draw(texts)}, {"role": "user", "content": draw(words)}]
     if kind == "parts":
@@ -144,6 +145,16 @@ def stories(draw: st.DrawFn) -> tuple[bool, list[Json]]:
     return anthropic, calls
 
 
+RULE: Final = """package rules.edits
+
+obligations contains {"code": "edit", "redact": ["PHONE_NUMBER"], "limit": {"max_tokens": 40}} if {
+	input.content.pii.PHONE_NUMBER % 3 == 1
+}
+
+obligations contains {"code": "strip", "strip_tools": ["send"]} if input.content.pii.CREDIT_CARD == 1
+"""
+
+
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, Line, scripted.Upstream]]:
     """A gateway with openings, one without, and their upstream."""
@@ -156,11 +167,13 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, Line
         for name in ("with", "without"):
             folder = tmp_path_factory.mktemp(name)
             shutil.copytree(Path(__file__).parents[1] / "policies", folder / "policies")
+            (folder / "policies" / "edits.rego").write_text(RULE)
             fields = config(folder, up.url)
             fields["providers"]["ant"] = {
                 "format": "anthropic",
                 "base_url": up.url,
                 "api_key": "sk-ant-upstream-secret",
+                "fields": "drop",
             }
             fields["models"]["claude"] = {"targets": ["ant/claude"]}
             fields |= {
