@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +44,8 @@ def messages(draw: st.DrawFn, anthropic: bool) -> list[Json]:
     """The messages of one turn."""
     kind = draw(st.sampled_from(["user", "user", "parts", "tool", "answer", "system"]))
     if kind == "user":
-        return [{"role": "user", "content": draw(texts)}]
+        odd = {"odd": draw(words)} if draw(st.booleans()) else {}
+        return [{"role": "user", "content": draw(texts), **odd}]
     if kind == "answer":
         return [{"role": "assistant", "content": draw(texts)}, {"role": "user", "content": draw(words)}]
     if kind == "parts":
@@ -142,6 +145,16 @@ def stories(draw: st.DrawFn) -> tuple[bool, list[Json]]:
     return anthropic, calls
 
 
+RULE: Final = """package rules.edits
+
+obligations contains {"code": "edit", "redact": ["PHONE_NUMBER"], "limit": {"max_tokens": 40}} if {
+	input.content.pii.PHONE_NUMBER % 3 == 1
+}
+
+obligations contains {"code": "strip", "strip_tools": ["send"]} if input.content.pii.CREDIT_CARD == 1
+"""
+
+
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, Line, scripted.Upstream]]:
     """A gateway with openings, one without, and their upstream."""
@@ -154,11 +167,13 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, Line
         for name in ("with", "without"):
             folder = tmp_path_factory.mktemp(name)
             shutil.copytree(Path(__file__).parents[1] / "policies", folder / "policies")
+            (folder / "policies" / "edits.rego").write_text(RULE)
             fields = config(folder, up.url)
             fields["providers"]["ant"] = {
                 "format": "anthropic",
                 "base_url": up.url,
                 "api_key": "sk-ant-upstream-secret",
+                "fields": "drop",
             }
             fields["models"]["claude"] = {"targets": ["ant/claude"]}
             fields |= {
@@ -224,3 +239,32 @@ def test_nothing_differs(lines: tuple[Line, Line, scripted.Upstream], story: tup
         assert send(one, up, call, cid, path) == expected
         said = expected["told"]
         answers.append(str(said[0]["message"]["content"]) if isinstance(said, list) else "none")
+
+
+def test_calls_at_the_same_time(lines: tuple[Line, Line, scripted.Upstream]) -> None:
+    """Calls of one workflow at the same time share an opening; each gets what it would get alone."""
+    one, other, up = lines
+    history = [
+        {"role": "user", "content": f"{number}: ann@example.org and <EMAIL_1>, {'text ' * 50}"} for number in range(9)
+    ]
+    bodies = []
+    for number in range(24):
+        last = {"role": "user", "content": f"call {number} of bob{number % 3}@example.org"}
+        body = {"model": "echo", "messages": [*history[: 6 + number % 4], last]}
+        bodies.append({"raw": json.dumps(body), "agent": "alice", "workflow": True})
+    cid = f"story-{next(names)}"
+    expected = {body["raw"]: send(other, up, body, cid, "/v1/chat/completions") for body in bodies}
+    up.seen.clear()
+    headers = {"content-type": "application/json", "x-correlation-id": cid}
+
+    def told(raw: str) -> str:
+        got = one.client.post("/v1/chat/completions", content=raw.encode(), headers=headers)
+        return str(got.json()["choices"][0]["message"]["content"])
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(told, [body["raw"] for body in bodies] * 2))
+    assert answers == [expected[body["raw"]]["told"][0]["message"]["content"] for body in bodies] * 2
+    # Placeholders are numbered in the order in which calls arrive, so only what is the same in all orders is compared.
+    numbered = re.compile(rb"<EMAIL_[2-9]>")
+    sent = sorted(numbered.sub(b"<>", seen.raw) for seen in up.seen)
+    assert sent == sorted(numbered.sub(b"<>", raw) for one in expected.values() for raw in one["sent"] * 2)

@@ -17,6 +17,7 @@ from gateway.dialects.tree import Shape, Survey
 
 _MARK: Final = re.compile(rb'"[^"]*+"|[\[\]{}]')
 _LIST: Final = b'"messages"'
+_BLOCK: Final = 1024  # bytes that are compared first: most bodies that differ do so at their beginning
 _INSIDE: Final = 2  # levels around a message: the body, and its list of messages
 
 
@@ -55,13 +56,14 @@ def ends(raw: bytes, start: int = 0) -> Ends | None:
 
 def common(one: bytes, other: bytes, start: int = 0) -> int:
     """The number of bytes that both begin with; the first `start` bytes are known to be equal."""
-    low, high = start, min(len(one), len(other))
+    low, high, step = start, min(len(one), len(other)), _BLOCK
     while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
+        at = min(low + step, high)
+        if one[low:at] == other[low:at]:
+            low, step = at, 2 * step
         else:
-            high = middle - 1
+            high = at - 1
+            step = (high - low + 1) // 2 or 1
     return low
 
 

@@ -55,10 +55,10 @@ class Ingress:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
         await request.receive(call, receive, self._server, self._openings)
-        size = len(call.request.raw) >> 10
+        size = openings.unread(call) >> 10
         tainted = self._taint.look(call) if size <= SMALL else await apart(call, size, partial(self._taint.look, call))
         if tainted:
-            separate(call)
+            await separate(call)
             call.request.reading = None
         self._models.find(call)
         try:

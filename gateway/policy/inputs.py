@@ -51,9 +51,10 @@ class Inputs:
 
     async def read(self, call: Call) -> Json:
         """The input. For a large request, the SQL in tool calls is read in a thread. Raises Spent."""
-        if self._facts is None or len(call.request.raw) <= NEW_TEXT:
+        size = openings.unread(call)
+        if self._facts is None or size <= NEW_TEXT:
             return self.of(call)
-        return await judge(call, len(call.request.raw) > LARGE, self.of, call)
+        return await judge(call, size > LARGE, self.of, call)
 
     def of(self, call: Call) -> Json:
         """The input as plain JSON.

@@ -88,7 +88,7 @@ class Authorize:
             if self._replacer is not None:
                 await self._replacer.separate(call)
             else:
-                separate(call)
+                await separate(call)
         if demanded.strip_tools:
             call.authorization.edited |= call.codec.strip_tools(call.request.body, frozenset(demanded.strip_tools))
             await stripped.remember(call, demanded.strip_tools, self._workflows)

@@ -85,10 +85,30 @@ class Opening:
 
 @dataclass(slots=True, eq=False)
 class Conversation:
-    """The last body of a conversation, and its openings, the longest first."""
+    """The last body of a conversation, and its openings, the longest first.
 
+    The body begins with the bytes of the opening `start`; `last`: the bytes from there on.
+    """
+
+    start: Opening | None
     last: bytes
     openings: list[Opening] = field(default_factory=list)
+
+    def common(self, raw: bytes, known: Opening | None) -> int:
+        """How many bytes a body has in common with the last body; `known`: its own opening."""
+        start = self.start
+        if start is None:
+            return cuts.common(raw, self.last)
+        if start is not known:
+            size = cuts.common(raw, start.raw)
+            if size < start.end:
+                return size
+        return start.end + cuts.common(raw[start.end :], self.last)
+
+    def goes_on(self, raw: bytes) -> bool:
+        """Whether a body may be the next of this conversation: it has most of the last body."""
+        start = self.start.end if self.start is not None else 0
+        return 2 * self.common(raw, None) >= start + len(self.last)
 
     @property
     def weight(self) -> int:
@@ -197,7 +217,7 @@ class Openings:
         several = [known.conversation] if known else self._several(call)
         same, last = 0, b""
         for conversation in several:
-            size = cuts.common(raw, conversation.last, start)
+            size = conversation.common(raw, known.opening if known else None)
             if size > same:
                 same, last = size, conversation.last
         if same < max(LEAST, start + _NEW):
@@ -221,20 +241,24 @@ class Openings:
         kept.move_to_end(key)
         one = reading.conversation if reading is not None else None
         if one is None or one not in several:
-            one = next((it for it in several if raw.startswith(it.last[: len(it.last) // 2])), None)
+            one = next((it for it in several if it.goes_on(raw)), None)
         before = one.weight if one is not None else 0
         if one is None:
-            one = Conversation(raw)
+            one = Conversation(None, raw)
             several.append(one)
             if len(several) > _SEVERAL:
                 before = several.pop(0).weight
-        one.last = raw
+        one.start, one.last = None, raw
         if reading is not None and reading.learns and reading.edit is not None:
             opening = _opening(call, reading, reading.edit)
             older = [it for it in one.openings if it.end < opening.end and _begins(raw, it)]
             for it in older:
                 it.raw = raw  # the same bytes up to its end
             one.openings = [opening, *older][:_KEPT]
+        start = one.openings[0] if one.openings else None
+        known = reading is not None and start is reading.opening
+        if start is not None and (known or start.raw is raw or _begins(raw, start)):
+            one.start, one.last = start, raw[start.end :]
         self._count(team, one.weight - before)
         if self._size > self._most:
             self._drop()
@@ -308,6 +332,13 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         blobs=blobs([*before.found, *reading.after.found]),
         arguments=arguments if known is None else [*known.arguments, *arguments],
     )
+
+
+def unread(call: Call) -> int:
+    """The number of bytes of a body that are not part of a known opening."""
+    reading = of(call)
+    known = reading.opening.end if reading is not None and reading.opening is not None else 0
+    return len(call.request.raw) - known
 
 
 def dumps(call: Call) -> bytes:

@@ -116,7 +116,7 @@ class Replacer:
         """Redact a body of its own, which shares nothing with those of other calls: obligations edit the body."""
         if openings.of(call) is None:
             return
-        separate(call)
+        await separate(call)
         call.request.reading = call.redaction.spelled = None
         await self._act(call, self._rules.of(call), NO_OBLIGATIONS)
 
@@ -135,7 +135,7 @@ class Replacer:
                     messages = call.request.body["messages"]
                     call.request.body = {**reading.opening.body, "messages": messages}
                 else:
-                    separate(call)
+                    await separate(call)
                     reading = openings.of(call)
             if call.request.found:
                 await self._redact(call, reading, actions, redaction)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from gateway.call import Call
 from gateway.dialects import tree
 from gateway.dialects.parts import Joined
 from gateway.redaction import openings
 from gateway.redaction.openings import Passage, Reading
+from gateway.scheduling.lanes import apart
 from gateway.texts import Finding, Slot
 
+_STEP = 8  # 256 bytes, as a power of two, are a small step: see `lanes.apart`
 _DEEPEST = 500  # levels: the limit was checked when the body was received
 
 
@@ -25,11 +28,17 @@ def passages(survey: tree.Survey, number: int) -> tuple[Passage, Passage, Passag
     )
 
 
-def separate(call: Call) -> None:
-    """Read the body again. Findings stay; edits that were made are lost, and the next call has an opening again."""
+async def separate(call: Call) -> None:
+    """Read the body again. Findings stay; edits that were made are lost, and the next call has an opening again.
+
+    A large body is read in a thread.
+    """
     reading = openings.of(call)
-    if reading is None:
-        return
+    if reading is not None:
+        await apart(call, len(call.request.raw) >> _STEP, partial(_separate, call, reading))
+
+
+def _separate(call: Call, reading: Reading) -> None:
     request = call.request
     body, survey = tree.parse(request.raw, call.codec.shape, _DEEPEST)
     now = {id(old): new for old, new in zip(request.slots, survey.slots, strict=True)}

@@ -88,8 +88,8 @@ def _holds(call: Call, own: OwnSecrets, mine: bytes, *, all_texts: bool) -> bool
         return True
     escaped = clean.escaped or _is_escaped(part, all_texts)
     if escaped:
-        texts = [_written(call, known, clean), *_texts(call, known)]
-        if any(own.holds(text) or (mine and mine in text) for text in texts):
+        texts = b"\n".join([_written(call, known, clean), *_texts(call, known)])
+        if own.holds(texts) or (mine and mine in texts):
             return True
     if reading is not None:
         reading.clean = _clean(call, reading, own, mine, escaped=escaped)

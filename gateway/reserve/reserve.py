@@ -80,7 +80,7 @@ class Reserve:
         keeps = self._keeps_history
         steps: Sequence[Step] = ()
         if keeps or self._loops.reads:
-            large = len(call.request.raw) > LARGE  # then a thread reads
+            large = openings.unread(call) > LARGE  # then a thread reads
             read = await judge(call, True, self._read, call, subject) if large else self._read(call, subject)
             steps, call.admission.repeats = read
         call.admission.debits = (*debits, *call.admission.repeats.debits)

@@ -1,0 +1,173 @@
+"""Openings of conversations: where messages end, what is remembered, for how long, and for whom."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import calls
+from budgets import examples
+from gateway.call import Call, Subject
+from gateway.dialects import Codec, cuts
+from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.redaction import openings
+from gateway.redaction.edits import NO_EDIT
+from gateway.redaction.openings import Opening, Openings, Passage, Reading
+
+Json = dict[str, Any]
+TEXT = "a text of some length, " * 20
+
+said = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.sampled_from('ab"\\{}[]:,\u00e4'), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["messages", "a", '"', "]"]), inner),
+    max_leaves=6,
+)
+bodies = st.fixed_dictionaries(
+    {"messages": st.lists(st.dictionaries(st.text('ab"\\{', max_size=3), said, max_size=3), min_size=1, max_size=5)},
+    optional={"model": st.text(max_size=3), "tools": said, "a": said},
+)
+
+
+@settings(max_examples=examples(200, 4000))
+@given(body=bodies, indent=st.sampled_from([None, 1]), order=st.randoms(use_true_random=False))
+def test_ends_of_messages(body: Json, indent: int | None, order: Any) -> None:
+    """From each end of a message on, the rest of the messages, and the bracket after them."""
+    fields = list(body.items())
+    order.shuffle(fields)
+    body = dict(fields)
+    raw = json.dumps(body, indent=indent).encode()
+    found = cuts.ends(raw)
+    assert found is not None
+    assert raw[found.close : found.close + 1] == b"]"
+    assert len(found.messages) == len(body["messages"])
+    for number, end in enumerate(found.messages):
+        part = b"[0" + raw[end : found.close] + b"]"
+        assert orjson.loads(part)[1:] == body["messages"][number + 1 :]
+        assert cuts.ends(raw, end) == (found.messages[number + 1 :], found.close)
+
+
+@given(one=st.binary(max_size=4000), other=st.binary(max_size=4000), cut=st.integers(0, 4000))
+def test_common_beginning(one: bytes, other: bytes, cut: int) -> None:
+    """The number of equal bytes, from a known number of them on."""
+    other = one[:cut] + other
+    size = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    assert cuts.common(one, other) == cuts.common(one, other, size // 2) == size
+
+
+uses = st.sampled_from(["c1", "c2", ""])
+chats = st.lists(
+    st.one_of(
+        st.just({"role": "user", "content": "hi"}),
+        st.lists(uses, max_size=3).map(
+            lambda ids: {
+                "role": "assistant",
+                "content": [{"type": "tool_use", "id": id, "name": "send", "input": {"n": 1}} for id in ids],
+                "tool_calls": [{"id": id, "type": "function", "function": {"name": "send"}} for id in ids],
+            }
+        ),
+        uses.map(
+            lambda id: {
+                "role": "tool",
+                "tool_call_id": id,
+                "content": [{"type": "tool_result", "tool_use_id": id, "content": "done"}],
+            }
+        ),
+        uses.map(lambda id: {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": "x"}]}),
+    ),
+    max_size=8,
+)
+
+
+@pytest.mark.parametrize("codec", [OPENAI_CHAT, ANTHROPIC_MESSAGES])
+@given(messages=chats, cut=st.integers(0, 8))
+def test_steps_after_others(codec: Codec, messages: list[Json], cut: int) -> None:
+    """The steps of a conversation, of its beginning and then of its rest."""
+    first = codec.steps({"messages": messages[:cut]})
+    assert first + codec.steps({"messages": messages[cut:]}, first) == codec.steps({"messages": messages})
+
+
+def made(messages: list[str], *, team: str = "red", workflow: str = "w", tail: str = "") -> Call:
+    """A call whose body was read."""
+    body = {"model": "m", "messages": [{"role": "user", "content": text} for text in messages], "user": tail}
+    return calls.call(raw=orjson.dumps(body), body=body, subject=Subject("alice", team), correlation_id=workflow)
+
+
+def read(memory: Openings, call: Call) -> Opening | None:
+    """Take a call through the memory; what was known of it."""
+    known = memory.find(call)
+    learned = memory.learn(call, known)
+    opening = known.opening if known is not None else None
+    if learned is not None:
+        number, end, close = learned
+        empty = Passage(())
+        call.request.reading = Reading(
+            opening, known.conversation if known else None, number, 0, end, close, empty, empty, empty, edit=NO_EDIT
+        )
+    memory.keep(call)
+    return opening
+
+
+def test_an_opening_is_learned_from_the_second_call() -> None:
+    """A conversation that grows, and a history with other last messages."""
+    memory = Openings()
+    texts = [f"{number} {TEXT}" for number in range(20)]
+    known = [read(memory, made(texts[:size])) for size in range(8, 14)]
+    assert [len(one.body["messages"]) if one else 0 for one in known] == [0, 0, 8, 9, 10, 11]
+    again = [read(memory, made([*texts[:10], f"{number}"])) for number in range(3)]
+    assert [len(one.body["messages"]) for one in again if one] == [10, 10, 10]
+
+
+def test_other_teams_workflows_and_fields_know_nothing() -> None:
+    """An opening is used for one workflow of one team, and for a body with the same fields."""
+    memory = Openings()
+    texts = [f"{number} {TEXT}" for number in range(20)]
+    for size in (8, 9, 10):
+        read(memory, made(texts[:size]))
+    assert memory.find(made(texts[:11])) is not None
+    assert memory.find(made(texts[:11], team="blue")) is None
+    assert memory.find(made(texts[:11], workflow="v")) is None
+    assert memory.find(made(texts[:11], tail="x")) is None
+    assert memory.find(made(["other", *texts[1:11]])) is None
+
+
+@settings(max_examples=examples(30, 400))
+@given(st.lists(st.tuples(st.sampled_from(["red", "blue"]), st.integers(0, 30), st.integers(1, 30)), max_size=60))
+def test_the_memory_is_bounded(turns: list[tuple[str, int, int]]) -> None:
+    """However many conversations there are, they take at most the size of the memory."""
+    memory = Openings(200_000)
+    for team, workflow, size in turns:
+        call = made([f"{workflow} {number} {TEXT}" for number in range(size)], team=team, workflow=f"{workflow}")
+        read(memory, call)
+        held = [one for kept in memory._teams.values() for several in kept.values() for one in several]
+        assert memory._size == sum(one.weight for one in held) <= 200_000
+        assert memory._sizes.keys() == memory._teams.keys()
+
+
+def test_a_team_with_much_takes_nothing_from_others() -> None:
+    """The oldest conversation of the team that has most is forgotten first."""
+    memory = Openings(400_000)
+    texts = [f"{number} {TEXT}" for number in range(20)]
+    for size in (8, 9):
+        read(memory, made(texts[:size], team="blue"))
+    for workflow in range(200):
+        for size in (8, 9):
+            read(memory, made([f"{workflow}", *texts[:size]], workflow=f"{workflow}"))
+    assert memory.find(made(texts[:10], team="blue")) is not None
+
+
+def test_short_bodies_and_repeated_calls_are_read_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short body, and a body with an Idempotency-Key."""
+    memory = Openings()
+    for _ in range(3):
+        assert read(memory, made(["a", "b"])) is None
+    monkeypatch.setattr(openings, "LEAST", 1)
+    for number in range(3):
+        call = made(["a" * 100, f"{number}"])
+        call.headers = [(b"idempotency-key", b"k")]
+        assert read(memory, call) is None
