@@ -88,7 +88,7 @@ HARMLESS_VALUES = (
 def found(pii: PiiScanner, body: Any) -> list[str]:
     """The values that are found in a request, without the words before them."""
     survey = tree.parse(orjson.dumps({"x_data": body}), SHAPE, 64)[1]
-    texts = Texts(len, pii.scan).survey(survey.slots)[1]
+    texts = Texts(len, pii.scan).find(survey.slots)
     return [slot.text[one.start : one.end] for slot, findings in texts for one in findings]
 
 
