@@ -48,7 +48,7 @@ class Expression(NamedTuple):
     """A pattern in the syntax that `re` and `regex` share, with their flags.
 
     `whole` and `begun` are simpler patterns that match at least as much, for a source that is too large for Hyperscan:
-    they find matches, and beginnings of matches. Patterns of one `shelf` share a database: patterns with similar
+    they find matches, and beginnings of matches. Beginnings of one `shelf` share a database: patterns with similar
     beginnings make each other cheaper to scan and to compile, all others more expensive. `needs` is an ASCII character
     that every match contains: the pattern is skipped in texts without it. `back` is how many characters before a match
     of `whole` a match of the source may begin; a pattern that begins with any word would be expensive.
