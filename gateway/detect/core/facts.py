@@ -1,4 +1,4 @@
-"""What every match of a pattern has: a digit, a long word. Texts without it are not searched for the pattern.
+"""What every match of a pattern has: a digit, a long word. Texts without both are not searched for the pattern.
 
 Both are read from the pattern (see `rewrite`): it may match more than the analysis knows, never less.
 """
@@ -48,11 +48,6 @@ def needs(pattern: str) -> Needs:
 def digits(pattern: str) -> int:
     """The least number of digits in a match of a pattern over projections."""
     return _sequence(parser.parse(pattern)).digits
-
-
-def both(one: Needs, other: Needs) -> Needs:
-    """What a match of two patterns has."""
-    return Needs(one.digit or other.digit, one.long or other.long)
 
 
 _CONTROLS: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r") | {0x7F}

@@ -47,7 +47,7 @@ class Expression(NamedTuple):
     """A pattern in the syntax that `re` and `regex` share, with their flags.
 
     `whole` and `begun` are simpler patterns that match at least as much, for a source that is too large for Hyperscan:
-    they find matches, and beginnings of matches. Patterns of one `shelf` share a database: patterns with similar
+    they find matches, and beginnings of matches. Beginnings of one `shelf` share a database: patterns with similar
     beginnings make each other cheaper to scan and to compile, all others more expensive. `needs` is an ASCII character
     that every match contains: the pattern is skipped in texts without it. `back` is how many characters before a match
     of `whole` a match of the source may begin; a pattern that begins with any word would be expensive.
@@ -130,13 +130,13 @@ class HyperscanIndex:
         # Databases of beginnings come first, because they take longest to compile.
         numbers = [shelf for shelf in together.values() if shelf]
         wanted: list[_Wanted] = [(Begun, [rf"\A{begun[n]}" for n in shelf], shelf) for shelf in numbers]
-        groups = _groups(distinct)
+        groups = _gates(distinct)
         wanted += [(Marks, [one for _, one in group], [n for n, _ in group]) for group in groups.values()]
         wanted += [(Database, [whole[number]], [number]) for number, _ in distinct]
         databases = _databases(wanted, cache_dir)
         self._begun = [one for one in databases if isinstance(one, Begun)]
         marks = [one for one in databases if isinstance(one, Marks)]
-        self._gates = [(*needs, one) for needs, one in zip(groups, marks, strict=True)]
+        self._gates = [(*key, one) for key, one in zip(groups, marks, strict=True)]
         places = [one for one in databases if isinstance(one, Database)]
         self._places = {number: one for (number, _), one in zip(distinct, places, strict=True)}
         self._first: dict[str, int] = {}  # text held without a match -> characters in progress at its end
@@ -156,8 +156,9 @@ class HyperscanIndex:
     def _searched(self, data: bytes, has: facts.Facts) -> list[Hit]:
         spend(3 + (len(data) >> 7))
         marked: set[int] = set()
-        for char, needs, gate in self._gates:
-            if char in data and (has.digit or not needs.digit) and (has.long or not needs.long):
+        any_text = has.digit or has.long
+        for char, of_any, gate in self._gates:
+            if of_any is any_text and char in data:
                 gate.mark(data, marked)
         if not marked:
             return []
@@ -196,20 +197,26 @@ class HyperscanIndex:
         return max([database.longest(back) for database in self._begun])
 
 
-def _groups(expressions: Iterable[tuple[int, Expression]]) -> dict[tuple[bytes, facts.Needs], list[tuple[int, str]]]:
-    """By what a text must have: the numbers of expressions, and patterns that match wherever they do."""
-    groups: dict[tuple[bytes, facts.Needs], list[tuple[int, str]]] = {}
+_Numbered = list[tuple[int, str]]
+
+
+def _gates(expressions: Iterable[tuple[int, Expression]]) -> dict[tuple[bytes, bool], _Numbered]:
+    """Patterns that match wherever expressions do, with the numbers of these, by `needs` and by whether they are those
+    for any text, or those for a text without digits and long words. One database for all is faster than several: their
+    tables compete for the cache of the processor."""
+    groups: dict[tuple[bytes, bool], _Numbered] = {}
     for number, one in expressions:
+        char, whole = one.needs.encode(), one.whole or one.source
+        groups.setdefault((char, True), []).append((number, rewrite.superset(whole, one.flags)))
+        plain = groups.setdefault((char, False), [])
         try:
             exact = facts.needs(rewrite.superset(one.source, one.flags))
         except ValueError:  # the source has notation that only `regex` knows
             exact = facts.NOTHING
-        ways: dict[facts.Needs, list[str]] = {}
-        for pattern in rewrite.alternatives(one.whole or one.source, one.flags):
-            ways.setdefault(facts.both(facts.needs(pattern), exact), []).append(pattern)
-        for needs, patterns in ways.items():
-            groups.setdefault((one.needs.encode(), needs), []).append((number, "|".join(patterns)))
-    return groups
+        ways = [way for way in rewrite.alternatives(whole, one.flags) if facts.needs(way) == exact == facts.NOTHING]
+        if ways:
+            plain.append((number, "|".join(ways)))
+    return {key: group for key, group in groups.items() if group}
 
 
 def _twins(expressions: Sequence[Expression]) -> dict[int, list[int]]:
