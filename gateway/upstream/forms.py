@@ -43,13 +43,10 @@ async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
 
     Comments are skipped, because an error may follow them, but only for a limited time: they keep connections alive.
     """
-    first = await anext(chunks, b"")
-    if first.startswith(b"{") and len(first) >= _TELLING and not _ERROR.match(first):
-        return first  # as most answers begin
     peek, began = _Peek(), time.monotonic()
-    if not first or peek.tells(first) or len(first) > _PEEKED:
-        return first
     async for data in chunks:
+        if not peek.start and data.startswith(b"{") and len(data) >= _TELLING and not _ERROR.match(data):
+            return data  # as most answers begin
         if peek.tells(data) or len(peek.start) > _PEEKED or time.monotonic() - began > _PATIENCE:
             break
     return bytes(peek.start)

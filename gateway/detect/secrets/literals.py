@@ -58,7 +58,7 @@ class Literals:
             rest = tail[start:]
             if any(one.startswith(rest) and len(one) > len(rest) for one in self._following[number]):
                 return len(rest)
-        return next((size for size in range(_HEAD - 1, 0, -1) if data[-size:] in self._starts), 0)
+        return next((size for size in range(min(_HEAD - 1, len(data)), 0, -1) if data[-size:] in self._starts), 0)
 
 
 def joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
