@@ -69,7 +69,8 @@ class Ask(NamedTuple):
     `first`: this call has waited long; as long as it asks, no other call of the workflow is admitted. `chained`: the
     chain of agents is needed, even if nothing is taken. `look`: only reads, takes and keeps nothing; has no debits.
     `history`: the answer must contain the history of the workflow. `tools`: names of tools that were called, by the
-    messages of this request; the workflow remembers them.
+    messages of this request; the workflow remembers them. `firm`: False if debits are upper bounds, so that a refusal
+    does not freeze the workflow.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Ask(NamedTuple):
     look: bool = False
     history: bool = False
     tools: tuple[str, ...] = ()
+    firm: bool = True
 
     @property
     def bare(self) -> bool:

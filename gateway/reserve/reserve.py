@@ -85,8 +85,10 @@ class Reserve:
             steps, call.admission.repeats = read
         call.admission.debits = (*debits, *call.admission.repeats.debits)
         ask = self._ask(call, subject, steps, keeps)
-        taken = await (self._ledger.reserve(ask) if call.admission.bound else admit(self._ledger, ask, self._wait))
-        if call.admission.bound and isinstance(taken, Rejection):  # other replicas took the rest: count after all
+        if not call.admission.bound:
+            taken = await admit(self._ledger, ask, self._wait)
+        elif isinstance(taken := await self._ledger.reserve(ask._replace(firm=False)), Rejection):
+            # Other replicas took the rest: count after all.
             call.admission.bound = False
             call.admission.debits = (
                 *self._debits(call, subject, await self._count(call)),

@@ -288,7 +288,8 @@ class Counters:
     def _note(self, record: Record, ask: Ask, refused: Rejection, now: int) -> None:
         """Record the effects of a refusal; a workflow that has ended is kept as long as it is called."""
         if refused.reason == "exceeded" and ask.debits[refused.index].unit not in ("hops", "repeats"):
-            record.end("frozen", ask.debits[refused.index].name)
+            if ask.firm:
+                record.end("frozen", ask.debits[refused.index].name)
         elif refused.reason == "expired":
             record.end("frozen", "quotas.seconds")
         elif refused.reason == "idle" and record.state == "open":

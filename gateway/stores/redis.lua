@@ -176,14 +176,14 @@ end
 
 -- KEYS: workflow, open, seen, buckets...
 -- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits, idle or false, strict, first, call,
---       chained, look, history, tools], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount,
+--       chained, look, history, tools, firm], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount,
 --       limit, refill, name]
 -- Returns "ok" and for each debit "remaining reset_ms" ("more" and "remaining reset_ms topped_up" with top-ups), or
 -- "reason index used held retry_ms limit" (index, retry -1: none). If asked for, NUL and the history follow; if tools
 -- were taken out of the workflow's requests, SOH and those tools follow
 local function reserve()
   local work, open, seen = KEYS[1], KEYS[2], KEYS[3]
-  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look, history, tools =
+  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look, history, tools, firm =
     unpack(cjson.decode(ARGV[3]))
   local member = ARGV[4]
   local stripped = false
@@ -290,7 +290,7 @@ local function reserve()
       limit = limit_of(i)
       if not again then
         if used + amount > limit then
-          if not repeats then freeze(name) end
+          if firm and not repeats then freeze(name) end
           return refusal("exceeded", i, used, held, -1, limit)
         end
         if repeats and used + held + amount > limit then return refusal("exceeded", i, used, held, -1, limit) end

@@ -17,6 +17,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.upstream import client, forms, pool
 from line import Line, config, running
 from raw_provider import Raw, chunk
+from waiting import eventually
 
 WHOLE = {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}}]}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
@@ -76,7 +77,9 @@ def test_a_reset_in_the_answer_is_told_and_charged(line: Line, raw: Raw) -> None
     assert answer.json()["error"]["code"] == "upstream_error"
     assert "broke off its answer" in answer.json()["error"]["message"]
     assert raw.calls == 1
-    ((record,),) = line.rows("select record from outcomes where correlation_id = 'reset-in-the-answer'")
+    query = "select record from outcomes where correlation_id = 'reset-in-the-answer'"
+    eventually(lambda: line.rows(query))  # the tokens are counted after the answer has left
+    ((record,),) = line.rows(query)
     outcome = json.loads(record)
     assert outcome["usage"]["counted"]
     assert outcome["usage"]["input"] > 0

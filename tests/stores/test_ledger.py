@@ -53,6 +53,15 @@ async def test_use_above_the_estimate_is_charged_in_full(store: Store) -> None:
     assert (await refused(store, quota(1000, 0))).reason == "exceeded"
 
 
+async def test_an_upper_bound_that_does_not_fit_freezes_nothing(store: Store) -> None:
+    """The exact amount may fit, so a workflow is frozen only by a firm debit."""
+    await store.settle(await take(store, quota(1000, 900)), {"tokens": 900}, "settled")
+    assert await refused(store, quota(1000, 200), firm=False) == Rejection("exceeded", 0, 900, 0, limit=1000)
+    await take(store, quota(1000, 50))
+    assert (await refused(store, quota(1000, 200))).reason == "exceeded"
+    assert (await refused(store, quota(1000, 1))).reason == "frozen"
+
+
 async def test_no_settled_room_freezes(store: Store) -> None:
     """When settled amounts leave no room, the workflow freezes and names the exhausted quota."""
     await store.settle(await take(store, quota(1000, 900)), {}, "settled")
