@@ -349,14 +349,17 @@ class PanicException(BaseException):
     """As pyo3 raises it: no Exception."""
 
 
-def test_a_panic_while_a_request_is_judged(small: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("part", "refusal"), [("_scan", (403, "pii_blocked")), ("count", (503, "overloaded"))])
+def test_a_panic_while_a_request_is_judged(
+    small: Line, monkeypatch: pytest.MonkeyPatch, part: str, refusal: tuple[int, str]
+) -> None:
     """The request is refused and the fault is logged."""
 
     def panic(*_: object) -> int:
         raise PanicException("called `Result::unwrap()` on an `Err` value")
 
-    monkeypatch.setattr(small.gateway.runtime.line.ingress._texts, "count", panic)
-    assert code(small.chat("something new that nobody said before")) == (403, "pii_blocked")
+    monkeypatch.setattr(small.gateway.runtime.line.ingress._texts, part, panic)
+    assert code(small.chat(f"something new that nobody said before, for {part}")) == refusal
     assert small.metric("meshgate_internal_errors_total") > 0
 
 

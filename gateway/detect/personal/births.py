@@ -110,4 +110,4 @@ def rule() -> Rule:
             found.append((*match.span(), _SCORE if born else 0.0))
         return found
 
-    return Rule("DATE_OFBIRTH", "Births", Expression(_SOURCE, regex.IGNORECASE, "", _BEGUN, "words"), find)
+    return Rule("DATE_OF_BIRTH", "Births", Expression(_SOURCE, regex.IGNORECASE, "", _BEGUN, "words"), find)
