@@ -103,6 +103,8 @@ class Uploader:
 
     async def _sent(self, client: httpx.AsyncClient, body: bytes, count: int) -> bool:
         """Whether the collector confirmed a batch. After 413, the next batch has half the size."""
+        import httpx
+
         try:
             answer = await client.post(self._settings.url, content=body)
         except httpx.HTTPError as error:
