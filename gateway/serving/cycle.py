@@ -212,6 +212,8 @@ class Cycle:
         flow = self._connection.flow
         if flow.write_paused and not self.disconnected:
             await flow.drain()
+        elif self._connection.transport.is_closing():
+            await asyncio.sleep(0)  # an app that writes without end would keep the loop from telling of the loss
         return not self.disconnected
 
     def _begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -29,7 +29,7 @@ from gateway.detect.core import cache_files
 
 _MOST: Final = 8_000_000  # bytes of a file; a larger one holds mostly patterns of earlier versions
 _VERSION: Final = f"{regex.__version__} {sys.version} {_sre.MAGIC}"
-_BUILD: Final[Any] = copyreg.dispatch_table[type(regex.compile(""))](regex.compile(""))[0]
+_BUILD: Final[Any] = copyreg.dispatch_table[type(regex.compile(r"\A"))](regex.compile(r"\A"))[0]
 P = ParamSpec("P")
 
 
