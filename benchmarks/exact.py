@@ -48,7 +48,8 @@ class Row:
     """One run. Amounts are in units of the quota: tokens, nano-USD, calls.
 
     `used`: usage that the provider reported, of the calls that were charged by report. `charged`: all charges in the
-    store; `lapsed`: the part of them that is an estimate. `ask`: the reservation of one call.
+    store; `lapsed`: the part of them that is an estimate. `ask`: the reservation of one call near the limit; far from
+    the limit a reservation is an upper bound, so it is larger.
     """
 
     system: str
@@ -161,6 +162,7 @@ class Killed:
         self._tally = await running
         self._seconds = time.monotonic() - began
         self._lost = _reserved(self._redis_url)
+        self._held = (await _workflow(self._redis_url, self._flow)).held.get(self._quota.key, 0)
 
     async def end(self, ahead: float = 0.0) -> Row:
         """Wait until the calls of the dead gateway have lapsed; `ahead` advances the clock instead."""
@@ -179,8 +181,10 @@ class Killed:
         title = f"Meshgate, 1 of {self._size.gateways} killed"
         tally = Tally([], answered, self._tally.waits + late.waits, self._tally.final + late.final, late.unheard)
         row = _row(title, self._quota, used, workflow, self._seconds, self._size.callers, tally)
-        if not self._lost or row.lapsed != len(self._lost) * self._quota.ask:
-            raise BenchmarkError(f"{len(self._lost)} calls were lost, but {row.lapsed} {self._quota.key} have lapsed")
+        if not self._lost or row.lapsed != self._held or self._held < len(self._lost) * self._quota.ask:
+            raise BenchmarkError(
+                f"{len(self._lost)} calls were lost and held {self._held} {self._quota.key}, but {row.lapsed} have lapsed"
+            )
         return row
 
     def close(self) -> None:
@@ -245,21 +249,27 @@ def _reserved(redis_url: str) -> set[str]:
     return {found[0].decode() for member in members if (found := pattern.search(member))}
 
 
-async def _at_rest(redis_url: str, flow: str, seconds: float) -> Workflow:
-    """The workflow when none of its calls is in flight, or after that many seconds."""
+async def _workflow(redis_url: str, flow: str) -> Workflow:
+    """The workflow now. Raises BenchmarkError if no gateway has kept it."""
     store = open_store(redis_url)
     await store.open()
-    deadline = time.monotonic() + seconds
     try:
-        while True:
-            workflow = await store.workflow(TEAM, flow)
-            if workflow is None:
-                raise BenchmarkError(f"no gateway has kept the workflow {flow}")
-            if not any(workflow.held.values()) or time.monotonic() > deadline:
-                return workflow
-            await asyncio.sleep(0.1)
+        workflow = await store.workflow(TEAM, flow)
     finally:
         await store.close()
+    if workflow is None:
+        raise BenchmarkError(f"no gateway has kept the workflow {flow}")
+    return workflow
+
+
+async def _at_rest(redis_url: str, flow: str, seconds: float) -> Workflow:
+    """The workflow when none of its calls is in flight, or after that many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        workflow = await _workflow(redis_url, flow)
+        if not any(workflow.held.values()) or time.monotonic() > deadline:
+            return workflow
+        await asyncio.sleep(0.1)
 
 
 def _row(system: str, quota: Quota, used: int, workflow: Workflow, seconds: float, callers: int, tally: Tally) -> Row:

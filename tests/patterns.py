@@ -266,6 +266,11 @@ def _literals(nodes: Any) -> Iterator[int]:
             yield from (content for inner, content in value if inner is op.LITERAL)
 
 
+def _compiles(module: str) -> bool:
+    """Whether patterns are compiled there for the modules that use them."""
+    return module.partition(".")[0] in ("re", "regex") or module == "gateway.detect.core.expressions"
+
+
 def _record() -> list[tuple[str, int, str, str, bool, int]]:
     """Import every module of the gateway, and note what it compiles."""
     noted: list[tuple[str, int, str, str, bool, int]] = []
@@ -274,7 +279,7 @@ def _record() -> list[tuple[str, int, str, str, bool, int]]:
         def compiling(pattern: Any, *args: Any, **kwargs: Any) -> Any:
             made = compile_(pattern, *args, **kwargs)
             frame: FrameType | None = sys._getframe(1)
-            while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("re", "regex"):
+            while frame is not None and _compiles(frame.f_globals.get("__name__", "")):
                 frame = frame.f_back
             if frame is not None and frame.f_globals.get("__name__", "").startswith("gateway."):
                 is_bytes = isinstance(made.pattern, bytes)
@@ -288,7 +293,11 @@ def _record() -> list[tuple[str, int, str, str, bool, int]]:
         inside = vars(module)
         inside["_compile"] = noting(engine, inside["_compile"])
     import gateway
+    from gateway.detect.core import expressions
 
+    expressions._shared._kept.clear()  # what is kept from an earlier run is compiled by nobody
+    for engine, name in (("re", "plain"), ("regex", "compiled")):
+        setattr(expressions, name, noting(engine, getattr(expressions, name)))
     for found in pkgutil.walk_packages(gateway.__path__, "gateway."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)

@@ -17,8 +17,9 @@ import upstream as scripted
 from line import Line, config, running
 
 PACKAGE = str(Path(__file__).parents[1] / "gateway")
-FILES, CALLS = 93, 668
-"""What is reached; a tenth more is let pass."""
+FILES, CALLS = 107, 609
+"""What is reached; a tenth more is let pass. Known openings, unmodelled fields, nulls and lazy token counts are modules
+of their own: 14 files more than in the version before them, and 59 calls fewer."""
 POLICY = """package gateway
 
 import rego.v1

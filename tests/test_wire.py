@@ -107,6 +107,9 @@ class Socket:
     def close(self) -> None:
         self.closed += 1
 
+    def is_closing(self) -> bool:
+        return self.closed > 0
+
     def on_response_complete(self) -> None:
         self.answered += 1
 
