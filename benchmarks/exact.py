@@ -182,9 +182,8 @@ class Killed:
         tally = Tally([], answered, self._tally.waits + late.waits, self._tally.final + late.final, late.unheard)
         row = _row(title, self._quota, used, workflow, self._seconds, self._size.callers, tally)
         if not self._lost or row.lapsed != self._held or self._held < len(self._lost) * self._quota.ask:
-            raise BenchmarkError(
-                f"{len(self._lost)} calls were lost and held {self._held} {self._quota.key}, but {row.lapsed} have lapsed"
-            )
+            lost = f"{len(self._lost)} calls were lost and held {self._held} {self._quota.key}"
+            raise BenchmarkError(f"{lost}, but {row.lapsed} have lapsed")
         return row
 
     def close(self) -> None:

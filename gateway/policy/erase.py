@@ -43,11 +43,8 @@ def _value(node: Any, path: tuple[str, ...]) -> Any:
 
 
 def _holds(node: Any, path: tuple[str, ...]) -> bool:
-    for name in path:
-        if type(node) is not dict or name not in node:
-            return False
-        node = node[name]
-    return True
+    parent = _value(node, path[:-1])
+    return type(parent) is dict and path[-1] in parent
 
 
 def _without(node: Json, path: tuple[str, ...]) -> Json:

@@ -83,18 +83,14 @@ class Reserve:
             large = openings.unread(call) > LARGE  # then a thread reads
             read = await judge(call, True, self._read, call, subject) if large else self._read(call, subject)
             steps, call.admission.repeats = read
-        call.admission.debits = (*debits, *call.admission.repeats.debits)
-        ask = self._ask(call, subject, steps, keeps)
+        ask = self._ask(call, subject, debits, steps, keeps)
         if not call.admission.bound:
             taken = await admit(self._ledger, ask, self._wait)
         elif isinstance(taken := await self._ledger.reserve(ask._replace(firm=False)), Rejection):
             # Other replicas took the rest: count after all.
             call.admission.bound = False
-            call.admission.debits = (
-                *self._debits(call, subject, await self._count(call)),
-                *call.admission.repeats.debits,
-            )
-            ask = self._ask(call, subject, steps, keeps)
+            debits = self._debits(call, subject, await self._count(call))
+            ask = self._ask(call, subject, debits, steps, keeps)
             taken = await admit(self._ledger, ask, self._wait)
         answer = _granted(call, ask, taken)
         self._levels.note(*workflow, ask.debits, answer.balances)
@@ -117,19 +113,22 @@ class Reserve:
         call.admission.ceiling = ceiling
         estimate = tokens + ceiling
         quotas = self._quotas.debits(model, tokens, ceiling, call.request.tier)
-        is_model, is_tool = kind == "llm", kind == "tool"
         limits = self._limits.debits(
             subject,
-            name if is_model else "",
+            _model_name(call.resource),
             call.providers(),
             estimate,
-            tool=name if is_tool else "",
+            tool=name if kind == "tool" else "",
             stream=call.request.stream,
         )
         return (*limits, *quotas)
 
-    def _ask(self, call: Call, subject: Subject, steps: Sequence[Step], keeps: bool) -> Ask:
-        """The reservation that the store is asked for. `keeps`: whether the policy needs the history."""
+    def _ask(self, call: Call, subject: Subject, debits: Sequence[Debit], steps: Sequence[Step], keeps: bool) -> Ask:
+        """The reservation that the store is asked for; writes `call.admission.debits`.
+
+        `debits`: those without repeats. `keeps`: whether the policy needs the history.
+        """
+        call.admission.debits = (*debits, *call.admission.repeats.debits)
         judged = self._judge is not None
         # A policy may route the call to another model, whose targets may take longer.
         longest = self._forward.most_patience if judged else self._forward.patience(call.admission.targets)

@@ -130,7 +130,7 @@ class HyperscanIndex:
         # Databases of beginnings come first, because they take longest to compile.
         numbers = [shelf for shelf in together.values() if shelf]
         wanted: list[_Wanted] = [(Begun, [rf"\A{begun[n]}" for n in shelf], shelf) for shelf in numbers]
-        groups = _gates(distinct)
+        groups = _gates(distinct, whole)
         wanted += [(Marks, [one for _, one in group], [n for n, _ in group]) for group in groups.values()]
         wanted += [(Database, [whole[number]], [number]) for number, _ in distinct]
         databases = _databases(wanted, cache_dir)
@@ -162,13 +162,11 @@ class HyperscanIndex:
                 gate.mark(data, marked)
         if not marked:
             return []
-        taken: list[_Taken] = []
+        taken = _Taken()
         for number in sorted(marked):
             spend(1 + (len(data) >> 8))
             self._places[number].join(data, taken)
-        if not taken:
-            return []
-        hits = [(i, max(0, low - self._back[i]), high) for i, low, high in taken[0].found]
+        hits = [(i, max(0, low - self._back[i]), high) for i, low, high in taken.found]
         for number, twins in self._twins.items():
             same = [hit for hit in hits if hit[0] == number]
             hits += [(twin, low, high) for _, low, high in same for twin in twins]
@@ -200,23 +198,24 @@ class HyperscanIndex:
 _Numbered = list[tuple[int, str]]
 
 
-def _gates(expressions: Iterable[tuple[int, Expression]]) -> dict[tuple[bytes, bool], _Numbered]:
+def _gates(expressions: Iterable[tuple[int, Expression]], whole: Sequence[str]) -> dict[tuple[bytes, bool], _Numbered]:
     """Patterns that match wherever expressions do, with the numbers of these, by `needs` and by whether they are those
     for any text, or those for a text without digits and long words. One database for all is faster than several: their
-    tables compete for the cache of the processor."""
+    tables compete for the cache of the processor. `whole`: the patterns of all expressions by number."""
     groups: dict[tuple[bytes, bool], _Numbered] = {}
     for number, one in expressions:
-        char, whole = one.needs.encode(), one.whole or one.source
-        groups.setdefault((char, True), []).append((number, rewrite.superset(whole, one.flags)))
-        plain = groups.setdefault((char, False), [])
+        char = one.needs.encode()
+        groups.setdefault((char, True), []).append((number, whole[number]))
         try:
-            exact = facts.needs(rewrite.superset(one.source, one.flags))
+            exact = facts.needs(rewrite.superset(one.source, one.flags) if one.whole else whole[number])
         except ValueError:  # the source has notation that only `regex` knows
             exact = facts.NOTHING
-        ways = [way for way in rewrite.alternatives(whole, one.flags) if facts.needs(way) == exact == facts.NOTHING]
-        if ways:
-            plain.append((number, "|".join(ways)))
-    return {key: group for key, group in groups.items() if group}
+        if exact != facts.NOTHING:
+            continue
+        alternatives = rewrite.alternatives(one.whole or one.source, one.flags)
+        if ways := [way for way in alternatives if facts.needs(way) == facts.NOTHING]:
+            groups.setdefault((char, False), []).append((number, "|".join(ways)))
+    return groups
 
 
 def _twins(expressions: Sequence[Expression]) -> dict[int, list[int]]:
@@ -306,19 +305,13 @@ class Database(_Patterns):
         """Append the matches to `found`."""
         self._run(data, _take, (self._numbers, found))
 
-    def join(self, data: bytes, taken: list[_Taken]) -> None:
+    def join(self, data: bytes, taken: _Taken) -> None:
         """Add the stretches that contain matches. Raises what `budget.spend` raises."""
         try:
             self._run(data, _join, (self._numbers, taken))
         except hyperscan.error:
             look()  # the matches exceeded the budget, which stopped the search
             raise
-
-    def leftmost(self, data: bytes) -> int:
-        """Where the first match starts; -1 if there is none."""
-        starts: list[int] = []
-        self._run(data, _take_start, starts)
-        return min(starts, default=-1)
 
 
 class Begun(_Patterns):
@@ -383,11 +376,9 @@ class _Taken:
         return None
 
 
-def _join(number: int, start: int, end: int, _: int, into: tuple[list[int], list[_Taken]]) -> bool | None:
+def _join(number: int, start: int, end: int, _: int, into: tuple[list[int], _Taken]) -> bool | None:
     numbers, taken = into
-    if not taken:
-        taken.append(_Taken())
-    return taken[0].take(numbers[number], start, end)
+    return taken.take(numbers[number], start, end)
 
 
 def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list[Hit]]) -> None:
@@ -396,10 +387,6 @@ def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list
 
 def _take_end(_: int, __: int, end: int, ___: int, ends: list[int]) -> None:
     ends.append(end)
-
-
-def _take_start(_: int, start: int, __: int, ___: int, starts: list[int]) -> None:
-    starts.append(start)
 
 
 def kept(
