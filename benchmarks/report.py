@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.cells import BODIES, Body, Measure
 from benchmarks.systems import SYSTEMS
 
 Cells = Mapping[str, Mapping[str, Measure]]  # body -> system -> summary
 
-LITELLM_FLOOR = 30.0  # times the rate of LiteLLM, every stage on
-BARE_FLOOR = 0.4  # of the rate of the bare line, every stage on
-RSS_FLOOR = 250.0  # MB, at most
+MINIMAL_FLOORS: Final = {
+    "1k": 0.30,
+    "16k": 0.30,
+    "64k": 0.30,
+    "stream": 0.33,
+    "1k-agent": 0.22,
+    "16k-agent": 0.25,
+    "64k-agent": 0.25,
+}
+"""Of the rate of the minimal proxy, every stage on, with SQLite."""
+LITELLM_FLOORS: Final = {"1k": 35.0, "16k": 40.0, "64k": 50.0, "stream": 100.0, "16k-fresh": 15.0, "64k-fresh": 10.0}
+"""Times the rate of LiteLLM with nothing on."""
+REDIS_FLOOR: Final = 0.85  # of the rate with SQLite
+RSS_FLOOR: Final = 220.0  # MB, at most
 _GATEWAY = ("sqlite", "redis")
 _HEAD = (
     "system",
@@ -92,12 +103,14 @@ def floors(cells: Cells) -> Iterator[tuple[bool, str]]:
     """Each floor that this run can check: whether it holds, and a description."""
     for body in BODIES:
         row = cells.get(body.name, {})
-        for system in _GATEWAY:
-            title = f"{SYSTEMS[system].title}, {body.title}"
-            if body.connections > 1 and (value := ratio(row, system, "litellm")) is not None:
-                yield value >= LITELLM_FLOOR, f"{title}: {value:.1f} x LiteLLM (at least {LITELLM_FLOOR:.0f})"
-            if body.connections > 1 and (value := share_of_bare(row, system)) is not None:
-                yield value >= BARE_FLOOR, f"{title}: {value:.2f} of the bare line (at least {BARE_FLOOR})"
+        for system, other, floor in (
+            ("sqlite", "minimal", MINIMAL_FLOORS.get(body.name)),
+            ("sqlite", "litellm", LITELLM_FLOORS.get(body.name)),
+            ("redis", "sqlite", REDIS_FLOOR if body.connections > 1 else None),
+        ):
+            if floor is not None and (value := ratio(row, system, other)) is not None:
+                title, what = SYSTEMS[system].title, SYSTEMS[other].title
+                yield value >= floor, f"{title}, {body.title}: {_times(value)} x {what} (at least {floor:g})"
     for system in _GATEWAY:
         if memory := [row[system]["rss_mb"] for row in cells.values() if system in row]:
             title = SYSTEMS[system].title

@@ -48,6 +48,8 @@ type Result struct {
 	P99        float64   `json:"p99_ms"`
 	FirstP50   float64   `json:"first_p50_ms"` // streams: to the first content
 	FirstP99   float64   `json:"first_p99_ms"`
+	GapP50     float64   `json:"gap_p50_ms"` // streams: between two reads after that
+	GapP99     float64   `json:"gap_p99_ms"`
 	CPU        []float64 `json:"cpu"`        // by core
 	Unrestored int       `json:"unrestored"` // answers that still carry a placeholder
 	Errors     int       `json:"errors"`
@@ -78,12 +80,13 @@ func main() {
 }
 
 func summarise(workers []*worker, clock *clock, cpu []float64) Result {
-	var whole, first []time.Duration
+	var whole, first, gaps []time.Duration
 	result := Result{Seconds: clock.window().Seconds(), CPU: cpu}
 	sent := 0
 	for _, w := range workers {
 		whole = append(whole, w.whole...)
 		first = append(first, w.first...)
+		gaps = append(gaps, w.gaps...)
 		result.Total += int(w.calls.Load())
 		result.Errors += w.errors
 		result.Unrestored += w.unrestored
@@ -97,6 +100,7 @@ func summarise(workers []*worker, clock *clock, cpu []float64) Result {
 	result.BodyBytes = sent / max(result.Total, 1)
 	result.P50, result.P90, result.P99 = quantile(whole, .5), quantile(whole, .9), quantile(whole, .99)
 	result.FirstP50, result.FirstP99 = quantile(first, .5), quantile(first, .99)
+	result.GapP50, result.GapP99 = quantile(gaps, .5), quantile(gaps, .99)
 	return result
 }
 

@@ -35,7 +35,7 @@ type worker struct {
 
 	calls              atomic.Int64
 	sent               int
-	whole, first       []time.Duration
+	whole, first, gaps []time.Duration
 	errors, unrestored int
 	firstError         string
 }
@@ -80,7 +80,7 @@ func (w *worker) call(f *workflow, clock *clock) error {
 	if err := w.connect(); err != nil {
 		return err
 	}
-	begin := time.Now()
+	begin, known := time.Now(), len(w.gaps)
 	if _, err := w.conn.Write(w.request); err != nil {
 		return err
 	}
@@ -93,6 +93,8 @@ func (w *worker) call(f *workflow, clock *clock) error {
 		if *stream {
 			w.first = append(w.first, first)
 		}
+	} else {
+		w.gaps = w.gaps[:known]
 	}
 	return w.check()
 }
@@ -115,13 +117,15 @@ func (w *worker) disconnect() {
 	}
 }
 
-// read takes the answer into w.answer and returns how long the first content took (0 for whole answers).
+// read takes the answer into w.answer and returns how long the first content took (0 for whole answers). The times
+// between two reads of a stream after its first content are added to w.gaps.
 func (w *worker) read(begin time.Time) (time.Duration, error) {
 	response, err := http.ReadResponse(w.in, nil)
 	if err != nil {
 		return 0, err
 	}
 	var first time.Duration
+	var last time.Time
 	w.answer = w.answer[:0]
 	for {
 		if cap(w.answer)-len(w.answer) < 8<<10 {
@@ -129,8 +133,14 @@ func (w *worker) read(begin time.Time) (time.Duration, error) {
 		}
 		n, err := response.Body.Read(w.answer[len(w.answer):cap(w.answer)])
 		w.answer = w.answer[:len(w.answer)+n]
-		if *stream && first == 0 && hasContent(w.answer) {
-			first = time.Since(begin)
+		if *stream && n > 0 {
+			now := time.Now()
+			if first != 0 {
+				w.gaps = append(w.gaps, now.Sub(last))
+			} else if hasContent(w.answer) {
+				first = now.Sub(begin)
+			}
+			last = now
 		}
 		if err != nil {
 			if err.Error() != "EOF" {

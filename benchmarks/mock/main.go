@@ -1,9 +1,9 @@
 // Command mock is the upstream of the benchmark: an OpenAI-format chat completions server that costs next to nothing.
 //
 // It answers with fresh prose: about 1 kB of JSON with usage, or a stream of -chunks events, each an HTTP chunk of its
-// own and, after GET /group/N, N of them in one write. Where the request carries a placeholder such as <EMAIL_1> it
-// echoes the first one, so that restoring has work. GET /stats tells how many requests came, how many carried a
-// placeholder, and how many a raw e-mail address.
+// own and, after GET /group/N, N of them in one write; after GET /pace/N, with a pause of N microseconds between two
+// writes. Where the request carries a placeholder such as <EMAIL_1> it echoes the first one, so that restoring has
+// work. GET /stats tells how many requests came, how many carried a placeholder, and how many a raw e-mail address.
 package main
 
 import (
@@ -28,12 +28,11 @@ const answerBytes = 620 // with the rest of the object about 1 kB
 
 var (
 	chunks      = flag.Int("chunks", 100, "content events of a stream")
-	pace        = flag.Duration("pace", 0, "pause between two events of a stream")
 	placeholder = regexp.MustCompile(`^<[A-Z][A-Z0-9_]*>`)
 	streamed    = regexp.MustCompile(`"stream": ?true`)
 	wantsUsage  = regexp.MustCompile(`"include_usage": ?true`)
 
-	requests, redacted, leaked, group atomic.Int64
+	requests, redacted, leaked, group, pace atomic.Int64
 )
 
 func main() {
@@ -101,6 +100,10 @@ func (c *connection) answer(path string) error {
 	if number, found := strings.CutPrefix(path, "/group/"); found {
 		n, _ := strconv.ParseInt(number, 10, 64)
 		group.Store(max(n, 1))
+	}
+	if number, found := strings.CutPrefix(path, "/pace/"); found {
+		n, _ := strconv.ParseInt(number, 10, 64)
+		pace.Store(n)
 	}
 	if path != "/v1/chat/completions" {
 		return c.whole([]byte(`{"object":"list","data":[]}`))
@@ -170,8 +173,8 @@ func (c *connection) stream(id int64, echo []byte, usage bool) error {
 		if err := c.flush(); err != nil {
 			return err
 		}
-		if *pace > 0 {
-			time.Sleep(*pace)
+		if pause := pace.Load(); pause > 0 {
+			time.Sleep(time.Duration(pause) * time.Microsecond)
 		}
 	}
 	c.event(head, []byte(`"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]`), tail)
