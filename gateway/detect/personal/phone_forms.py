@@ -54,6 +54,10 @@ LONE: Final = compiled(
 )
 """Three to five groups with one kind of separator, and no other digits next to them."""
 _OWN: Final = r"(?!/(?:0[1-9]\d{0,3}|[2-9]\d\d)[ .-]\d{2,4}[ .-]\d{3,4}(?!\d))"  # a slash before a further number
+ROW: Final = compiled(
+    r"(?<![\w./-])(?P<number>0[1-9]\d{1,3}/\d{5,8})(?:/(?P<number>0[1-9]\d{1,3}/\d{5,8})){1,40}+(?![\w/-])"
+)
+"""Numbers with a slash, in a row with the same sign between them: 0171/2345678/0171/2345679."""
 ABROAD: Final = compiled(
     rf"(?<![A-Za-z0-9_)\]+.])[+＋] ?[1-9](?:{_OWN}[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{6,14}}"
     rf"{_EXTENSION}(?![A-Za-z0-9_])"
