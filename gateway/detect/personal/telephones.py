@@ -98,6 +98,8 @@ class Telephones:
             found = [(low, high, max(score, _CALLED)) for low, high, score in self._named(text, start, end)]
         elif beside.hinted:
             found = list(self._hinted(text, start, end))
+        elif phone_forms.STANDARD.fullmatch(text, start, end):
+            return []
         else:
             found = []
         return found or list(self._alone(text, start, end, beside))
