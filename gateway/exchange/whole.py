@@ -52,7 +52,8 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
         if call.outcome.usage is None and not call.outcome.heard:  # the answer could not be read
             _count(call, parts, listener)
         raise
-    await answers.keep_spellings(call)
+    if call.redaction.spoken:
+        await answers.keep_spellings(call)
     await reply.whole(200, body)
 
 
@@ -146,7 +147,7 @@ def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
             call.outcome.heard = [slot.text for slot in survey.slots]
         except Refusal:  # too deep to be parsed: the filter refuses it
             call.outcome.heard = [raw.decode(errors="replace")]
-    screen = answers.screen.needed(call)
+    screen = answers.screen.needed_whole(call)
     if screen is not None and (screen.whole(body, survey) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
     return raw

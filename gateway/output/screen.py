@@ -43,9 +43,14 @@ class Screen(Checks):
 
     def needed(self, call: Call) -> AnswerFilter | None:
         """The filter of one answer; None if there is nothing to check or restore."""
-        if self.gates or self.configured or call.redaction.restore or self.demanded(call):
-            return self.filter(call)
-        return None
+        return self.filter(call) if self._is_needed(call) else None
+
+    def needed_whole(self, call: Call) -> WholeFilter | None:
+        """The same for an answer that is known to be whole."""
+        return WholeFilter(self, call) if self._is_needed(call) else None
+
+    def _is_needed(self, call: Call) -> bool:
+        return bool(self.gates or self.configured or call.redaction.restore or self.demanded(call))
 
 
 class AnswerFilter(WholeFilter):
