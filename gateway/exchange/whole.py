@@ -148,6 +148,7 @@ def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
         except Refusal:  # too deep to be parsed: the filter refuses it
             call.outcome.heard = [raw.decode(errors="replace")]
     screen = answers.screen.needed_whole(call)
-    if screen is not None and (screen.whole(body, survey) or not tree.says_once(raw, body)):
+    repeats = b"logprobs" in raw or b"\\u00" in raw  # an escape may spell the name
+    if screen is not None and (screen.whole(body, survey, repeats=repeats) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
     return raw

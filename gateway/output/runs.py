@@ -112,12 +112,13 @@ class Run:
 
     def feed(self, piece: Piece) -> None:
         """Add a piece."""
-        if self._elements is not None:
-            self._elements.add(piece.holder[piece.key])
         self.feed_all((piece,))
 
     def feed_all(self, pieces: Sequence[Piece]) -> None:
         """Add pieces of one text."""
+        if self._elements is not None:
+            for piece in pieces:
+                self._elements.add(piece.holder[piece.key])
         first = pieces[0]
         if self._last is not None and not self._open and not self._due:
             self._tell(_text_of(first))
@@ -317,7 +318,7 @@ class Runs:
             run.feed(piece)
 
     def feed_all(self, fields: Sequence[Field], judge: Callable[[Piece], Judge]) -> None:
-        """Judge fields that each hold the next piece of one running text, which is no element of a list."""
+        """Judge fields that each hold the next piece of one running text."""
         if not fields:
             return
         pieces = [field.pieces[0] for field in fields]
@@ -326,7 +327,8 @@ class Runs:
         first = pieces[0]
         run = self._runs.get(first.channel)
         if run is None:
-            run = self._runs[first.channel] = Run(judge(first), self._done, listed=False, note=self._note)
+            listed = is_listed(first.channel)
+            run = self._runs[first.channel] = Run(judge(first), self._done, listed=listed, note=self._note)
         run.feed_all(pieces)
 
     def forget(self) -> None:
