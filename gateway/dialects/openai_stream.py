@@ -219,8 +219,9 @@ class OpenAIChatStream:
             chunk.edited = True
         if type(choices) is not list:
             raise ValueError("the choices of a chunk are no list")
-        chunk.edited |= nulls.of_choices(data)
-        choices = data["choices"]
+        if nulls.may_hold(chunk.raw):
+            chunk.edited |= nulls.of_choices(data)
+            choices = data["choices"]
         named = chunk.raw.count(b"logprobs")
         own = sum([type(choice) is dict and "logprobs" in choice for choice in choices]) if named else 0
         if named > own or b"\\u00" in chunk.raw:  # possibly in other places than a choice

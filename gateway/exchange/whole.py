@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from gateway.call import Call, Json, Screening
-from gateway.dialects import numbers, tree
+from gateway.dialects import nulls, numbers, tree
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.broken import TooMuch, garbage, loaded
@@ -112,7 +112,7 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
     raw, cuts = call.codec.outline(answer)
     try:
         body, mended = loaded(raw, caps)
-        mended |= call.codec.drop_nulls(body)
+        mended |= nulls.may_hold(raw) and call.codec.drop_nulls(body)
         call.codec.check(body, call.codec.choices(call.request.body))
     except TooMuch as fault:
         raise garbage(call, str(fault)) from None

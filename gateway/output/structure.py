@@ -22,6 +22,7 @@ KEYS: Final = frozenset(
     {"id", "model", "object", "role", "type", "name", "finish_reason", "tool_call_id", "format"}
     | {"service_tier", "system_fingerprint"}
 )
+_SAYING: Final = frozenset({str, dict, list})  # types of values that may hold a string
 _STEP: Final = 64  # objects after which the time is checked
 _LONGEST: Final = 128  # maximum characters of a structural string; a longer string is a text
 
@@ -44,7 +45,7 @@ def pieces(answer: Any, words: Container[str]) -> list[str]:
                 if kind is str:
                     if key in KEYS and value not in words and 0 < len(value) <= _LONGEST:
                         (below if below else found).append(value)
-                elif kind is dict or kind is list:
+                elif kind is list or (kind is dict and not _SAYING.isdisjoint(map(type, value.values()))):
                     below.append(value)
             if below:
                 below.reverse()
