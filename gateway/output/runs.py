@@ -170,6 +170,8 @@ class Run:
             left = "".join(piece.parts)
             if _write(piece, left):
                 self._done.append(piece.field)
+            if self._note is None:
+                continue
             if (spoken := self._spoken.get(_text_of(piece))) is not None:
                 spoken.leave(left)
             self._last = piece
@@ -238,7 +240,19 @@ class Run:
     def _spread(self, text: str, edits: Sequence[Edit]) -> Iterator[tuple[Piece, str]]:
         """The remaining text of a judged segment, by piece."""
         begin = number = 0
-        while begin < len(text):
+        opened, size = self._open, len(text)
+        while begin < size and not edits:
+            piece = opened[0]
+            end = begin + piece.left
+            if end <= size:
+                piece.left = 0
+                opened.popleft()
+                self._due.append(piece)
+            else:
+                piece.left, end = end - size, size
+            yield piece, text[begin:end]
+            begin = end
+        while begin < size:
             piece = self._open[0]
             end = min(begin + piece.left, len(text))
             at = begin

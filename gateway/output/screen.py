@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 
 from gateway.budget import PASSING
 from gateway.call import Call
@@ -31,7 +30,6 @@ from gateway.redaction.spellings import Spelled, Spoken, kind_of
 MAX_RUNS = 1024  # maximum number of running texts of one answer
 _TELLING, _DIGITS = 24, 6  # maximum characters and digits of a possible finding in alternative tokens
 _ALIVE = b":\n\n"
-_WAITING, _CHANGED = attrgetter("waiting"), attrgetter("changed")
 
 
 class Screen(Checks):
@@ -162,12 +160,18 @@ class AnswerFilter(WholeFilter):
 
     def _released(self, stream: StreamCodec) -> list[bytes]:
         """The events at the head of the queue that are judged."""
-        queue, events = self._queue, []
-        while queue and not any(map(_WAITING, queue[0].fields)):
-            chunk = queue.popleft()
+        queue, events = self._queue, list[bytes]()
+        while queue:
+            chunk = queue[0]
+            for field in chunk.fields:
+                if field.waiting:
+                    return events
+                if field.changed:
+                    chunk.edited = True
+            queue.popleft()
             self._held -= len(chunk.raw)
-            chunk.edited |= any(map(_CHANGED, chunk.fields))
-            if event := stream.encode(chunk):
+            event = chunk.raw if chunk.series is not None and not chunk.edited else stream.encode(chunk)
+            if event:
                 events.append(event)
         return events
 
