@@ -219,7 +219,9 @@ class OpenAIChatStream:
             chunk.edited = True
         if type(choices) is not list:
             raise ValueError("the choices of a chunk are no list")
-        if nulls.may_hold(chunk.raw):
+        raw = chunk.raw
+        one_line = raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw  # otherwise, `data:` may stand before the null
+        if not one_line or nulls.may_hold(raw):
             chunk.edited |= nulls.of_choices(data)
             choices = data["choices"]
         named = chunk.raw.count(b"logprobs")

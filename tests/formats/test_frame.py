@@ -269,3 +269,13 @@ def test_the_pieces_of_every_block_are_read_without_the_parser(block: str, monke
     monkeypatch.setattr(AnthropicStream, "_chunk", counted)
     list(codec.feed(message([f"w{number} " for number in range(50)], [0], block)))
     assert len(parsed) == 6  # start, block, the first piece, end of the block, reason, end
+
+
+@pytest.mark.parametrize(
+    "raw", [b'data: {"choices":[null]}', b'data: {"choices":[\ndata: null]}', b'data: {"choices":[\rdata: null]}']
+)
+def test_null_among_choices_says_nothing(raw: bytes) -> None:
+    """Also where JSON stands in several lines of one event."""
+    codec = OPENAI_CHAT.stream(keep_usage=True)
+    (chunk,) = codec.feed(raw + b"\n\n")
+    assert (chunk.data, chunk.edited) == ({"choices": []}, True)
