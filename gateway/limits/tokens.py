@@ -14,7 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.budget import spend
 
@@ -53,24 +53,26 @@ class Counter(Protocol):
         ...
 
 
+_built: Final[list[Callable[[str], list[int]]]] = []  # the matcher over the table, once it is built
+_building: Final = threading.Lock()
+
+
 class O200k:
-    """The o200k_base vocabulary. The table is built for the first text. For any thread."""
+    """The o200k_base vocabulary. The table is built for the first text of the process. For any thread."""
 
     def __init__(self) -> None:
         spec = importlib.util.find_spec("bpe_openai")
         if spec is None or not spec.submodule_search_locations:
             raise RuntimeError("the package bpe-openai, which has the token table, is not installed")
         self._table = Path(spec.submodule_search_locations[0]) / _TABLE
-        self._encode: Callable[[str], list[int]] | None = None
-        self._lock = threading.Lock()
 
     def is_loaded(self) -> bool:
         """Whether the table is built, which takes a fifth of a second."""
-        return self._encode is not None
+        return bool(_built)
 
     def count(self, text: str) -> int:
         """The number of tokens of `text`; slightly too high if a word or a run of blanks is longer than `_PIECE`."""
-        encode = self._encode or self._load()
+        encode = _built[0] if _built else self._load()
         if len(text) <= _PIECE:
             return len(encode(text))
         total = 0
@@ -83,8 +85,8 @@ class O200k:
         """Build the table. Raises RuntimeError for a table whose ranks are not in order."""
         from tiktoken._tiktoken import CoreBPE
 
-        with self._lock:
-            if self._encode is None:
+        with _building:
+            if not _built:
                 parts = gzip.decompress(self._table.read_bytes()).split()  # token in base64, rank
                 ranks = range(len(parts) // 2)
                 if int(parts[-1]) != ranks[-1]:
@@ -92,9 +94,8 @@ class O200k:
                         f"{self._table}: ranks are not in order; install the packages of requirements.lock"
                     )
                 table = dict(zip(map(base64.b64decode, parts[::2]), ranks, strict=True))
-                encode: Callable[[str], list[int]] = CoreBPE(table, {}, _SPLIT).encode_ordinary
-                self._encode = encode
-            return self._encode
+                _built.append(CoreBPE(table, {}, _SPLIT).encode_ordinary)
+            return _built[0]
 
 
 def _pieces(text: str) -> Iterator[tuple[str, bool]]:
