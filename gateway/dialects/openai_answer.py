@@ -68,17 +68,18 @@ def drop_nested(answer: Json) -> bool:
         if key == "choices" and type(value) is list:
             for choice in value:
                 if type(choice) is dict:
-                    dropped |= _drop(choice, kept="logprobs")
+                    dropped |= drop(choice, kept="logprobs")
         elif type(value) is dict or type(value) is list:
             if key in _REPEATS and value:
                 answer[key] = None
                 dropped = True
             else:
-                dropped |= _drop(value)
+                dropped |= drop(value)
     return dropped
 
 
-def _drop(value: Any, kept: str = "") -> bool:
+def drop(value: Any, kept: str = "") -> bool:
+    """Remove log probabilities below a value, except directly below it under the key `kept`; True if there were any."""
     dropped = False
     if type(value) is dict:
         for key, inner in value.items():
@@ -87,11 +88,11 @@ def _drop(value: Any, kept: str = "") -> bool:
                     value[key] = None
                     dropped = True
                 else:
-                    dropped |= _drop(inner)
+                    dropped |= drop(inner)
     else:
         for inner in value:
             if type(inner) is dict or type(inner) is list:
-                dropped |= _drop(inner)
+                dropped |= drop(inner)
     return dropped
 
 
@@ -128,6 +129,12 @@ def _is_token(token: Json) -> bool:
     )
 
 
+def is_padding(value: Any) -> bool:
+    """Whether the value of `obfuscation` is padding: random letters and digits without meaning."""
+    return type(value) is str and _PADDING.fullmatch(value) is not None
+
+
+_PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")
 _REPEATS = frozenset({"logprobs", "top_logprobs", "token_logprobs"})
 _TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})
 _SHORT_TOKEN = re.compile(r"(?s).{0,12}|\s*[^\W\d_]{1,64}\s*|[\W_]{0,256}")
