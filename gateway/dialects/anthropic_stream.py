@@ -466,7 +466,7 @@ class AnthropicStream(Ordered):
 def _named(holder: Json, what: str) -> str:
     """The type of an event, a block or a delta. Raises ValueError unless it is a name: clients do not show it."""
     kind = kind_of(holder)
-    if kind and not is_term(kind):
+    if not (is_term(kind) if kind else holder.get("type") in ("", None)):
         raise ValueError(f"{what} has a type that is not a name")
     return kind
 

@@ -180,7 +180,7 @@ class ResponsesStream(Ordered):
         if type(data) is not dict:
             raise ValueError("an event is not an object")
         said = kind(data)
-        if said and not is_term(said):
+        if not (is_term(said) if said else data.get("type") in ("", None)):
             raise ValueError("an event has a type that is not a name")
         chunk.data = data
         if chunk.edited or self._halves:
@@ -394,7 +394,8 @@ class ResponsesStream(Ordered):
         if calls_a_tool(item):
             key = CALLING.get(kind(item), ("", ""))[0]
             same = call is not None and (kind(call), tool(call)) == (kind(item), tool(item))
-            if not same or (item.get(key) and item[key] not in texts):
+            said = item.get(key)
+            if not same or (said and (type(said) is not str or said not in texts)):
                 chunk.tools = [*chunk.tools, item]
                 return
         else:
@@ -403,17 +404,13 @@ class ResponsesStream(Ordered):
         self._whole(chunk, item, texts)
 
     def _parts(self, chunk: Event, item: Json, index: int, texts: Mapping[str, Source]) -> None:
-        """The texts of parts that had no events of their own, as pieces of running texts."""
-        for field, at in (("content", 0), ("summary", 1)):
+        """The texts of parts that had no events of their own, each as a separate piece of the running text."""
+        for field in ("content", "summary"):
             parts = item.get(field)
-            for number, part in enumerate(parts if type(parts) is list else ()):
+            for part in parts if type(parts) is list else ():
                 key, name = _PARTS.get(kind(part) if type(part) is dict else "", ("", ""))
-                if not key or type(part.get(key)) is not str or not part[key] or part[key] in texts:
-                    continue
-                indexes = [None, None, None]
-                place = (name, index, tuple(number if one == at else None for one in range(len(indexes))))
-                if place not in self._said:
-                    self._piece(chunk, self._text(place), name, part, key)
+                if key and type(part.get(key)) is str and part[key] and part[key] not in texts:
+                    self._piece(chunk, self._text((name, index, (len(self._said),))), name, part, key)
 
     def _response(self, chunk: Event, response: Json, *, ends: bool) -> None:
         """The fields of the response, most of which repeat those of an earlier event."""

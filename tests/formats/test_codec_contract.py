@@ -553,10 +553,11 @@ def test_other_models_in_a_request() -> None:
 
 
 @pytest.mark.parametrize("place", ["event", "block", "delta"])
-def test_a_type_is_a_name(scanner: StreamScanner, place: str) -> None:
+@pytest.mark.parametrize("kind", [CARD, [CARD], {"a": CARD}, 4539148803436467], ids=type)
+def test_a_type_is_a_name(scanner: StreamScanner, place: str, kind: Any) -> None:
     """A stream with an event type that does not have the form of a name is refused."""
     wire = Messages()
-    kinds = {"event": "new_event", "block": "text", "delta": "text_delta", place: CARD}
+    kinds: dict[str, Any] = {"event": "new_event", "block": "text", "delta": "text_delta", place: kind}
     blocks = wire.block(0, {"type": kinds["block"], "text": ""}, [{"type": kinds["delta"], "text": "a"}])
     with pytest.raises(ValueError, match="not a name"):
         streamed(wire, judge(wire, scanner), wire.message([*blocks, wire.event(kinds["event"])]))
