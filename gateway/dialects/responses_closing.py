@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.call import Json
 from gateway.dialects import ordinal
+from gateway.dialects.checks import text
 from gateway.dialects.responses_answer import refusal_item, refused
 from gateway.dialects.responses_forms import numbered, of_item
 from gateway.dialects.responses_tables import kind
@@ -32,20 +33,22 @@ class Closing:
         said, number = kind(data), ordinal(data.get("sequence_number"))
         self._next = (self._next if number is None else max(self._next, number)) + 1
         index, at = ordinal(data.get("output_index")) or 0, ordinal(data.get("content_index")) or 0
-        if said in _TEXTS and at in (parts := self._parts.get(index, {})):
-            parts[at][1].append(data["delta"])
-        elif said == "response.created":
-            self._response = data["response"]
-        elif said == "response.output_item.added":
-            self._open[index] = data["item"]
-        elif said == "response.output_item.done":
-            self._open.pop(index, None)
-            self._parts.pop(index, None)
-            self._output[index] = data["item"]
-        elif said == "response.content_part.added" and kind(self._open.get(index, {})) == "message":
-            self._parts.setdefault(index, {})[at] = data["part"], []
-        elif said == "response.content_part.done" and at in (parts := self._parts.get(index, {})):
-            parts[at] = data["part"], []
+        parts = self._parts.get(index, {})
+        if said in _TEXTS:
+            if at in parts:
+                parts[at][1].append(text(data.get("delta")))
+        elif type(response := data.get("response")) is dict:
+            if said == "response.created":
+                self._response = response
+        elif type(item := data.get("item")) is dict:
+            if said == "response.output_item.added":
+                self._open[index], self._parts[index] = item, {}
+            elif said == "response.output_item.done":
+                self._open.pop(index, None)
+                self._parts.pop(index, None)
+                self._output[index] = item
+        elif type(part := data.get("part")) is dict and index in self._open:
+            parts[at] = part, []
 
     def refuse(self, refusal: Refusal, request_id: str, reason: str, *, bare: bool) -> bytes:
         """The last events. `bare`: no value of the upstream is repeated."""
@@ -76,7 +79,7 @@ class Closing:
                 if not pieces:
                     continue
                 key = "refusal" if kind(part) == "refusal" else "text"
-                content[-1] = said = {**part, key: (part.get(key) or "") + "".join(pieces)}
+                content[-1] = said = {**part, key: text(part.get(key)) + "".join(pieces)}
                 inside = {**place, "content_index": at}
                 name = "refusal" if key == "refusal" else "output_text"
                 yield {"type": f"response.{name}.done", **inside, key: said[key], "logprobs": []}

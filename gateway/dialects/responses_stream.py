@@ -339,7 +339,7 @@ class ResponsesStream(Ordered):
                 self._whole(chunk, data[key])
                 but.add(key)
         if type(data.get("delta")) is dict:
-            self._fields.read(chunk, "delta", place[1], data["delta"], _NONE)
+            self._fields.read(chunk, "chunk", place[1], data["delta"], _NONE)
             but.add("delta")
         if not ANSWER.pictures.isdisjoint(data):
             self._whole(chunk, data)
