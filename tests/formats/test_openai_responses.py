@@ -14,14 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import responding
-from formats.test_codec_contract import CARD, JSON, SECRET, in_pieces, judge, scanner, streamed
+from formats.screens import CARD, JSON, SECRET, in_pieces, judge, scanner_of, streamed
 from formats.wires import Responses, datas
-from gateway.dialects import tree
+from gateway.detect.core.window import StreamScanner
+from gateway.detect.personal.scanner import PiiScanner
+from gateway.dialects import positions, tree
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
 from gateway.errors import Refusal
+from gateway.output.screen import AnswerFilter
 from gateway.texts import Signed
 
-__all__ = ["scanner"]
 WIRE = Responses()
 SEAL = responding.SEAL
 CALLS = {
@@ -45,16 +47,20 @@ NAMES = (
 )
 
 
+@pytest.fixture(scope="module")
+def scanner(pii: PiiScanner) -> StreamScanner:
+    """Finds everything that answers are searched for."""
+    return scanner_of(pii)
+
+
 def request(*items: Any, **fields: Any) -> dict[str, Any]:
     """A request with these items."""
     return {"model": "m", "input": [*items], **fields}
 
 
-def screen(scanner: Any, **output: Any) -> Any:
+def screen(scanner: StreamScanner) -> AnswerFilter:
     """The filter of an answer to a request that offers every tool."""
-    made = judge(WIRE, scanner, **output)
-    made._call.request.body["tools"] = copy.deepcopy(TOOLS)
-    return made
+    return judge(WIRE, scanner, tools=copy.deepcopy(TOOLS))
 
 
 def call_item(kind: str, arguments: str) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def call_events(kind: str, pieces: list[str], index: int = 0, **done: Any) -> li
 @pytest.mark.parametrize("kind", CALLS)
 @settings(max_examples=20, deadline=None)
 @given(places=st.lists(st.integers(0, 300), max_size=20))
-def test_calls_of_every_kind(scanner: Any, kind: str, places: list[int]) -> None:
+def test_calls_of_every_kind(scanner: StreamScanner, kind: str, places: list[int]) -> None:
     """Arguments are judged as a whole; all their repeats agree, and every event leaves with its number."""
     said = '{"to": "<EMAIL_1>", "note": "bob@example.net", "n": 2.50}'
     pieces = in_pieces(said, places)
@@ -101,7 +107,7 @@ def test_calls_of_every_kind(scanner: Any, kind: str, places: list[int]) -> None
 
 
 @pytest.mark.parametrize("kind", CALLS)
-def test_a_call_without_events_of_its_arguments(scanner: Any, kind: str) -> None:
+def test_a_call_without_events_of_its_arguments(scanner: StreamScanner, kind: str) -> None:
     """Some servers send the arguments with the item only."""
     said = '{"to": "<EMAIL_1>"}'
     events = call_events(kind, [said])
@@ -111,7 +117,7 @@ def test_a_call_without_events_of_its_arguments(scanner: Any, kind: str) -> None
         assert sent.count(b"ann@example.org") >= 2
 
 
-def test_a_call_whose_item_says_something_else(scanner: Any) -> None:
+def test_a_call_whose_item_says_something_else(scanner: StreamScanner) -> None:
     """Each is judged, and a name that was not offered is refused wherever it is."""
     pieces = ['{"a": "', 'b"}']
     other = call_events("function_call", pieces, arguments=f'{{"a": "{CARD}"}}')
@@ -125,7 +131,7 @@ def test_a_call_whose_item_says_something_else(scanner: Any) -> None:
         streamed(WIRE, screen(scanner), WIRE.stream([], {**last, "name": "wipe"}))
 
 
-def test_no_part_of_a_call_leaves_before_its_arguments(scanner: Any) -> None:
+def test_no_part_of_a_call_leaves_before_its_arguments(scanner: StreamScanner) -> None:
     """Events that arrive in the meantime keep their place behind it."""
     codec, made = WIRE.codec.stream(keep_usage=True), screen(scanner)
     call, text = call_events("function_call", ['{"a": ', "1}"]), WIRE.text_events(["fine."], 1)
@@ -154,7 +160,7 @@ HOSTED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTED)
-def test_items_of_every_kind_are_judged(scanner: Any, kind: str) -> None:
+def test_items_of_every_kind_are_judged(scanner: StreamScanner, kind: str) -> None:
     """Whole, and with any of their events."""
     item = {"id": "it_a", "type": kind, "status": "completed", **HOSTED[kind]}
     answer = WIRE.response(item)
@@ -171,7 +177,7 @@ def test_items_of_every_kind_are_judged(scanner: Any, kind: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["web_search_call", "computer_call", "image_generation_call", "shell_call", "new_call", "mcp_call"]
 )
-def test_a_hosted_tool_must_be_offered(scanner: Any, kind: str) -> None:
+def test_a_hosted_tool_must_be_offered(scanner: StreamScanner, kind: str) -> None:
     """In whole answers and in streams, by type or by the label of the server."""
     offered = kind in ("web_search_call", "computer_call", "image_generation_call")
     item = {"id": "it_a", "type": kind, "status": "completed", "server_label": "other"}
@@ -188,11 +194,11 @@ def test_a_hosted_tool_must_be_offered(scanner: Any, kind: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(places=st.lists(st.integers(0, 200), max_size=12), cuts=st.lists(st.integers(0, 6000), max_size=12))
-def test_reasoning_is_restored_and_its_seal_is_kept(scanner: Any, places: list[int], cuts: list[int]) -> None:
+def test_reasoning_is_restored_and_its_seal_is_kept(scanner: StreamScanner, places: list[int], cuts: list[int]) -> None:
     """A summary is text; encrypted content keeps its bytes, and so does what nobody edits."""
     text = "The user <EMAIL_1> wants [phone 2]."
     item = responding.reasoning(text)
-    inner = responding._reasoning_events(item, in_pieces(text, places))
+    inner = responding.reasoning_events(item, in_pieces(text, places))
     data = b"".join(WIRE.stream(inner, item))
     marks = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     sent = streamed(WIRE, judge(WIRE, scanner), [data[low:high] for low, high in pairwise(marks)])
@@ -206,7 +212,7 @@ def test_reasoning_is_restored_and_its_seal_is_kept(scanner: Any, places: list[i
 
 
 @pytest.mark.parametrize("value", [CARD, SECRET, "bob@example.net"])
-def test_what_may_not_leave_as_sealed_content(scanner: Any, value: str) -> None:
+def test_what_may_not_leave_as_sealed_content(scanner: StreamScanner, value: str) -> None:
     """A value in the place of a seal cannot be removed, so the answer is stopped."""
     item = {**responding.reasoning("fine"), "encrypted_content": value}
     with pytest.raises(Refusal, match="signed"):
@@ -217,7 +223,7 @@ def test_what_may_not_leave_as_sealed_content(scanner: Any, value: str) -> None:
             streamed(WIRE, judge(WIRE, scanner), WIRE.stream(inner, item))
 
 
-def test_text_parts_are_one_text(scanner: Any) -> None:
+def test_text_parts_are_one_text(scanner: StreamScanner) -> None:
     """Clients join the texts of all messages: a card over two of them does not leave, and the repeats agree."""
     inner = [*WIRE.text_events(["it is 4539", " 1488 "], 0), *WIRE.text_events(["0343 ", "6467."], 1)]
     items = [WIRE.message("it is 4539 1488 ", 0), WIRE.message("0343 6467.", 1)]
@@ -230,7 +236,7 @@ def test_text_parts_are_one_text(scanner: Any) -> None:
     assert WIRE.hear(datas(sent)[-1]["response"]).text == "it is <CREDIT_CARD>."
 
 
-def test_padding_hides_the_length_of_an_edited_piece(scanner: Any) -> None:
+def test_padding_hides_the_length_of_an_edited_piece(scanner: StreamScanner) -> None:
     """A piece with its padding is as long as before, or as long as a multiple of 16; other values are removed."""
     for text, obfuscation in (("<EMAIL_9> or bob@example.net", "Zz9"), ("<EMAIL_1>", "Zz9"), ("fine", "Zz9")):
         sent = streamed(WIRE, judge(WIRE, scanner), WIRE.stream(WIRE.text_events([text], obfuscation=obfuscation)))
@@ -247,7 +253,7 @@ def tokens(*texts: str, **more: Any) -> list[dict[str, Any]]:
     return [{"token": text, "logprob": -0.5, "bytes": [*text.encode()], "top_logprobs": [], **more} for text in texts]
 
 
-def test_log_probabilities(scanner: Any) -> None:
+def test_log_probabilities(scanner: StreamScanner) -> None:
     """They leave with a text that they repeat and nobody edited, without alternatives; anything else is removed."""
     kept = tokens("fi", "ne")
     other = tokens("x", top_logprobs=[{"token": "yes", "logprob": -1}])
@@ -310,8 +316,6 @@ def test_who_wrote_an_item(item: dict[str, Any], role: str) -> None:
 
 def test_a_text_as_input() -> None:
     """Is a prompt of the user, not the argument of a tool, although the field is called so."""
-    from gateway.dialects import positions
-
     body, survey = tree.parse(b'{"model": "m", "input": "SELECT 1"}', WIRE.codec.shape, 100)
     [slot] = [slot for slot in survey.slots if slot.text == "SELECT 1"]
     assert (slot.role, positions.is_argument(slot)) == ("user", False)
@@ -479,7 +483,7 @@ def test_usage_has_its_parts() -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "incomplete"])
-def test_other_ends_are_answers(scanner: Any, status: str) -> None:
+def test_other_ends_are_answers(scanner: StreamScanner, status: str) -> None:
     """They pass with their status; the message of the error is judged."""
     fault = {"code": "server_error", "message": f"broke at {CARD}"} if status == "failed" else None
     details = {"reason": "max_output_tokens"} if status == "incomplete" else None
@@ -517,7 +521,7 @@ PLANTED = dict(planted())
 
 
 @pytest.mark.parametrize("place", PLANTED)
-def test_events_say_no_more_than_is_judged(scanner: Any, place: str) -> None:
+def test_events_say_no_more_than_is_judged(scanner: StreamScanner, place: str) -> None:
     """Unexpected fields, keys that occur twice, comments and names are judged, or do not leave."""
     codec, made, sent = WIRE.codec.stream(keep_usage=True), screen(scanner), b""
     try:
@@ -542,7 +546,7 @@ def below(value: Any) -> list[tuple[Any, Any]]:
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_any_event_is_judged_or_refused(scanner: Any, data: st.DataObject) -> None:
+def test_any_event_is_judged_or_refused(scanner: StreamScanner, data: st.DataObject) -> None:
     """With any JSON, or a card number, anywhere in an event: no other exception, and the number does not leave."""
     text, call = WIRE.text_events(["fi", "ne."]), call_events("custom_tool_call", ["{", "}"], 1)
     item = responding.reasoning("so", 0)
