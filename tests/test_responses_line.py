@@ -352,3 +352,17 @@ def test_a_reason_in_the_text(up: scripted.Upstream, tmp_path: Path, stream: boo
     assert read.reason == "content_filter"
     assert "secret" in read.text
     assert "ghp_" not in answer.text
+
+
+def test_an_upgrade_is_declined_at_once(line: Line) -> None:
+    """Agents that try a WebSocket first go on with HTTP after a 426."""
+    headers = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "sec-websocket-version": "13",
+    }
+    answer = line.client.get("/v1/responses", headers=headers)
+    assert (answer.status_code, answer.headers["upgrade"]) == (426, "HTTP/1.1")
+    assert "over HTTP with POST" in answer.json()["error"]["message"]
+    assert line.client.get("/v1/responses").status_code == 405
