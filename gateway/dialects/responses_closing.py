@@ -10,10 +10,12 @@ from gateway.dialects import ordinal
 from gateway.dialects.checks import text
 from gateway.dialects.responses_answer import refusal_item, refused
 from gateway.dialects.responses_forms import numbered, of_item
+from gateway.dialects.responses_said import Place
 from gateway.dialects.responses_tables import kind
 from gateway.errors import Refusal
 
-_TEXTS: Final = {"response.output_text.delta": "text", "response.refusal.delta": "refusal"}
+_NAMES: Final = frozenset({"output_text", "refusal"})
+_TEXTS: Final = frozenset({f"response.{name}.delta" for name in _NAMES})
 
 
 class Closing:
@@ -49,6 +51,13 @@ class Closing:
                 self._output[index] = item
         elif type(part := data.get("part")) is dict and index in self._open:
             parts[at] = part, []
+
+    def say(self, place: Place, number: int, piece: str) -> None:
+        """An event with a piece of a text leaves."""
+        self._next = max(self._next, number) + 1
+        name, index, indexes = place
+        if name in _NAMES and (at := indexes[0] or 0) in (parts := self._parts.get(index, {})):
+            parts[at][1].append(piece)
 
     def refuse(self, refusal: Refusal, request_id: str, reason: str, *, bare: bool) -> bytes:
         """The last events. `bare`: no value of the upstream is repeated."""

@@ -8,16 +8,23 @@ edited; a repeat that says something else is judged as a separate text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
+
+import orjson
 
 from gateway.call import Json
 from gateway.dialects import Chunk
 from gateway.dialects.openai_answer import drop
 from gateway.dialects.responses_answer import echoes
+from gateway.dialects.responses_frame import DeltaFrame
 from gateway.dialects.responses_tables import kind
 
 _STRUCTURE: Final = frozenset({"type", "role", "status"})
 _STEP: Final = 16  # characters: the length of padding, if an edited piece is longer than the piece with its padding
+
+
+Place = tuple[str, int, tuple[int | None, ...]]
+"""The place of a text: the name of its events, its item, its indexes."""
 
 
 class Source(Protocol):
@@ -72,20 +79,47 @@ class Said:
         return self.left[0] if self.left else ""
 
 
+class Framed(NamedTuple):
+    """The text whose next pieces a frame reads; its item has the id `item_id`, which leaves as that of `source`."""
+
+    frame: DeltaFrame
+    said: Said
+    name: str
+    place: Place
+    item_id: str
+    source: Source
+
+
 class Event(Chunk):
     """One event.
 
     - `pieces`: pieces of texts: text, holder, key, the piece as it arrived. `repeats`: holder, key, what is repeated.
     - `call`: the judged tool call that begins with this event.
+    - `framed`: how the event was read without parsing; its number is `number`.
     """
 
-    __slots__ = ("call", "pieces", "repeats")
+    __slots__ = ("call", "framed", "number", "pieces", "repeats")
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
         super().__init__(raw, data)
         self.pieces: list[tuple[Said, Json, str, str]] = []
         self.repeats: list[tuple[Any, Any, Source]] = []
         self.call: Json | None = None
+        self.framed: Framed | None = None
+        self.number = 0
+
+    def changes(self, framed: Framed) -> bool:
+        """Whether an event that was not parsed must be written anew; it is parsed then, and leaves otherwise."""
+        ((said, holder, key, piece),) = self.pieces
+        if holder[key] == piece and framed.source.final() == framed.item_id:
+            said.left.append(piece)
+            return False
+        self.data = data = orjson.loads(self.raw.partition(b"data: ")[2])
+        data[key] = holder[key]
+        self.pieces = [(said, data, key, piece)]
+        self.repeats = [(data, "item_id", framed.source)]
+        self.edited = True
+        return True
 
     def settle(self) -> None:
         """Write what other events determine, before the event leaves."""

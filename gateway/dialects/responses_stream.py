@@ -22,11 +22,13 @@ from gateway.dialects import MAX_ANSWER, Chunk, Field, Piece, items, nulls, ordi
 from gateway.dialects.anthropic_stream import MAX_BLOCKS, MAX_INPUT
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
+from gateway.dialects.frame import Frame, Series
 from gateway.dialects.openai_answer import is_padding, tier
 from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.responses_closing import Closing
 from gateway.dialects.responses_forms import ENDS, encode
-from gateway.dialects.responses_said import Event, Said, Same, Source, places
+from gateway.dialects.responses_frame import DeltaFrame
+from gateway.dialects.responses_said import Event, Framed, Place, Said, Same, Source, places
 from gateway.dialects.responses_tables import ANSWER, CALLING, calls_a_tool, kind, tool
 from gateway.dialects.surrogates import Halves, mend, with_halves
 from gateway.dialects.terms import LONG, is_term
@@ -52,7 +54,7 @@ _PARTS: Final = {
 }
 _NO_INDEX: Final = tuple[int | None, ...]([None] * len(_INDEXES))
 _NONE: Final[frozenset[str]] = frozenset()
-_Place = tuple[str, int, tuple[int | None, ...]]  # of a text: the name of its events, its item, its indexes
+_NO_FRAME: Final = Frame(b"", b"", (0, _TEXT))
 
 
 class _Item:
@@ -91,15 +93,16 @@ class ResponsesStream(Ordered):
     """Reads the events of one answer."""
 
     __slots__ = (
-        *("_by_item", "_closing", "_echo", "_fields", "_halves", "_held", "_items", "_open", "_reader", "_said"),
-        *("_size", "_waiting", "ended", "tier"),
+        *("_by_item", "_closing", "_echo", "_fields", "_frame", "_halves", "_held", "_items", "_open"),
+        *("_reader", "_said", "_size", "_waiting", "ended", "tier"),
     )
 
     def __init__(self) -> None:
         self._reader = sse.Reader()
         self._fields = Reader(ANSWER)
         self._halves = Halves()
-        self._said: dict[_Place, Said] = {}
+        self._frame: Framed | None = None  # of the last text
+        self._said: dict[Place, Said] = {}
         self._by_item: dict[int, list[Said]] = {}
         self._items: dict[int, _Item] = {}
         self._echo: dict[str, tuple[bytes, Same]] = {}  # fields of the response as they arrived, and as they left
@@ -116,10 +119,38 @@ class ResponsesStream(Ordered):
         data = self._reader.take(data)
         at = 0
         while at < len(data) and not self.ended:
+            frame = self._frame
+            if frame is not None and not (frame.said.ended or self._open or self._halves):
+                series = self._series(frame, data, at)
+                if series is not None:
+                    yield series
+                    at += len(series.raw)
+                    continue
             event, at = self._reader.next(data, at)
             if event is None:
                 return
             yield from self._read(event)
+
+    def _series(self, frame: Framed, data: bytes, at: int) -> Event | None:
+        """A chunk of the events from `at` on that have a frame; None if the first has not."""
+        events: list[Chunk] = []
+        texts: list[str] = []
+        for raw, number, text in frame.frame.read(data, at):
+            event = Event(raw)
+            event.framed, event.number = frame, number
+            self._piece(event, frame.said, frame.name, {"delta": text}, "delta")
+            events.append(event)
+            texts.append(text)
+            at += len(raw)
+        if not events:
+            return None
+        said = "".join(texts)
+        series = Series(_NO_FRAME, said, [len(text) for text in texts])
+        for one in events:
+            one.series = series
+        chunk = Event(b"".join([event.raw for event in events]))
+        chunk.series, chunk.events = series, events
+        return chunk
 
     def rest(self) -> Iterator[Chunk]:
         """The last event if its end is missing."""
@@ -220,7 +251,7 @@ class ResponsesStream(Ordered):
             mend(data)
             chunk.raw = encode(data)
 
-    def _text(self, place: _Place) -> Said:
+    def _text(self, place: Place) -> Said:
         """The text of a place, which may begin now."""
         said = self._said.get(place)
         if said is None:
@@ -271,6 +302,16 @@ class ResponsesStream(Ordered):
                 raise ValueError("a piece of a text that has ended")
             self._piece(chunk, said, name, data, "delta")
         self._rest(chunk, data, _DELTA if name == _TEXT else _OTHER_DELTA, item)
+        if self._frame is None or self._frame.said is not chunk.pieces[0][0]:
+            self._frame = self._framed(chunk, data, name, item)
+
+    def _framed(self, chunk: Event, data: Json, name: str, item: _Item | None) -> Framed | None:
+        """The frame of an event with a piece of a text of an item that is known; None if there is none."""
+        said = chunk.pieces[0][0]
+        if item is None or said.ended or name in _NAMES or len(chunk.repeats) != 1 or chunk.edited or self._halves:
+            return None
+        frame = DeltaFrame.learn(chunk.raw, data) if self.faithful(chunk) else None
+        return Framed(frame, said, name, _place(data, name), data["item_id"], chunk.repeats[0][2]) if frame else None
 
     def _rest(self, chunk: Event, data: Json, but: frozenset[str], item: _Item | None = None) -> None:
         """The fields of an event other than `but`, its type, small numbers, and the id of its item."""
@@ -470,6 +511,11 @@ class ResponsesStream(Ordered):
 
     def _written(self, chunk: Chunk, *, judged: bool) -> bytes:
         assert isinstance(chunk, Event)
+        if chunk.events:
+            return b"".join([self._written(event, judged=judged) for event in chunk.events])
+        if chunk.framed is not None and not chunk.changes(chunk.framed):
+            self._closing.say(chunk.framed.place, chunk.number, chunk.pieces[0][3])
+            return chunk.raw
         data = chunk.data
         if data is None:
             return chunk.raw
@@ -493,7 +539,7 @@ def _name(said: str) -> str:
     return said.removeprefix("response.").rpartition(".")[0]
 
 
-def _place(data: Json, name: str) -> _Place:
+def _place(data: Json, name: str) -> Place:
     return name, ordinal(data.get("output_index")) or 0, tuple(ordinal(data.get(key)) for key in _INDEXES)
 
 

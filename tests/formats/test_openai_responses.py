@@ -248,6 +248,55 @@ def test_padding_hides_the_length_of_an_edited_piece(scanner: StreamScanner) -> 
     assert b"0343" not in sent
 
 
+SERIES = [
+    "<EMAIL_1>",
+    "bob@exa",
+    "mple.net",
+    "4539",
+    " 1488 0343",
+    " 6467",
+    "the order",
+    "Größe",
+    "\u2028",
+    '"',
+    "",
+    "\n",
+    "7",
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_series_of_deltas_are_read_as_single_events(scanner: StreamScanner, data: st.DataObject) -> None:
+    """Events that were not parsed leave as parsed events do, however they arrive, for texts of every kind."""
+    texts = data.draw(st.lists(st.sampled_from(SERIES), min_size=1, max_size=14))
+    kind = data.draw(st.sampled_from(["text", "summary"]))
+    item: Any = WIRE.message("".join(texts)) if kind == "text" else responding.reasoning("".join(texts))
+    inner = WIRE.text_events(texts) if kind == "text" else responding.reasoning_events(item, texts)
+    events, odd = [], data.draw(st.sampled_from([b"", b' "x": 1,', b' "item_id": "other",']))
+    for raw in WIRE.stream(inner, item):
+        padding = data.draw(st.sampled_from([b"", b"aB3", b"4539148803436467", b"Zz9" * 9]))
+        new = raw.replace(b', "obfuscation": "Qx7"', b"")
+        if b".delta" in raw and padding:
+            new = new.removesuffix(b"}\n\n") + b', "obfuscation": "' + padding + b'"}\n\n'
+        if b".delta" in raw and data.draw(st.integers(0, 5)) == 0:
+            new = new.replace(b'{"sequence_number": ', b"{" + odd + b'"sequence_number":  ')
+        events.append(new)
+    whole = b"".join(events)
+    places = sorted({0, len(whole), *data.draw(st.lists(st.integers(0, len(whole)), max_size=9))})
+    sent = [
+        streamed(WIRE, judge(WIRE, scanner), some)
+        for some in (events, [whole], [whole[low:high] for low, high in pairwise(places)])
+    ]
+    assert sent[0] == sent[1] == sent[2]
+    assert b"4539148803436467" not in sent[0]
+    heard = WIRE.listen(sent[0])
+    answer = WIRE.response(item)
+    judge(WIRE, scanner).whole(answer)
+    assert datas(sent[0])[-1]["response"]["output"] == answer["output"]
+    assert heard.text == WIRE.hear(answer).text
+
+
 def tokens(*texts: str, **more: Any) -> list[dict[str, Any]]:
     """Log probabilities of tokens."""
     return [{"token": text, "logprob": -0.5, "bytes": [*text.encode()], "top_logprobs": [], **more} for text in texts]
