@@ -318,7 +318,9 @@ def test_the_models_spelling_goes_back(line: Line, up: scripted.Upstream, stream
     """A value that the model wrote in its own way is sent back as it wrote it, in texts and arguments."""
     cid, name = f"spelled-{stream}", f"spelled {stream} ann@example.org"
     masked = f"spelled {stream} <EMAIL_1>"
-    answer = WIRE.response(WIRE.message("To [email 1]."), WIRE.call('{"to": "[email 1]"}'))
+    refusal = {**WIRE.message("", 2), "content": [{"type": "refusal", "refusal": "Not [Email_1]."}]}
+    summary = responding.reasoning("They gave [email-1].")
+    answer = WIRE.response(summary, WIRE.message("To [email 1]."), refusal, WIRE.call('{"to": "[email 1]"}'))
     up.script[masked] = list(WIRE.codec.unfold(answer, lambda text: [*text])) if stream else answer
     got = ask(line, name, "script", cid=cid, stream=stream, tools=[SEND])
     read = heard(got, stream=stream)
@@ -327,8 +329,10 @@ def test_the_models_spelling_goes_back(line: Line, up: scripted.Upstream, stream
     history = [{"role": "user", "content": name}, *output, {**OUTPUT, "call_id": "call_a", "output": "done"}]
     assert ask(line, history, cid=cid, tools=[SEND]).status_code == 200
     sent = up.last.body["input"]
-    assert sent[1]["content"][0]["text"] == "To [email 1]."
-    assert sent[2]["arguments"] == '{"to": "[email 1]"}'
+    assert sent[1]["summary"][0]["text"] == "They gave [email-1]."
+    assert sent[2]["content"][0]["text"] == "To [email 1]."
+    assert sent[3]["content"][0]["refusal"] == "Not [Email_1]."
+    assert sent[4]["arguments"] == '{"to": "[email 1]"}'
 
 
 def test_the_same_key_gives_the_same_answer(line: Line) -> None:

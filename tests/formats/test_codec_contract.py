@@ -327,6 +327,16 @@ def test_a_request(wire: Whole) -> None:
     assert wire.codec.unknown({**body, "x_new": 1}) == ["x_new"]
 
 
+@wires_with_tools
+@pytest.mark.parametrize("kind", [["a"], {"a": 1}, 7, True])
+def test_the_type_of_a_tool_is_a_string(wire: Wire, kind: Any) -> None:
+    """Any other value is refused by name."""
+    tools = [{"type": kind, "name": "send", "function": {"name": "send"}}]
+    with pytest.raises(Refusal) as caught:
+        wire.codec.parse(wire.request(("user", "hi"), tools=tools))
+    assert (caught.value.code, caught.value.param) == ("invalid_request", "tools")
+
+
 @wholes
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
