@@ -544,3 +544,35 @@ def test_a_value_over_two_text_blocks(scanner: StreamScanner) -> None:
     answer["content"].append({"type": "text", "text": "0343 6467."})
     judge(wire, scanner).whole(answer)
     assert wire.hear(answer).text == "it is <CREDIT_CARD>."
+
+
+SEALED = "EqgfCioIARgBIiQ3YTAwMjY1Mi1mZjM5LTQ1NGUtODgxNC1kNjNjNTk1ZWI3Yx_-"
+RESULT = {"type": "web_search_result", "title": "It is <EMAIL_1>", "url": "https://example.org"}
+
+
+@pytest.mark.parametrize(("value", "passes"), [(SEALED, True), (f"it is {CARD}", False), (SECRET, False)])
+def test_encrypted_content_of_results_is_never_edited(scanner: StreamScanner, value: str, passes: bool) -> None:
+    """In blocks and citations, whole and streamed; a value that may not leave stops the answer."""
+    wire = Messages()
+    result = {"type": "web_search_tool_result", "tool_use_id": "t", "content": [{**RESULT, "encrypted_content": value}]}
+    cited = {"type": "web_search_result_location", "cited_text": "<EMAIL_1>", "encrypted_index": value}
+    delta = {"type": "citations_delta", "citation": cited}
+    text = {"type": "text", "text": "", "citations": [copy.deepcopy(cited)]}
+    inner = wire.block(0, result, []) + wire.block(1, {"type": "text", "text": ""}, [delta])
+    answer = wire.whole("ok")
+    answer["content"] = [copy.deepcopy(result), text]
+    if not passes:
+        with pytest.raises(Refusal, match="signed"):
+            judge(wire, scanner).whole(answer)
+        with pytest.raises(Refusal, match="signed"):
+            streamed(wire, judge(wire, scanner), wire.message(inner))
+        return
+    judge(wire, scanner).whole(answer)
+    sent = streamed(wire, judge(wire, scanner), wire.message(inner)).decode()
+    for said in (sent, json.dumps(answer)):
+        assert said.count(value) == 2
+        assert said.count("ann@example.org") == 2
+    body = wire.request(("user", "hi"))
+    body["messages"].append({"role": "assistant", "content": [result]})
+    _, survey = tree.parse(orjson.dumps(body), wire.codec.shape, 100)
+    assert value not in [slot.text for slot in survey.slots]
