@@ -21,9 +21,7 @@ def usage(answer: Json) -> Usage | None:
         return None
     # Some providers bill thinking tokens that are not in `completion_tokens`; the total includes them.
     total_out = max(total_out, (count(told.get("total_tokens")) or 0) - total_in)
-    prompt, completion = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
-    prompt = prompt if type(prompt) is dict else {}
-    completion = completion if type(completion) is dict else {}
+    prompt, completion = details(told, "prompt"), details(told, "completion")
     return Usage(
         input=total_in,
         output=total_out,
@@ -33,6 +31,12 @@ def usage(answer: Json) -> Usage | None:
         audio_input=integer(prompt.get("audio_tokens")),
         tier=tier(answer),
     )
+
+
+def details(told: Json, what: str) -> Json:
+    """The parts of a count of tokens; empty if there are none."""
+    found = told.get(f"{what}_tokens_details")
+    return found if type(found) is dict else {}
 
 
 def tier(answer: Json) -> str:

@@ -27,9 +27,7 @@ def usage(answer: Json) -> Usage | None:
     total_in, total_out = count(told.get("input_tokens")), count(told.get("output_tokens"))
     if total_in is None or total_out is None:
         return None
-    read, wrote = told.get("input_tokens_details"), told.get("output_tokens_details")
-    read = read if type(read) is dict else {}
-    wrote = wrote if type(wrote) is dict else {}
+    read, wrote = openai_answer.details(told, "input"), openai_answer.details(told, "output")
     return Usage(
         input=total_in,
         output=total_out,

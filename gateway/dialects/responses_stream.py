@@ -20,7 +20,7 @@ import orjson
 from gateway.call import Json
 from gateway.dialects import MAX_ANSWER, Chunk, Field, Piece, items, nulls, ordinal, responses_answer, sse, tree
 from gateway.dialects.anthropic_stream import MAX_BLOCKS, MAX_INPUT
-from gateway.dialects.base import Ordered
+from gateway.dialects.base import Ordered, is_said_once
 from gateway.dialects.fields import Reader
 from gateway.dialects.frame import Frame, Series
 from gateway.dialects.openai_answer import is_padding, tier
@@ -170,13 +170,7 @@ class ResponsesStream(Ordered):
 
     def faithful(self, chunk: Chunk) -> bool:
         """Whether every parser reads the same from the bytes of an event, and the event name is its type."""
-        data, raw = chunk.data, chunk.raw
-        if data is None:
-            return True
-        head = b"event: %s\ndata: " % str(data.get("type")).encode()
-        if not raw.startswith(head) or raw.find(b"\n", len(head)) != len(raw) - 2:
-            return False
-        return tree.says_once(raw[len(head) :], data)
+        return chunk.data is None or is_said_once(chunk.raw, chunk.data)
 
     def _read(self, event: sse.SSE) -> Iterator[Event]:
         """The chunks of an event, and of the events that waited for it."""
