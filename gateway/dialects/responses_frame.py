@@ -8,18 +8,19 @@ the full parser. See `frame`, which does the same for dialects whose events have
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from gateway.call import Json
 
 _KEYS: Final = frozenset({"type", "sequence_number", "item_id", "output_index", "content_index", "delta"})
 _MORE: Final = frozenset({"logprobs", "obfuscation", "summary_index"})
-_LONGEST: Final = 32 * 1024  # bytes of a piece; a longer event is parsed in full
+_LONGEST: Final = 32 * 1024  # bytes of a piece, and of a series; a longer event is parsed in full
 # What may differ: a number of at most six digits, a string without escapes, padding as in `openai_answer.is_padding`.
-_NUMBER: Final = rb"(?P<number>0|[1-9][0-9]{0,5})"
-_TEXT: Final = rb'"(?P<text>[^"\\\x00-\x1f]{0,%d})"' % _LONGEST
-_PADDING: Final = rb'"(?:(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64})"'
+_NUMBER: Final = re.compile(rb"0|[1-9][0-9]{0,5}(?![0-9])")
+_TEXT: Final = re.compile(rb'"[^"\\\x00-\x1f]{0,%d}"' % _LONGEST)
+_PADDING: Final = re.compile(rb'"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}"')
 
 
 class Read(NamedTuple):
@@ -31,12 +32,16 @@ class Read(NamedTuple):
 
 
 class DeltaFrame:
-    """The events that are equal to a parsed event except for what differs."""
+    """The events that are equal to a parsed event except for what differs.
 
-    __slots__ = ("_pattern",)
+    `parts`: the bytes before each place that differs, and what may be there; `last`: the bytes after the last place.
+    """
 
-    def __init__(self, pattern: re.Pattern[bytes]) -> None:
-        self._pattern = pattern
+    __slots__ = ("_last", "_parts")
+
+    def __init__(self, parts: Sequence[tuple[bytes, re.Pattern[bytes]]], last: bytes) -> None:
+        self._parts = parts
+        self._last = last
 
     @classmethod
     def learn(cls, raw: bytes, data: Json) -> DeltaFrame | None:
@@ -57,21 +62,35 @@ class DeltaFrame:
             if raw.count(key) != 1 or raw[at:end] != value or raw[end : end + 1] not in (b",", b"}"):
                 return None
             places.append((at, end, pattern))
-        said, begin = b"", 0
-        for at, end, pattern in sorted(places):
-            said += re.escape(raw[begin:at]) + pattern
+        before, begin = list[tuple[bytes, re.Pattern[bytes]]](), 0
+        for at, end, pattern in sorted(places, key=itemgetter(0)):
+            before.append((raw[begin:at], pattern))
             begin = end
-        return cls(re.compile(said + re.escape(raw[begin:])))
+        return cls(before, raw[begin:])
 
     def read(self, data: bytes, at: int) -> Iterator[Read]:
-        """The events from `at` on that have this frame."""
-        match = self._pattern.match
-        while (found := match(data, at)) is not None:
+        """The events from `at` on that have this frame, up to a length that is judged at once."""
+        most, parts, last = at + _LONGEST, self._parts, self._last
+        while at < most:
+            begin, number, text = at, 0, b""
+            for before, pattern in parts:
+                if not data.startswith(before, at):
+                    return
+                found = pattern.match(data, at + len(before))
+                if found is None:
+                    return
+                at = found.end()
+                if pattern is _TEXT:
+                    text = found[0]
+                elif pattern is _NUMBER:
+                    number = int(found[0])
+            if not data.startswith(last, at):
+                return
+            at += len(last)
             try:
-                text = found["text"].decode()
+                said = text[1:-1].decode()
             except UnicodeDecodeError:
                 raise ValueError("an event is not JSON") from None
-            if not text.isprintable():
+            if not said.isprintable():
                 return
-            yield Read(found[0], int(found["number"]), text)
-            at = found.end()
+            yield Read(data[begin:at], number, said)

@@ -102,6 +102,8 @@ class Event(Chunk):
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
         super().__init__(raw, data)
+        self.tools: list[Json] = []
+        self.strays: list[Json] = []
         self.pieces: list[tuple[Said, Json, str, str]] = []
         self.repeats: list[tuple[Any, Any, Source]] = []
         self.call: Json | None = None

@@ -86,7 +86,8 @@ class _Item:
         key = CALLING[kind(begun)][0]
         self.call = {**begun, key: said.original()}
         said.call, said.ended = (self.call, key), True
-        event.call, event.tools = self.call, [self.call]
+        event.call = self.call
+        event.tools.append(self.call)
 
 
 class ResponsesStream(Ordered):
@@ -317,7 +318,7 @@ class ResponsesStream(Ordered):
             known |= {"item_id"}
         if data.keys() <= known:
             return
-        chunk.strays = [*chunk.strays, *fields(data, known)]
+        chunk.strays.extend(fields(data, known))
         self._fields.read(chunk, "chunk", 0, data, known)
 
     def _whole(self, chunk: Event, value: Any, texts: Mapping[str, Source] | None = None) -> None:
@@ -339,7 +340,7 @@ class ResponsesStream(Ordered):
         """A part begins or ends."""
         part = data["part"]
         key, name = _PARTS.get(kind(part), ("", ""))
-        chunk.strays = list(in_blocks([part]))
+        chunk.strays.extend(in_blocks([part]))
         texts: dict[str, Source] = {}
         if key and type(part.get(key)) is str:
             said = self._text(_place(data, name))
@@ -370,7 +371,7 @@ class ResponsesStream(Ordered):
                     but.add(key)
         for key in ("annotation", "output"):
             if type(data.get(key)) in (dict, list):
-                chunk.strays = [*chunk.strays, *fields({key: data[key]})]
+                chunk.strays.extend(fields({key: data[key]}))
                 self._whole(chunk, data[key])
                 but.add(key)
         if type(data.get("delta")) is dict:
@@ -431,10 +432,10 @@ class ResponsesStream(Ordered):
             same = call is not None and (kind(call), tool(call)) == (kind(item), tool(item))
             said = item.get(key)
             if not same or (said and (type(said) is not str or said not in texts)):
-                chunk.tools = [*chunk.tools, item]
+                chunk.tools.append(item)
                 return
         else:
-            chunk.strays = [*chunk.strays, *in_blocks([item])]
+            chunk.strays.extend(in_blocks([item]))
             self._parts(chunk, item, index, texts)
         self._whole(chunk, item, texts)
 
@@ -463,7 +464,7 @@ class ResponsesStream(Ordered):
         survey.take(response, frozenset(same))
         if survey.slots or survey.kinds:
             chunk.wholes.append(survey)
-        chunk.strays = [*chunk.strays, *fields(response, responses_answer.QUIET)]
+        chunk.strays.extend(fields(response, responses_answer.QUIET))
         self.tier = tier(response) or self.tier
         chunk.edited |= nulls.of_items(response)
         output = response.get("output")
@@ -476,8 +477,10 @@ class ResponsesStream(Ordered):
             known_item = self._items.get(at)
             if known_item is not None and known_item.raw and orjson.dumps(item) == known_item.raw:
                 chunk.repeats.append((output, at, Same(known_item.whole, "item")))
-            elif ends or calls_a_tool(item):
+            elif ends:
                 self._judge(chunk, item, at)
+            elif calls_a_tool(item):
+                chunk.tools.append(item)
             else:
                 self._whole(chunk, item)
 
