@@ -50,6 +50,14 @@ BODIES = (
     Body("64k-agent", "64 kB of text as agents send it, whole", 65536, agents=True, systems=SOME),
     Body("16k-fresh", "16 kB that was never sent before, whole", 16384, fresh=True, systems=SOME),
     Body("64k-fresh", "64 kB that was never sent before, whole", 65536, fresh=True, systems=SOME),
+    Body(
+        "64k-agent-fresh",
+        "64 kB of text as agents send it that was never sent before, whole",
+        65536,
+        agents=True,
+        fresh=True,
+        systems=SOME,
+    ),
     Body("single", "1 kB, streamed in 100 chunks, one call at a time", 1024, stream=True, connections=1),
 )
 

@@ -37,10 +37,16 @@ class Used(NamedTuple):
 
 
 class Provider:
-    """An OpenAI-format provider. `books`: the usage of each call, once for each time it arrived."""
+    """An OpenAI-format provider. `books`: the usage of each call, once for each time it was answered.
+
+    A gateway that calls `url/NAME` is known by this name. After the calls in `stall[NAME]`, those of this gateway get
+    no answer until `release` is set; `stalled` is set by the first of them.
+    """
 
     def __init__(self, seed: int) -> None:
         self.books: dict[int, list[Used]] = {}
+        self.stall: dict[str, int] = {}
+        self.stalled, self.release = asyncio.Event(), asyncio.Event()
         self.url = ""
         self._draw = random.Random(seed)
 
@@ -52,6 +58,7 @@ class Provider:
     async def running(self) -> AsyncIterator[Provider]:
         """Listen on a free port until the block ends."""
         application = web.Application()
+        application.router.add_post("/{name}/v1/chat/completions", self._answer)
         application.router.add_post("/v1/chat/completions", self._answer)
         runner = web.AppRunner(application, access_log=None, handler_cancellation=False)
         await runner.setup()
@@ -66,6 +73,12 @@ class Provider:
 
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.json()
+        name = request.match_info.get("name", "")
+        if name in self.stall:
+            self.stall[name] -= 1
+            if self.stall[name] < 0:
+                self.stalled.set()
+                await self.release.wait()
         output = self._draw.randint(LEAST, MOST)
         await asyncio.sleep(self._draw.uniform(*LATENCY))
         used = Used(PROMPT + output, PROMPT * INPUT_PRICE + output * OUTPUT_PRICE)
@@ -103,19 +116,14 @@ class Crowd:
     """Callers of one workflow that continue until they are refused for good, and respect `Retry-After`, as agents do.
 
     They are spread over `urls`; a caller leaves a URL that does not answer for the next, as behind a load balancer.
-    `milestone` is set when that many calls were answered.
     """
 
-    def __init__(
-        self, urls: Sequence[str], key: str, workflow: dict[str, str], *, milestone: int = 0, patience: float = PATIENCE
-    ) -> None:
+    def __init__(self, urls: Sequence[str], key: str, workflow: dict[str, str], *, patience: float = PATIENCE) -> None:
         self._urls = list(urls)
         self._headers = {"authorization": f"Bearer {key}", **workflow}
         self._patience = patience
         self._served = 0.0  # time of the last answered call
-        self._milestone = milestone
         self.tally = Tally()
-        self.reached = asyncio.Event()
 
     async def run(self, callers: int) -> Tally:
         """Return when every caller has stopped."""
@@ -156,8 +164,6 @@ class Crowd:
         if answer.status == 200:
             self._served = asyncio.get_running_loop().time()
             self.tally.answered[number] = answer.headers.get("x-request-id", "")
-            if len(self.tally.answered) >= self._milestone:
-                self.reached.set()
             return 0.0
         if answer.status == 403 or "Session budget exceeded" in text:  # the second is LiteLLM's, with a 429
             return None

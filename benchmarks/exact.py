@@ -152,13 +152,19 @@ class Killed:
     async def run(self) -> None:
         """Return when the crowd has stopped; reservations of the dead gateway are still held."""
         urls = [it.base for it in await _begin(self._replicas)]
-        crowd = Crowd(urls, KEYS[0], _named(self._flow), milestone=self._size.calls // 3, patience=3)
+        crowd = Crowd(urls, KEYS[0], _named(self._flow), patience=3)
+        self._provider.stall["0"] = self._size.calls // 3 // self._size.gateways
         began = time.monotonic()
         running = asyncio.ensure_future(crowd.run(self._size.callers))
-        await crowd.reached.wait()
+        stalled = asyncio.ensure_future(self._provider.stalled.wait())
+        await asyncio.wait((running, stalled), return_when=asyncio.FIRST_COMPLETED)
+        if not stalled.done():
+            stalled.cancel()
+            raise BenchmarkError("the crowd stopped before the gateway that is to be killed had its share of the calls")
         child = self._replicas[0].child
         assert child is not None
         os.killpg(child.process.pid, signal.SIGKILL)
+        self._provider.release.set()
         self._tally = await running
         self._seconds = time.monotonic() - began
         self._lost = _reserved(self._redis_url)
@@ -218,7 +224,7 @@ async def beside(provider: Provider, redis_url: str, size: Size, quota: Quota) -
 
 
 def _replicas(provider: Provider, redis_url: str, size: Size, quota: Quota) -> list[Replica]:
-    return [Replica(provider.url, number, redis_url, quota.settings()) for number in range(size.gateways)]
+    return [Replica(f"{provider.url}/{number}", number, redis_url, quota.settings()) for number in range(size.gateways)]
 
 
 async def _begin(systems: Sequence[S]) -> Sequence[S]:

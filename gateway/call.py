@@ -261,12 +261,16 @@ class Target(NamedTuple):
 
 
 class InputTokens:
-    """The tokens of a request: an upper bound that costs nothing, and their number, counted when first asked for."""
+    """The tokens of a request: an upper bound that costs nothing, and their number, counted when first asked for.
 
-    __slots__ = ("_count", "_counted", "bound")
+    `ready`: whether the table of tokens is there; otherwise counting builds it, which takes long.
+    """
 
-    def __init__(self, bound: int, count: Callable[[], int]) -> None:
+    __slots__ = ("_count", "_counted", "bound", "ready")
+
+    def __init__(self, bound: int, count: Callable[[], int], ready: Callable[[], bool] = lambda: True) -> None:
         self.bound = bound
+        self.ready = ready
         self._count = count
         self._counted: int | None = None
 

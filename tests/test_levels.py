@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -143,6 +144,21 @@ async def test_the_first_call_is_counted_and_the_next_is_bounded() -> None:
     await stage.reserve(second)
     assert store.asked == [EXACT, BOUND]
     assert (first.admission.bound, second.admission.bound) == (False, True)
+
+
+async def test_the_table_of_tokens_is_built_in_a_thread() -> None:
+    """The first count of a process takes a fifth of a second, in which other calls are served."""
+    threads = set[int]()
+
+    def count() -> int:
+        threads.add(threading.get_ident())
+        return EXACT
+
+    one = call()
+    one.request.input = InputTokens(BOUND, count, lambda: False)
+    await reserve(Store(100_000)).reserve(one)
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 async def test_near_the_limit_no_call_is_refused_that_fits() -> None:

@@ -52,6 +52,7 @@ _DELTAS: Final = {
     "compaction_delta": "content",
 }
 _RUNNING: Final = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
+_FRAMED: Final = frozenset({"text_delta", "thinking_delta"})  # of which a block has many
 _STOPS, _GOES_ON = b'"content_block_stop"', b'"content_block_delta"'
 _SAID: Final = {kind: frozenset({"type", key}) for kind, key in _DELTAS.items()}
 _ARGUING: Final = frozenset({"type", "partial_json"})
@@ -121,8 +122,12 @@ class AnthropicStream(Ordered):
         while at < len(data) and not self.ended:
             read = self._frame.read(data, at) if self._frame is not None and not self._halves else None
             if read is not None:
-                yield self._series(read[0], data[at : read[1]])
-                at = read[1]
+                series, end = read
+                if self._use is None:
+                    yield self._series(series, data[at:end])
+                else:
+                    self._argue(self._use, series.text, data[at:end])
+                at = end
                 continue
             event, at = self._reader.next(data, at)
             if event is None:
@@ -135,13 +140,15 @@ class AnthropicStream(Ordered):
 
     def _series(self, series: Series, raw: bytes) -> Chunk:
         """A chunk of events that each hold a piece of the open block."""
-        chunk, events = Chunk(raw), []
+        chunk, events, key = Chunk(raw), [], series.frame.channel[1]
         chunk.series = series
         for own, piece in series.events(raw):
             event = Chunk(own)
             event.series = series
-            if piece:
-                self._piece(event, "text", {"text": piece}, "text")
+            if key == "text":
+                self._piece(event, key, {key: piece}, key)
+            else:
+                self._signed(event, {key: piece}, key)
             events.append(event)
         chunk.events = events
         return chunk
@@ -294,15 +301,20 @@ class AnthropicStream(Ordered):
             raise ValueError("a delta of a block that is not open")
         use = self._use
         if use is not None:
+            piece = delta.get("partial_json")
+            if delta.get("type") != "input_json_delta" or type(piece) is not str:
+                raise ValueError("a delta of a tool call holds no arguments")
             use.plain &= data.keys() <= _DELTA and delta.keys() <= _ARGUING and self.faithful(chunk)
-            self._argue(use, delta, chunk.raw)
+            if self._frame is None and use.plain and self._may_frame(chunk, data, delta, _ARGUING):
+                self._frame = Frame.learn(chunk.raw, piece, (0, "partial_json"), says_more=True)
+            self._argue(use, piece, chunk.raw)
             return None
         known, key = _KIND, _DELTAS.get(kind)
         if key is not None and type(delta.get(key)) is str:
             known = _SAID[kind]
+            if self._frame is None and kind in _FRAMED and self._may_frame(chunk, data, delta, known):
+                self._frame = Frame.learn(chunk.raw, delta[key], (0, key), says_more=True)
             if kind == "text_delta":
-                if self._frame is None and self._may_frame(chunk, data, delta):
-                    self._frame = Frame.learn(chunk.raw, delta[key], (0, key), says_more=True)
                 self._piece(chunk, "text", delta, key)
             else:
                 self._signed(chunk, delta, key)
@@ -316,16 +328,13 @@ class AnthropicStream(Ordered):
             self._fields.read(chunk, "chunk", 0, data, _DELTA)
         return chunk
 
-    def _may_frame(self, chunk: Chunk, data: Json, delta: Json) -> bool:
-        """Whether an event with a piece of text contains only values of the dialect beside the piece."""
-        plain = data.keys() == _DELTA and delta.keys() == _TEXT and not chunk.edited and not self._halves
+    def _may_frame(self, chunk: Chunk, data: Json, delta: Json, keys: frozenset[str]) -> bool:
+        """Whether an event with a piece of text contains only values of the dialect beside the piece: `keys`."""
+        plain = data.keys() == _DELTA and delta.keys() == keys and not chunk.edited and not self._halves
         return plain and self.faithful(chunk)
 
-    def _argue(self, use: _Use, delta: Json, raw: bytes) -> None:
-        """Add a piece of the arguments of a tool call."""
-        piece = delta.get("partial_json")
-        if delta.get("type") != "input_json_delta" or type(piece) is not str:
-            raise ValueError("a delta of a tool call holds no arguments")
+    def _argue(self, use: _Use, piece: str, raw: bytes) -> None:
+        """Add a piece of the arguments of a tool call, and the bytes of its events."""
         use.parts.append(piece)
         use.raw.append(raw)
         use.size += len(raw)
@@ -414,7 +423,7 @@ class AnthropicStream(Ordered):
         data = chunk.data
         if data is None:
             if chunk.edited and chunk.series is not None:
-                return chunk.series.frame.encode(chunk.fields[0].holder["text"])
+                return chunk.series.frame.encode(chunk.fields[0].holder[chunk.series.frame.channel[1]])
             return chunk.raw
         self._note(data, bool(chunk.tools))
         if not chunk.edited:

@@ -5,6 +5,7 @@ Only lists that a dialect defines are read. Arguments of tools and fields that t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -14,6 +15,12 @@ _MESSAGE: Final = ("content", "tool_calls", "annotations")
 _BLOCK: Final = ("content", "citations")
 _ITEM: Final = ("content", "summary")
 _PART: Final = ("annotations", "logprobs")
+_LISTED: Final = re.compile(rb"[\[,]\s*null")
+
+
+def may_hold(raw: bytes) -> bool:
+    """Whether JSON may have null in a list: there, null does not follow a colon."""
+    return b"null" in raw and _LISTED.search(raw) is not None
 
 
 def of_choices(answer: Json) -> bool:

@@ -217,8 +217,11 @@ class OpenAIChatStream:
             chunk.edited = True
         if type(choices) is not list:
             raise ValueError("the choices of a chunk are no list")
-        chunk.edited |= nulls.of_choices(data)
-        choices = data["choices"]
+        raw = chunk.raw
+        one_line = raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw  # otherwise, `data:` may stand before the null
+        if not one_line or nulls.may_hold(raw):
+            chunk.edited |= nulls.of_choices(data)
+            choices = data["choices"]
         named = chunk.raw.count(b"logprobs")
         own = sum([type(choice) is dict and "logprobs" in choice for choice in choices]) if named else 0
         if named > own or b"\\u00" in chunk.raw:  # possibly in other places than a choice

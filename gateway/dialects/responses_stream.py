@@ -146,11 +146,8 @@ class ResponsesStream(Ordered):
         if not events:
             return None
         said = "".join(texts)
-        series = Series(_NO_FRAME, said, [len(text) for text in texts])
-        for one in events:
-            one.series = series
         chunk = Event(b"".join([event.raw for event in events]))
-        chunk.series, chunk.events = series, events
+        chunk.series, chunk.events = Series(_NO_FRAME, said, [len(text) for text in texts]), events
         return chunk
 
     def rest(self) -> Iterator[Chunk]:

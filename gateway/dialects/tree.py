@@ -183,6 +183,10 @@ class Survey:
                     if text:
                         said_by = value["role"] if spoken and depth == MESSAGE - 1 else ""
                         add(new(Slot, (value, "content", text, role or said_by, nested)))
+                elif kind is dict and key == "usage" and depth < max_depth - 1 and _are_counters(value):
+                    for counters in (value, *filter(None, map(value.get, _PARTS))):
+                        keys += len(counters)
+                        widest = max(widest, len(counters))
                 elif (kind is dict or kind is list) and key not in repeats:
                     inner = key in blob_keys and self._blob(key, value)
                     if depth == 1:
@@ -263,6 +267,8 @@ class Survey:
                 self.slots.append(
                     Slot(holder, _led(holder, key, ()) if leads.may_need(value) else key, value, "", None)
                 )
+            elif key == "usage" and type(value) is dict and _are_counters(value):
+                continue
             elif type(value) is dict or type(value) is list:
                 if key in self._shape.blobs:
                     self._blob(key, value)
@@ -498,6 +504,28 @@ def _telling(name: str) -> bool:
         or (digits > 0 and len(name) > 15)
         or re.search(r"[^\w.$:/ -]", name) is not None
     )
+
+
+_PARTS = tuple(name for name in ("prompt_tokens_details", "completion_tokens_details") if not _telling(name))
+_COUNTERS = frozenset(
+    name
+    for name in (
+        *("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens", "audio_tokens"),
+        *("input_tokens", "output_tokens", "cache_read_input_tokens", "text_tokens", "image_tokens"),
+    )
+    if not _telling(name)
+)
+
+
+def _are_counters(usage: Json, parts: Collection[str] = _PARTS) -> bool:
+    """Whether an object has only counters with names of the dialect, too small to be values: nothing is judged."""
+    for name, value in usage.items():
+        if type(value) is int:
+            if name not in _COUNTERS or not -terms.LONG < value < terms.LONG:
+                return False
+        elif type(value) is not dict or name not in parts or not _are_counters(value, ()):
+            return False
+    return True
 
 
 def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:

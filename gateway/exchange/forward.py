@@ -33,7 +33,8 @@ class Exchange:
             else:
                 await whole(self._answers, call, answer, reply)
             call.outcome.finished = True
-            await answer.drain()
+            if not answer.ended:
+                await answer.drain()
         finally:
             answer.close(call.outcome.finished)
 

@@ -28,7 +28,8 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
     await judged.prepare()
     outcome, own = call.outcome, answers.own
     try:
-        async for chunks in read_chunks(call, answer, codec, answers.caps):
+        source = Source(call, answer, codec, answers.caps)
+        while (chunks := await source.next()) is not None:
             if not outcome.first_byte_ns:
                 outcome.first_byte_ns = time.perf_counter_ns()
             await judged.take(chunks)
@@ -147,39 +148,53 @@ def _object(caps: items.Caps, parts: list[bytes]) -> Json:
     return loaded(parts[0], caps)[0]
 
 
-async def read_chunks(
-    call: Call, answer: Answer, codec: StreamCodec, caps: items.Caps
-) -> AsyncIterator[Iterator[Chunk]]:
-    """The chunks of an answer as they arrive, up to its last event.
+class Source:
+    """The chunks of an answer as they arrive, up to its last event. Not a generator, which the event loop would track.
 
     What comes after the last event is not waited for. A stream that breaks after every choice has ended is complete.
     """
-    size = 0  # bytes since the last event ended
-    try:
-        if answer.streamed and answer.start:
-            call.budget.extend(len(answer.start))
-            size = len(answer.start)
-            yield await _read(call, codec, answer.start, size)
-        pieces = answer.chunks if answer.streamed else events_of(call, answer, caps)
-        while not codec.ended and (data := await anext(pieces, None)) is not None:
-            call.budget.extend(len(data))
-            size += len(data)
-            yield await _read(call, codec, data, size)
-            size = unread(size, data)
-    except Refusal as fault:
-        if fault.stage != "upstream" or not codec.finished:
-            raise
-    yield codec.rest()
+
+    __slots__ = ("_call", "_codec", "_over", "_pieces", "_size", "_start")
+
+    def __init__(self, call: Call, answer: Answer, codec: StreamCodec, caps: items.Caps) -> None:
+        self._call = call
+        self._codec = codec
+        self._start = answer.start if answer.streamed else b""
+        self._pieces = answer.chunks if answer.streamed else events_of(call, answer, caps)
+        self._size = 0  # bytes since the last event ended
+        self._over = False
+
+    async def next(self) -> Iterator[Chunk] | None:
+        """The chunks of the next read; None at the end."""
+        call, codec = self._call, self._codec
+        if self._over:
+            return None
+        try:
+            data: bytes | None = self._start
+            if data:
+                self._start = b""
+            elif codec.ended:
+                data = None
+            else:
+                data = await anext(self._pieces, None)
+            if data is not None:
+                size = len(data)
+                call.budget.extend(size)
+                size += self._size
+                self._size = unread(size, data)
+                return codec.feed(data) if size <= LONG else await _apart(call, codec, data)
+        except Refusal as fault:
+            if fault.stage != "upstream" or not codec.finished:
+                raise
+        self._over = True
+        return codec.rest()
 
 
-async def _read(call: Call, codec: StreamCodec, data: bytes, size: int) -> Iterator[Chunk]:
-    """The chunks, read one by one on the event loop, or all at once in a thread if an event may be long."""
-    chunks = codec.feed(data)
-    if size <= LONG:
-        return chunks
+async def _apart(call: Call, codec: StreamCodec, data: bytes) -> Iterator[Chunk]:
+    """The chunks, read all at once in a thread, because an event may be long."""
     read: list[Chunk] = []
     codec.distrust()  # no event is judged before the next is read
-    fault = await call.lanes.run(call, _taken, chunks, read)
+    fault = await call.lanes.run(call, _taken, codec.feed(data), read)
     return _again(read, fault)
 
 

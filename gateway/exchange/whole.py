@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from gateway.call import Call, Json, Screening
-from gateway.dialects import numbers, tree
+from gateway.dialects import nulls, numbers, tree
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.broken import TooMuch, garbage, loaded
@@ -52,7 +52,8 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
         if call.outcome.usage is None and not call.outcome.heard:  # the answer could not be read
             _count(call, parts, listener)
         raise
-    await answers.keep_spellings(call)
+    if call.redaction.spoken:
+        await answers.keep_spellings(call)
     await reply.whole(200, body)
 
 
@@ -111,7 +112,7 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
     raw, cuts = call.codec.outline(answer)
     try:
         body, mended = loaded(raw, caps)
-        mended |= call.codec.drop_nulls(body)
+        mended |= nulls.may_hold(raw) and call.codec.drop_nulls(body)
         call.codec.check(body, call.codec.choices(call.request.body))
     except TooMuch as fault:
         raise garbage(call, str(fault)) from None
@@ -146,7 +147,8 @@ def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
             call.outcome.heard = [slot.text for slot in survey.slots]
         except Refusal:  # too deep to be parsed: the filter refuses it
             call.outcome.heard = [raw.decode(errors="replace")]
-    screen = answers.screen.needed(call)
-    if screen is not None and (screen.whole(body, survey) or not tree.says_once(raw, body)):
+    screen = answers.screen.needed_whole(call)
+    repeats = b"logprobs" in raw or b"\\u00" in raw  # an escape may spell the name
+    if screen is not None and (screen.whole(body, survey, repeats=repeats) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
     return raw

@@ -81,7 +81,7 @@ class Ingress:
         texts, slots, team = self._texts, call.request.slots, call.team
         around = call.codec.overhead(call.request.body)
         bound = at_most([slot.text for slot in slots]) + around
-        return InputTokens(bound, lambda: texts.tokens(slots, team) + around)
+        return InputTokens(bound, lambda: texts.tokens(slots, team) + around, texts.ready)
 
     def _fresh(self, call: Call) -> int:
         reading = openings.of(call)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import repeat
+from operator import sub, truediv
 
 import orjson
 
@@ -199,5 +201,5 @@ def server_timing(call: Call) -> bytes:
     form = _timings.get(names)
     if form is None:  # calls pass through few combinations of stages
         form = _timings[names] = ", ".join([f"{name};dur=%.3f" for name in names])
-    took = [(at - before) / 1e6 for before, at in zip((call.started_ns, *times), times, strict=False)]
+    took = map(truediv, map(sub, times, (call.started_ns, *times)), repeat(1e6))
     return (form % tuple(took)).encode()

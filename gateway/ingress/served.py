@@ -85,7 +85,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "keys and usage are managed with the command meshgate and under /admin/api",
     ),
 )
-_KNOWN = tuple((re.compile(pattern), name, words) for pattern, name, words in _ROWS)
+_KNOWN = tuple((re.compile(rf"\A(?:{pattern})\Z"), name, words) for pattern, name, words in _ROWS)
 
 
 def nothing_at(path: str) -> str:

@@ -64,8 +64,7 @@ class O200k:
         self._encode: Callable[[str], list[int]] | None = None
         self._lock = threading.Lock()
 
-    @property
-    def loaded(self) -> bool:
+    def is_loaded(self) -> bool:
         """Whether the table is built, which takes a fifth of a second."""
         return self._encode is not None
 

@@ -112,12 +112,13 @@ class Run:
 
     def feed(self, piece: Piece) -> None:
         """Add a piece."""
-        if self._elements is not None:
-            self._elements.add(piece.holder[piece.key])
         self.feed_all((piece,))
 
     def feed_all(self, pieces: Sequence[Piece]) -> None:
         """Add pieces of one text."""
+        if self._elements is not None:
+            for piece in pieces:
+                self._elements.add(piece.holder[piece.key])
         first = pieces[0]
         if self._last is not None and not self._open and not self._due:
             self._tell(_text_of(first))
@@ -169,6 +170,8 @@ class Run:
             left = "".join(piece.parts)
             if _write(piece, left):
                 self._done.append(piece.field)
+            if self._note is None:
+                continue
             if (spoken := self._spoken.get(_text_of(piece))) is not None:
                 spoken.leave(left)
             self._last = piece
@@ -237,7 +240,19 @@ class Run:
     def _spread(self, text: str, edits: Sequence[Edit]) -> Iterator[tuple[Piece, str]]:
         """The remaining text of a judged segment, by piece."""
         begin = number = 0
-        while begin < len(text):
+        opened, size = self._open, len(text)
+        while begin < size and not edits:
+            piece = opened[0]
+            end = begin + piece.left
+            if end <= size:
+                piece.left = 0
+                opened.popleft()
+                self._due.append(piece)
+            else:
+                piece.left, end = end - size, size
+            yield piece, text[begin:end]
+            begin = end
+        while begin < size:
             piece = self._open[0]
             end = min(begin + piece.left, len(text))
             at = begin
@@ -317,7 +332,7 @@ class Runs:
             run.feed(piece)
 
     def feed_all(self, fields: Sequence[Field], judge: Callable[[Piece], Judge]) -> None:
-        """Judge fields that each hold the next piece of one running text, which is no element of a list."""
+        """Judge fields that each hold the next piece of one running text."""
         if not fields:
             return
         pieces = [field.pieces[0] for field in fields]
@@ -326,7 +341,8 @@ class Runs:
         first = pieces[0]
         run = self._runs.get(first.channel)
         if run is None:
-            run = self._runs[first.channel] = Run(judge(first), self._done, listed=False, note=self._note)
+            listed = is_listed(first.channel)
+            run = self._runs[first.channel] = Run(judge(first), self._done, listed=listed, note=self._note)
         run.feed_all(pieces)
 
     def forget(self) -> None:

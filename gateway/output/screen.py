@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 
 from gateway.budget import PASSING
 from gateway.call import Call
@@ -31,7 +30,6 @@ from gateway.redaction.spellings import Spelled, Spoken, kind_of
 MAX_RUNS = 1024  # maximum number of running texts of one answer
 _TELLING, _DIGITS = 24, 6  # maximum characters and digits of a possible finding in alternative tokens
 _ALIVE = b":\n\n"
-_WAITING, _CHANGED = attrgetter("waiting"), attrgetter("changed")
 
 
 class Screen(Checks):
@@ -43,9 +41,14 @@ class Screen(Checks):
 
     def needed(self, call: Call) -> AnswerFilter | None:
         """The filter of one answer; None if there is nothing to check or restore."""
-        if self.gates or self.configured or call.redaction.restore or self.demanded(call):
-            return self.filter(call)
-        return None
+        return self.filter(call) if self._is_needed(call) else None
+
+    def needed_whole(self, call: Call) -> WholeFilter | None:
+        """The same for an answer that is known to be whole."""
+        return WholeFilter(self, call) if self._is_needed(call) else None
+
+    def _is_needed(self, call: Call) -> bool:
+        return bool(self.gates or self.configured or call.redaction.restore or self.demanded(call))
 
 
 class AnswerFilter(WholeFilter):
@@ -157,12 +160,18 @@ class AnswerFilter(WholeFilter):
 
     def _released(self, stream: StreamCodec) -> list[bytes]:
         """The events at the head of the queue that are judged."""
-        queue, events = self._queue, []
-        while queue and not any(map(_WAITING, queue[0].fields)):
-            chunk = queue.popleft()
+        queue, events = self._queue, list[bytes]()
+        while queue:
+            chunk = queue[0]
+            for field in chunk.fields:
+                if field.waiting:
+                    return events
+                if field.changed:
+                    chunk.edited = True
+            queue.popleft()
             self._held -= len(chunk.raw)
-            chunk.edited |= any(map(_CHANGED, chunk.fields))
-            if event := stream.encode(chunk):
+            event = chunk.raw if chunk.series is not None and not chunk.edited else stream.encode(chunk)
+            if event:
                 events.append(event)
         return events
 

@@ -22,6 +22,8 @@ KEYS: Final = frozenset(
     {"id", "model", "object", "role", "type", "name", "finish_reason", "tool_call_id", "format"}
     | {"service_tier", "system_fingerprint"}
 )
+_SAYING: Final = frozenset({str, dict, list})  # types of values that may hold a string
+_STEP: Final = 64  # objects after which the time is checked
 _LONGEST: Final = 128  # maximum characters of a structural string; a longer string is a text
 
 
@@ -29,23 +31,30 @@ def pieces(answer: Any, words: Container[str]) -> list[str]:
     """The structural strings of an answer in document order, without the `words` of the dialect."""
     found: list[str] = []
     waiting: list[Any] = [answer]
+    looked = 0
     while waiting:
         node = waiting.pop()
         if type(node) is dict:
-            spend(1)
+            looked += 1
+            if looked == _STEP:
+                spend(looked)
+                looked = 0
             below: list[Any] = []
             for key, value in node.items():
                 kind = type(value)
                 if kind is str:
                     if key in KEYS and value not in words and 0 < len(value) <= _LONGEST:
                         (below if below else found).append(value)
-                elif kind is dict or kind is list:
+                elif kind is list or (kind is dict and not _SAYING.isdisjoint(map(type, value.values()))):
                     below.append(value)
-            waiting += reversed(below)
+            if below:
+                below.reverse()
+                waiting += below
         elif type(node) is list:
             waiting += [value for value in reversed(node) if type(value) is dict or type(value) is list]
         elif type(node) is str:  # after the previous string
             found.append(node)
+    spend(looked)
     return found
 
 

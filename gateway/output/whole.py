@@ -20,11 +20,14 @@ from gateway.texts import Nested, Signed, Slot, lead_of
 class WholeFilter(Acting):
     """Judges the complete parts of one answer."""
 
-    def whole(self, answer: Json, survey: tree.Survey | None = None) -> bool:
-        """Edit a whole answer in place; True if anything changed. `survey`: the survey of the answer, if known."""
+    def whole(self, answer: Json, survey: tree.Survey | None = None, *, repeats: bool = True) -> bool:
+        """Edit a whole answer in place; True if anything changed.
+
+        `survey`: the survey of the answer, if known. `repeats`: whether it may have log probabilities.
+        """
         try:
             self._structure.check(answer, self._replacement)
-            changed = self._codec.drop_repeats(answer)
+            changed = repeats and self._codec.drop_repeats(answer)
             if survey is None or changed:
                 survey = self._codec.whole(answer)
             calls = self._codec.calls(answer)

@@ -17,6 +17,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from operator import sub
 from typing import IO
 
 import orjson
@@ -85,7 +86,7 @@ class Telemetry:
         self._log = LineLog(log) if log else None
         self._strangers = Repeats(self._say_strangers, clock)
         self._series: dict[tuple[str, str, str, str, str, int], _Series] = {}
-        self._stages: dict[str, list[float]] = {}  # the rows of `overhead`
+        self._stages: dict[tuple[str, ...], list[list[float] | None]] = {}  # the rows of `overhead` for these stages
         self._quotas: dict[str, list[float]] = {}  # the rows of `quota`
         self._verdicts: dict[tuple[bool, str, str], list[float]] = {}  # the rows of `decisions`
         self._described: dict[tuple[object, ...], bytes] = {}  # see `_description`
@@ -184,14 +185,14 @@ class Telemetry:
             took = record.first_byte_ns - before
             first[bisect_left(self.first.edges, took)] += 1
             first[-1] += took
-        stages, edges = self._stages, self.overhead.edges
-        for stage, at in record.stages:
-            if stage != "upstream":
-                took = at - before
-                row = stages.get(stage) or self._stage(stage)
-                row[bisect_left(edges, took)] += 1
-                row[-1] += took
-            before = at
+        if record.stages:
+            names, ends = zip(*record.stages, strict=True)
+            rows = self._stages.get(names) or self._stages_of(names)
+            edges = self.overhead.edges
+            for of_stage, took in zip(rows, map(sub, ends, (before, *ends)), strict=False):
+                if of_stage is not None:
+                    of_stage[bisect_left(edges, took)] += 1
+                    of_stage[-1] += took
         if usage:
             sum_in = series.input = series.input or self.tokens.row(("input", model, team))
             sum_out = series.output = series.output or self.tokens.row(("output", model, team))
@@ -211,9 +212,12 @@ class Telemetry:
         )
         return series
 
-    def _stage(self, stage: str) -> list[float]:
-        row = self._stages[stage] = self.overhead.row((stage,))
-        return row
+    def _stages_of(self, names: tuple[str, ...]) -> list[list[float] | None]:
+        """The rows of the stages of a call; None for the upstream. Calls pass through few combinations of stages."""
+        rows = [None if name == "upstream" else self.overhead.row((name,)) for name in names]
+        if len(self._stages) < _MOST_SERIES:
+            self._stages[names] = rows
+        return rows
 
     def _count_verdicts(self, record: Ended, team: str) -> None:
         if record.code:

@@ -88,7 +88,7 @@ class Generations(Generic[V]):
 class Texts:
     """Bounded maps from a text to its findings, and to its tokens, which few calls need (see `InputTokens`).
 
-    `counted`: tokens are needed before the call leaves.
+    `counted`: tokens are needed before the call leaves. `ready`: whether the table of tokens is there.
     """
 
     def __init__(
@@ -98,8 +98,10 @@ class Texts:
         *,
         counted: bool = True,
         size: int = 32_768,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self.count = count
+        self.ready = ready
         self._scan = scan
         self.counted = counted
         self._kept: Generations[Sequence[Finding]] = Generations(size)

@@ -100,8 +100,9 @@ class Reserve:
         self._loops.follow(answer.chain, answer.path)
 
     async def _count(self, call: Call) -> int:
-        """The input tokens, counted; those of a large request in a thread."""
-        return await judge(call, len(call.request.raw) > NEW_TEXT, call.request.input.counted)
+        """The input tokens, counted; those of a large request in a thread, and the first of the process."""
+        tokens = call.request.input
+        return await judge(call, len(call.request.raw) > NEW_TEXT or not tokens.ready(), tokens.counted)
 
     def _debits(self, call: Call, subject: Subject, tokens: int) -> Sequence[Debit]:
         """What the call takes of rate limits and quotas; writes `call.admission.ceiling`. Raises Refusal.

@@ -20,6 +20,17 @@ from gateway.ingress.wire import Head
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _TEXT: Final = bytes([9, *range(32, 127), *range(128, 256)])  # the bytes of a value (RFC 9110, 5.5)
+_BROKEN: Final = "a header of the answer has a line break or another control character"
+_LINE: Final = b"%b: %b\r\n".__mod__
+_PLAIN: Final = frozenset(  # names of headers of most answers, which are written as they are
+    {b"content-type", b"content-length", b"cache-control", b"x-correlation-id", b"x-request-id", b"server-timing"}
+    | {b"ratelimit", b"ratelimit-policy", b"x-meshgate-code", b"retry-after", b"x-should-retry", b"x-meshgate-state"}
+    | {
+        b"x-ratelimit-%b-%b" % (what, of)
+        for what in (b"limit", b"remaining", b"reset")
+        for of in (b"requests", b"tokens")
+    }
+)
 _MOST_NAMES: Final = 1024
 _names: dict[bytes, bytes] = {}  # valid names of headers, in lower case
 _log = logging.getLogger("uvicorn.error")
@@ -220,6 +231,9 @@ class Cycle:
         """The status line and headers, checked. Decides how the body is framed (RFC 9112, 6)."""
         if self.response_started:
             raise RuntimeError("the answer has begun already")
+        fields = dict(headers)
+        if self.keep_alive and len(fields) == len(headers) and fields.keys() <= _PLAIN:
+            return self._begin_plainly(status, fields)
         lines: list[bytes] = []
         framed = closes = False
         for given, value in headers:
@@ -240,7 +254,22 @@ class Cycle:
         # Apart from the ends of lines, headers have no control characters.
         count = len(headers) + (not self.keep_alive and not closes) + (self._chunked and not framed)
         if said.translate(None, _TEXT) != b"\r\n" * count:
-            raise RuntimeError("a header of the answer has a line break or another control character")
+            raise RuntimeError(_BROKEN)
+        self.response_started = True
+        self._continue = False
+        return b"%b%b%b\r\n" % (STATUS_LINE[status], self._connection.always, said)
+
+    def _begin_plainly(self, status: int, fields: dict[bytes, bytes]) -> bytes:
+        """The same for an answer with names of `_PLAIN`, each once, on a connection that stays open: as most are."""
+        length = fields.get(b"content-length")
+        if length is not None:
+            self._left = int(length)
+        elif not self._bare and status not in (204, 304):
+            self._chunked = True
+            fields[b"transfer-encoding"] = b"chunked"
+        said = b"".join(map(_LINE, fields.items()))
+        if said.translate(None, _TEXT) != b"\r\n" * len(fields):
+            raise RuntimeError(_BROKEN)
         self.response_started = True
         self._continue = False
         return b"%b%b%b\r\n" % (STATUS_LINE[status], self._connection.always, said)

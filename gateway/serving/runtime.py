@@ -278,7 +278,7 @@ def build(
         scanners=scanners,
         own=own,
         seal=seal,
-        texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config)),
+        texts=Texts(shared.tokens.count, look, counted=_counts_tokens(config), ready=shared.tokens.is_loaded),
         replacer=replacer,
         forward=forward,
         limits=RateLimits(config.limits),

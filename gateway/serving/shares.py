@@ -50,6 +50,17 @@ def place(client: tuple[str, int] | None) -> str:
         return host
 
 
+class _Holder:
+    """The calls in flight of a team or an address, and their bytes."""
+
+    __slots__ = ("bytes", "calls", "key")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.calls = 0
+        self.bytes = 0
+
+
 class Shares:
     """The calls and bytes in flight. Outlives reloads, so each method takes the current limits."""
 
@@ -57,8 +68,7 @@ class Shares:
         self.calls = 0
         self.bytes = 0
         self._clock = clock
-        self._calls: dict[str, int] = {}  # by "team NAME" or "address ADDRESS"
-        self._bytes: dict[str, int] = {}
+        self._holders: dict[str, _Holder] = {}  # by "team NAME" or "address ADDRESS", with calls in flight
         self._strangers: dict[str, tuple[float, float]] = {}  # address -> tries left, and the time of that count
         self._parts: tuple[Limits | None, tuple[int, int, int, int]] = (None, (0, 0, 0, 0))
 
@@ -66,11 +76,28 @@ class Shares:
         """A call begins; `known` is called once its key is found valid. Raises Refusal(overloaded)."""
         if self.calls >= limits.max_calls:
             raise _overloaded("The gateway has reached its maximum of calls in flight (server.max_calls).")
-        key = f"address {address}"
-        most = self.parts(limits)[0]
-        if self._calls.get(key, 0) >= most:
-            raise _overloaded(f"Your address has {most} calls in flight, its share (server.address_share).")
-        return Ticket(self, limits, key, known)
+        parts = self.parts(limits)
+        holder = self.holder(f"address {address}")
+        if holder.calls >= parts[0]:
+            raise _overloaded(f"Your address has {parts[0]} calls in flight, its share (server.address_share).")
+        return Ticket(self, limits, holder, known)
+
+    def holder(self, key: str) -> _Holder:
+        """What a team or an address holds."""
+        return self._holders.get(key) or _Holder(key)
+
+    def keep(self, holder: _Holder) -> None:
+        """A call begins for a team or an address."""
+        if not holder.calls:
+            self._holders[holder.key] = holder
+        holder.calls += 1
+
+    def drop(self, holder: _Holder, size: int) -> None:
+        """A call that holds `size` bytes has ended. Who has no calls is forgotten."""
+        holder.calls -= 1
+        holder.bytes -= size
+        if not holder.calls:
+            del self._holders[holder.key]
 
     def parts(self, limits: Limits) -> tuple[int, int, int, int]:
         """The share of an address and of a team: of calls, and of bytes. Worked out once for each configuration."""
@@ -100,66 +127,59 @@ class Shares:
 class Ticket:
     """The share of one call, until `close`."""
 
-    __slots__ = ("_bytes", "_keys", "_known", "_limits", "_shares")
+    __slots__ = ("_address", "_bytes", "_known", "_limits", "_shares", "_team")
 
-    def __init__(self, shares: Shares, limits: Limits, address: str, known: Callable[[], object] | None) -> None:
+    def __init__(self, shares: Shares, limits: Limits, address: _Holder, known: Callable[[], object] | None) -> None:
         self._shares = shares
         self._limits = limits
-        self._keys = [address]
+        self._address = address
+        self._team: _Holder | None = None
         self._known = known
         self._bytes = 0
         shares.calls += 1
-        shares._calls[address] = shares._calls.get(address, 0) + 1
+        shares.keep(address)
 
     def claim(self, team: str) -> None:
         """Assign the call to a team. Raises Refusal(overloaded)."""
-        key, shares = f"team {team}", self._shares
-        calls = shares._calls.get(key, 0)
-        most = shares.parts(self._limits)[1]
-        if calls >= most:
-            raise _overloaded(f"Your team has {most} calls in flight, its share (server.team_share).")
-        shares._calls[key] = calls + 1
-        shares._bytes[key] = shares._bytes.get(key, 0) + self._bytes
-        self._keys.append(key)
+        shares = self._shares
+        parts = shares.parts(self._limits)
+        holder = shares.holder(f"team {team}")
+        if holder.calls >= parts[1]:
+            raise _overloaded(f"Your team has {parts[1]} calls in flight, its share (server.team_share).")
+        shares.keep(holder)
+        holder.bytes += self._bytes
+        self._team = holder
         if self._known is not None:
             self._known()
 
     def stranger(self) -> Refusal | None:
         """Count the call as one without a valid key: see `Shares.stranger`."""
-        return self._shares.stranger(self._limits, self._keys[0].removeprefix("address "))
+        return self._shares.stranger(self._limits, self._address.key.removeprefix("address "))
 
     def hold(self, size: int) -> None:
         """Hold `size` more bytes until the call ends. Raises Refusal(overloaded)."""
-        shares, limits = self._shares, self._limits
-        if shares.bytes + size > limits.max_buffered:
+        shares, address, team = self._shares, self._address, self._team
+        if shares.bytes + size > self._limits.max_buffered:
             raise _overloaded("The gateway has reached its maximum of buffered bytes (server.max_buffered).")
-        held, after = shares._bytes, list[int]()
-        for key, most in zip(self._keys, shares.parts(limits)[2:], strict=False):
-            sum_ = held[key] + size if key in held else size
-            if sum_ > most:
-                who = key.partition(" ")[0]
-                raise _overloaded(f"Your {who} has more than {most} bytes in flight, its share (server.{who}_share).")
-            after.append(sum_)
+        _, _, of_address, of_team = shares.parts(self._limits)
+        if address.bytes + size > of_address:
+            raise _too_many(address, of_address)
+        if team is not None:
+            if team.bytes + size > of_team:
+                raise _too_many(team, of_team)
+            team.bytes += size
+        address.bytes += size
         shares.bytes += size
         self._bytes += size
-        for key, sum_ in zip(self._keys, after, strict=True):
-            held[key] = sum_
 
     def close(self) -> None:
         """The call has ended."""
-        shares = self._shares
+        shares, size = self._shares, self._bytes
         shares.calls -= 1
-        shares.bytes -= self._bytes
-        size, calls, held = self._bytes, shares._calls, shares._bytes
-        for key in self._keys:  # zero is not kept
-            if (left := calls[key] - 1) > 0:
-                calls[key] = left
-            else:
-                del calls[key]
-            if (left := held.get(key, 0) - size) > 0:
-                held[key] = left
-            else:
-                held.pop(key, None)
+        shares.bytes -= size
+        shares.drop(self._address, size)
+        if self._team is not None:
+            shares.drop(self._team, size)
 
 
 class Uncounted(Ticket):
@@ -189,3 +209,8 @@ UNCOUNTED: Final = Uncounted()
 
 def _overloaded(why: str) -> Refusal:
     return Refusal("overloaded", f"{why} Try again shortly.", retry_after=_SOON)
+
+
+def _too_many(holder: _Holder, most: int) -> Refusal:
+    who = holder.key.partition(" ")[0]
+    return _overloaded(f"Your {who} has more than {most} bytes in flight, its share (server.{who}_share).")

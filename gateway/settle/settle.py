@@ -105,5 +105,5 @@ class Settle:
             return sent, self._texts.count(said)
 
         long = len(said) + sum([len(slot.text) for slot in slots]) > NEW_TEXT
-        sent, output = await to_its_end(count) if long else count()
+        sent, output = await to_its_end(count) if long or not self._texts.ready() else count()
         return Usage(input=sent, output=output, counted=True, tier=call.outcome.tier)

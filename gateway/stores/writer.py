@@ -264,7 +264,7 @@ class Writer:
         """Write rows on the event loop if they are few and fast; returns the work that is left for the thread."""
         if self._error is None and len(batch) <= _MOST_ON_LOOP and _all_bulk(batch):
             try:
-                self._guarded(self._write, batch)
+                self._guarded(self._write, batch, True)
             except BlockingIOError:
                 pass  # another process writes; the thread can wait for it
             else:
@@ -317,7 +317,7 @@ class Writer:
         """Write and sync, with a busy timeout. For the thread, and for `close`."""
         self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
         try:
-            self._write(batch)
+            self._write(batch, _all_bulk(batch))
         except BlockingIOError:
             locked = sqlite3.OperationalError(f"locked by another process for {_PATIENCE // 1000} s")
             locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
@@ -326,19 +326,22 @@ class Writer:
             self._connection.execute("PRAGMA busy_timeout = 0")
         self._sync()
 
-    def _write(self, batch: list[Statement]) -> None:
-        """Append to the log, all or nothing. Raises BlockingIOError, without any change, if the file is locked."""
+    def _write(self, batch: list[Statement], bulk: bool) -> None:
+        """Append to the log, all or nothing. Raises BlockingIOError, without any change, if the file is locked.
+
+        `bulk`: whether all statements are bulk statements.
+        """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise BlockingIOError from None
             raise
-        if _all_bulk(batch):
+        if bulk:
             self._write_bulk(batch)
         else:
-            for bulk, run in itertools.groupby(batch, key=_is_bulk):
-                if bulk:
+            for same, run in itertools.groupby(batch, key=_is_bulk):
+                if same:
                     self._write_bulk(run)
                 else:
                     for sql, params in run:

@@ -170,12 +170,14 @@ class _Connection(asyncio.Protocol):
         self._drain: asyncio.Future[None] | None = None
         self._writing = True  # the transport accepts more
         self._sender: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     # sending
 
     async def send(self, response: DirectResponse, head: bytes, body: bytes) -> None:
         """Send a request, and wait for the head of the answer."""
         self._response = response
+        self.look_at(response.due)
         self.heard = self._body = self._whole = self._framed = False
         self._unread = 0
         try:
@@ -210,6 +212,22 @@ class _Connection(asyncio.Protocol):
         drain, self._drain = self._drain, None
         if drain is not None and not drain.done():
             drain.set_result(None)
+
+    # deadlines: one timer for all exchanges of the connection, which is mostly there already
+
+    def look_at(self, when: float) -> None:
+        """Look at the deadlines of the exchange at this time of the loop, or earlier."""
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= when:
+                return
+            timer.cancel()
+        self._timer = self.loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._response is not None:
+            self._response.check(self.loop.time())
 
     # the socket
 
@@ -255,6 +273,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._writing = True
         self.resume_writing()
         if self._sender is not None:

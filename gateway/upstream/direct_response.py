@@ -21,12 +21,15 @@ class Wire(Protocol):
     def leave(self) -> None:
         """End the connection: the exchange was given up."""
 
+    def look_at(self, when: float) -> None:
+        """Have `DirectResponse.check` called at this time of the loop, or earlier."""
+
 
 class DirectResponse:
     """One exchange, and its answer as it arrives."""
 
     __slots__ = (
-        *("_connection", "_deadline", "_fault", "_idle", "_last", "_loop", "_parts", "_size", "_timer", "_waiter"),
+        *("_connection", "_deadline", "_fault", "_idle", "_last", "_loop", "_parts", "_size", "_waiter"),
         *("_names", "_over", "_raw", "paused", "status"),
     )
 
@@ -36,8 +39,6 @@ class DirectResponse:
         self._deadline = begun + to.timeouts.total
         self._idle = to.timeouts.idle
         self._last = loop.time()
-        self._timer: asyncio.TimerHandle | None = None
-        self._look(self._last)
         self._waiter: asyncio.Future[None] | None = None
         self._parts: list[bytes] = []
         self._size = 0
@@ -119,7 +120,6 @@ class DirectResponse:
     def close(self) -> None:
         """Give up the exchange, unless the body was read to its end."""
         connection, self._connection = self._connection, None
-        self._stop()
         if connection is not None and not self._over:
             self._over = True
             connection.leave()
@@ -151,7 +151,6 @@ class DirectResponse:
         """The body is complete."""
         self._over, self._connection = True, None
         self.paused = False
-        self._stop()
         self._wake()
 
     def fail(self, fault: Exception) -> None:
@@ -159,7 +158,6 @@ class DirectResponse:
         if self._over or self._fault is not None:
             return
         self._fault, self._connection = fault, None
-        self._stop()
         self._wake()
 
     async def _wait(self) -> None:
@@ -174,27 +172,23 @@ class DirectResponse:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _stop(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-
-    def _look(self, now: float) -> None:
-        self._timer = self._loop.call_later(min(self._deadline, self._last + self._idle) - now, self._check)
-
-    def _check(self) -> None:
+    def check(self, now: float) -> None:
         """Fail the exchange if a deadline has passed. While reading is paused, the provider is not silent."""
-        now = self._loop.time()
+        connection = self._connection
+        if connection is None:
+            return
         if self.paused:
             self._last = now
         if now < self._deadline and now < self._last + self._idle:
-            self._look(now)
+            connection.look_at(self.due)
             return
-        self._timer = None
-        connection = self._connection
         self.fail(TimeoutError("the provider was silent for too long"))
-        if connection is not None:
-            connection.leave()
+        connection.leave()
+
+    @property
+    def due(self) -> float:
+        """When the next deadline passes, in the loop's clock, if nothing arrives before."""
+        return min(self._deadline, self._last + self._idle)
 
 
 def _text(value: bytes) -> str:

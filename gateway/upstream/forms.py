@@ -43,13 +43,15 @@ async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
 
     Comments are skipped, because an error may follow them, but only for a limited time: they keep connections alive.
     """
-    peek, began = _Peek(), time.monotonic()
+    peek: _Peek | None = None
     async for data in chunks:
-        if not peek.start and data.startswith(b"{") and len(data) >= _TELLING and not _ERROR.match(data):
-            return data  # as most answers begin
+        if peek is None:
+            if data.startswith(b"{") and len(data) >= _TELLING and not _ERROR.match(data):
+                return data  # as most answers begin
+            peek, began = _Peek(), time.monotonic()
         if peek.tells(data) or len(peek.start) > _PEEKED or time.monotonic() - began > _PATIENCE:
             break
-    return bytes(peek.start)
+    return bytes(peek.start) if peek is not None else b""
 
 
 class _Peek:

@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.dialects import Chunk
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from gateway.dialects.anthropic_stream import AnthropicStream
 from gateway.dialects.frame import Frame
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_stream import OpenAIChatStream
+from gateway.dialects.sse import SSE
 
 PIECES = st.one_of(
     st.sampled_from(
@@ -168,17 +171,26 @@ def test_a_broken_character_is_an_error_not_a_repair() -> None:
         list(codec.feed(event("word").replace(b"word", b"\xff")))
 
 
-def message(pieces: list[str], kinds: list[int]) -> bytes:
+BLOCKS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "text": ({"type": "text", "text": ""}, "text_delta", "text"),
+    "thinking": ({"type": "thinking", "thinking": "", "signature": ""}, "thinking_delta", "thinking"),
+    "tool": ({"type": "tool_use", "id": "t1", "name": "find", "input": {}}, "input_json_delta", "partial_json"),
+}
+"""How a block begins, and the type and key of its pieces."""
+
+
+def message(pieces: list[str], kinds: list[int], block: str = "text") -> bytes:
     """A message as servers send it, with the odd event that is not like the others."""
+    begins, delta, key = BLOCKS[block]
     events: list[dict[str, Any]] = [
         {"type": "message_start", "message": {"id": "m1", "role": "assistant", "content": [], "model": "m"}},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_start", "index": 0, "content_block": begins},
     ]
     index = 0
     for number, piece in enumerate(pieces):
         kind = kinds[number % len(kinds)]
         said: dict[str, Any] = {"type": "content_block_delta", "index": index}
-        said["delta"] = {"type": "text_delta", "text": piece}
+        said["delta"] = {"type": delta, key: piece}
         if kind == 1:
             events.append({"type": "ping"})
         if kind == 2:
@@ -187,9 +199,7 @@ def message(pieces: list[str], kinds: list[int]) -> bytes:
         if kind == 3:
             events.append({"type": "content_block_stop", "index": index})
             index += 1
-            events.append(
-                {"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}}
-            )
+            events.append({"type": "content_block_start", "index": index, "content_block": begins})
     events += [
         {"type": "content_block_stop", "index": index},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
@@ -198,13 +208,14 @@ def message(pieces: list[str], kinds: list[int]) -> bytes:
     return b"".join(b"event: %s\ndata: %s\n\n" % (one["type"].encode(), orjson.dumps(one)) for one in events)
 
 
-def read_message(pieces: list[bytes], edit: str) -> tuple[list[tuple[int, str]], bytes]:
-    """The pieces of text by block, and the bytes to send if `edit` is put before each piece."""
+def read_message(pieces: list[bytes], edit: str) -> tuple[list[tuple[int, Any]], bytes]:
+    """The pieces of text by block and the tool calls, and the bytes to send if `edit` is put before each piece."""
     codec = ANTHROPIC_MESSAGES.stream(keep_usage=True)
-    said: list[tuple[int, str]] = []
+    said: list[tuple[int, Any]] = []
     sent = b""
     for data in pieces:
         for chunk in codec.feed(data):
+            said += [(-1, tool) for tool in chunk.tools]
             for event in chunk.events or (chunk,):
                 for field in event.fields:
                     for piece in field.pieces:
@@ -222,12 +233,14 @@ def read_message(pieces: list[bytes], edit: str) -> tuple[list[tuple[int, str]],
     st.lists(st.sampled_from([0, 0, 0, 0, 1, 2, 3]), min_size=1, max_size=6),
     st.lists(st.integers(0, 3000), max_size=8),
     st.sampled_from(["", "a", '"']),
+    st.sampled_from(list(BLOCKS)),
 )
 def test_series_of_messages_read_as_the_parser_reads(
-    pieces: list[str], kinds: list[int], places: list[int], edit: str
+    pieces: list[str], kinds: list[int], places: list[int], edit: str, block: str
 ) -> None:
     """Each event of a series keeps its bytes, or says the edited text."""
-    data = message(pieces, kinds)
+    kinds = [kind for kind in kinds if block != "tool" or kind != 1] or [0]  # nothing comes between arguments
+    data = message(pieces, kinds, block)
     cuts = sorted({place % (len(data) + 1) for place in places})
     parts = [data[low:high] for low, high in zip([0, *cuts], [*cuts, len(data)], strict=True)]
     quick = read_message(parts, edit)
@@ -235,10 +248,34 @@ def test_series_of_messages_read_as_the_parser_reads(
         patch.setattr(Frame, "learn", classmethod(lambda *_, **__: None))
         slow = read_message(parts, edit)
     assert quick == slow
-    assert edit or quick[1] == data
+    assert edit or block == "tool" or quick[1] == data
 
 
 def test_texts_of_one_read_are_one_series() -> None:
     codec = ANTHROPIC_MESSAGES.stream(keep_usage=True)
     chunks = list(codec.feed(message([f"w{number} " for number in range(50)], [0])))
     assert [len(chunk.events) for chunk in chunks if chunk.series] == [49]  # the first is parsed
+
+
+@pytest.mark.parametrize("block", ["thinking", "tool"])
+def test_the_pieces_of_every_block_are_read_without_the_parser(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = ANTHROPIC_MESSAGES.stream(keep_usage=True)
+    parsed, parse = list[SSE](), AnthropicStream._chunk
+
+    def counted(stream: AnthropicStream, event: SSE) -> Chunk | None:
+        parsed.append(event)
+        return parse(stream, event)
+
+    monkeypatch.setattr(AnthropicStream, "_chunk", counted)
+    list(codec.feed(message([f"w{number} " for number in range(50)], [0], block)))
+    assert len(parsed) == 6  # start, block, the first piece, end of the block, reason, end
+
+
+@pytest.mark.parametrize(
+    "raw", [b'data: {"choices":[null]}', b'data: {"choices":[\ndata: null]}', b'data: {"choices":[\rdata: null]}']
+)
+def test_null_among_choices_says_nothing(raw: bytes) -> None:
+    """Also where JSON stands in several lines of one event."""
+    codec = OPENAI_CHAT.stream(keep_usage=True)
+    (chunk,) = codec.feed(raw + b"\n\n")
+    assert (chunk.data, chunk.edited) == ({"choices": []}, True)

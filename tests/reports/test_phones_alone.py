@@ -57,3 +57,15 @@ def test_a_number_as_its_region_writes_it(pii: PiiScanner, text: str, number: st
 def test_digits_in_groups_are_no_number(pii: PiiScanner, text: str) -> None:
     """Dates, fractions, sizes, rows of tables, versions."""
     assert not [one for one in pii.scan(text) if one.entity == "PHONE"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 20])
+@pytest.mark.parametrize("before", ["", "Tel. ", "erreichbar: ", "1, 2, "])
+def test_numbers_with_slashes_in_a_row_with_slashes(count: int, before: str) -> None:
+    """Each is found; folders of digits are none."""
+    scanner = PiiScanner(["DE"], 0.4)
+    values = [f"0171/23456{at:02}" for at in range(count - 1)] + ["030/901820"]
+    row = "/".join(values)
+    text = f"{before}{row} und 0172/2345678"
+    assert [text[one.start : one.end] for one in scanner.scan(text)] == [*values, "0172/2345678"]
+    assert scanner.scan(f"/data/{row}/x") == []

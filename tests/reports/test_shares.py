@@ -165,7 +165,7 @@ def test_shares_add_up(calls: list[tuple[str, str, int, bool]]) -> None:
     for ticket, *_ in open_:
         ticket.close()
     assert codes <= {("overloaded", 1.0)}
-    assert (shares.calls, shares.bytes, shares._calls, shares._bytes) == (0, 0, {}, {})
+    assert (shares.calls, shares.bytes, shares._holders) == (0, 0, {})
 
 
 def test_addresses() -> None:

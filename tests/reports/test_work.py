@@ -27,6 +27,7 @@ from gateway.ingress import read, request
 from gateway.limits import tokens
 from gateway.limits.tokens import O200k
 from gateway.output.screen import AnswerFilter
+from gateway.output.whole import WholeFilter
 from gateway.scheduling import judging
 from gateway.scheduling.lanes import Lanes
 from growth import Steps
@@ -372,7 +373,10 @@ def test_a_panic_while_an_answer_is_judged(
     def panic(*_: object) -> int:
         raise PanicException("called `Result::unwrap()` on an `Err` value")
 
-    monkeypatch.setattr(AnswerFilter, "_survey" if not streamed else "_running", panic)
+    if streamed:
+        monkeypatch.setattr(AnswerFilter, "_running", panic)
+    else:
+        monkeypatch.setattr(WholeFilter, "_survey", panic)
     cid = f"panic-{streamed}"
     answer = small.chat("hello", cid=cid, stream=streamed)
     assert ("output_blocked" in answer.text) or "content_filter" in answer.text

@@ -21,7 +21,7 @@ from functools import wraps
 from pathlib import Path
 from re import _compiler as re_compiler  # type: ignore[attr-defined]  # has no public name
 from re import _parser as re_parser  # type: ignore[attr-defined]
-from typing import Any, Final, ParamSpec
+from typing import Any, Final, ParamSpec, TypeVar
 
 import regex
 
@@ -31,6 +31,7 @@ _MOST: Final = 8_000_000  # bytes of a file; a larger one holds mostly patterns 
 _VERSION: Final = f"{regex.__version__} {sys.version} {_sre.MAGIC}"
 _BUILD: Final[Any] = copyreg.dispatch_table[type(regex.compile(r"\A"))](regex.compile(r"\A"))[0]
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _of_regex(source: str, flags: int) -> Any:
@@ -106,17 +107,20 @@ class Expressions:
         return data
 
 
-def kept(place: str) -> Callable[[Callable[P, str]], Callable[P, str]]:
-    """A decorator of a function in the file `place`: its results are kept until the file changes."""
+def kept(place: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator of a function in the file `place`: its results are kept until the file changes.
+
+    `marshal` writes them, so they are plain strings, numbers, tuples and lists.
+    """
     version = hashlib.sha256(Path(place).read_bytes()).hexdigest()
 
-    def decorated(function: Callable[P, str]) -> Callable[P, str]:
+    def decorated(function: Callable[P, T]) -> Callable[P, T]:
         kind = f"{function.__name__} {version}"
 
         @wraps(function)
-        def known(*args: P.args, **kwargs: P.kwargs) -> str:
+        def known(*args: P.args, **kwargs: P.kwargs) -> T:
             asked = repr((args, sorted(kwargs.items())))
-            result: str = _shared.result(kind, asked, 0, lambda: function(*args, **kwargs))
+            result: T = _shared.result(kind, asked, 0, lambda: function(*args, **kwargs))
             return result
 
         return known

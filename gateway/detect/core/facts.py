@@ -11,6 +11,8 @@ from re import _constants as op  # type: ignore[attr-defined]  # the parser of t
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final, NamedTuple
 
+from gateway.detect.core.expressions import kept
+
 DIGITS: Final = frozenset(b"0123456789")
 SIGNS: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"\"'`,;()<>[]{}")
 """The characters of a word, as far as this module counts them: keys, tokens and encoded values consist of them."""
@@ -41,13 +43,20 @@ class Facts(NamedTuple):
 
 def needs(pattern: str) -> Needs:
     """What every match of a pattern over projections has."""
-    part = _sequence(parser.parse(pattern))
-    return Needs(part.digits > 0, part.best >= LONG)
+    digits, longest = _least(pattern)
+    return Needs(digits > 0, longest >= LONG)
 
 
 def digits(pattern: str) -> int:
     """The least number of digits in a match of a pattern over projections."""
-    return _sequence(parser.parse(pattern)).digits
+    return _least(pattern)[0]
+
+
+@kept(__file__)
+def _least(pattern: str) -> tuple[int, int]:
+    """The least number of digits, and of characters of the longest run."""
+    part = _sequence(parser.parse(pattern))
+    return part.digits, part.best
 
 
 _CONTROLS: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r") | {0x7F}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.detect.core.context import REACH
-from gateway.detect.core.rules import Match, RuleSet
-from gateway.detect.unmask import disguise
+from gateway.detect.core.rules import Match, RuleSet, resolve
+from gateway.detect.unmask import disguise, escapes
 from gateway.texts import Finding
 
 KEPT: Final = REACH + 1  # one more than the reach of context, to see whether the first word is complete
@@ -82,8 +82,12 @@ class Hidden:
             plain = disguise.Plain(text, start, until, ())
         return cls(rules, before, plain, blobs, final=final)
 
-    def findings(self, cut: int) -> list[Finding]:
-        """The findings that end before `cut`."""
+    def united(self, written: list[Finding], cut: int) -> list[Finding]:
+        """The findings in the text as written together with those of this scan that end before `cut`."""
+        found = self._findings(cut)
+        return resolve([*escapes.without_ends(written, found, self._plain.tokens), *found])
+
+    def _findings(self, cut: int) -> list[Finding]:
         matches = [match for (_, end), match in self._matches if end <= cut]
         shift = len(self._before)
         found = [one for one in self._blobs if one.end <= cut]

@@ -19,6 +19,7 @@ import regex
 
 from gateway.detect.core.context import REACH
 from gateway.detect.personal.placeholders import WRITTEN
+from gateway.detect.unmask.escapes import without_letters
 
 WORDS: Final = 12
 """How many words before a number are examined."""
@@ -39,7 +40,7 @@ class _Words:
 
     def __init__(self, text: str, number: int) -> None:
         low = max(0, number * _BLOCK - REACH)
-        block = text[low : (number + 1) * _BLOCK]
+        block = without_letters(text[low : (number + 1) * _BLOCK])
         if "<" in block:
             block = _PLACEHOLDER.sub(lambda match: " " * len(match[0]), block)
         self.ascii = block.isascii()
@@ -84,7 +85,7 @@ class _Reading(threading.local):
 
 def _words_before(text: str, start: int) -> list[str]:
     low = max(0, start - REACH)
-    before = text[low:start]
+    before = without_letters(text[low:start])
     if "<" in before:  # a placeholder names the value that it replaced, not the next value
         before = _PLACEHOLDER.sub(" ", before)
     tokens = (_ASCII if before.isascii() else _TOKENS).findall(before)

@@ -44,6 +44,7 @@ def superset(source: str, flags: int = 0) -> str:
     return _Writer(source, flags).superset()
 
 
+@kept(__file__)
 def alternatives(source: str, flags: int = 0) -> list[str]:
     """The same in several patterns, of which one matches wherever the pattern does. Raises ValueError."""
     return _Writer(source, flags).alternatives()
@@ -58,6 +59,7 @@ def prefixes(source: str, flags: int = 0, *, backwards: bool = False) -> str:
     return _Writer(source, flags).prefixes(backwards=backwards)
 
 
+@kept(__file__)
 def shortest(source: str, flags: int = 0) -> int:
     """The length in characters of the shortest match of `source`. Raises ValueError."""
     return _Writer(source, flags).shortest()

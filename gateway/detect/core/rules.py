@@ -22,7 +22,7 @@ from gateway.budget import spend
 from gateway.detect.core import index
 from gateway.detect.core.context import ContextWords, boosted
 from gateway.detect.core.spare import spare
-from gateway.detect.unmask import disguise
+from gateway.detect.unmask import disguise, escapes
 from gateway.texts import Finding
 
 Find = Callable[[str, int, int], list[tuple[int, int, float]]]
@@ -108,7 +108,7 @@ class RuleSet:
         self.undo = undo
         self._score = score
         self._scores = scores
-        held = (disguise.ESCAPE, disguise.BLOB) if undo else ()
+        held = (escapes.ESCAPE, disguise.BLOB) if undo else ()
         self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams, held=held)
         self._only: frozenset[int] | None = None
         self._allowing = any(isinstance(rule, Rule) and rule.allows is not None for rule in self.rules)
@@ -149,6 +149,7 @@ class RuleSet:
         if undone:
             for start, end, entity, score in self.bare(undone.text):
                 hidden.append(Finding(*undone.place(start, end), entity, score))
+            found = escapes.without_ends(found, hidden, undone.tokens) if found and hidden else found
         if depth:
             for blob in disguise.blobs(text, kinds):
                 hidden += self.within(blob, depth)

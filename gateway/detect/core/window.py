@@ -27,7 +27,7 @@ import regex
 
 from gateway.detect.core.hidden import KEPT, TRIM, Hidden
 from gateway.detect.core.index import Expression
-from gateway.detect.core.rules import ANY_RUN, WEAK, Family, GoesOn, Match, Rule, RuleSet, finder, resolve
+from gateway.detect.core.rules import ANY_RUN, WEAK, Family, GoesOn, Match, Rule, RuleSet, finder
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.detect.secrets.scanner import SecretScanner
 from gateway.texts import Finding
@@ -139,7 +139,7 @@ class Window:
         """The findings of the matches that end before `cut`."""
         whole = [match for match in matches if match.end <= cut]
         findings = self._rules.settle(self._buffer, whole) if whole else []
-        return resolve([*findings, *hidden.findings(cut)]) if hidden is not None else findings
+        return hidden.united(findings, cut) if hidden is not None else findings
 
     def _overflow(self, matches: list[Match], hidden: Hidden | None) -> tuple[int, list[Finding]]:
         """Where to cut when the limit is reached, and the findings before it: see the guarantees above."""

@@ -22,9 +22,11 @@ _MIDDLE: Final = r"all|any|your|previous|prior|above|earlier|preceding|system|hi
 _LAST: Final = r"previous|prior|above|earlier|preceding|instructions?|prompts?|rules|guidelines|directives|restrictions"
 _ODD: Final = r"(?:[\s*>#|/_]{2,40}|[*>|]|\\{1,32}[nrt]\s?|(?:\s?</?\w{1,8} ?/?>){1,3}\s?)"
 _EDGE: Final = r"(?:\b|_|\\[nrt])"
+_KEYS: Final = "ignore disregard forget override reveal previous instructions system prompt"
+_BEGUN: Final = "|".join(sorted({word[:size] for word in _KEYS.split() for size in range(2, len(word))}))
 PATTERN: Final = (
     rf"{_EDGE}(?:(?:{_FIRST}){_ODD}(?:{_NEXT})|(?:{_MIDDLE}){_ODD}(?:{_LAST}))(?:\b|_)"
-    r"|\b(?:ig|ign|igno|dis|disre|disreg|pre|prev|previ|in|inst|instr|instruc|sys)[-=]\s{1,20}[a-z]"
+    rf"|\b(?:{_BEGUN})[-=]\s{{1,20}}[a-z]"
 )
 """A pattern for unusual layout, in the syntax that Hyperscan and `regex` share."""
 

@@ -70,7 +70,11 @@ _ABOUT: Final = regex.compile(
     r"|security|detect|guardrail|phrases? (?:like|such as)|for example|such as|e\.g\."
 )
 _QUOTES: Final = "\"'`\u201c\u2018\u00ab\u201e"
-_QUOTED: Final = 0.55  # factor of the score of quotations, in a text about attacks
+_COMMITS: Final = regex.compile(  # the message of a commit, up to the cue
+    r"\bgit commit\b[^\n]{0,40}? (?:-a?m|--message)[ =][\"']"
+    r"(?:revert|fix|feat|chore|docs|refactor|perf|test|ci|build|style)\b[^\"'\n]{0,48}\Z"
+)
+_QUOTED: Final = 0.55  # factor of the score of quotations, in a text about attacks or in the message of a commit
 
 
 _DISGUISES: Final = {
@@ -124,7 +128,7 @@ class Injection:
         if hidden or scattered(text):
             signs = (*signs, Sign("disguise", 0.5, 0.5))
         overrides = any(numbers & _OVERRIDES for _, numbers in read)
-        if overrides and not hidden and _ABOUT.search(shown) and self._all_quoted(read):
+        if overrides and not hidden and self._all_quoted(read, about=_ABOUT.search(shown) is not None):
             score = together([signs])
             signs = (Sign("quoted", score.tool * _QUOTED, score.user * _QUOTED),)
         return signs
@@ -159,15 +163,19 @@ class Injection:
         """A text whose lines were joined, and its cues, without those that depend on lines."""
         return view, {number for number in self._find(view) if number in _SPOKEN or number >= _CUES}
 
-    def _all_quoted(self, read: Sequence[tuple[str, set[int]]]) -> bool:
-        """Whether each cue that would override instructions is in quotation marks."""
+    def _all_quoted(self, read: Sequence[tuple[str, set[int]]], *, about: bool) -> bool:
+        """Whether each cue that would override instructions is in the message of a commit.
+
+        `about`: or in quotation marks, in a text about attacks.
+        """
         for shown, found in read:
             for number in found & _OVERRIDES:
                 pattern = self._compiled.get(number) or regex.compile(self._patterns[number])
                 self._compiled[number] = pattern
                 for match in pattern.finditer(shown):
-                    before = shown[max(0, match.start() - 60) : match.start()].rpartition("\n")[2]
-                    if not any(quote in before for quote in _QUOTES):
+                    before = shown[max(0, match.start() - 120) : match.start()].rpartition("\n")[2]
+                    quoted = about and any(quote in before[-60:] for quote in _QUOTES)
+                    if not quoted and not _COMMITS.search(before):
                         return False
         return True
 

@@ -27,7 +27,7 @@ _DOTTED: Final = r"\b[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\b"
 # Weights of collation `[.42DC.0020.0011]`, decimals of a drawing, and more than three groups.
 _RUN_BEFORE: Final = regex.compile(r"(?:[\[\s]|(?<![0-9A-Za-z])[0-9A-Fa-f]{1,4}|[-+,\d])\.\Z|[-+]\Z|\[\*\Z")
 _RUN_AFTER: Final = regex.compile(r"\.[0-9A-Fa-f]{2,4}(?![0-9A-Za-z])|-?\.\d| 0 |[-,]\d")
-_MORE_BEFORE: Final = regex.compile(rf"{_PAIR}[:-]\s{{0,40}}\Z")
+_MORE_BEFORE: Final = regex.compile(rf"(?<![0-9A-Za-z]){_PAIR}[:-]\s{{0,40}}\Z")
 _MORE_AFTER: Final = regex.compile(rf"[:-]\s{{0,40}}{_PAIR}\b")
 _NOBODY: Final = regex.compile(r"(?i)0+|f+|01005e.*|0180c2.*|3333.*|(..)\1+")
 _NAMED: Final = 4

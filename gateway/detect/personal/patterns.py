@@ -8,6 +8,7 @@ false positives, the rules are our own: `cards`, `accounts`, `addresses`, `birth
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Final
 
 from gateway.detect.core.rules import Family, Rule
@@ -33,14 +34,19 @@ LEFT_OUT: Final = {
 }
 
 
-def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) -> list[Rule | Family]:
+def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) -> Sequence[Rule | Family]:
     """The rules for personal data.
 
     Phone numbers have a form of `regions` (ISO 3166) or a country code; national numbers are those of `countries`
     (None: all that are supported).
     """
+    return _rules(tuple(regions), None if countries is None else frozenset(countries))
+
+
+@lru_cache(4)  # a reload of the configuration mostly has the same
+def _rules(regions: tuple[str, ...], countries: frozenset[str] | None) -> Sequence[Rule | Family]:
     numbers, phones = national.families(countries), telephones.rules(regions)
-    return [
+    return (
         cards.rule(),
         *emails.email_rules(),
         emails.credentials_rule(),
@@ -53,4 +59,4 @@ def pii_rules(regions: Sequence[str], countries: Collection[str] | None = None) 
         *numbers,
         *phones,
         broken.family(phones, [one for one in numbers if one.expression is national.DIGITS]),
-    ]
+    )

@@ -54,6 +54,10 @@ LONE: Final = compiled(
 )
 """Three to five groups with one kind of separator, and no other digits next to them."""
 _OWN: Final = r"(?!/(?:0[1-9]\d{0,3}|[2-9]\d\d)[ .-]\d{2,4}[ .-]\d{3,4}(?!\d))"  # a slash before a further number
+ROW: Final = compiled(
+    r"(?<![\w./-])(?P<number>0[1-9]\d{1,3}/\d{5,8})(?:/(?P<number>0[1-9]\d{1,3}/\d{5,8})){1,40}+(?![\w/-])"
+)
+"""Numbers with a slash, in a row with the same sign between them: 0171/2345678/0171/2345679."""
 ABROAD: Final = compiled(
     rf"(?<![A-Za-z0-9_)\]+.])[+＋] ?[1-9](?:{_OWN}[ .\u00a0\u2009\u202f/()–‐‑-]{{0,3}}\d){{6,14}}"
     rf"{_EXTENSION}(?![A-Za-z0-9_])"
@@ -89,7 +93,10 @@ NEVER: Final = compiled(
     # 0.5.2 0.6.0 0.7.1; 0.892 0 0.5
     r"|\W?(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,3})){2,3}(?:[\s,;]{1,2}(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,3})){2,3})+"
     r"|(?:\d+ )*0\.\d+(?: .*)?"
-    rf"|\d+(?:\.\d+)*[\s(]+{_YEAR}-{_MONTH}(?:-{_DAY})?"  # a version and its day
+    rf"|\d+(?:\.\d+)*(?:[\s(]+| ?/ ?){_YEAR}-{_MONTH}(?:-{_DAY})?"  # a version and its day
+    rf"|\d+(?:\.\d+)+ ?/ ?{_DAY}\.{_MONTH}\.{_YEAR}"
+    rf"|{_DAY}\.{_MONTH}\.\d\d [0-2]\d\.[0-5]\d|{_MONTH}/{_DAY}/1[0-8]\d\d"  # a day and a time; a day of history
+    r"|\((?:0|[1-9]\d*)\.\d+[-+](?:0|[1-9]\d*)\.\d+"  # a term of a formula
     r"|\d\d(?P<two>[./-])\d\d(?P=two)\d\d|\d\d~\d\d~\d\d.*|\d{4}\s{2,}\d{4}"  # 06-05-15; 0415  9300
     r"|0123456789\d*|[1-9]0{6,}"
     r"|\d{1,5} {2,}\d\d?\.\d\d?(?:\.\d+)*|[0-2]\.\d\d?(?:\.\d+){3,}"  # a size and a version; an object identifier
@@ -102,8 +109,10 @@ NEVER: Final = compiled(
 )
 """Digits in groups that are not phone numbers: dates, times, versions, decimals, ranges, sizes. For a whole match."""
 
-COORDINATES: Final = compiled(r"[+＋](?:\d{4}[+-]\d{5}|\d{6}[+-]\d{7}|\d{1,2}(?:\.\d+)?[+-]\d{1,3}\.\d+)")
-"""A position (ISO 6709): degrees that look like a country code."""
+STANDARD: Final = compiled(r"\d{4}-(?:19|20)\d\d")
+"""The number of a standard with its year (JIS X 0208-1990): a phone number only after a word for one."""
+COORDINATES: Final = compiled(r"[+＋] \d\.\d+|[+＋](?:\d{4}[+-]\d{5}|\d{6}[+-]\d{7}|\d{1,2}(?:\.\d+)?[+-]\d{1,3}\.\d+)")
+"""A position (ISO 6709): degrees that look like a country code. A decimal that is added: `+ 1.4052427`."""
 COLOUR: Final = compiled(r"(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)(?:[ ,;]{1,2}(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)){2}")
 """Three bytes, such as a colour."""
 

@@ -83,6 +83,14 @@ class Telephones:
         return [consumed, *(one for low, high in islands for one in self._island(text, low, high))]
 
     def _island(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        found = []
+        for row in phone_forms.ROW.finditer(text, start, end):
+            found += self._numbers(text, start, row.start())
+            found += [(*span, self._score) for span in row.spans("number") if self._dialled(text[slice(*span)])]
+            start = row.end()
+        return found + self._numbers(text, start, end)
+
+    def _numbers(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         if end - start < _FEWEST or phone_forms.is_other(text, start, end):
             return []
         beside = self._beside(text, start)
@@ -90,6 +98,8 @@ class Telephones:
             found = [(low, high, max(score, _CALLED)) for low, high, score in self._named(text, start, end)]
         elif beside.hinted:
             found = list(self._hinted(text, start, end))
+        elif phone_forms.STANDARD.fullmatch(text, start, end):
+            return []
         else:
             found = []
         return found or list(self._alone(text, start, end, beside))

@@ -25,6 +25,9 @@ from gateway.detect.unmask.encoded import from_base64
 from gateway.texts import Finding
 
 _B: Final = r"(?<![A-Za-z0-9_-])"  # a key does not start in the middle of a word
+_G: Final = (
+    r"(?<![A-Za-z0-9])"  # a key whose beginning no name contains may be glued to a name: `user_ghp_V`, `x-AKIAV`
+)
 _E: Final = r"(?![A-Za-z0-9_-])"
 _T: Final = r"[A-Za-z0-9_-]"
 _GAP: Final = r"(?:\s|\\[nr])"
@@ -126,22 +129,22 @@ class Secret(NamedTuple):
 _IS: Final = r"""(?:\\?["'])?\s{0,3}(?:[:=]|=>|:=| is )\s{0,3}(?:\\?["'`])?"""
 
 SECRETS: Final[tuple[Secret, ...]] = (
-    Secret("SECRET_OPENAI_KEY", rf"{_B}sk-(?:(?:proj|svcacct|admin)-{_T}{{20,}}|[A-Za-z0-9]{{32,}}){_E}"),
-    Secret("SECRET_ANTHROPIC_KEY", rf"{_B}sk-ant-{_T}{{20,}}"),
-    Secret("SECRET_OPENROUTER_KEY", rf"{_B}sk-or-v1-[0-9a-f]{{64}}{_E}"),
-    Secret("SECRET_GROQ_KEY", rf"{_B}gsk_[A-Za-z0-9]{{40,}}{_E}"),
+    Secret("SECRET_OPENAI_KEY", rf"(?:{_G}sk-(?:proj|svcacct|admin)-{_T}{{20,}}|{_B}sk-[A-Za-z0-9]{{32,}}){_E}"),
+    Secret("SECRET_ANTHROPIC_KEY", rf"{_G}sk-ant-{_T}{{20,}}"),
+    Secret("SECRET_OPENROUTER_KEY", rf"{_G}sk-or-v1-[0-9a-f]{{64}}{_E}"),
+    Secret("SECRET_GROQ_KEY", rf"{_G}gsk_[A-Za-z0-9]{{40,}}{_E}"),
     Secret("SECRET_XAI_KEY", rf"{_B}xai-{_T}{{60,}}"),
-    Secret("SECRET_HUGGINGFACE_TOKEN", rf"{_B}hf_[A-Za-z0-9]{{30,}}{_E}"),
+    Secret("SECRET_HUGGINGFACE_TOKEN", rf"{_G}hf_[A-Za-z0-9]{{30,}}{_E}"),
     Secret("SECRET_REPLICATE_TOKEN", rf"{_B}r8_[A-Za-z0-9]{{37}}{_E}"),
     Secret("SECRET_MESHGATE_KEY", rf"{_B}mg-{_T}{{24,}}"),
-    Secret("SECRET_GITHUB_TOKEN", rf"{_B}(?:gh[pousr]_[A-Za-z0-9]{{36,}}|github_pat_[A-Za-z0-9_]{{22,}}){_E}"),
+    Secret("SECRET_GITHUB_TOKEN", rf"{_G}(?:gh[pousr]_[A-Za-z0-9]{{36,}}|github_pat_[A-Za-z0-9_]{{22,}}){_E}"),
     Secret(
         "SECRET_GITLAB_TOKEN",
-        rf"{_B}(?:gl(?:pat|ptt|dt|rt|rtr|cbt|oas|ft|ffct|imt|soat|agent)-[A-Za-z0-9_.-]{{20,}}|GR1348941{_T}{{20,}})",
+        rf"{_G}(?:gl(?:pat|ptt|dt|rt|rtr|cbt|oas|ft|ffct|imt|soat|agent)-[A-Za-z0-9_.-]{{20,}}|GR1348941{_T}{{20,}})",
     ),
     Secret(
         "SECRET_SLACK_TOKEN",
-        rf"{_B}(?:xox[abceoprs](?:\.xox[bp])?-[A-Za-z0-9-]{{16,}}|xapp-\d-[A-Za-z0-9-]{{16,}})",
+        rf"{_G}(?:xox[abceoprs](?:\.xox[bp])?-[A-Za-z0-9-]{{16,}}|xapp-\d-[A-Za-z0-9-]{{16,}})",
         _numbered,
     ),
     Secret(
@@ -164,55 +167,55 @@ SECRETS: Final[tuple[Secret, ...]] = (
     ),
     Secret("SECRET_DISCORD_TOKEN", rf"{_B}[MNO]{_T}{{23,27}}\.{_T}{{6}}\.{_T}{{27,}}"),
     Secret("SECRET_TELEGRAM_TOKEN", rf"{_B}\d{{5,16}}:A{_T}{{34}}{_E}", _bot),
-    Secret("SECRET_STRIPE_KEY", rf"{_B}(?:[sr]k_(?:live|test|prod)_[A-Za-z0-9]{{10,}}|whsec_[A-Za-z0-9+/]{{24,}})"),
-    Secret("SECRET_SQUARE_TOKEN", rf"{_B}sq0(?:atp|csp|idp)-{_T}{{22,}}"),
-    Secret("SECRET_SHOPIFY_TOKEN", rf"{_B}shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}{_E}"),
+    Secret("SECRET_STRIPE_KEY", rf"{_G}(?:[sr]k_(?:live|test|prod)_[A-Za-z0-9]{{10,}}|whsec_[A-Za-z0-9+/]{{24,}})"),
+    Secret("SECRET_SQUARE_TOKEN", rf"{_G}sq0(?:atp|csp|idp)-{_T}{{22,}}"),
+    Secret("SECRET_SHOPIFY_TOKEN", rf"{_G}shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}{_E}"),
     Secret("SECRET_TWILIO_KEY", rf"{_B}SK[0-9a-fA-F]{{32}}{_E}"),
     Secret("SECRET_SENDGRID_KEY", rf"{_B}SG\.(?:{_T}{{20,24}}\.{_T}{{40,48}}|[A-Za-z0-9_=.-]{{66}}){_E}"),
     Secret("SECRET_MAILGUN_KEY", rf"{_B}key-[0-9a-f]{{32}}{_E}"),
-    Secret("SECRET_AWS_KEY_ID", rf"{_B}(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z2-7]{{16}}{_E}"),
+    Secret("SECRET_AWS_KEY_ID", rf"{_G}(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z2-7]{{16}}{_E}"),
     Secret(
         "SECRET_AWS_KEY",
         rf"""(?:aws|AWS|Aws)[^\n]{{0,24}}(?:secret|SECRET|Secret|key|KEY|Key){_IS}(?P<value>[A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])""",
         _random,
     ),
-    Secret("SECRET_GOOGLE_KEY", rf"{_B}AIza{_T}{{35}}{_E}"),
-    Secret("SECRET_GOOGLE_OAUTH", rf"{_B}(?:GOCSPX-{_T}{{28}}{_E}|ya29\.[A-Za-z0-9_.-]{{20,}})"),
+    Secret("SECRET_GOOGLE_KEY", rf"{_G}AIza{_T}{{35}}{_E}"),
+    Secret("SECRET_GOOGLE_OAUTH", rf"{_G}(?:GOCSPX-{_T}{{28}}{_E}|ya29\.[A-Za-z0-9_.-]{{20,}})"),
     Secret("SECRET_AZURE_KEY", r"(?:AccountKey|SharedAccessKey)=(?P<value>[A-Za-z0-9+/]{40,88}={0,2})"),
     Secret("SECRET_AZURE_CLIENT", rf"{_B}[A-Za-z0-9_~.-]{{3}}\dQ~[A-Za-z0-9_~.-]{{31,34}}(?![A-Za-z0-9_~-])"),
     Secret("SECRET_AZURE_SAS", r"[?&]sig=(?P<value>[A-Za-z0-9%+/]{40,}={0,2})"),
-    Secret("SECRET_DIGITALOCEAN_TOKEN", rf"{_B}do[oprs]_v1_[0-9a-f]{{64}}{_E}"),
-    Secret("SECRET_DATABRICKS_TOKEN", rf"{_B}(?:dapi[0-9a-f]{{32}}(?:-\d)?|dose[0-9a-f]{{32}}){_E}"),
-    Secret("SECRET_VAULT_TOKEN", rf"{_B}hv[sbr]\.{_T}{{24,}}"),
-    Secret("SECRET_LINEAR_KEY", rf"{_B}lin_(?:api|oauth)_[A-Za-z0-9]{{32,}}{_E}"),
-    Secret("SECRET_NPM_TOKEN", rf"{_B}npm_[A-Za-z0-9]{{36}}{_E}"),
-    Secret("SECRET_PYPI_TOKEN", rf"{_B}pypi-AgE{_T}{{40,}}"),
-    Secret("SECRET_PERPLEXITY_KEY", rf"{_B}pplx-[A-Za-z0-9]{{40,}}{_E}"),
+    Secret("SECRET_DIGITALOCEAN_TOKEN", rf"{_G}do[oprs]_v1_[0-9a-f]{{64}}{_E}"),
+    Secret("SECRET_DATABRICKS_TOKEN", rf"{_G}(?:dapi[0-9a-f]{{32}}(?:-\d)?|dose[0-9a-f]{{32}}){_E}"),
+    Secret("SECRET_VAULT_TOKEN", rf"{_G}hv[sbr]\.{_T}{{24,}}"),
+    Secret("SECRET_LINEAR_KEY", rf"{_G}lin_(?:api|oauth)_[A-Za-z0-9]{{32,}}{_E}"),
+    Secret("SECRET_NPM_TOKEN", rf"{_G}npm_[A-Za-z0-9]{{36}}{_E}"),
+    Secret("SECRET_PYPI_TOKEN", rf"{_G}pypi-AgE{_T}{{40,}}"),
+    Secret("SECRET_PERPLEXITY_KEY", rf"{_G}pplx-[A-Za-z0-9]{{40,}}{_E}"),
     Secret("SECRET_TOGETHER_KEY", rf"{_B}tgp_v1_{_T}{{40,}}"),
     Secret("SECRET_FIREWORKS_KEY", rf"{_B}fw_[A-Za-z0-9]{{22,}}{_E}", _mixed),
     Secret("SECRET_CEREBRAS_KEY", rf"{_B}csk-[a-z0-9]{{40,}}{_E}"),
-    Secret("SECRET_NVIDIA_KEY", rf"{_B}nvapi-{_T}{{40,}}"),
-    Secret("SECRET_LANGSMITH_KEY", rf"{_B}lsv2_(?:pt|sk)_[0-9a-fA-F]{{32}}_[0-9a-fA-F]{{10}}{_E}"),
-    Secret("SECRET_PINECONE_KEY", rf"{_B}pcsk_[A-Za-z0-9]{{4,8}}_[A-Za-z0-9]{{40,}}{_E}"),
+    Secret("SECRET_NVIDIA_KEY", rf"{_G}nvapi-{_T}{{40,}}"),
+    Secret("SECRET_LANGSMITH_KEY", rf"{_G}lsv2_(?:pt|sk)_[0-9a-fA-F]{{32}}_[0-9a-fA-F]{{10}}{_E}"),
+    Secret("SECRET_PINECONE_KEY", rf"{_G}pcsk_[A-Za-z0-9]{{4,8}}_[A-Za-z0-9]{{40,}}{_E}"),
     Secret("SECRET_TAVILY_KEY", rf"{_B}tvly-(?:dev-)?[A-Za-z0-9]{{30,}}{_E}"),
     Secret("SECRET_SUPABASE_TOKEN", rf"{_B}sb(?:p|_secret)_{_T}{{30,}}", _mixed),
     Secret(
-        "SECRET_GRAFANA_TOKEN", rf"{_B}(?:glsa_[A-Za-z0-9]{{32}}_[0-9a-fA-F]{{8}}{_E}|glc_[A-Za-z0-9+/]{{32,}}={{0,3}})"
+        "SECRET_GRAFANA_TOKEN", rf"{_G}(?:glsa_[A-Za-z0-9]{{32}}_[0-9a-fA-F]{{8}}{_E}|glc_[A-Za-z0-9+/]{{32,}}={{0,3}})"
     ),
-    Secret("SECRET_SENTRY_TOKEN", rf"{_B}sntry[su]_[A-Za-z0-9+/=_]{{40,}}"),
+    Secret("SECRET_SENTRY_TOKEN", rf"{_G}sntry[su]_[A-Za-z0-9+/=_]{{40,}}"),
     Secret(
         "SECRET_NEWRELIC_KEY",
         rf"{_B}(?:NRAK-[A-Za-z0-9]{{27}}|NRJS-[a-f0-9]{{19}}|NRI[IQ]-{_T}{{32}}|[0-9a-f]{{36}}(?:FFFF)?NRAL){_E}",
     ),
     Secret("SECRET_NOTION_TOKEN", rf"{_B}ntn_[A-Za-z0-9]{{40,}}{_E}"),
-    Secret("SECRET_FIGMA_TOKEN", rf"{_B}figd_{_T}{{38,}}"),
+    Secret("SECRET_FIGMA_TOKEN", rf"{_G}figd_{_T}{{38,}}"),
     Secret(
         "SECRET_ATLASSIAN_TOKEN",
-        rf"{_B}ATATT3[A-Za-z0-9_=-]{{60,}}|{_B}ATCTT3[A-Za-z0-9_=-]{{60,}}|{_B}ATBB[A-Za-z0-9]{{32}}{_E}",
+        rf"{_G}ATATT3[A-Za-z0-9_=-]{{60,}}|{_G}ATCTT3[A-Za-z0-9_=-]{{60,}}|{_B}ATBB[A-Za-z0-9]{{32}}{_E}",
     ),
-    Secret("SECRET_DOCKER_TOKEN", rf"{_B}dckr_(?:pat|oat)_{_T}{{27,}}"),
-    Secret("SECRET_AGE_KEY", rf"{_B}AGE-SECRET-KEY-1[0-9A-Z]{{58}}{_E}"),
-    Secret("SECRET_POSTMAN_KEY", rf"{_B}PMAK-[0-9a-f]{{24}}-[0-9a-f]{{34}}{_E}"),
+    Secret("SECRET_DOCKER_TOKEN", rf"{_G}dckr_(?:pat|oat)_{_T}{{27,}}"),
+    Secret("SECRET_AGE_KEY", rf"{_G}AGE-SECRET-KEY-1[0-9A-Z]{{58}}{_E}"),
+    Secret("SECRET_POSTMAN_KEY", rf"{_G}PMAK-[0-9a-f]{{24}}-[0-9a-f]{{34}}{_E}"),
     Secret("SECRET_PLANETSCALE_TOKEN", rf"{_B}pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{{32,}}"),
     Secret("SECRET_DOPPLER_TOKEN", rf"{_B}dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{{40,}}"),
     Secret(
@@ -256,7 +259,7 @@ SECRETS: Final[tuple[Secret, ...]] = (
         r"(?:mysql[a-z]*[^\n]* -p|redis-cli[^\n]* -a )['\"]?[^\s'\"]+",
     ),
     *(Secret(one.entity, one.pattern, outline=one.begun, whole=one.whole, find=one.find) for one in NOTATIONS),
-    Secret("SECRET_JWT", rf"{_B}eyJ{_T}{{8,}}\.eyJ{_T}{{8,}}\.{_T}{{16,}}", _jwt),
+    Secret("SECRET_JWT", rf"{_G}eyJ{_T}{{8,}}\.eyJ{_T}{{8,}}\.{_T}{{16,}}", _jwt),
     Secret("SECRET_PRIVATE_KEY", _PEM, None, _PEM_OUTLINE, _PEM_GOES_ON),
     Secret(
         "SECRET_CONNECTION_STRING",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gateway.detect.sql.forms import RUN
@@ -16,7 +16,7 @@ _CODE: Final = re.compile(
     r"|fetch\s+(?:first|next)\s|limit\s+\d)\b",
     re.IGNORECASE,
 )
-_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|(?<=\w)\#[^\n]*\n|/\*(?:[^*]++|\*(?!/))*+\*/")
+_COMMENT: Final = re.compile(r"--|(?<=\w)\#|/\*")  # the beginning of one
 _SPOKEN: Final = re.compile(r"(?<!\w)`[^`\n]+`(?!\w)")
 _NOUN: Final = re.compile(  # "the SELECT list": before a keyword that is a noun
     r"(?<![\w'])(?:an?|the|this|that|each|every|any|no|its|their|our|your)\s+\Z", re.IGNORECASE
@@ -68,7 +68,25 @@ _NAMED: Final = re.compile(r"[A-Za-z]+\d\w*|(?=\w+_\w)\w++|\w+(?:\.[\w`]+)+|[^\w
 
 def uncommented(body: str) -> str:
     """The statement with each comment replaced by a blank."""
-    return _COMMENT.sub(" ", body).strip() or body
+    return " ".join(_between(body)).strip() or body
+
+
+def _between(body: str) -> Iterator[str]:
+    """The text between the comments. Of an end that does not follow, only the last place is looked for."""
+    ends = {"\n": body.rfind("\n"), "*/": body.rfind("*/")}
+    last = at = 0
+    while begun := _COMMENT.search(body, at):
+        at = begun.end()
+        end = "*/" if begun[0] == "/*" else "\n"
+        if at <= ends[end]:
+            stop = body.index(end, at) + len(end)
+        elif begun[0] == "--":
+            stop = len(body)
+        else:
+            continue
+        yield body[last : begun.start()]
+        last = at = stop
+    yield body[last:]
 
 
 def stands_alone(before: str, body: str) -> bool:

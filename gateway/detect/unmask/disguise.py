@@ -4,16 +4,15 @@ Always on if personal data or secrets are searched for. A text is scanned as wri
 again with the disguises undone (`undo`), and its encoded stretches are decoded and scanned (`blobs`). Offsets are
 mapped back, so a finding covers the disguise. For harmless text only the check for disguises costs time (`kinds`).
 
-Each disguise becomes one character: percent-encoding, HTML entities and JSON escapes, each also if encoded repeatedly;
-full-width, mathematical and enclosed forms; letters of other scripts that look Latin, within a Latin word; unusual
-dashes and spaces between digits; letters of scripts without spaces next to Latin letters or digits, and words with
-letters beyond ASCII next to digits, which hide the beginning of a value. Invisible characters and marks on digits are
-removed. Each decision depends only on the adjacent characters, so running text is undone as it comes (`settled`).
+Each disguise becomes one character: escapes (see `escapes`); full-width, mathematical and enclosed forms; letters of
+other scripts that look Latin, within a Latin word; unusual dashes and spaces between digits; letters of scripts without
+spaces next to Latin letters or digits, and words with letters beyond ASCII next to digits, which hide the beginning of
+a value. Invisible characters and marks on digits are removed. Each decision depends only on the adjacent characters, so
+running text is undone as it comes (`settled`).
 """
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
@@ -26,17 +25,12 @@ import regex
 from gateway.budget import spend
 from gateway.detect.core import rewrite
 from gateway.detect.unmask.encoded import from_base64
+from gateway.detect.unmask.escapes import ESCAPE, Token, decoded
 from gateway.detect.unmask.lookalikes import SAME
 
 LARGEST: Final = 262_144  # maximum decoded characters of one encoded stretch; the rest is scanned as written
 SHORTEST: Final = 20  # minimum characters of an encoded stretch: an address of 14 letters in base64
 BLOB: Final = r"[A-Za-z0-9+/_-]+={0,2}"
-ESCAPE: Final = (
-    r"%(?:25)*(?:[2-7][0-9A-Fa-f]|0[0-8BbCcEeFf]|1[0-9A-Fa-f])"  # no tab, no end of a line
-    r"|&(?:amp;)*(?:#0{0,4}[1-9][0-9]{1,5};?|#[xX]0{0,4}[1-9A-Fa-f][0-9A-Fa-f]{1,4};?"
-    r"|(?:commat|period|lowbar|plus|hyphen|dash|nbsp|shy|colon);)"
-    r"|\\{1,16}(?:u[0-9A-Fa-f]{4}|u\{0{0,4}[0-9A-Fa-f]{2,5}\}|x(?:[2-7][0-9A-Fa-f]|0[0-8BbCcEeFf]|1[0-9A-Fa-f]))"
-)
 
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # no tab, no end of a line
 _CONTROLS: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r") | {0x7F}
@@ -152,9 +146,6 @@ _OPEN: Final = re.compile(  # each run is read once, from its beginning
 _ESCAPE: Final = re.compile(ESCAPE)
 _BEGUN: Final = re.compile(rewrite.prefixes(ESCAPE) + r"\Z")
 _BEGUN_TAGS: Final = regex.compile(f"(?:(?<![{_TAG}])|\\G)[{_TAG}]++\\Z")
-
-Token = tuple[int, int, str]
-"""A disguise: (start, end, the text that it stands for)."""
 
 
 class Kinds(NamedTuple):
@@ -311,21 +302,8 @@ def undo(text: str, known: Kinds, start: int = 0, end: int | None = None) -> Pla
 
 def _undone(token: str) -> str:
     """The character of an escape."""
-    char = _decoded(token)
+    char = decoded(token)
     return "" if _KINDS[ord(char[0])] in (_INV, _MARK) else char.translate(_PLAIN)
-
-
-def _decoded(token: str) -> str:
-    if token[0] == "%":
-        return chr(int(token[-2:], 16))
-    if token[0] == "&":
-        name = "&" + token.rpartition("amp;")[2].lstrip("&")
-        char = html.unescape(name if name.endswith(";") else name + ";")
-        return char if len(char) == 1 else token
-    try:
-        return chr(int(token.lstrip("\\").strip("ux{}"), 16))
-    except (ValueError, OverflowError):
-        return token
 
 
 def edge(text: str, start: int) -> bool:

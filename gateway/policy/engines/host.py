@@ -25,7 +25,7 @@ _SECOND = 1_000_000_000
 LONGEST = 400
 """Characters of a duration."""
 _VERB = re.compile(r"%(.?)", re.DOTALL)
-_DURATION = re.compile(r"(\d++(?:\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION = re.compile(r"(?<![\d.])(\d++(?:\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s|m|h)")
 _UNITS = {
     "ns": 1,
     "us": 1000,

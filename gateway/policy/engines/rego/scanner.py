@@ -14,7 +14,7 @@ WORDS = KEYWORDS | {"name", "and", "or"}
 """What may stand after a dot."""
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+) | (?P<comment>\#[^\n]*) | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d*)?[A-Za-z0-9_]*)
+      | (?P<number>\d++(?:\.\d*+)?+(?:[eE][+-]?\d*+)?+[A-Za-z0-9_]*)
       | (?P<string>"(?:\\.|[^"\\\n])*"?) | (?P<raw>`[^`]*`?) | (?P<template>\$["`])
       | (?P<sign>:=|==|!=|<=|>=|[][{}(),:+\-*/%&|=<>;.])""",
     re.VERBOSE,

@@ -31,7 +31,7 @@ _UNITS = {
 }
 LONGEST = 400
 """Characters of a duration."""
-_DURATION = re.compile(r"(\d++(?:\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s|m|h|d|w|y)")
+_DURATION = re.compile(r"(?<![\d.])(\d++(?:\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s|m|h|d|w|y)")
 
 
 @builtin("time.now_ns", context=True, volatile=True)
