@@ -43,6 +43,12 @@ class Argument(Slot):
     __slots__ = ()
 
 
+class Prompt(Slot):
+    """The text of a request that holds only one: never an argument, whatever its field is called."""
+
+    __slots__ = ()
+
+
 class Signed(Slot):
     """A text position that the provider has signed: judged, but never edited."""
 

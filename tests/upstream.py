@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import responding
+
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 PARTS = {
     "prompt_tokens": 1000,
@@ -229,6 +231,28 @@ async def claude(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
         yield _json(200, {**head, "stop_reason": reason, "stop_sequence": None, "usage": usage})
 
 
+async def responses(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
+    """The bytes of an answer in the Responses dialect."""
+    body, model = seen.body, seen.body["model"]
+    if model.startswith("status-"):
+        error = {"message": f"no: {responding.last_text(body)}", "type": "invalid_request_error", "code": "bad"}
+        yield _json(int(model[7:]), {"error": error}, "retry-after: 7\r\n")
+        return
+    said = upstream.script[responding.last_text(body)] if model == "script" else None
+    if said is None:
+        said = responding.events(body) if body.get("stream") else responding.whole(body)
+    if not isinstance(said, list):
+        yield _json(200, said)
+        return
+    yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
+    for number, part in enumerate(said):
+        if model == "mid-error" and number == len(said) // 2:
+            yield _piece(_said("error", code="server_error", message="Overloaded", param=None, sequence_number=number))
+            return
+        yield _piece(part)
+    yield b"0\r\n\r\n"
+
+
 async def _answer(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
     """The bytes of the answer, selected by the model's name; None: wait for `release`."""
     body = seen.body
@@ -305,7 +329,7 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
 async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Send the answer; False when the connection ends with it."""
     last = b""
-    says = claude if "/messages" in seen.path else _answer
+    says = claude if "/messages" in seen.path else responses if seen.path.endswith("/responses") else _answer
     async for data in says(upstream, seen):
         if data is None:
             gone = asyncio.ensure_future(reader.read(1))

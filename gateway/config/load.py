@@ -31,7 +31,7 @@ from gateway.errors import ConfigError
 _NOT_ENFORCED = (("tools",),)
 _IDLE = "the limit has no effect"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-_LATER_FORMATS = frozenset({"gemini", "openai_responses"})
+_LATER_FORMATS = frozenset({"gemini"})
 # Read only at the start: where the gateway listens and writes, and the bounds of the HTTP server,
 # which every open connection already holds. Everything else of a changed file takes effect at once.
 _RESTART = (

@@ -22,7 +22,7 @@ from gateway.dialects.anthropic_answer import refused, tells_input, tier, usage
 from gateway.dialects.anthropic_forms import encode, use_events
 from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
 from gateway.dialects.anthropic_tables import kind as kind_of
-from gateway.dialects.base import Ordered
+from gateway.dialects.base import Ordered, is_said_once
 from gateway.dialects.fields import Reader
 from gateway.dialects.frame import Frame, Series
 from gateway.dialects.openai_strays import fields, in_blocks
@@ -180,14 +180,7 @@ class AnthropicStream(Ordered):
 
     def faithful(self, chunk: Chunk) -> bool:
         """Whether every parser reads the same from the bytes of an event, and the event name is its type."""
-        data = chunk.data
-        if data is None or chunk.tools:
-            return True
-        head = b"event: %s\ndata: " % str(data.get("type")).encode()
-        raw = chunk.raw
-        if not raw.startswith(head) or raw.find(b"\n", len(head)) != len(raw) - 2:
-            return False
-        return tree.says_once(raw[len(head) :], data)
+        return chunk.data is None or bool(chunk.tools) or is_said_once(chunk.raw, chunk.data)
 
     def _chunk(self, event: sse.SSE) -> Chunk | None:
         chunk = Chunk(event.raw)
@@ -475,7 +468,7 @@ class AnthropicStream(Ordered):
 def _named(holder: Json, what: str) -> str:
     """The type of an event, a block or a delta. Raises ValueError unless it is a name: clients do not show it."""
     kind = kind_of(holder)
-    if kind and not is_term(kind):
+    if not (is_term(kind) if kind else holder.get("type") in ("", None)):
         raise ValueError(f"{what} has a type that is not a name")
     return kind
 

@@ -44,6 +44,7 @@ SHAPE: Final = tree.Shape(
     | frozenset({"content_block", "usage", "citations", "citation", "stop_details"}),
     turns=frozenset({"messages"}),
     ahead=frozenset({"tools", "system"}),
+    seals=frozenset({"encrypted_content", "encrypted_index", "encrypted_stdout"}),
     roles={"system": "system"},
     blocks={**dict.fromkeys(_RESULTS, "tool"), **dict.fromkeys(SIGNED, tree.SIGNED)},
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.call import Json, Step, Usage
-from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, StreamCodec, openai_models
+from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, StreamCodec, openai_models, tree
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
@@ -26,6 +26,14 @@ text, so no dialect forwards these."""
 def bearer(key: str) -> dict[str, str]:
     """The header `Authorization: Bearer`; none without a key."""
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def is_said_once(raw: bytes, data: Json) -> bool:
+    """Whether every parser reads the same from the bytes of a named event, and its name is its type."""
+    head = b"event: %s\ndata: " % str(data.get("type")).encode()
+    if not raw.startswith(head) or raw.find(b"\n", len(head)) != len(raw) - 2:
+        return False
+    return tree.says_once(raw[len(head) :], data)
 
 
 class Plain:

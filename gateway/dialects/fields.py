@@ -70,7 +70,7 @@ class Reader:
         # The value of a key that may be renamed stays in place.
         named = {(id(slot.holder), str(slot.key)) for slot in survey.slots if type(slot.key) is Name}
         for slot in survey.slots:
-            stays = slot.nested is not None or (named and (id(slot.holder), slot.key) in named)
+            stays = slot.nested is not None or type(slot) is Signed or (named and (id(slot.holder), slot.key) in named)
             path = None if stays else self._path(slot, holder, places)
             if path is None or path[0] in whole or not self._runs(slot, level, choice, path[1]):
                 rest.append(slot)

@@ -13,8 +13,8 @@ from gateway.call import Json
 
 _MESSAGE: Final = ("content", "tool_calls", "annotations")
 _BLOCK: Final = ("content", "citations")
-
-
+_ITEM: Final = ("content", "summary")
+_PART: Final = ("annotations", "logprobs")
 _LISTED: Final = re.compile(rb"[\[,]\s*null")
 
 
@@ -45,6 +45,22 @@ def of_blocks(message: Json) -> bool:
 def of_block(block: Json) -> bool:
     """Remove null from the lists of a block; True if any."""
     return _drop(block, _BLOCK)
+
+
+def of_items(answer: Json) -> bool:
+    """Remove null from the items of a response and from the lists of these items; True if any."""
+    changed = _drop(answer, ("output",))
+    for item in _objects(answer.get("output")):
+        changed |= of_item(item)
+    return changed
+
+
+def of_item(item: Json) -> bool:
+    """Remove null from the lists of an item and of its parts; True if any."""
+    changed = _drop(item, _ITEM)
+    for part in _objects(item.get("content")):
+        changed |= _drop(part, _PART)
+    return changed
 
 
 def _objects(value: Any) -> Iterable[Json]:

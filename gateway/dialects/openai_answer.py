@@ -21,9 +21,7 @@ def usage(answer: Json) -> Usage | None:
         return None
     # Some providers bill thinking tokens that are not in `completion_tokens`; the total includes them.
     total_out = max(total_out, (count(told.get("total_tokens")) or 0) - total_in)
-    prompt, completion = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
-    prompt = prompt if type(prompt) is dict else {}
-    completion = completion if type(completion) is dict else {}
+    prompt, completion = details(told, "prompt"), details(told, "completion")
     return Usage(
         input=total_in,
         output=total_out,
@@ -33,6 +31,12 @@ def usage(answer: Json) -> Usage | None:
         audio_input=integer(prompt.get("audio_tokens")),
         tier=tier(answer),
     )
+
+
+def details(told: Json, what: str) -> Json:
+    """The parts of a count of tokens; empty if there are none."""
+    found = told.get(f"{what}_tokens_details")
+    return found if type(found) is dict else {}
 
 
 def tier(answer: Json) -> str:
@@ -68,17 +72,18 @@ def drop_nested(answer: Json) -> bool:
         if key == "choices" and type(value) is list:
             for choice in value:
                 if type(choice) is dict:
-                    dropped |= _drop(choice, kept="logprobs")
+                    dropped |= drop(choice, kept="logprobs")
         elif type(value) is dict or type(value) is list:
             if key in _REPEATS and value:
                 answer[key] = None
                 dropped = True
             else:
-                dropped |= _drop(value)
+                dropped |= drop(value)
     return dropped
 
 
-def _drop(value: Any, kept: str = "") -> bool:
+def drop(value: Any, kept: str = "") -> bool:
+    """Remove log probabilities below a value, except directly below it under the key `kept`; True if there were any."""
     dropped = False
     if type(value) is dict:
         for key, inner in value.items():
@@ -87,11 +92,11 @@ def _drop(value: Any, kept: str = "") -> bool:
                     value[key] = None
                     dropped = True
                 else:
-                    dropped |= _drop(inner)
+                    dropped |= drop(inner)
     else:
         for inner in value:
             if type(inner) is dict or type(inner) is list:
-                dropped |= _drop(inner)
+                dropped |= drop(inner)
     return dropped
 
 
@@ -128,6 +133,12 @@ def _is_token(token: Json) -> bool:
     )
 
 
+def is_padding(value: Any) -> bool:
+    """Whether the value of `obfuscation` is padding: random letters and digits without meaning."""
+    return type(value) is str and _PADDING.fullmatch(value) is not None
+
+
+_PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")
 _REPEATS = frozenset({"logprobs", "top_logprobs", "token_logprobs"})
 _TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})
 _SHORT_TOKEN = re.compile(r"(?s).{0,12}|\s*[^\W\d_]{1,64}\s*|[\W_]{0,256}")

@@ -103,7 +103,9 @@ def _places(body: Json) -> Iterator[_Place]:
         for tool in tools if type(tools) is list else ():
             if type(tool) is dict:
                 kind = tool.get("type")
-                for key in tool.keys() - (_DEFINED if kind is None or kind in _OWN else _SCHEMAS):
+                for key in tool.keys() - (
+                    _DEFINED if kind is None or (type(kind) is str and kind in _OWN) else _SCHEMAS
+                ):
                     yield from _field(tool, key, "tools")
         holder = holder.get("extra_body")
 

@@ -9,7 +9,6 @@ missing; half a surrogate pair.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from types import NoneType
@@ -21,7 +20,7 @@ from gateway.call import Json
 from gateway.dialects import Channel, Chunk, Delta, Field, items, nulls, ordinal, sse, surrogates, tree
 from gateway.dialects.fields import Reader, is_structure
 from gateway.dialects.frame import Frame
-from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, tier, usage
+from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, is_padding, tier, usage
 from gateway.dialects.openai_strays import strays
 from gateway.dialects.openai_tables import CHOICE, CHUNK, CHUNKS, ENVELOPE, MAX_CHOICES, TEXTS
 from gateway.dialects.surrogates import Halves, mend
@@ -36,7 +35,6 @@ _WHOLE = ENVELOPE | {"usage", "obfuscation"}
 _PARTS = frozenset({"choices", "usage"})  # fields of a chunk that differ from chunk to chunk
 _SPOKEN = _CHOICES | ENVELOPE
 _FLAT = frozenset({str, int, NoneType})
-_PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")  # random letters and digits without meaning
 _PART = frozenset({"type", "index", "text"})
 _TEXT = frozenset({"text"})
 _DONE = b"data: [DONE]\n\n"
@@ -267,7 +265,7 @@ class OpenAIChatStream:
             if self._trusts and same.keys() <= ENVELOPE and _FLAT.issuperset(map(type, same.values())):
                 self._same = same
         padding = data.get("obfuscation")
-        if padding is not None and not (type(padding) is str and _PADDING.fullmatch(padding)):
+        if padding is not None and not (is_padding(padding)):
             data["obfuscation"] = ""
             chunk.edited = True
         self.tier = tier(data) or self.tier

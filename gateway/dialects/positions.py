@@ -10,7 +10,7 @@ from urllib.parse import quote
 from gateway.call import Json
 from gateway.dialects import literals
 from gateway.dialects.tree import ARGUMENTS, Name
-from gateway.texts import Argument, Nested, Slot
+from gateway.texts import Argument, Nested, Prompt, Slot
 
 
 def read(slot: Slot) -> str | None:
@@ -94,6 +94,8 @@ def place(slot: Slot) -> tuple[Any, Any]:
 
 def is_argument(slot: Slot) -> bool:
     """Whether a text is in the arguments of a tool call, in any form."""
+    if type(slot) is Prompt:
+        return False
     return slot.nested is not None or type(slot) is Argument or slot.key in ARGUMENTS
 
 

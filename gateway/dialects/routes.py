@@ -9,15 +9,18 @@ from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
+from gateway.dialects.openai_responses import OPENAI_RESPONSES
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
+RESPONSES: Final = "/v1/responses"
 MODELS: Final = "/v1/models"
 MODEL: Final = f"{MODELS}/{{model:path}}"
 MESSAGES: Final = "/v1/messages"
 ROUTES: Final[Mapping[str, Codec]] = {
     CHAT: OPENAI_CHAT,
     EMBEDDINGS: OPENAI_EMBEDDINGS,
+    RESPONSES: OPENAI_RESPONSES,
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
 }

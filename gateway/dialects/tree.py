@@ -20,10 +20,11 @@ from gateway.call import Json
 from gateway.detect.unmask import encoded
 from gateway.dialects import items, leads, media, numbers, terms
 from gateway.errors import Refusal
-from gateway.texts import Argument, Nested, Signed, Slot
+from gateway.texts import Argument, Nested, Prompt, Signed, Slot
 
 SOURCE = "source"  # the key of data, text or address in blocks of Anthropic's dialect
 SIGNED = "signed"  # the author of blocks that a provider signed
+SPEAKER = "assistant"  # the author of items that a model writes
 MESSAGE = 3  # levels down: the body, its list of messages, a message
 
 
@@ -70,9 +71,13 @@ class Shape:
     """Top-level keys other than the messages, and the author of their texts."""
     blocks: Mapping[str, str] = field(default_factory=dict)
     """Types of content blocks with an author of their own, and who that is; `signed` for those that are signed. With
-    any, every type that ends in `_result` is a tool's."""
+    any, every type that ends in `_result` or `_call_output` is a tool's."""
     turns: frozenset[str] = frozenset()
     ahead: frozenset[str] = frozenset()
+    seals: frozenset[str] = frozenset()
+    """Keys of strings that a provider encrypted: never edited, and judged unless they are encrypted indeed."""
+    pictures: frozenset[str] = frozenset()
+    """Keys of images in base64, outside of the lists of content parts."""
 
     def ordered(self, body: Json) -> list[tuple[str, Any]]:
         """The top-level fields of a body, in the order of their texts."""
@@ -114,7 +119,10 @@ class Survey:
         max_depth, add, inside, new = self._max_depth, self.slots.append, self._inside, tuple.__new__
         opaque = self._shape.opaque if nested is None else _NOTHING
         blob_keys, repeats = (self._shape.blobs, self._shape.repeats) if nested is None else (_NOTHING, _NOTHING)
-        within, special, wrapped = self._shape.within, self._shape.json | blob_keys, nested is not None
+        within, wrapped = self._shape.within, nested is not None
+        special = self._shape.json | blob_keys
+        if not wrapped:
+            special |= self._shape.seals | self._shape.pictures
         roles, blocks = self._shape.roles, self._shape.blocks
         turns = self._shape.turns
         ordinary, digits, longest = leads.ORDINARY, leads.DIGITS, leads.MOST
@@ -182,12 +190,13 @@ class Survey:
                 elif (kind is dict or kind is list) and key not in repeats:
                     inner = key in blob_keys and self._blob(key, value)
                     if depth == 1:
-                        spoken = key == "messages" and not wrapped
+                        spoken = (key == "messages" or key in turns) and not wrapped
                         defines = key in _DEFINITIONS
                     dialect = opaque if type(key) is int or key in within else _NOTHING
-                    if key == "content" and opaque and kind is list and not blob:
+                    if opaque and kind is list and not blob and (key == "content" or (key == "output" and depth > 1)):
                         self._media(value)
-                    first = len(self.slots) if key in ARGUMENTS and not defines else -1
+                    talk = depth == 1 and spoken  # the conversation, also if it is called as arguments are
+                    first = len(self.slots) if key in ARGUMENTS and not defines and not talk else -1
                     wrote = self._author(key, value, role, depth) if blocks or roles else role
                     begun = len(self.slots)
                     over = above if defines or type(key) is int or (not above and key in ordinary) else (key, above)
@@ -195,7 +204,8 @@ class Survey:
                     if first >= 0:
                         self._argue(first)
                     if wrote == SIGNED:
-                        self.slots[begun:] = _signed(self.slots[begun:], role)
+                        by = role or (SPEAKER if spoken and depth == MESSAGE - 1 else "")
+                        self.slots[begun:] = _signed(self.slots[begun:], by)
                     if kind is list and value and (type(value[0]) is int or type(value[0]) is float):
                         self.slots += _figures(node, key, value, role, nested, above)
                 elif kind is int or kind is float:
@@ -226,19 +236,22 @@ class Survey:
 
     def _name_authors(self, root: Any) -> None:
         """Set the author of the top-level strings other than the messages."""
-        roles = self._shape.roles
+        roles, turns = self._shape.roles, self._shape.turns
         for at, slot in enumerate(self.slots):
             if slot.holder is root and slot.key in roles:
-                self.slots[at] = slot._replace(role=roles[slot.key])
+                said = slot._replace(role=roles[slot.key])
+                self.slots[at] = Prompt(*said) if slot.key in turns else said
 
     def _author(self, key: object, value: Any, role: str, depth: int) -> str:
         """The author of the texts in a dict or list: `role`, unless the dialect's table has another."""
         if depth == 1 and type(key) is str:
-            return self._shape.roles.get(key, role)
+            return role if key in self._shape.turns else self._shape.roles.get(key, role)
         kind = value.get("type") if type(value) is dict else None
         if type(kind) is not str:
             return role
-        author = self._shape.blocks.get(kind, "tool" if self._shape.blocks and kind.endswith("_result") else role)
+        author = self._shape.blocks.get(kind, "tool" if self._shape.blocks and kind.endswith(_RESULTS) else role)
+        if author == SPEAKER:  # only an item of the conversation: what is inside others is written by their authors
+            return author if depth == MESSAGE - 1 and not role else role
         return role if author == SIGNED and role not in _MODEL else author
 
     def is_term(self, key: object) -> bool:
@@ -283,13 +296,22 @@ class Survey:
     def _inside(
         self, holder: Any, key: Any, text: str, role: str, depth: int, outer: Nested | None, blob: bool
     ) -> bool:
-        """Whether a string is not plain text: JSON or a text in base64, which is walked here, or a blob."""
+        """Whether a string is not plain text: JSON or a text in base64, which is walked here, a seal, or a blob."""
         if text[:5] == "data:" and self._encoded(holder, key, text, role, outer):
+            return True
+        if key in self._shape.seals and outer is None:
+            if not is_sealed(text):
+                self.slots.append(Signed(holder, key, text, role, None))
+            return True
+        if key in self._shape.pictures and outer is None and is_sealed(text):
+            self._count("image")
             return True
         if key in self._shape.json or (outer is not None and text[0] in "{["):
             return self._json(holder, key, text, role, depth, outer)
         if key in self._shape.blobs and key != SOURCE and text.startswith(_ADDRESSES):
             self._count(KINDS.get(key, "file"))  # an address or the data
+            if text[:5] == "data:":
+                return True
         return blob and _is_blob(key, text)
 
     def _encoded(self, holder: Any, key: Any, text: str, role: str, outer: Nested | None) -> bool:
@@ -359,7 +381,16 @@ def is_seal(key: object, text: str) -> bool:
 
     A text in base64 is not encrypted, and neither is a value with a separate number or key among its letters.
     """
-    if key not in _SEALS or _SEALED.fullmatch(text) is None or _BARE.search(text) is not None:
+    return key in _SEALS and _SEALED.fullmatch(text) is not None and _is_data(text)
+
+
+def is_sealed(text: str) -> bool:
+    """The same for the value of any key, in either alphabet of base64 (RFC 4648)."""
+    return _SEALED_URL.fullmatch(text) is not None and _is_data(text)
+
+
+def _is_data(text: str) -> bool:
+    if _BARE.search(text) is not None:
         return False
     said = encoded.decoded(text)
     return said is None or not encoded.is_text(said)
@@ -383,10 +414,14 @@ KINDS = {"image_url": "image", "input_audio": "audio", "audio": "audio", "video_
 _HOLDS = frozenset({"url", "data", "file_data", "file_id", "id"})  # without one of these, a part has no content
 _ADDRESSES = ("http:", "https:", "data:")
 
+_RESULTS = ("_result", "_call_output")  # endings of the types of blocks with what a tool returned
 _MODEL = frozenset({"assistant", ""})  # roles whose blocks a provider may have signed: neither tools nor users
 _SEALS = frozenset({"signature", "data"})
 # Base64 with the standard alphabet: no key of a provider, and no JSON.
 _SEALED = re.compile(r"(?!AIza|eyJ)[A-Za-z0-9+/]{32,}={0,2}")
+_SEALED_URL = re.compile(
+    r"(?!AIza|eyJ|sk-|pk-|gh[oprsu]_|github_|glpat-|xox|hf_|npm_|pypi-|mg-)[A-Za-z0-9+/_-]{32,}={0,2}"
+)
 # Separate digits, an IBAN or the id of a key: in encrypted data, they occur once in a hundred million characters.
 _BARE = re.compile(
     r"(?<![A-Za-z0-9])(?:[0-9](?:[/+]?[0-9]){8,}|A[KS]IA[A-Z0-9]{16}|[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30})(?![A-Za-z0-9])"

@@ -17,10 +17,9 @@ _OPENAI = "this gateway serves no such calls"
 _ROWS: tuple[tuple[str, str, str], ...] = (
     # a pattern of paths in small letters, how the message names them, what to do
     (
-        r"(/v1)?/responses(/.*)?",
-        "/v1/responses",
-        "for openai-agents, call set_default_openai_api('chat_completions'); for others, choose chat completions "
-        '(`wire_api = "chat"`, `use_responses_api=False`)',
+        r"(/v1)?/responses/.*",
+        "/v1/responses/{id}",
+        "no responses are stored here: send the items of the conversation with every call, and `store` false",
     ),
     (
         r"/messages(/.*)?|/v1/v1/messages(/.*)?",
@@ -75,7 +74,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "no completions are stored here",
     ),
     (
-        r"(/v1/chat/completions|/v1/embeddings|/v1/v1|/v1|/api/v1)?(/engines/[^/]+)?/(chat/completions|embeddings|models)"
+        r"(/v1/chat/completions|/v1/embeddings|/v1/v1|/v1|/api/v1)?(/engines/[^/]+)?/(chat/completions|embeddings|responses|models)"
         r"(/.*)?/?",
         "",
         "the base URL of clients ends with /v1, and no slash follows the path",

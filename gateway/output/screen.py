@@ -285,6 +285,6 @@ def _spelling(call: Call) -> Callable[[Piece, Spelled], None]:
 
     def note(piece: Piece, spelled: Spelled) -> None:
         if piece.field.text:
-            redaction.spoken.append(spelled._replace(kind=kind_of(piece.key)))
+            redaction.spoken.append(spelled._replace(kind=kind_of(piece.channel[1])))
 
     return note

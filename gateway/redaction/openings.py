@@ -287,7 +287,7 @@ class Openings:
 
 def _applies(call: Call) -> bool:
     """Whether the body of a call may have an opening. Bodies with an Idempotency-Key are compared in full."""
-    if len(call.request.raw) < LEAST or not call.codec.shape.turns:
+    if len(call.request.raw) < LEAST or "messages" not in call.codec.shape.turns:
         return False
     return b"idempotency-key" not in [name for name, _ in call.headers]
 

@@ -13,7 +13,7 @@ import orjson
 
 from gateway import ids
 from gateway.budget import Budget
-from gateway.call import Call, Resource
+from gateway.call import Call, Headers, Resource
 from gateway.dialects import Codec, model_lists
 from gateway.dialects.routes import METHODS, MODEL, MODELS, ROUTES
 from gateway.errors import Refusal
@@ -56,7 +56,7 @@ async def _call(gateway: Gateway, codec: Codec, path: str, _: Match[Any], scope:
         await _serve(gateway, codec, path, exchange)
     else:
         reply = gateway.runtime.replies.to(_arrived(gateway, path, codec, exchange), exchange.put)
-        await reply.refuse(_wrong_method(path))
+        await reply.refuse(_wrong_method(path, scope["headers"]))
 
 
 def _exchange(scope: Any, receive: Any, send: Any) -> Exchange:
@@ -114,7 +114,7 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
         if scope["method"] not in ("GET", "HEAD"):
             if ":" in asked:  # `/v1/models/{model}:generateContent`
                 raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
-            raise _wrong_method(match.template)
+            raise _wrong_method(match.template, scope["headers"])
         call.ticket = _ticket(gateway, exchange)
         await runtime.line.identify(call)
         call.request.correlation_id = runtime.correlation.of(call, needed=False)
@@ -136,8 +136,11 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
         call.ticket.close()
 
 
-def _wrong_method(template: str) -> Refusal:
+def _wrong_method(template: str, headers: Headers) -> Refusal:
     methods = METHODS[template]
+    if any(name == b"sec-websocket-key" for name, _ in headers):  # agents that try a WebSocket first go on with HTTP
+        words = f"{template} is not served over WebSocket. Send the request over HTTP with {methods.partition(',')[0]}."
+        return Refusal("invalid_request", words, status=426, headers=((b"upgrade", b"HTTP/1.1"),))
     words = f"{template} takes {methods.partition(',')[0]}."
     return Refusal("invalid_request", words, status=405, headers=((b"allow", methods.encode()),))
 

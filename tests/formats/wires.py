@@ -11,6 +11,7 @@ from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
+from gateway.dialects.openai_responses import OPENAI_RESPONSES
 
 
 class Heard(NamedTuple):
@@ -235,6 +236,152 @@ class Messages:
         return Heard("".join(texts), [(use["name"], _arguments(use["said"])) for use in uses], reason)
 
 
+class Responses:
+    """OpenAI Responses."""
+
+    name = "responses"
+    codec: Codec = OPENAI_RESPONSES
+    offer: Mapping[str, Any] | None = MappingProxyType({"type": "function", "name": "send", "parameters": {}})
+    talks = True
+    blocked = "content_filter"
+    closes = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with turns of (role, text)."""
+        return {"model": "m", "input": [{"role": role, "content": text} for role, text in turns], **fields}
+
+    def message(self, text: str, index: int = 0) -> dict[str, Any]:
+        """An item with one text."""
+        part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+        head = {"id": f"msg_{index}", "type": "message", "status": "completed", "role": "assistant"}
+        return {**head, "content": [part]}
+
+    def call(self, arguments: str, kind: str = "function_call", key: str = "arguments") -> dict[str, Any]:
+        """An item with a call of `send`."""
+        return {"id": "fc_a", "type": kind, "status": "completed", "call_id": "call_a", "name": "send", key: arguments}
+
+    def response(self, *items: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """A response with these items."""
+        usage = {"input_tokens": USED[0], "output_tokens": USED[1]}
+        head = {"id": "resp_a", "object": "response", "created_at": 1, "status": "completed", "error": None}
+        more: dict[str, Any] = {
+            "incomplete_details": None,
+            "instructions": "Be nice.",
+            "tools": [],
+            "tool_choice": "auto",
+        }
+        return {**head, **more, "model": "m", "output": [*items], "usage": usage, **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return self.response(self.message(text), *([self.call(tool)] if tool is not None else ()), **fields)
+
+    def event(self, kind: str, **data: Any) -> bytes:
+        """One event, without its number."""
+        return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
+
+    def numbered(self, events: Sequence[bytes]) -> list[bytes]:
+        """The events of a stream with their numbers."""
+        old = b'{"type": '
+        return [raw.replace(old, b'{"sequence_number": %d, "type": ' % at, 1) for at, raw in enumerate(events)]
+
+    def text_events(self, texts: Sequence[str], index: int = 0, **more: Any) -> list[bytes]:
+        """The events of a message."""
+        item = self.message("".join(texts), index)
+        place = {"output_index": index, "item_id": item["id"], "content_index": 0}
+        part = item["content"][0]
+        begun = {**item, "status": "in_progress", "content": []}
+        return [
+            self.event("response.output_item.added", output_index=index, item=begun),
+            self.event("response.content_part.added", **place, part={**part, "text": ""}),
+            *(self.event("response.output_text.delta", **place, delta=it, logprobs=[], **more) for it in texts),
+            self.event("response.output_text.done", **place, text="".join(texts), logprobs=[]),
+            self.event("response.content_part.done", **place, part=part),
+            self.event("response.output_item.done", output_index=index, item=item),
+        ]
+
+    def call_events(
+        self, pieces: Sequence[str], index: int = 1, kind: str = "function_call", key: str = "arguments"
+    ) -> list[bytes]:
+        """The events of a call of `send`."""
+        item = self.call("".join(pieces), kind, key)
+        place = {"output_index": index, "item_id": item["id"]}
+        name = "function_call_arguments" if kind == "function_call" else f"{kind}_{key}"
+        return [
+            self.event("response.output_item.added", output_index=index, item={**item, key: ""}),
+            *(self.event(f"response.{name}.delta", **place, delta=it, obfuscation="aB3") for it in pieces),
+            self.event(f"response.{name}.done", **place, **{key: "".join(pieces)}),
+            self.event("response.output_item.done", output_index=index, item=item),
+        ]
+
+    def stream(self, inner: Sequence[bytes], *items: dict[str, Any], end: str = "completed") -> list[bytes]:
+        """The events of a response around those of its items."""
+        begun = self.response(status="in_progress", usage=None)
+        first = [self.event(f"response.{kind}", response=begun) for kind in ("created", "in_progress")]
+        last = self.event(f"response.{end}", response=self.response(*items, status=end))
+        return self.numbered([*first, *inner, last])
+
+    def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
+        """A streamed answer."""
+        items, inner = [self.message("".join(texts))], self.text_events(texts)
+        if tool:
+            items.append(self.call("".join(tool)))
+            inner += self.call_events(tool)
+        return self.stream(inner, *items)
+
+    def hear(self, answer: dict[str, Any]) -> Heard:
+        """What a client reads of a whole answer."""
+        texts, tools = [], []
+        for item in answer["output"]:
+            if item["type"] == "message":
+                texts += [part["text"] for part in item["content"] if part["type"] == "output_text"]
+            elif item["type"] == "function_call":
+                tools.append((item["name"], _arguments(item["arguments"])))
+        details = answer.get("incomplete_details") or {}
+        return Heard("".join(texts), tools, details.get("reason") or answer["status"])
+
+    def listen(self, data: bytes) -> Heard:
+        """What a client reads of a stream; fails unless the repeats agree and the events are numbered."""
+        said: dict[tuple[Any, ...], str] = {}
+        done: dict[int, dict[str, Any]] = {}
+        begun: dict[int, dict[str, Any]] = {}
+        last, answer = -1, None
+        for raw in data.decode().split("\n\n"):
+            if "data: {" not in raw:
+                continue
+            event = json.loads(raw[raw.index("data: {") + 6 :])
+            kind = event["type"]
+            assert raw.startswith(f"event: {kind}\n"), raw
+            assert event["sequence_number"] == last + 1, "events are numbered without gaps"
+            last = event["sequence_number"]
+            name, _, what = kind.removeprefix("response.").rpartition(".")
+            place = (name, event.get("output_index"), event.get("content_index"), event.get("summary_index"))
+            if what == "delta":
+                said[place] = said.get(place, "") + event["delta"]
+            elif kind == "response.output_item.added":
+                assert event["output_index"] not in begun
+                begun[event["output_index"]] = event["item"]
+            elif kind == "response.output_item.done":
+                done[event["output_index"]] = event["item"]
+            elif what == "done" and "part" not in event:
+                keys = {"text", "arguments", "refusal", "input", "code"} & event.keys()
+                assert {event[key] for key in keys} == {said.get(place, "")}, kind
+            elif what == "done":
+                key = "refusal" if event["part"]["type"] == "refusal" else "text"
+                texts = [text for it, text in said.items() if it[1:] == place[1:]]
+                assert event["part"][key] == "".join(texts)
+            elif name == "" and kind in ("response.completed", "response.incomplete", "response.failed"):
+                answer = event["response"]
+        assert answer is not None
+        assert answer["output"] == [done[index] for index in sorted(done)]
+        heard = self.hear(answer)
+        assert heard.text == "".join(text for place, text in said.items() if place[0] == "output_text")
+        for index, item in done.items():
+            for key in ("name", "id"):
+                assert begun[index].get(key) == item.get(key)
+        return heard
+
+
 def _arguments(said: str) -> Any:
     try:
         return json.loads(said)
@@ -271,6 +418,6 @@ class Count(Messages):
         return {"input_tokens": USED[0], **fields}
 
 
-WIRES: list[Wire] = [Chat(), Messages()]
+WIRES: list[Wire] = [Chat(), Messages(), Responses()]
 WHOLES: list[Whole] = [*WIRES, Embeddings(), Count()]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]

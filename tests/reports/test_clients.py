@@ -147,9 +147,9 @@ def test_methods_and_paths(line: Line) -> None:
     """405 lists the allowed methods, 404 the served paths, each with the request id."""
     wrong = line.client.get("/v1/chat/completions")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST, OPTIONS")
-    lost = line.client.post("/v1/responses", json={})
+    lost = line.client.post("/v1/responses/resp_1/cancel", json={})
     assert lost.status_code == 404
-    assert "set_default_openai_api('chat_completions')" in lost.json()["error"]["message"]
+    assert "no responses are stored here" in lost.json()["error"]["message"]
     assert lost.json()["error"]["request_id"] == lost.headers["x-request-id"] != ""
     assert "/v1/chat/completions" in line.client.get("/").json()["serves"]
 
@@ -186,8 +186,9 @@ def test_methods_of_a_path(line: Line, path: str, methods: str) -> None:
 
 
 LOST = {
-    "/v1/responses": "set_default_openai_api",
-    "/v1/responses/resp_1/cancel": "set_default_openai_api",
+    "/responses": "ends with /v1",
+    "/v1/responses/": "no responses are stored",
+    "/v1/responses/resp_1/cancel": "no responses are stored",
     "/v1/messages/batches": "Anthropic",
     "/v1/complete": "Anthropic",
     "/v1/completions": "as a message",
@@ -242,7 +243,7 @@ def preflight(line: Line, path: str, origin: str, **headers: str) -> Any:
     return line.client.options(path, headers=asked)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/responses"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/responses", "/v1/files"])
 def test_pages_of_listed_origins_may_call(line: Line, path: str) -> None:
     """With any request headers, and every header of the gateway is readable. No cookies."""
     wanted = "authorization,content-type,x-stainless-retry-count"

@@ -1,0 +1,185 @@
+"""The items of a Responses request: checks, counts, steps of the conversation, the tools that it offers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from gateway.call import Json, Step, ToolUse
+from gateway.dialects import checks, openai_tools
+from gateway.dialects.checks import text
+from gateway.dialects.openai_steps import plain, waiting
+from gateway.dialects.responses_tables import calls_a_tool, kind, speaks, tool
+
+_LISTS: Final = ("content", "summary", "output", "outputs", "results", "tools")
+_CONTENT: Final = frozenset({"input", "instructions", "prompt", "text", "metadata"})  # fields without settings
+_STORED: Final = {
+    "previous_response_id": "send the earlier items of the conversation in `input`",
+    "conversation": "send the items of the conversation in `input`",
+    "background_options": "leave it out, and wait for the answer",
+}
+_ASKED: Final = {"custom_tool_call": "input", "local_shell_call": "action", "shell_call": "action"}
+_ANY_NAME: Final = ("web_search", "computer")  # tools whose types are dated, or have a suffix
+
+
+def check(body: Json) -> None:
+    """Raise Refusal(invalid_request) for items of a wrong shape, and for state that the provider would hold."""
+    said = body.get("input")
+    if said is None and type(body.get("prompt")) is dict:
+        said = ""
+    if type(said) is not str and type(said) is not list:
+        raise checks.wrong("input", "must be a string or a list of items")
+    for item in said if type(said) is list else ():
+        if type(item) is not dict:
+            raise checks.wrong("input", "must be a list of objects")
+        _check_item(item)
+    if type(body.get("instructions")) not in (str, type(None)):
+        raise checks.wrong("instructions", "must be a string")
+    for field, instead in _STORED.items():
+        if body.get(field) is not None:
+            words = f"names a state at the provider, which this gateway cannot tell the owner of: {instead}"
+            raise checks.wrong(field, f"{words} (with `store` false, and reasoning as `encrypted_content`)")
+    if body.get("background") not in (None, False):
+        raise checks.wrong("background", "must be left out or false: answers are not stored for later here")
+
+
+def _check_item(item: Json) -> None:
+    said, content = item.get("type"), item.get("content")
+    if said is not None and type(said) is not str:
+        raise checks.wrong("input", "must hold items whose type is a string")
+    if said == "item_reference" or (said is None and "role" not in item):
+        words = "refers to an item that the provider stores (`item_reference`); send the item itself"
+        raise checks.wrong("input", words)
+    if said in (None, "message"):
+        if not text(item.get("role")).strip():
+            raise checks.wrong("input", "must hold messages with a role")
+        if type(content) is not str and type(content) is not list:
+            raise checks.wrong("input", "must hold messages whose content is a string or a list of parts")
+
+
+def items(body: Json) -> list[Json]:
+    """The items of a checked request; a string is a message of the user."""
+    said = body.get("input")
+    return said if type(said) is list else [{"role": "user", "content": said or ""}]
+
+
+def count(items: Sequence[Any]) -> tuple[int, int]:
+    """The number of parts in items, and the largest number of tool calls that follow each other."""
+    parts = calls = most = 0
+    for item in items:
+        if type(item) is not dict:
+            continue
+        parts += sum(len(item[key]) for key in _LISTS if type(item.get(key)) is list)
+        calls = calls + 1 if calls_a_tool(item) else 0
+        most = max(most, calls)
+    return parts, most
+
+
+def counts(body: Json) -> dict[str, int]:
+    """The counts of a request that `items.Caps` limits."""
+    said, tools = items(body), body.get("tools")
+    parts, calls = count(said)
+    tools = len(tools) if type(tools) is list else 0
+    return {"messages": len(said), "tools": tools, "parts": parts, "tool_calls": calls}
+
+
+def messages(body: Json) -> list[Json]:
+    """The items as lists of parts that are one text each: see `parts.joined`."""
+    said: list[Json] = []
+    for item in items(body):
+        said += [{"content": item[key]} for key in ("content", "output", "summary") if type(item.get(key)) is list]
+    return said
+
+
+def settings(body: Json) -> Json:
+    """The fields of a request except its content. Changes of fields must be written back: see `restore`."""
+    return {key: value for key, value in body.items() if key not in _CONTENT}
+
+
+def write_back(body: Json, settings: Json) -> None:
+    """Write changed settings to their request."""
+    for key in [key for key in body if key not in _CONTENT and key not in settings]:
+        del body[key]
+    body.update(settings)
+
+
+def _offered(body: Json) -> Json:
+    """The settings, with the items as messages, which may offer tools too."""
+    said = body.get("input")
+    return {**settings(body), "messages": said if type(said) is list else []}
+
+
+def tools(body: Json) -> tuple[str, ...]:
+    """Every name of a tool in the request, in any field or item. Raises Refusal(invalid_request)."""
+    names = dict.fromkeys(openai_tools.names(_offered(body)))
+    for family in _ANY_NAME:  # `web_search_preview_2025_03_11` is `web_search` to policies, and in answers
+        if any(name.startswith(f"{family}_") for name in names):
+            names.setdefault(family)
+    return tuple(names)
+
+
+def strip(body: Json, names: frozenset[str]) -> bool:
+    """Remove tools from those offered; True if any was there. An item that offers no tool any longer is removed."""
+    families = [family for family in _ANY_NAME if family in names]
+    if families:
+        mine = openai_tools.names(_offered(body))
+        names |= {name for name in mine if any(name.startswith(f"{family}_") for family in families)}
+    offered = _offered(body)
+    if not openai_tools.strip(offered, names):
+        return False
+    said = offered.pop("messages")
+    if type(body.get("input")) is list:
+        kept = [item for item in said if kind(item) != "additional_tools" or item.get("tools")]
+        if len(kept) != len(said):
+            body["input"] = kept
+        for item in kept:
+            if kind(item) in ("tool_search_output", "mcp_list_tools"):
+                item.setdefault("tools", [])
+    write_back(body, offered)
+    return True
+
+
+def steps(said: Sequence[Json], earlier: Sequence[Step] = ()) -> list[Step]:
+    """Prompts, turns of the model and tool results after `earlier`, in order.
+
+    Items of the model that follow each other are one turn. A result belongs to an earlier call with its id.
+    """
+    found: list[Step] = []
+    asked = waiting(earlier)
+    uses: list[ToolUse] | None = None
+    for item in said:
+        if speaks(item):
+            uses = [] if uses is None else uses
+            if calls_a_tool(item):
+                uses.append(_use(item))
+            continue
+        found += _turn(uses, asked)
+        uses = None
+        if kind(item).endswith("_output"):
+            if asking := asked.get(text(item.get("call_id")) or text(item.get("id"))):
+                found.append(Step("result", plain(item.get("output")), (asking.popleft(),)))
+        elif item.get("role") == "user":
+            found.append(Step("prompt", _said(item.get("content"))))
+    return [*found, *_turn(uses, asked)]
+
+
+def _turn(uses: list[ToolUse] | None, asked: dict[str, deque[ToolUse]]) -> Iterator[Step]:
+    if uses is not None:
+        for use in uses:
+            asked.setdefault(use.id, deque()).append(use)
+        yield Step("turn", "", tuple(uses))
+
+
+def _said(content: Any) -> str:
+    """The content of a message as one text; one text part is read as its text."""
+    if type(content) is list and len(content) == 1 and type(content[0]) is dict and set(content[0]) == {"type", "text"}:
+        content = content[0]["text"]
+    return plain(content)
+
+
+def _use(item: Json) -> ToolUse:
+    arguments = item.get(_ASKED.get(kind(item), "arguments"))
+    if arguments is None:
+        arguments = item.get("operation") or item.get("action") or ""
+    return ToolUse(text(item.get("call_id")) or text(item.get("id")), tool(item), arguments)

@@ -1,0 +1,91 @@
+"""The scripted provider's answers in the Responses dialect, selected by the name of the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from formats.wires import Responses
+
+WIRE = Responses()
+SEAL = "gAAAAABo-9_x7Yc0" * 6
+"""What stands for encrypted reasoning."""
+USAGE = {
+    "input_tokens": 11,
+    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+    "output_tokens": 7,
+    "output_tokens_details": {"reasoning_tokens": 3},
+    "total_tokens": 18,
+}
+
+
+def last_text(body: dict[str, Any]) -> str:
+    """The last text of a request."""
+    said = body["input"]
+    if isinstance(said, str):
+        return said
+    item = said[-1]
+    content = item.get("content", item.get("output"))
+    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+
+
+def reasoning(text: str, index: int = 0) -> dict[str, Any]:
+    """An item with a summary and encrypted reasoning."""
+    return {
+        "id": f"rs_{index}",
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": text}],
+        "encrypted_content": SEAL,
+    }
+
+
+def reasoning_events(item: dict[str, Any], pieces: Sequence[str]) -> list[bytes]:
+    """The events of such an item."""
+    place = {"output_index": 0, "item_id": item["id"], "summary_index": 0}
+    part = item["summary"][0]
+    name = "response.reasoning_summary"
+    return [
+        WIRE.event("response.output_item.added", output_index=0, item={**item, "summary": []}),
+        WIRE.event(f"{name}_part.added", **place, part={**part, "text": ""}),
+        *(WIRE.event(f"{name}_text.delta", **place, delta=piece, obfuscation="Qx7") for piece in pieces),
+        WIRE.event(f"{name}_text.done", **place, text=part["text"]),
+        WIRE.event(f"{name}_part.done", **place, part=part),
+        WIRE.event("response.output_item.done", output_index=0, item=item),
+    ]
+
+
+def events(body: dict[str, Any], size: int = 3) -> list[bytes]:
+    """A streamed answer in pieces of `size` characters: what `whole` says."""
+    text, model = last_text(body), body["model"]
+    items: list[dict[str, Any]] = []
+    inner: list[bytes] = []
+    if "think" in model:
+        said = f"They said: {text}"
+        items.append(reasoning(said))
+        inner += reasoning_events(items[0], [said[at : at + size] for at in range(0, len(said), size)])
+    if "call" in model:
+        arguments = json.dumps({"to": text})
+        items.append(WIRE.call(arguments))
+        pieces = [arguments[at : at + size] for at in range(0, len(arguments), size)]
+        inner += WIRE.call_events(pieces, len(items) - 1)
+    else:
+        items.append(WIRE.message(text, len(items)))
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        inner += WIRE.text_events(pieces, len(items) - 1, obfuscation="aB3dE")
+    begun = WIRE.response(status="in_progress", usage=None, model=model, instructions=body.get("instructions"))
+    first = [WIRE.event(f"response.{kind}", response=begun) for kind in ("created", "in_progress")]
+    return WIRE.numbered([*first, *inner, WIRE.event("response.completed", response=_response(body, items))])
+
+
+def _response(body: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
+    usage = None if "nousage" in body["model"] else USAGE
+    return WIRE.response(*items, model=body["model"], instructions=body.get("instructions"), usage=usage)
+
+
+def whole(body: dict[str, Any]) -> dict[str, Any]:
+    """An answer: the last text, also in reasoning and a tool call if the model's name says so."""
+    text, model = last_text(body), body["model"]
+    items = [reasoning(f"They said: {text}")] if "think" in model else []
+    call = WIRE.call(json.dumps({"to": text}))
+    return _response(body, [*items, call if "call" in model else WIRE.message(text, len(items))])
