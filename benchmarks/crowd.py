@@ -116,12 +116,13 @@ class Crowd:
     """Callers of one workflow that continue until they are refused for good, and respect `Retry-After`, as agents do.
 
     They are spread over `urls`; a caller leaves a URL that does not answer for the next, as behind a load balancer.
+    They stop if no call was served for `patience` seconds.
     """
 
-    def __init__(self, urls: Sequence[str], key: str, workflow: dict[str, str], *, patience: float = PATIENCE) -> None:
+    def __init__(self, urls: Sequence[str], key: str, workflow: dict[str, str]) -> None:
         self._urls = list(urls)
         self._headers = {"authorization": f"Bearer {key}", **workflow}
-        self._patience = patience
+        self.patience = PATIENCE
         self._served = 0.0  # time of the last answered call
         self.tally = Tally()
 
@@ -141,7 +142,7 @@ class Crowd:
 
     async def _work(self, session: aiohttp.ClientSession, number: int) -> None:
         loop = asyncio.get_running_loop()
-        while loop.time() < self._served + self._patience:
+        while loop.time() < self._served + self.patience:
             url = self._urls[number % len(self._urls)]
             try:
                 wait = await self._call(session, url)

@@ -152,7 +152,7 @@ class Killed:
     async def run(self) -> None:
         """Return when the crowd has stopped; reservations of the dead gateway are still held."""
         urls = [it.base for it in await _begin(self._replicas)]
-        crowd = Crowd(urls, KEYS[0], _named(self._flow), patience=3)
+        crowd = Crowd(urls, KEYS[0], _named(self._flow))
         self._provider.stall["0"] = self._size.calls // 3 // self._size.gateways
         began = time.monotonic()
         running = asyncio.ensure_future(crowd.run(self._size.callers))
@@ -165,6 +165,7 @@ class Killed:
         assert child is not None
         os.killpg(child.process.pid, signal.SIGKILL)
         self._provider.release.set()
+        crowd.patience = 3  # until the reservations of the dead gateway lapse, the others serve what is left, and stop
         self._tally = await running
         self._seconds = time.monotonic() - began
         self._lost = _reserved(self._redis_url)
