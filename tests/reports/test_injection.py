@@ -472,12 +472,16 @@ _KINDS = ("**/LICEN[CS]E*", "**/COPYING*", "**/NOTICE*", "**/*.md", "**/*.rst", 
 
 
 def pages() -> list[str]:
-    """Licences, readme files and other documents of installed packages, in pages of 4000 characters."""
+    """Licences, readme files and other documents of installed packages, in pages of 4000 characters.
+
+    Prompts that a package has for a model are orders, not documents.
+    """
     places = [(Path(get_paths()["purelib"]), _KINDS), (Path("/usr/share/common-licenses"), ("*",))]
     found: list[str] = []
     for root, kinds in places:
         for kind in kinds:
-            for file in islice(sorted(path for path in root.glob(kind) if path.is_file()), MOST):
+            files = sorted(path for path in root.glob(kind) if path.is_file() and "prompts" not in path.parts)
+            for file in islice(files, MOST):
                 text = file.read_text(errors="replace")[:20_000]
                 found += [text[at : at + 4000] for at in range(0, len(text), 4000)]
     return found
