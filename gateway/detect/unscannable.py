@@ -65,7 +65,8 @@ class Beside:
     def scan(self, text: str) -> Sequence[Finding]:
         """All findings of a text, sorted by place, none overlapping."""
         found = self._apart(text, self._scan(text))
-        hits, runs = self._hints.hits(text), _runs(text)
+        hits, plain = self._hints.look(text)
+        runs = [] if plain else _runs(text)  # a plain text has no long word
         if not hits and not runs:
             return found
         likes = [*_likes(text, [(start, end) for number, start, end in hits if number == 0])]
