@@ -207,6 +207,15 @@ def test_an_answer_with_sound_or_pictures(allowed: bool) -> None:
             screen.filter(call).feed(chunk, codec)
 
 
+def test_a_look_alike_ends_where_its_word_ends(pii: PiiScanner) -> None:
+    scan = Beside(pii.scan).scan
+    for text, names in (
+        ("MY_PHONE_2 PHONE_23 PHONE_2A XPHONE_2", ["MY_PHONE_2", "PHONE_23", "XPHONE_2"]),
+        ("LITERAL_1<EMAIL_1>LITERAL_2<EMAIL_1>", ["LITERAL_1", "<EMAIL_1>", "LITERAL_2", "<EMAIL_1>"]),
+    ):
+        assert [text[one.start : one.end] for one in scan(text)] == names
+
+
 def test_a_number_beside_a_look_alike_is_found(pii: PiiScanner) -> None:
     """The number of a placeholder is not part of the number next to it, which would be too long for a phone number."""
     scan = Beside(pii.scan).scan

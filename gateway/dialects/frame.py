@@ -2,22 +2,23 @@
 
 A `Frame` has the common bytes before and after the piece. It is learned from one fully parsed event, and then reads the
 following events without parsing JSON, and events that arrived together as one chunk. The same number of events leaves,
-so the rhythm of the text is kept. Everything else (an escape, another field, an incomplete event) is left to the full
-parser.
+so the rhythm of the text is kept. Everything else (another field, a control character, an incomplete event) is left to
+the full parser.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, takewhile
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from gateway.dialects import Channel, Chunk, Delta
 
-_ESCAPES = (b'"', b"\\")
+_STRING: Final = re.compile(rb' ?"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 _LONGEST = 32 * 1024  # bytes of the events of one chunk; a longer event is parsed in full
 
 
@@ -37,14 +38,14 @@ class Frame(NamedTuple):
         """The frame of an event in which only `text`, on `channel`, can change; None if there is no such frame."""
         if not text.isprintable() or not raw.endswith(b"\n\n"):
             return None
-        key, piece = b'"%s":' % channel[1].encode(), b'"%s"' % text.encode()
-        if b"\\" in raw:  # an escape elsewhere could be another spelling of this text
+        key = b'"%s":' % channel[1].encode()
+        piece = _STRING.match(raw, raw.find(key) + len(key)) if raw.count(key) == 1 else None
+        if piece is None or _string(piece[1]) != text:
             return None
-        at = raw.find(piece, raw.find(key) + len(key))
-        gap = raw[raw.find(key) + len(key) : at]
-        if raw.count(key) != 1 or gap not in (b"", b" ") or any(mark in piece[1:-1] for mark in _ESCAPES):
+        low, high = piece.span(1)
+        if b"\\" in raw[:low] or b"\\" in raw[high:]:  # an escape elsewhere could be another spelling of this text
             return None
-        return cls(raw[: at + 1], raw[at + len(piece) - 1 :], channel, says_more)
+        return cls(raw[:low], raw[high:], channel, says_more)
 
     def take(self, data: bytes, at: int) -> tuple[Chunk, int] | None:
         """The events from `at` on that have this frame, as one chunk, and their end; None if the first has not."""
@@ -60,8 +61,9 @@ class Frame(NamedTuple):
     def read(self, data: bytes, at: int) -> tuple[Series, int] | None:
         """The series of events from `at` on that have this frame, and its end; None if the first event has not.
 
-        A string without quotes, backslashes and control characters is valid JSON unchanged (RFC 8259, section 7), so an
-        event with the frame around such a string is valid, and has the values of the event that was parsed.
+        A string without quotes, backslashes and control characters is valid JSON unchanged (RFC 8259, section 7); one
+        with escapes is parsed alone. So an event with the frame around such a string is valid, and has the values of
+        the event that was parsed.
         """
         before, after = self.before, self.after
         if not data.startswith(before, at):
@@ -77,22 +79,24 @@ class Frame(NamedTuple):
                 break
             pieces.append(one[skip:])
         said = b"".join(pieces)
-        if b'"' in said or b"\\" in said:
-            pieces = list(takewhile(_is_plain, pieces))
-            said = b"".join(pieces)
+        widths = list(map(len, pieces))
         try:
-            text = said.decode()
-            sizes = list(map(len, pieces if len(text) == len(said) else [piece.decode() for piece in pieces]))
+            if b'"' in said or b"\\" in said:
+                texts = list(takewhile(_is_clean, map(_string, pieces)))
+                text, sizes = "".join(filter(None, texts)), [len(one) for one in texts if one is not None]
+            else:
+                text = said.decode()
+                sizes = widths if len(text) == len(said) else [len(piece.decode()) for piece in pieces]
+                if not text.isprintable():
+                    sizes = _printable(text, sizes)
+                    text = text[: sum(sizes)]
         except UnicodeDecodeError:
             raise ValueError("a chunk is not JSON") from None
-        if not text.isprintable():
-            sizes = _printable(text, sizes)
-            text = text[: sum(sizes)]
-            said = text.encode()
         if not sizes:
             return None
-        end = at + len(sizes) * (skip + len(after)) + len(said)
-        return Series(self, text, sizes), end
+        widths = widths[: len(sizes)]
+        end = at + len(sizes) * (skip + len(after)) + sum(widths)
+        return Series(self, text, sizes, widths), end
 
     def encode(self, text: str, sizes: Sequence[int] = ()) -> bytes:
         """Events with `text` in pieces of these sizes; the last piece is the rest.
@@ -119,21 +123,21 @@ class Frame(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Events that a frame has read: their text, and the sizes of its pieces in characters."""
+    """Events that a frame has read: their text, and the sizes of its pieces in characters and in bytes as they came."""
 
     frame: Frame
     text: str
     sizes: Sequence[int]
+    widths: Sequence[int]
 
     def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
         """The bytes and the text of each event, given the bytes of all."""
         frame, text = self.frame, self.text
         around = len(frame.before) + len(frame.after)
-        even = text.isascii()
         at = begin = 0
-        for size in self.sizes:
+        for size, width in zip(self.sizes, self.widths, strict=True):
             piece = text[at : at + size]
-            end = begin + around + (size if even else len(piece.encode()))
+            end = begin + around + width
             yield raw[begin:end], piece
             at, begin = at + size, end
 
@@ -152,16 +156,27 @@ class Series(NamedTuple):
         ends = list(accumulate(sizes))
         whole = bisect_right(ends, left)  # events with all of their text
         around = len(frame.before) + len(frame.after)
-        begin = around + len(first.encode())
-        end = whole * around + len(self.text[: ends[whole - 1]].encode())
+        begin = around + self.widths[0]
+        end = whole * around + sum(self.widths[:whole])
         last = frame.encode(text[come + ends[whole - 1] :])
         if come:
             return frame.encode(text[: come + sizes[0]]) + raw[begin:end] + last
         return raw[:end] + last
 
 
-def _is_plain(piece: bytes) -> bool:
-    return b'"' not in piece and b"\\" not in piece
+def _string(piece: bytes) -> str | None:
+    """The text of a string of JSON, given without its quotes; None if it is none."""
+    if b"\\" in piece:
+        try:
+            text: str = orjson.loads(b'"%b"' % piece)
+        except orjson.JSONDecodeError:  # or half of a surrogate pair, which the full parser keeps
+            return None
+        return text
+    return None if b'"' in piece else piece.decode()
+
+
+def _is_clean(text: str | None) -> bool:
+    return text is not None and (text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable())
 
 
 def _printable(text: str, sizes: Sequence[int]) -> list[int]:

@@ -147,7 +147,8 @@ class ResponsesStream(Ordered):
             return None
         said = "".join(texts)
         chunk = Event(b"".join([event.raw for event in events]))
-        chunk.series, chunk.events = Series(_NO_FRAME, said, [len(text) for text in texts]), events
+        sizes = [len(text) for text in texts]
+        chunk.series, chunk.events = Series(_NO_FRAME, said, sizes, sizes), events  # its events are not read again
         return chunk
 
     def rest(self) -> Iterator[Chunk]:

@@ -154,7 +154,7 @@ def test_many_events_of_one_read_are_one_chunk() -> None:
     "raw",
     [
         event("word", content="word"),
-        event('wo"rd'),
+        event("word", x_step='wo"rd'),
         event("word").replace(b'"content":"word"', b'"content":  "word"'),
         event("word").rstrip(b"\n"),
     ],
@@ -162,6 +162,31 @@ def test_many_events_of_one_read_are_one_chunk() -> None:
 def test_what_is_not_plain_has_no_frame(raw: bytes) -> None:
     text = orjson.loads(raw[6:])["choices"][0]["delta"]["content"]
     assert Frame.learn(raw, text, (0, "content")) is None
+
+
+@pytest.mark.parametrize("before", ["word", "你", 'wo"rd', "\\"])
+def test_events_with_escapes_of_one_read_are_one_chunk(before: str) -> None:
+    """As servers write them that send ASCII only, and any piece of code."""
+    codec = OPENAI_CHAT.stream(keep_usage=True)
+    said = ["你好", 'a = "b"\n', "\tc\\", "plain", "\\n"]
+    raw = b"".join(b"data: %b\n\n" % json.dumps(orjson.loads(event(one)[6:])).encode() for one in [before, *said])
+    chunks = list(codec.feed(raw))
+    assert [chunk.texts[0].holder["content"] for chunk in chunks] == [before, "".join(said)]
+    assert b"".join(map(codec.encode, chunks)) == raw
+    chunks[1].texts[0].holder["content"], chunks[1].edited = "".join(said)[1:], True
+    made = [orjson.loads(one[6:]) for one in codec.encode(chunks[1]).split(b"\n\n") if one]
+    assert "".join(one["choices"][0]["delta"]["content"] for one in made) == "".join(said)[1:]
+
+
+@pytest.mark.parametrize("piece", [b'a","b', b'a"', b"a\\", b'\\"},"x":{"', b"\\ud83d", b"\\x41", b"a\x01", b"\\u0001"])
+def test_what_is_no_string_or_no_text_is_left_to_the_parser(piece: bytes) -> None:
+    frame = Frame.learn(event("word"), "word", (0, "content"))
+    assert frame is not None
+    made = event("word").replace(b"word", piece)
+    assert frame.read(made, 0) is None
+    read = frame.read(event('"') + made, 0)
+    assert read is not None
+    assert read[1] == len(event('"'))
 
 
 def test_a_broken_character_is_an_error_not_a_repair() -> None:

@@ -306,9 +306,10 @@ class Database(_Patterns):
         self._run(data, _take, (self._numbers, found))
 
     def join(self, data: bytes, taken: _Taken) -> None:
-        """Add the stretches that contain matches. Raises what `budget.spend` raises."""
+        """Add the stretches that contain matches of its one pattern. Raises what `budget.spend` raises."""
+        taken.number, taken.last = self._numbers[0], None
         try:
-            self._run(data, _join, (self._numbers, taken))
+            self._run(data, _join, taken)
         except hyperscan.error:
             look()  # the matches exceeded the budget, which stopped the search
             raise
@@ -352,33 +353,30 @@ def _mark(number: int, _: int, __: int, ___: int, into: tuple[list[int], set[int
 class _Taken:
     """Stretches with matches; overlapping matches of one expression are joined."""
 
-    __slots__ = ("_open", "_until", "found")
+    __slots__ = ("found", "last", "number", "until")
 
     def __init__(self) -> None:
         self.found: list[list[int]] = []
-        self._open: dict[int, list[int]] = {}
-        self._until = _HITS
+        self.number = 0  # of the expression that is searched for
+        self.last: list[int] | None = None  # its last stretch
+        self.until = _HITS
 
-    def take(self, number: int, start: int, end: int) -> bool | None:
-        """Add a match; True ends the search."""
-        known = self._open.get(number)
-        if known is None or start >= known[2]:
-            known = self._open[number] = [number, start, end]
-            self.found.append(known)
-        else:
-            known[2] = end
-            if start < known[1]:
-                known[1] = start
-        self._until -= 1
-        if not self._until:
-            self._until = _HITS
-            return exceeded(_HITS)
+
+def _join(_: int, start: int, end: int, __: int, taken: _Taken) -> bool | None:
+    """Add a match; True ends the search. One function, because dense text has a match for every character."""
+    last = taken.last
+    if last is None or start >= last[2]:
+        taken.last = last = [taken.number, start, end]
+        taken.found.append(last)
+    else:
+        last[2] = end
+        if start < last[1]:
+            last[1] = start
+    taken.until -= 1
+    if taken.until:
         return None
-
-
-def _join(number: int, start: int, end: int, _: int, into: tuple[list[int], _Taken]) -> bool | None:
-    numbers, taken = into
-    return taken.take(numbers[number], start, end)
+    taken.until = _HITS
+    return exceeded(_HITS)
 
 
 def _take(number: int, start: int, end: int, _: int, into: tuple[list[int], list[Hit]]) -> None:

@@ -4,7 +4,7 @@ Presidio's context looks for substrings ("tin" in "meeting", "us" in "just") and
 Here whole words and phrases count, in any script, and the nearest one counts most. Only the text before the number
 counts, at most `context.REACH` characters, so in a stream a number is judged as soon as it is complete.
 
-A text with many numbers is split into words once, for all vocabularies, and only words of a vocabulary are examined.
+A block with many numbers is split into words once, for all vocabularies, and only words of a vocabulary are examined.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)?")
 _ASCII: Final = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z]+)?")  # the same for ASCII, in a third of the time
 _PLACEHOLDER: Final = regex.compile(WRITTEN)
 _JOINS: Final = frozenset("'’")
-_FEW: Final = 3  # numbers of one text for which splitting the text takes longer than it saves
+_FEW: Final = 6  # places of one block for which splitting the block takes longer than it saves
 _BLOCK: Final = 2048  # characters that are split at a time
 _BLOCKS: Final = 64
 
@@ -47,7 +47,10 @@ class _Words:
         spans = [match.span() for match in (_ASCII if self.ascii else _TOKENS).finditer(block)]
         self.starts = [low + start for start, _ in spans]
         self.ends = [low + end for _, end in spans]
-        self.lower = [block[start:end].lower() for start, end in spans]
+        if self.ascii:  # beyond ASCII, a letter may become two
+            block = block.lower()
+        words = [block[start:end] for start, end in spans]
+        self.lower = words if self.ascii else [word.lower() for word in words]
         self.known: dict[Near, list[int]] = {}  # the indices of words that are in a vocabulary
 
 
@@ -56,19 +59,17 @@ class _Reading(threading.local):
 
     def __init__(self) -> None:
         self.text = ""
-        self.asked = 0
         self.blocks: dict[int, _Words] = {}
-        self.place = -1
-        self.nearest: list[str] = []  # the words before the last place that was looked at, the nearest first
+        self.places: dict[int, dict[int, list[str]]] = {}  # block -> place -> the words before it, the nearest first
 
     def words(self, text: str, start: int) -> _Words | None:
-        """The words before a place; None for the first few places of a text."""
+        """The words before a place; None for the first few places of a block."""
         if text is not self.text:
-            self.text, self.asked, self.blocks, self.place = text, 0, {}, -1
-        self.asked += 1
-        if self.asked <= _FEW:
-            return None
+            self.text, self.blocks, self.places = text, {}, {}
         number = start // _BLOCK
+        places = self.places.get(number)
+        if places is None or start in places or len(places) < _FEW:
+            return None
         words = self.blocks.get(number)
         if words is None:
             if len(self.blocks) >= _BLOCKS:
@@ -78,9 +79,13 @@ class _Reading(threading.local):
 
     def before(self, text: str, start: int) -> list[str]:
         """The words before a place of this text in lower case, the nearest first; split once for all vocabularies."""
-        if start != self.place:
-            self.place, self.nearest = start, _words_before(text, start)
-        return self.nearest
+        places = self.places.setdefault(start // _BLOCK, {})
+        nearest = places.get(start)
+        if nearest is None:
+            nearest = _words_before(text, start)
+            if len(places) < _FEW:
+                places[start] = nearest
+        return nearest
 
 
 def _words_before(text: str, start: int) -> list[str]:
@@ -88,10 +93,12 @@ def _words_before(text: str, start: int) -> list[str]:
     before = without_letters(text[low:start])
     if "<" in before:  # a placeholder names the value that it replaced, not the next value
         before = _PLACEHOLDER.sub(" ", before)
-    tokens = (_ASCII if before.isascii() else _TOKENS).findall(before)
+    plain = before.isascii()
+    tokens = _ASCII.findall(before.lower()) if plain else _TOKENS.findall(before)
     if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
         del tokens[0]  # the reach begins in the middle of this word
-    return [token.lower() for token in tokens[: -WORDS - 1 : -1]]
+    nearest = tokens[: -WORDS - 1 : -1]
+    return nearest if plain else [token.lower() for token in nearest]
 
 
 _reading: Final = _Reading()

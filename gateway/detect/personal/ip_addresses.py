@@ -7,7 +7,7 @@ be a version, and two names with colons between them may be C++: these need a wo
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import regex
@@ -43,6 +43,7 @@ _NEAR: Final = 3
 _FAR: Final = 99
 _SMALL: Final = 20  # numbers of versions are smaller
 _FEWEST: Final = 3  # minimum groups of an IPv6 address without a word before it
+_NOBODYS: Final = frozenset((0, 127, *range(224, 240)))  # the first octets of loopback, multicast and none
 _PADDED: Final = regex.compile(r"(?:^|\.)0[0-9]")
 _PADDED_ALL: Final = regex.compile(r"[0-9]{3}(?:\.[0-9]{3}){3}")
 # A decimal before it: a path of SVG. With a comma between, it is a row of values unless a command is in reach.
@@ -78,30 +79,32 @@ def _beside(text: str, start: int) -> _Beside:
 def _is_ipv4(text: str, start: int, end: int) -> bool:
     value = text[start:end].partition("/")[0]
     try:
-        address = ipaddress.IPv4Address(".".join(str(int(one)) for one in value.split(".")))
+        octets = [int(one) for one in value.split(".")]
     except ValueError:
         return False
-    if address.is_loopback or address.is_multicast or address.packed[0] == 0 or _MASK.fullmatch(str(address)):
+    if len(octets) != 4 or not all(0 <= octet <= 255 for octet in octets):
         return False
-    if address.packed[3] == 0:
+    if octets[0] in _NOBODYS or _MASK.fullmatch(".".join(map(str, octets))):
+        return False
+    if octets[3] == 0:
         return False  # a network
     before = text[start - 1 : start]
     if before in ("v", "V", "_", "-", "@", "~", "^", "=") and text[start - 2 : start - 1] != "-":
-        if before not in "=-" or address.packed[0] < _SMALL:
+        if before not in "=-" or octets[0] < _SMALL:
             return False
         before = ""
     beside = _beside(text, start)
     if beside.named:
         return True
-    if beside.otherwise or _local(address):
+    if beside.otherwise or _private(octets):
         return False
     if before != "" and (_DRAWN.search(text, max(0, start - _PATH), start) or _DEBIAN.match(text, end)):
         return False
     if _PADDED.search(value) and not _PADDED_ALL.fullmatch(value):
         return False
-    if len(set(address.packed)) == 1:
+    if len(set(octets)) == 1:
         return False  # 8.8.8.8, 20.20.20.20: well known, or an example
-    small = [octet < _SMALL for octet in address.packed]
+    small = [octet < _SMALL for octet in octets]
     if small[0] and _STROKE.search(text, max(0, start - 4), start):
         return False
     if beside.toward <= 1 and beside.toward < beside.other:
@@ -109,12 +112,17 @@ def _is_ipv4(text: str, start: int, end: int) -> bool:
     return sum(small) < 3 and not (small[0] and small[1])
 
 
-def _local(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def _private(octets: Sequence[int]) -> bool:
     """Whether an address is of a private network or of one link. Ranges for documentation count as public."""
-    return any(address in network for network in (_PRIVATE if address.version == 4 else _LINKS))
+    first, second = octets[:2]
+    return (
+        first == 10
+        or (first == 172 and 16 <= second < 32)
+        or (first == 192 and second == 168)
+        or (first == 169 and second == 254)
+    )
 
 
-_PRIVATE: Final = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")))
 _LINKS: Final = tuple(map(ipaddress.IPv6Network, ("fe80::/10", "fc00::/7")))
 
 
@@ -128,7 +136,7 @@ def _is_ipv6(text: str, start: int, end: int) -> bool:
         return False
     if address.packed[8:] == bytes(8):
         return False  # a network
-    if _local(address):
+    if any(address in network for network in _LINKS):  # a private network or one link
         return any(address.packed[8:15]) and _beside(text, start).named
     mapped = address.ipv4_mapped
     if mapped is not None and (mapped.is_loopback or mapped.is_unspecified):

@@ -76,6 +76,8 @@ class Telephones:
     def find(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         """The numbers in a stretch of the index, and the stretch itself (score 0), because its digits are consumed."""
         consumed = (start, end, 0.0)
+        if end - start < _FEWEST:
+            return [consumed]
         if text[start:end].isascii():
             return [consumed, *self._island(text, start, end)]
         # For the index, any letter beyond ASCII may be part of a number.

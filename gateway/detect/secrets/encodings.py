@@ -22,6 +22,9 @@ _ESCAPED: Final = re.compile(
     rb"(?:\\{1,8}u(?:00|\{0{0,4})|\\{1,8}x|%|&#x0{0,4})([2-7][0-9A-Fa-f])[;}]?|&#0{0,4}([0-9]{2,3});?"
     rb"|(?:\\{1,8}(?:u[0-9{]{0,3}|x[2-7]?)?|%[2-7]?|&(?:#(?:x?0{0,4}[2-7]?)?)?)\Z"
 )
+# Every match has one of these, or is the beginning of an escape at the end.
+_MARKS: Final = (b"\\u", b"\\x", b"%", b"&#")
+_BEGUN: Final = (b"\\", b"&")
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _KEPT: Final = re.compile(rb"[0-9A-Za-z]")
 
@@ -41,6 +44,8 @@ def readings(text: bytes) -> tuple[bytes, ...]:
     if b"\\" not in text and b"%" not in text and b"&" not in text:
         return (text,)
     text = unbroken(text)
+    if not any(mark in text for mark in _MARKS) and not text.endswith(_BEGUN):
+        return (text,)
     plain = _ESCAPED.sub(_char, text)
     return (text, plain) if plain != text else (text,)
 
