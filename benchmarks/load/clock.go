@@ -5,6 +5,8 @@ import (
 	"time"
 )
 
+const longest = time.Minute // of a warm-up: a slow system keeps its cold start in the figures
+
 // clock holds the window: not begun while `start` is 0, over when `end` has passed. Times are nanoseconds.
 type clock struct{ start, end atomic.Int64 }
 
@@ -27,7 +29,7 @@ func (c *clock) counts(at time.Time) bool {
 // watch opens the window when the warm-up is over and returns the share of each core that was busy in it.
 func (c *clock) watch(workers []*worker) []float64 {
 	begin := time.Now()
-	for time.Since(begin) < *warmup || (time.Since(begin) < 3**warmup && !allCalled(workers)) {
+	for time.Since(begin) < *warmup || (time.Since(begin) < longest && !*fresh && !allCalled(workers)) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	before := cpuTimes()
@@ -45,10 +47,10 @@ func (c *clock) watch(workers []*worker) []float64 {
 	return shares
 }
 
-// allCalled tells whether each worker has made a call for each of its workflows: from then on histories are known.
+// allCalled tells whether each worker has made two calls for each of its workflows: from then on histories are known.
 func allCalled(workers []*worker) bool {
 	for _, w := range workers {
-		if int(w.calls.Load()) < len(w.workflows) {
+		if int(w.calls.Load()) < 2*len(w.workflows) {
 			return false
 		}
 	}

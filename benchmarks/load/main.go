@@ -31,7 +31,7 @@ var (
 	fresh       = flag.Bool("fresh", false, "each call is the first of its conversation: no text was sent before")
 	personal    = flag.Int("personal", 10, "one call in so many carries fresh personal data; 0: none")
 	rate        = flag.Float64("rate", 0, "calls a second of all connections together; 0: as fast as answers come")
-	warmup      = flag.Duration("warmup", time.Second, "time before the window; up to thrice that until every workflow has called")
+	warmup      = flag.Duration("warmup", time.Second, "time before the window; up to a minute until every workflow has called twice")
 	duration    = flag.Duration("duration", 4*time.Second, "the window")
 	seed        = flag.Uint64("seed", uint64(time.Now().UnixNano()), "source of all text; the same seed, the same text")
 )
