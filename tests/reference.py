@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.cli import _parser
 from gateway.config.grammar import schema
+from gateway.config.providers import ROWS, Row
 
 DOCS = Path(__file__).parent.parent / "docs"
 CONFIG = DOCS / "config.md"
@@ -50,6 +51,8 @@ HEADINGS = {
     "`audit`": "Audit",
     "`audit.upload`": "Upload",
 }
+KINDS = "Kinds of providers"
+"""The heading of the table of providers in docs/config.md."""
 TABLE_HEAD = "| key | default | meaning |\n|---|---|---|\n"
 INTRODUCTION = """\
 # Commands
@@ -92,6 +95,21 @@ def table_of(heading: str, text: str) -> list[str]:
     return [line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("| `")]
 
 
+def kind_rows() -> list[str]:
+    """The rows of the table of providers."""
+    return [_kind_row(kind, row) for kind, row in ROWS.items()]
+
+
+def _kind_row(kind: str, row: Row) -> str:
+    url = row.url.replace("{}", f"${{{row.places[0]}}}") if row.places else row.url
+    limit = f"output limit in `{row.ceiling}`" if row.ceiling != "as_sent" else ""
+    role = f"`{row.role}` for instructions" if row.role != "as_sent" else ""
+    dropped = ", ".join(f"`{name}`" for name in row.unsupported)
+    changed = [limit, role, f"without {dropped}" if dropped else "", "" if row.stream_usage else "no `stream_options`"]
+    keys = ", ".join(f"`{name}`" for name in row.keys)
+    return f"| `{kind}` | `{url}` | {keys} | {'; '.join(filter(None, changed))} | [page]({row.source}) |"
+
+
 def config_page(text: str) -> str:
     """docs/config.md with all tables rewritten; sections without a table get one. Exits if a heading is missing."""
     for heading, title in HEADINGS.items():
@@ -102,7 +120,8 @@ def config_page(text: str) -> str:
         old, new = "\n".join(table_of(heading, text)), "\n".join(config_rows(title))
         section = section.replace(old, new) if old else f"{section.rstrip()}\n\n{TABLE_HEAD}{new}\n"
         text = before + mark + section + end + after
-    return text
+    old = "\n".join(table_of(KINDS, text))
+    return text.replace(old, "\n".join(kind_rows())) if old else text
 
 
 Command = tuple[tuple[str, ...], str, list[argparse.Action]]

@@ -492,7 +492,7 @@ def test_litellm_details(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         "      {model: openai/x, api_base: http://h/v1, api_key: k1, max_output_tokens: 7}\n"
         "  - {model_name: c, litellm_params: {model: openai/x, api_base: http://h/v1, api_key: k2}}\n"
         "  - {model_name: '*', litellm_params: {model: openai/*}}\n"
-        "  - {model_name: d, litellm_params: {model: groq/x}}\n"
+        "  - {model_name: d, litellm_params: {model: custom_openai/x}}\n"
         "  - {model_name: e, litellm_params: {model: bedrock/x}}\n"
         "  - {model_name: f, litellm_params: {model: anthropic/x, api_base: http://h/v1, api_key: k1}}\n"
     )

@@ -51,6 +51,8 @@ class Upstream:
         """What an error says beside its message."""
         self.script: dict[str, dict[str, Any] | bytes | list[bytes]] = {}
         """What the model `script` answers to a message: a body, its bytes, or the events of a stream."""
+        self.refuses: Callable[[Seen], str] = lambda seen: ""
+        """The reason why a strict provider refuses a request with 400; "": it does not."""
 
     @property
     def last(self) -> Seen:
@@ -329,6 +331,10 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
 async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Send the answer; False when the connection ends with it."""
     last = b""
+    if reason := upstream.refuses(seen):
+        writer.write(_json(400, {"error": {"message": reason}}))
+        await writer.drain()
+        return True
     says = claude if "/messages" in seen.path else responses if seen.path.endswith("/responses") else _answer
     async for data in says(upstream, seen):
         if data is None:

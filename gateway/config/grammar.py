@@ -7,31 +7,64 @@ how single values are written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway import call as words
+from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section
+from gateway.dialects import Profile
 from gateway.dialects.items import Caps
+from gateway.dialects.openai_ceilings import CEILINGS
 from gateway.errors import ConfigError
 from gateway.stores import address
 
+_FIXED = frozenset({"model", "messages", "input", "system", "stream", "tools", *CEILINGS})
+
+
+def _droppable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][\w-]*(\[\]\.[A-Za-z][\w-]*)?", name, re.ASCII):
+        raise ValueError("a parameter is written like logit_bias or messages[].name")
+    if name in _FIXED or name.endswith(("[].role", "[].content", "[].tool_calls", "[].tool_call_id", "[].type")):
+        raise ValueError("a request cannot be sent without it")
+    return name
+
 
 class Provider(Section):
-    """An upstream account: its URL, its wire format and its credentials."""
+    """An upstream account: its kind, or its URL and wire format, and its credentials."""
 
+    kind: Kind | None = None
+    """A provider whose URL, authentication and differences are known. Default: the name of the provider in this file,
+    if that is a kind and there is no `format`."""
     format: Literal["openai", "anthropic", "demo"]
-    """The wire format of the provider; `demo` answers in-process."""
+    """The wire format of the provider; `demo` answers in-process. Default: that of the kind."""
     base_url: HttpUrl = ""
     """The URL that the path of a call is appended to: `/chat/completions` to one such as https://api.openai.com/v1,
-    `/v1/messages` to https://api.anthropic.com."""
+    `/v1/messages` to https://api.anthropic.com. Default: that of the kind."""
     api_key: Secret = Field(default="", repr=False)
-    """Sent as the format wants it (`Authorization: Bearer`, `x-api-key`); callers never see it."""
+    """Sent as the provider wants it (`auth`); callers never see it. Default: the environment variable of the kind."""
+    auth: Auth | None = None
+    """The header of the key: bearer is `Authorization: Bearer`. Default: that of the kind, or of the format."""
+    api_version: str = Field(default="", pattern=r"^[0-9A-Za-z.-]*$")
+    """Azure: the version of the API with deployments, such as 2024-10-21. Default: the API without versions
+    (`/openai/v1`)."""
+    token_limit: Ceiling | None = None
+    """The field that limits output tokens; the caller's field is renamed. Default: that of the kind, or as_sent."""
+    system_role: Role | None = None
+    """The role of instructions; messages of the other role get it. Default: that of the kind, or as_sent."""
+    unsupported: tuple[Annotated[str, AfterValidator(_droppable)], ...] | None = None
+    """Parameters that the provider refuses, by name or path (`messages[].name`). Default: those of the kind."""
+    unsupported_action: Literal["drop", "refuse"] = "drop"
+    """drop: unsupported parameters are removed, and named in the header `x-meshgate-dropped` of the answer; refuse: the
+    call is refused, and the message names them."""
+    stream_usage: bool | None = None
+    """Ask for the usage of streams (`stream_options.include_usage`). Default: as the kind needs, or true."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Further headers sent with every call to the provider."""
     timeout: Seconds = 600
@@ -53,6 +86,33 @@ class Provider(Section):
         """What happens to fields that the dialect does not have: pass, drop or refuse."""
         return self.fields or ("refuse" if self.strict else "pass")
 
+    @property
+    def profile(self) -> Profile:
+        """What requests to the provider differ in: the values of the file, or else of the kind."""
+        row = ROWS.get(self.kind or "", _NO_ROW)
+        ceiling, role = self.token_limit or row.ceiling, self.system_role or row.role
+        return Profile(
+            "" if ceiling == "as_sent" else ceiling,
+            "" if role == "as_sent" else role,
+            row.unsupported if self.unsupported is None else self.unsupported,
+            row.stream_usage if self.stream_usage is None else self.stream_usage,
+        )
+
+    @property
+    def sent_as(self) -> Auth | None:
+        """How the key is sent; None: as the dialect of the call has it."""
+        return self.auth or (ROWS[self.kind].auth if self.kind else None)
+
+    @model_validator(mode="after")
+    def _fits_its_format(self) -> Provider:
+        if self.format != "openai" and (self.token_limit or self.system_role or self.stream_usage is not None):
+            raise ValueError("token_limit, system_role and stream_usage apply to the format openai only")
+        if self.kind is not None and self.format != ROWS[self.kind].format:
+            raise ValueError(f"the kind {self.kind} has the format {ROWS[self.kind].format}: leave format or kind out")
+        if self.api_version and self.kind != "azure":
+            raise ValueError("api_version applies to the kind azure only")
+        return self
+
     @model_validator(mode="after")
     def _strict_is_strict(self) -> Provider:
         if self.strict and self.fields == "pass":
@@ -66,6 +126,9 @@ class Provider(Section):
         if self.format != "demo" and not self.base_url:
             raise ValueError(f"a provider of format {self.format} needs a base_url")
         return self
+
+
+_NO_ROW = Row(source="", url="")
 
 
 class Price(Section):
@@ -483,8 +546,7 @@ class Config(Section):
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the file, for editors and for `meshgate check --schema`."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Config.model_json_schema(),
-        "title": "Meshgate",
-    }
+    found = Config.model_json_schema()
+    provider = found["$defs"]["Provider"]
+    del provider["required"]  # a kind has a format
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "Meshgate"}

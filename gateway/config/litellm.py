@@ -1,7 +1,8 @@
 """Reads an unmodified LiteLLM `config.yaml`: `model_list` becomes providers and models, the master key an agent.
 
-Several entries with the same `model_name` become equal targets, chosen by `weight`. Providers with the OpenAI format
-and Anthropic are taken over. A setting without a counterpart is ignored with a warning that names the setting.
+Several entries with the same `model_name` become equal targets, chosen by `weight`. Providers of the table
+(`providers.py`) and servers with the OpenAI format are taken over. A setting without a counterpart is ignored with a
+warning that names the setting.
 """
 
 from __future__ import annotations
@@ -12,36 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from gateway.config.kinds import owns
+from gateway.config.providers import LITELLM, ROWS
 from gateway.config.yaml_file import Path, Problem, YamlFile
 
 MASTER = "litellm-master"
 
-_OPENAI_URL = "https://api.openai.com/v1"
-_ANTHROPIC_URL = "https://api.anthropic.com"
-_URLS = {"openai": _OPENAI_URL, "anthropic": _ANTHROPIC_URL}
-_KEYS = {_OPENAI_URL: "OPENAI_API_KEY", _ANTHROPIC_URL: "ANTHROPIC_API_KEY"}  # the variables that LiteLLM reads
-# LiteLLM's names for providers that speak the OpenAI format at `api_base`.
-_COMPATIBLE = frozenset(
-    {
-        "custom_openai",
-        "deepseek",
-        "fireworks_ai",
-        "groq",
-        "hosted_vllm",
-        "litellm_proxy",
-        "llamafile",
-        "lm_studio",
-        "mistral",
-        "nvidia_nim",
-        "openai",
-        "openai_like",
-        "openrouter",
-        "perplexity",
-        "together_ai",
-        "xai",
-    }
-)
-_PARAMS = frozenset({"model", "api_key", "api_base", "base_url", "weight"})
+# LiteLLM's names for servers that speak the OpenAI format at `api_base`, and are no provider of the table.
+_COMPATIBLE = frozenset({"custom_openai", "litellm_proxy", "llamafile", "nvidia_nim", "openai_like", "perplexity"})
+_OWN_API = frozenset({"cohere", "gemini"})  # kinds that LiteLLM calls by another API: their `api_base` is of that API
+_PARAMS = frozenset({"model", "api_key", "api_base", "base_url", "api_version", "weight"})
 _INFO = {"input_cost_per_token": "input", "output_cost_per_token": "output"}
 _SECTIONS = frozenset({"model_list", "general_settings"})
 
@@ -54,13 +35,13 @@ def translate(doc: YamlFile, env: Mapping[str, str]) -> tuple[YamlFile, list[Pro
 
 @dataclass(slots=True)
 class _Reader:
-    """One translation. `out` grows entry by entry; `accounts` are the providers so far, by format, URL and key."""
+    """One translation. `out` grows entry by entry; `accounts`: the providers so far, by kind, URL, key and version."""
 
     doc: YamlFile
     env: Mapping[str, str]
     out: YamlFile
     warnings: list[Problem] = field(default_factory=list)
-    accounts: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    accounts: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
     providers: dict[str, Any] = field(default_factory=dict)
     models: dict[str, Any] = field(default_factory=dict)
 
@@ -87,33 +68,52 @@ class _Reader:
             return self.fail(path, "needs model_name and litellm_params.model")
         if "*" in name + model:
             return self.warn(path, f"is left out: {name} is a wildcard; list the models by name")
-        kind, _, upstream = model.partition("/") if "/" in model else ("openai", "", model)
-        url = _text(params, "api_base") or _text(params, "base_url") or _URLS.get(kind, "")
-        if kind not in _COMPATIBLE and kind != "anthropic":
-            return self.warn(path, f"is left out: provider {kind} is not available in this version")
+        prefix, _, upstream = model.partition("/") if "/" in model else ("openai", "", model)
+        url = _text(params, "api_base") or _text(params, "base_url")
+        kind = LITELLM.get(prefix, "")
+        if not kind and prefix not in _COMPATIBLE:
+            return self.warn(path, f"is left out: provider {prefix} is not available in this version")
         if kind == "anthropic":
             self.warn(path, f"serves {name} at /v1/messages only: chat completions are not translated")
+        if kind in _OWN_API and url:
+            return self.warn(path, f"is left out: {prefix} with an api_base is not available in this version")
+        url = self.resolve(url, (*path, "litellm_params", "api_base")) if url else self.place_of(kind)
         if not url:
-            return self.warn(path, f"is left out: {kind} needs api_base, the URL that /chat/completions follows")
+            return self.warn(path, f"is left out: {prefix} needs api_base, the URL that /chat/completions follows")
         for key in sorted(params.keys() - _PARAMS - _INFO.keys() - {"max_output_tokens"}):
             self.warn((*path, "litellm_params", key), "is ignored")
-        provider = self.account(kind, url, params, (*path, "litellm_params"))
+        provider = self.account(prefix, url, params, (*path, "litellm_params"))
         self.model(name, {"target": f"{provider}/{upstream}", "weight": params.get("weight", 1)}, path, entry)
         return None
 
-    def account(self, kind: str, url: str, params: Mapping[str, Any], path: Path) -> str:
+    def place_of(self, kind: str) -> str:
+        """The URL of a kind; "" for a kind without a URL of its own."""
+        row = ROWS.get(kind)
+        if row is None or "{}" not in row.url:
+            return row.url if row is not None else ""
+        return next((self.env[name] for name in row.places if self.env.get(name)), "")
+
+    def account(self, prefix: str, url: str, params: Mapping[str, Any], path: Path) -> str:
         """The name of the provider with this format, URL and key; a new provider is added."""
-        url = self.resolve(url, path)
         given = _text(params, "api_key")
         key = self.resolve(given, (*path, "api_key"))
-        variable = _KEYS.get(url, "")
-        if not given and variable:  # only there: any other server would learn the key
+        kind = LITELLM.get(prefix, "")
+        if kind == "openai" and not owns(ROWS[kind], url):
+            kind = ""  # any server with the format of OpenAI
+        variable = ""
+        if kind and owns(ROWS[kind], url):  # only there: any other server would learn the key
+            variable = next((name for name in ROWS[kind].keys if self.env.get(name)), ROWS[kind].keys[0])
+        if not given and variable:
             key = self.env.get(variable, "")
-        account = ("anthropic" if kind == "anthropic" else "openai", url, key)
+        version = self.resolve(_text(params, "api_version"), (*path, "api_version")) if kind == "azure" else ""
+        account = (kind or "openai", url, key, version)
         if account not in self.accounts:
-            taken = sum(name.partition("-")[0] == kind for name in self.providers)
-            name = self.accounts[account] = f"{kind}-{taken + 1}" if taken else kind
-            self.providers[name] = {"format": account[0], "base_url": url, "api_key": key}
+            taken = sum(name.partition("-")[0] == prefix for name in self.providers)
+            name = self.accounts[account] = f"{prefix}-{taken + 1}" if taken else prefix
+            of = {"kind": kind} if kind else {"format": "openai"}
+            self.providers[name] = {**of, "base_url": url, "api_key": key}
+            if version:
+                self.providers[name]["api_version"] = version
             self.place(("providers", name), path)
             if not key and variable:
                 self.warn(path, f"has no api_key, and {variable} is not set: calls are sent without a key")

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from gateway.config import litellm, messages, yaml_file
+from gateway.config import kinds, litellm, messages, yaml_file
 from gateway.config.grammar import Config
 from gateway.config.sections import Named
 from gateway.config.yaml_file import Problem, YamlFile, spell
@@ -86,6 +86,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
             doc, warnings = litellm.translate(doc, env)
         else:
             warnings = [*_leave_out_later_formats(doc), *_not_enforced(doc)]
+        kinds.complete(doc, env)
         if scanners:
             warnings += _platform()
             own = _own(doc)

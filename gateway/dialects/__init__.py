@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 import orjson
 
@@ -53,6 +53,24 @@ class Outline(NamedTuple):
 
     raw: bytes
     cuts: Sequence[tuple[int, int]] = ()
+
+
+class Profile(NamedTuple):
+    """What a provider's requests differ in from those of its format; empty values change nothing.
+
+    `ceiling`: the field that limits output tokens. `role`: the role of instructions, system or developer.
+    `unsupported`: parameters to remove, as names or paths (`messages[].name`). `asks_usage`: whether the usage of a
+    stream is asked for.
+    """
+
+    ceiling: str = ""
+    role: str = ""
+    unsupported: tuple[str, ...] = ()
+    asks_usage: bool = True
+
+
+GONE: Final = object()
+"""The value of a field that is removed."""
 
 
 class Delta(NamedTuple):
@@ -284,6 +302,10 @@ class Codec(Protocol):
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
         """Edit the body for the upstream model; True if anything changed."""
+        ...
+
+    def fitting(self, body: Json, profile: Profile) -> dict[str, Any]:
+        """The top-level fields that a provider has under other names or in other forms: field -> value, or `GONE`."""
         ...
 
     def credentials(self, key: str) -> Mapping[str, str]:

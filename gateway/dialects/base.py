@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.call import Json, Step, Usage
-from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, StreamCodec, openai_models, tree
+from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, Profile, StreamCodec, openai_models, tree
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
@@ -132,6 +132,10 @@ class Plain:
         openai_models.rename(body, model)
         body["model"] = model
         return True
+
+    def fitting(self, body: Json, profile: Profile) -> dict[str, Any]:
+        """Nothing: all providers of the dialect read the same fields."""
+        return {}
 
     def wants_usage(self, body: Json) -> bool:
         """Always true: usage is part of every answer."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gateway.budget import once
 from gateway.call import Json
-from gateway.dialects import checks
+from gateway.dialects import GONE, checks
 from gateway.errors import Refusal
 
 CEILINGS: Final = (  # the first of these that the caller set is sent
@@ -220,6 +220,15 @@ def unite(body: Json) -> bool:
         return False
     _put(body, given, most)
     return True
+
+
+def named(body: Json, name: str) -> dict[str, Any]:
+    """The changes after which the output limit is in the field `name`; the amount stays ("": no changes)."""
+    given = [key for key in CEILINGS if key in body] if name else []
+    if not given or given == [name]:
+        return {}
+    kept = _own(body) or body.get(name, body[given[0]])
+    return {**dict.fromkeys(given, GONE), name: kept}
 
 
 def lower(body: Json, limit: int) -> bool:

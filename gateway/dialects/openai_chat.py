@@ -17,6 +17,7 @@ from typing import Any
 from gateway.call import Json, Step, Usage
 from gateway.dialects import (
     Intent,
+    Profile,
     checks,
     items,
     nulls,
@@ -25,6 +26,7 @@ from gateway.dialects import (
     openai_fields,
     openai_forms,
     openai_models,
+    openai_roles,
     openai_tools,
     tree,
 )
@@ -140,6 +142,10 @@ class OpenAIChat(Plain):
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
             changed = True
         return changed
+
+    def fitting(self, body: Json, profile: Profile) -> dict[str, Any]:
+        """The output limit under the provider's name, and the provider's role of instructions."""
+        return openai_ceilings.named(body, profile.ceiling) | openai_roles.named(body, profile.role)
 
     def relents(self, body: Json, said: bytes | None) -> bool:
         """Remove `stream_options`, which requests usage."""

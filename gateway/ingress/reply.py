@@ -155,6 +155,8 @@ class Reply:
             (b"x-request-id", call.id.encode()),
             (b"server-timing", server_timing(call)),
         )
+        if call.outcome.dropped:
+            headers.append((b"x-meshgate-dropped", ", ".join(call.outcome.dropped).encode()))
         if self._parts.alone():
             headers.append((b"x-meshgate-state", b"local"))
         outcome = _taken(call)

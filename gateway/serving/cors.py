@@ -24,7 +24,7 @@ EXPOSED: Final = b", ".join(
         *(b"retry-after", b"retry-after-ms", b"ratelimit", b"ratelimit-policy", b"server-timing"),
         *(b"x-ratelimit-%s-requests" % what for what in (b"limit", b"remaining", b"reset")),
         *(b"x-ratelimit-%s-tokens" % what for what in (b"limit", b"remaining", b"reset")),
-        b"idempotent-replayed",
+        *(b"idempotent-replayed", b"x-meshgate-dropped"),
     ]
 )
 """The headers of an answer that a page may read, in addition to the CORS-safelisted ones."""

@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
-from multidict import CIMultiDict
-from yarl import URL
 
 from gateway.call import Call, Target
 from gateway.config import grammar
@@ -26,7 +24,9 @@ from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.redaction import openings
 from gateway.upstream import demo, forms, refusals
-from gateway.upstream.client import Broken, Client, Destination, Malformed, Response, Timeouts
+from gateway.upstream.client import Broken, Client, Malformed, Response
+from gateway.upstream.destinations import Destinations
+from gateway.upstream.fitting import Fitting, undo
 from gateway.upstream.forms import first_error, is_object, is_stream, peeked, status_of
 from gateway.upstream.inflate import Inflater, Packed, unpacked
 from gateway.upstream.wildcards import Pattern
@@ -126,15 +126,11 @@ class Forward:
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
         self._relented: set[tuple[str, Target]] = set()  # pairs of codec and target that refuse what `request` adds
         self._draw = random.Random()  # noqa: S311  (distributes load; guessing the result gains nothing)
-        self._bases = {name: provider.base_url.rstrip("/") for name, provider in providers.items()}
-        self._destinations: dict[tuple[str, str], Destination] = {}  # by provider and path
+        self._destinations = Destinations(providers)
         self._patterns = [Pattern(name, model) for name, model in models.items() if "*" in name]
         self._made: dict[str, Model] = {}  # models by names that match a pattern
+        self._fittings = {name: Fitting(name, provider) for name, provider in providers.items()}
         self.fields = {name: provider.unknown_fields for name, provider in providers.items()}
-        self._timeouts = {
-            name: Timeouts(provider.timeout, provider.connect_timeout, provider.idle_timeout)
-            for name, provider in providers.items()
-        }
         self._simple = {
             name: model.targets[0].address
             for name, model in models.items()
@@ -231,7 +227,13 @@ class Forward:
     async def _send(self, call: Call, target: Target) -> Answer:
         provider, model = target
         codec, changed = call.codec, call.redaction.changed or call.authorization.edited
-        changed = codec.request(call.request.body, model, call.request.stream) or changed or call.outcome.tries > 1
+        fitting = self._fittings[provider]
+        if call.outcome.tries > 1:
+            undo(call)
+            changed = True
+        changed |= codec.request(call.request.body, model, call.request.stream and fitting.asks_usage)
+        if fitting.needed:
+            changed |= fitting.fit(call)
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
             return _demo(call)
@@ -276,7 +278,7 @@ class Forward:
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
-        to = self._destination(provider, call.codec)
+        to = self._destinations.of(provider, call.codec, call.outcome.model)
         passes = call.codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
@@ -288,23 +290,6 @@ class Forward:
             raise _broken(provider, fault, "did not answer in time", _UNREACHED) from None
         call.outcome.status = response.status
         return response
-
-    def _destination(self, provider: str, codec: Codec) -> Destination:
-        """The destination of the calls of a dialect. Cached."""
-        to = self._destinations.get((provider, codec.path))
-        if to is None:
-            base = self._bases[provider]
-            if codec.path.startswith("/v1/"):  # a base URL may be given with the version or without it
-                base = base.removesuffix("/v1")
-            headers = _headers(self._providers[provider], codec)
-            to = Destination(URL(base + codec.path), headers, self._timeouts[provider])
-            self._destinations[provider, codec.path] = to
-        return to
-
-
-def _headers(provider: Provider, codec: Codec) -> CIMultiDict[str]:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "meshgate"}
-    return CIMultiDict({**headers, **codec.credentials(provider.api_key), **provider.headers})
 
 
 def _demo(call: Call) -> Answer:

@@ -1,0 +1,56 @@
+"""Where the calls to a provider go: URL, headers, time limits. Config key: `providers`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from gateway.config.grammar import Provider
+from gateway.dialects import Codec
+from gateway.upstream.client import Destination, Timeouts
+
+_MOST: Final = 1024  # remembered destinations: with models by a pattern, deployments come and go
+
+
+class Destinations:
+    """The destinations of the calls of one configuration, made when first needed."""
+
+    def __init__(self, providers: Mapping[str, Provider]) -> None:
+        self._providers = providers
+        self._known: dict[tuple[str, str], Destination] = {}  # by provider and path
+
+    def of(self, provider: str, codec: Codec, model: str) -> Destination:
+        """The destination of the calls of a dialect; `model` is the deployment of an API with deployments (Azure)."""
+        account = self._providers[provider]
+        path = codec.path
+        if account.api_version:
+            path = f"/openai/deployments/{quote(model, safe='')}{path}?api-version={account.api_version}"
+        to = self._known.get((provider, path))
+        if to is None:
+            base = account.base_url.rstrip("/")
+            if path.startswith("/v1/"):  # a base URL may be given with the version or without it
+                base = base.removesuffix("/v1")
+            timeouts = Timeouts(account.timeout, account.connect_timeout, account.idle_timeout)
+            to = Destination(URL(base + path), _headers(account, codec), timeouts)
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[provider, path] = to
+        return to
+
+
+def _headers(provider: Provider, codec: Codec) -> CIMultiDict[str]:
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "meshgate"}
+    return CIMultiDict({**headers, **_credentials(provider, codec), **provider.headers})
+
+
+def _credentials(provider: Provider, codec: Codec) -> Mapping[str, str]:
+    """The headers with the key: as the dialect has them, or as the provider wants them."""
+    key, sent_as = provider.api_key, provider.sent_as
+    if sent_as is None or not key:
+        return codec.credentials(key)
+    name, value = ("Authorization", f"Bearer {key}") if sent_as == "bearer" else (sent_as, key)
+    return {**codec.credentials(""), name: value}
