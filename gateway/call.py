@@ -197,6 +197,7 @@ class Outcome:
     tier: str = ""  # the service tier that the answer names
     heard: list[str] = field(default_factory=list)  # texts of the answer, counted if no usage is reported; not recorded
     outdated: bool = False  # more text came after the usage was reported
+    state: State | None = None  # what the provider stores of the judged answer, if anything
 
 
 @dataclass(slots=True)
@@ -230,6 +231,13 @@ class Step(NamedTuple):
     uses: tuple[ToolUse, ...] = ()
 
 
+class State(NamedTuple):
+    """What a provider stores of an answer: its id, and the tool calls in it."""
+
+    id: str
+    uses: Sequence[ToolUse]
+
+
 Kind = Literal["llm", "tool", "agent"]
 
 
@@ -258,6 +266,28 @@ class Target(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The record of a state that a provider stores for an earlier call of the team.
+
+    `masked`: placeholder in the stored conversation -> digest of its value. `uses`: the tool calls of the answer, whose
+    results the next call brings. `tokens`: those of the stored conversation. `at`: Unix seconds.
+    """
+
+    workflow: str  # the correlation id, as stored
+    agent: str
+    target: Target
+    at: int
+    tokens: int = 0
+    masked: Mapping[str, str] = field(default_factory=dict)
+    uses: tuple[ToolUse, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The last turn of the stored conversation, if it called tools."""
+        return (Step("turn", "", self.uses),) if self.uses else ()
 
 
 class InputTokens:
@@ -307,6 +337,7 @@ class Request:
     joined: Sequence[tuple[Joined, Sequence[Finding]]] = ()  # the same for content parts, joined
     content: Content | None = None  # what policies may know of its texts; None without `policy.content`
     input: InputTokens = NO_INPUT  # 0 if no limit needs it
+    stored: Stored | None = None  # the state at a provider that the request continues
     reading: object | None = None  # how the body is read if its beginning is known: see `redaction.openings`
 
 

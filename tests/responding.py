@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,6 +82,25 @@ def events(body: dict[str, Any], size: int = 3) -> list[bytes]:
 def _response(body: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
     usage = None if "nousage" in body["model"] else USAGE
     return WIRE.response(*items, model=body["model"], instructions=body.get("instructions"), usage=usage)
+
+
+def kept(past: dict[str, list[str]], body: dict[str, Any]) -> dict[str, Any] | list[bytes] | None:
+    """An answer that says all texts of the conversation, and is kept in `past` (texts by id) unless `store` is false.
+
+    None: the conversation that it continues is not there.
+    """
+    before = body.get("previous_response_id")
+    if before is not None and before not in past:
+        return None
+    texts = [*past.get(before or "", ()), last_text(body)]
+    id = f"resp_{secrets.token_hex(24)}"
+    said = {**body, "input": " + ".join(texts)}
+    if body.get("store") is not False:
+        past[id] = texts
+    named = json.dumps(id).encode()
+    if body.get("stream"):
+        return [event.replace(b'"resp_a"', named) for event in events(said)]
+    return {**whole(said), "id": id, "previous_response_id": before}
 
 
 def whole(body: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class Upstream:
         """What an error says beside its message."""
         self.script: dict[str, dict[str, Any] | bytes | list[bytes]] = {}
         """What the model `script` answers to a message: a body, its bytes, or the events of a stream."""
+        self.kept: dict[str, list[str]] = {}
+        """The texts of the conversations that models called `keep` store, by the id of their last response."""
 
     @property
     def last(self) -> Seen:
@@ -239,6 +241,12 @@ async def responses(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | Non
         yield _json(int(model[7:]), {"error": error}, "retry-after: 7\r\n")
         return
     said = upstream.script[responding.last_text(body)] if model == "script" else None
+    if "keep" in model:
+        said = responding.kept(upstream.kept, body)
+        if said is None:
+            words = {"message": "Previous response not found.", "type": "invalid_request_error"}
+            yield _json(404, {"error": {**words, "code": "previous_response_not_found"}})
+            return
     if said is None:
         said = responding.events(body) if body.get("stream") else responding.whole(body)
     if not isinstance(said, list):

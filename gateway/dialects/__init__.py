@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import orjson
 
-from gateway.call import Json, Usage
+from gateway.call import Json, State, Usage
 from gateway.dialects.surrogates import mend
 from gateway.errors import Refusal
 from gateway.texts import Slot
@@ -183,6 +183,8 @@ class StreamCodec(Protocol):
     """The event that ends the answer was received."""
     tier: str
     """The service tier in the answer so far; "" if there is none."""
+    last: Json | None
+    """The whole answer in the event that ended the answer; None if the event holds none."""
 
     def faithful(self, chunk: Chunk) -> bool:
         """Whether every parser reads the same values from the bytes of a chunk (no duplicate keys)."""
@@ -284,6 +286,18 @@ class Codec(Protocol):
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
         """Edit the body for the upstream model; True if anything changed."""
+        ...
+
+    def continues(self, body: Json) -> str:
+        """The id of a state at the provider that a request continues; "" for none. Raises Refusal(invalid_request)."""
+        ...
+
+    def keeps(self, body: Json) -> bool:
+        """Whether the provider stores the answer to a request, for later requests to refer to."""
+        ...
+
+    def state(self, answer: Json) -> State | None:
+        """What the provider stores of a checked whole answer; None if the answer has no id."""
         ...
 
     def credentials(self, key: str) -> Mapping[str, str]:

@@ -167,11 +167,14 @@ class Forward:
                 return made
         return None
 
-    def targets(self, name: str, codec: Codec | None = None) -> list[Target]:
+    def targets(self, name: str, codec: Codec | None = None, at: Target | None = None) -> list[Target]:
         """The targets for a call in this dialect (None: any dialect), in the order of attempts.
 
-        Raises Refusal(invalid_request) if no target of the model has this dialect.
+        `at`: where the state is that the call continues; then the only target is this one, or else one of the same
+        provider. Raises Refusal(invalid_request) if no target of the model has this dialect, or the state.
         """
+        if at is not None:
+            return [self._holding(at, name, self.targets(name, codec))]
         simple = self._simple.get(name)
         if simple is not None and (codec is None or self._spoken[name] in codec.formats):
             return [simple]
@@ -182,6 +185,18 @@ class Forward:
         if not spoken:
             raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
         return spoken
+
+    def _holding(self, at: Target, name: str, targets: Sequence[Target]) -> Target:
+        """The target that has the state at `at`. Raises Refusal(invalid_request)."""
+        here = [target for target in targets if target.provider == at.provider]
+        if not here:
+            called = f"`{name[:80]}`" if is_term(name) else "of that name"
+            words = (
+                f"The conversation is stored at the provider {at.provider}, which does not serve the model {called}. "
+                "Ask for the model that answered before, or send all items of the conversation in `input`."
+            )
+            raise Refusal("invalid_request", words, param="model")
+        return at if at in here else here[0]
 
     def _format(self, target: Target) -> str:
         """The format of the provider of a target."""
