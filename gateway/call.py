@@ -268,19 +268,34 @@ class Target(NamedTuple):
         return f"{self.provider}/{self.model}"
 
 
+class Reference(NamedTuple):
+    """A state at a provider that a call is about: its id, and what the call wants of the state.
+
+    `below`: the path below the state, "" or such as `/cancel`. `query`: the checked query string, "" for none.
+    """
+
+    id: str
+    method: str
+    below: str = ""
+    query: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """The record of a state that a provider stores for an earlier call of the team.
 
     `masked`: placeholder in the stored conversation -> digest of its value. `uses`: the tool calls of the answer, whose
-    results the next call brings. `tokens`: those of the stored conversation. `at`: Unix seconds.
+    results the next call brings. `tools`: the tools that were offered. `tokens`: those of the stored conversation.
+    `at`: Unix seconds.
     """
 
     workflow: str  # the correlation id, as stored
     agent: str
+    model: str  # as the caller named it
     target: Target
     at: int
     tokens: int = 0
+    tools: tuple[str, ...] = ()
     masked: Mapping[str, str] = field(default_factory=dict)
     uses: tuple[ToolUse, ...] = ()
 
@@ -391,6 +406,7 @@ class Call:
     lanes: Lanes
     ticket: Ticket
     throttled: bool = False  # one of many calls without a valid key from its address: not recorded one by one
+    reference: Reference | None = None  # the stored state that the call is about, of a call without a body
     key: bytes | None = None  # the key or token in `headers`, never recorded; None before it was looked for
     request: Request = field(default_factory=Request)
     # Written by the stages, in the order of the line:

@@ -21,6 +21,26 @@ USAGE = {
 }
 
 
+ANSWERS: dict[str, dict[str, Any]] = {}
+"""The responses that models called `keep` store, by id."""
+
+
+def about(method: str, path: str) -> dict[str, Any] | None:
+    """What the provider answers about a stored response; None if the response is not there."""
+    id, _, below = path.partition("?")[0].rpartition("/responses/")[2].partition("/")
+    if id not in ANSWERS:
+        return None
+    if method == "DELETE":
+        del ANSWERS[id]
+        return {"id": id, "object": "response", "deleted": True}
+    if below == "input_items":
+        text = ANSWERS[id]["output"][0]["content"][0]["text"].rpartition(" + ")[2]
+        content = [{"type": "input_text", "text": text}]
+        item = {"id": "msg_1", "type": "message", "role": "user", "content": content}
+        return {"object": "list", "data": [item], "first_id": "msg_1", "last_id": "msg_1", "has_more": False}
+    return {**ANSWERS[id], "status": "cancelled"} if below == "cancel" else ANSWERS[id]
+
+
 def last_text(body: dict[str, Any]) -> str:
     """The last text of a request."""
     said = body["input"]
@@ -97,6 +117,7 @@ def kept(past: dict[str, list[str]], body: dict[str, Any]) -> dict[str, Any] | l
     said = {**body, "input": " + ".join(texts)}
     if body.get("store") is not False:
         past[id] = texts
+        ANSWERS[id] = {**whole(said), "id": id}
     named = json.dumps(id).encode()
     if body.get("stream"):
         return [event.replace(b'"resp_a"', named) for event in events(said)]

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+import responding
 import upstream as scripted
 from formats.wires import Responses, datas
 from line import KEYS, Line, config, running
+from waiting import eventually
 
 WIRE = Responses()
 VAULT = base64.b64encode(b"k" * 32).decode()
@@ -197,7 +199,7 @@ def test_tokens_of_the_stored_conversation_are_reserved(line: Line) -> None:
     first = ask(line, "one", cid="charged")
     second = ask(line, "two", id_of(first))
     assert second.status_code == 200
-    assert line.workflow("charged").used["tokens"] == 36
+    eventually(lambda: line.workflow("charged").used.get("tokens") == 36)
 
 
 def test_an_id_of_a_wrong_form_is_refused(line: Line) -> None:
@@ -220,6 +222,104 @@ def test_other_stored_state_is_refused(line: Line) -> None:
     reference = [{"type": "item_reference", "id": "msg_1"}]
     for fields in ({"conversation": "conv_1"}, {"background": True}, {"input": reference}):
         assert ask(line, **{"said": "x", **fields} if "input" not in fields else {"said": reference}).status_code == 400
+
+
+def about(line: Line, method: str, path: str, agent: str = "alice", **more: Any) -> Any:
+    """One call about a stored response."""
+    headers = {"authorization": f"Bearer {KEYS[agent]}", **more}
+    return line.client.request(method, f"/v1/responses/{path}", headers=headers)
+
+
+ABOUT = [("GET", ""), ("POST", "/cancel"), ("GET", "/input_items"), ("GET", "/input_items?limit=1&order=asc")]
+
+
+@pytest.mark.parametrize(("method", "below"), ABOUT)
+def test_what_is_stored_is_judged_again(line: Line, up: scripted.Upstream, method: str, below: str) -> None:
+    """The values of its conversation are restored. It counts as a call, and costs nothing."""
+    cid = f"about:{len(up.seen)}"
+    first = ask(line, "I am ann@example.org", cid=cid)
+    eventually(lambda: line.workflow(cid).used.get("tokens") == 18)
+    cost = line.workflow(cid).used["cost"]
+    answer = about(line, method, f"{id_of(first)}{below}")
+    assert answer.status_code == 200, answer.text
+    assert "ann@example.org" in answer.text
+    assert "<EMAIL" not in answer.text
+    assert (up.last.method, up.last.path) == (method, f"/v1/responses/{id_of(first)}{below}")
+    assert up.last.headers["authorization"] == "Bearer sk-upstream-secret"
+    assert answer.headers["x-correlation-id"] == cid
+    eventually(lambda: line.workflow(cid).used == {"calls": 2, "tokens": 18, "cost": cost})
+
+
+@pytest.mark.parametrize(("method", "below"), [*ABOUT, ("DELETE", "")])
+def test_nobody_else_hears_of_it(line: Line, up: scripted.Upstream, method: str, below: str) -> None:
+    """Another team gets the answer for an unknown id, and the provider no call."""
+    first = id_of(ask(line, "I am ann@example.org"))
+    before = len(up.seen)
+    answers = [about(line, method, f"{id}{below}", "mallory") for id in (first, UNKNOWN)]
+    errors = [answer.json()["error"] for answer in answers]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert all(error.pop("request_id") for error in errors)
+    assert errors[0] == errors[1]
+    assert len(up.seen) == before
+    assert about(line, method, first + below, "bob").status_code == 200
+
+
+def test_a_deleted_response_is_gone(line: Line, up: scripted.Upstream) -> None:
+    """Its owner, too."""
+    first = id_of(ask(line, "one"))
+    assert about(line, "DELETE", first).json() == {"id": first, "object": "response", "deleted": True}
+    before = len(up.seen)
+    assert about(line, "GET", first).status_code == 404
+    assert ask(line, "two", first).status_code == 404
+    assert len(up.seen) == before
+
+
+def test_a_provider_that_forgot_answers_404(line: Line) -> None:
+    """With its own words."""
+    first = id_of(ask(line, "one"))
+    del responding.ANSWERS[first]
+    answer = about(line, "GET", first)
+    assert answer.status_code == 404
+    assert "Response not found" in answer.text
+
+
+def test_an_answer_about_a_response_may_be_blocked(line: Line) -> None:
+    """As the first one would be."""
+    first = id_of(ask(line, "one"))
+    responding.ANSWERS[first]["output"][0]["content"][0]["text"] = f"key {SECRET}"
+    answer = about(line, "GET", first)
+    assert (answer.status_code, SECRET in answer.text) == (403, False)
+
+
+def test_other_ways_to_ask_are_refused(line: Line, up: scripted.Upstream) -> None:
+    """Streams, unknown parameters, other methods, another workflow, ids that are no ids."""
+    first = id_of(ask(line, "one", cid="mine"))
+    before = len(up.seen)
+    for path in (f"{first}?stream=true", f"{first}?x=1", f"{first}?include=a%20b", f"{first}/cancel?x=1"):
+        assert about(line, "POST" if "cancel" in path else "GET", path).status_code == 400
+    assert about(line, "GET", first, **{"x-correlation-id": "another"}).status_code == 400
+    wrong = about(line, "POST", first)
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, DELETE, OPTIONS")
+    for path in ("compact", "input_tokens", "input_tokens/cancel"):
+        assert about(line, "POST", path).status_code == 404
+    for id in ("a%20b", "..%2ffiles", "a%2fb", "%3fx"):
+        assert about(line, "GET", id).status_code == 404
+    assert len(up.seen) == before
+
+
+def test_what_a_policy_denies_is_not_retrieved(up: scripted.Upstream, tmp_path: Path) -> None:
+    """The policy judges a call of the model, with the tools that were offered."""
+    (tmp_path / "policies").mkdir()
+    rule = '"send" in input.action.tools; input.context.calls > 1'
+    (tmp_path / "policies" / "gateway.rego").write_text(POLICY.replace('"send" in input.context.history.tools', rule))
+    made = settings(tmp_path, up, policy={"path": str(tmp_path / "policies")})
+    made["quotas"] = {"calls": 100}
+    with running(tmp_path, made) as line:
+        first = id_of(ask(line, "one", tools=[{"type": "function", "name": "send", "parameters": {}}]))
+        before = len(up.seen)
+        answer = about(line, "GET", first)
+        assert (answer.status_code, answer.json()["error"]["rule"]) == (403, "called")
+        assert len(up.seen) == before
 
 
 def test_nothing_is_stored_in_plain_text(up: scripted.Upstream, tmp_path: Path) -> None:

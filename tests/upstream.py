@@ -35,6 +35,7 @@ class Seen:
     raw: bytes
     body: dict[str, Any]
     path: str = ""
+    method: str = "POST"
     cut: threading.Event = field(default_factory=threading.Event)
     """Set when the connection was closed before the answer was whole."""
 
@@ -322,7 +323,8 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
-            seen = Seen(headers, raw, json.loads(raw), head[0].split(" ")[1])
+            method, path, _ = head[0].split(" ")
+            seen = Seen(headers, raw, json.loads(raw or b'{"model": ""}'), path, method)
             upstream.seen.append(seen)
             upstream.arrived.set()
             try:
@@ -337,6 +339,12 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
 async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Send the answer; False when the connection ends with it."""
     last = b""
+    if "/responses/" in seen.path:
+        said = responding.about(seen.method, seen.path)
+        error = {"error": {"message": "Response not found.", "type": "invalid_request_error", "code": None}}
+        writer.write(_json(404, error) if said is None else _json(200, said))
+        await writer.drain()
+        return True
     says = claude if "/messages" in seen.path else responses if seen.path.endswith("/responses") else _answer
     async for data in says(upstream, seen):
         if data is None:

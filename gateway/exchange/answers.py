@@ -28,6 +28,13 @@ class Answers:
             await self.spellings.keep(call)
 
     async def keep_state(self, call: Call) -> None:
-        """Record whose state the provider stores for the judged answer, before the caller can refer to the state."""
-        if self.owners is not None and call.outcome.state is not None:
+        """Record whose state the provider stores for the judged answer, or that it deleted a state.
+
+        Before the caller hears of it: the next call may refer to the state.
+        """
+        if self.owners is None:
+            return
+        if call.outcome.state is not None:
             await self.owners.keep(call, call.outcome.state)
+        if call.reference is not None and call.reference.method == "DELETE":
+            await self.owners.forget(call, call.reference.id)

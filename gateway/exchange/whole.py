@@ -54,7 +54,7 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
         raise
     if call.redaction.spoken:
         await answers.keep_spellings(call)
-    if call.outcome.state is not None:
+    if call.outcome.state is not None or call.reference is not None:
         await answers.keep_state(call)
     await reply.whole(200, body)
 

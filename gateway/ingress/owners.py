@@ -21,7 +21,7 @@ import time
 import orjson
 from cryptography.exceptions import InvalidTag
 
-from gateway.call import Call, State, Stored, Target, ToolUse
+from gateway.call import Call, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
 from gateway.errors import Refusal
 from gateway.ingress.request import named
@@ -61,14 +61,43 @@ class Owners:
                 "pii.vault_key). Send all items of the conversation in `input`, with `store` false."
             )
             raise Refusal("invalid_request", words, param=_PARAM)
-        name = self._name(self._seal, id)
-        sealed = await self._store.owned(call.team, name)
-        stored = _opened(self._seal, call.team, name, sealed) if sealed is not None else None
+        stored = await self._owned(call, id)
         if stored is None:
             words = "There is no response with this id. Send all items of the conversation in `input`."
             detail = {"code": "previous_response_not_found"}
             raise Refusal("invalid_request", words, param=_PARAM, status=404, detail=detail)
         self._enter(call, stored)
+
+    async def refer(self, call: Call, id: str) -> None:
+        """Write `call.request` of a call about a state of its team, as a call of its model with its tools.
+
+        Raises Refusal(invalid_request), StoreUnavailable.
+        """
+        stored = await self._owned(call, id)
+        if stored is None:
+            raise Refusal("invalid_request", "There is no response with this id.", param="response_id", status=404)
+        self._enter(call, stored)
+        tools = [{"type": "function", "name": name} for name in stored.tools]
+        call.request.body = {"model": stored.model, "input": [], "tools": tools, "store": False}
+        call.request.tools, call.request.ceiling = stored.tools, 1
+        call.resource = Resource("llm", stored.model)
+
+    async def forget(self, call: Call, id: str) -> None:
+        """The provider has deleted a state of the team: delete its record. A failure of the store is only logged."""
+        if self._seal is None:
+            return
+        try:
+            await self._store.disown(call.team, self._name(self._seal, id))
+        except StoreUnavailable as fault:
+            _log.error("the owner of a deleted response could not be deleted: %s", fault)
+
+    async def _owned(self, call: Call, id: str) -> Stored | None:
+        """The record of an id of the caller's team; None if there is none. Raises StoreUnavailable."""
+        if self._seal is None:
+            return None
+        name = self._name(self._seal, id)
+        sealed = await self._store.owned(call.team, name)
+        return _opened(self._seal, call.team, name, sealed) if sealed is not None else None
 
     def _enter(self, call: Call, stored: Stored) -> None:
         """Make the call one of the workflow of the stored state. Raises Refusal for another workflow of the caller."""
@@ -95,6 +124,8 @@ class Owners:
         record = {
             "workflow": call.request.correlation_id,
             "agent": call.subject.agent if call.subject is not None else "",
+            "model": call.resource.name,
+            "tools": call.request.tools,
             "target": (call.outcome.provider, call.outcome.model),
             "at": int(time.time()),
             "tokens": usage.input + usage.output if usage is not None else call.request.input.bound,
@@ -128,8 +159,17 @@ def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:
     except InvalidTag:
         return None
     uses = tuple(ToolUse(*use) for use in said["uses"])
-    target = Target(*said["target"])
-    return Stored(said["workflow"], said["agent"], target, said["at"], said["tokens"], said["masked"], uses)
+    return Stored(
+        workflow=said["workflow"],
+        agent=said["agent"],
+        model=said["model"],
+        target=Target(*said["target"]),
+        at=said["at"],
+        tokens=said["tokens"],
+        tools=tuple(said["tools"]),
+        masked=said["masked"],
+        uses=uses,
+    )
 
 
 def _context(team: str, name: str) -> str:

@@ -57,6 +57,10 @@ class Ingress:
     async def read(self, call: Call, receive: Receive) -> None:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
+        if call.reference is not None:
+            await self._owners.refer(call, call.reference.id)
+            self._models.find(call)
+            return
         await request.receive(call, receive, self._server, self._openings)
         size = openings.unread(call) >> 10
         tainted = self._taint.look(call) if size <= SMALL else await apart(call, size, partial(self._taint.look, call))

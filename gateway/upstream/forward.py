@@ -17,7 +17,7 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.call import Call, Target
+from gateway.call import Call, Reference, Target
 from gateway.config import grammar
 from gateway.config.grammar import Model, Price, Provider
 from gateway.dialects import Codec
@@ -250,6 +250,8 @@ class Forward:
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
             return _demo(call)
+        if call.reference is not None:
+            return await self._refer(call, call.reference, provider)
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
         response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
@@ -266,6 +268,22 @@ class Forward:
         try:
             return await self._begun(call, provider, response)
         except BaseException:  # also if the caller has disconnected: the connection must not stay open
+            response.close()
+            raise
+
+    async def _refer(self, call: Call, about: Reference, provider: str) -> Answer:
+        """Ask the provider about a state that it stores. Raises Refusal."""
+        query = f"?{about.query}" if about.query else ""
+        to = self._destination(provider, call.codec).below(f"/{about.id}{about.below}{query}", about.method)
+        response = await self._to(call, provider, to, b"")
+        if not 200 <= response.status < 300:
+            refusal = _refusal(response.status, response.headers, provider, await _words(response))
+            refusal.status = 404 if response.status == 404 else refusal.status
+            raise refusal
+        call.outcome.status = 200
+        try:
+            return await self._begun(call, provider, response)
+        except BaseException:
             response.close()
             raise
 
@@ -297,6 +315,9 @@ class Forward:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
             if extra:  # these replace the gateway's own headers, such as a version
                 to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
+        return await self._to(call, provider, to, body)
+
+    async def _to(self, call: Call, provider: str, to: Destination, body: bytes) -> Response:
         try:
             response = await self._clients[provider].post(to, body)
         except _FAULTS as fault:

@@ -180,6 +180,25 @@ def test_a_stored_response_belongs_to_its_team(client: OpenAI, line: Line) -> No
             assert caught.value.param == "previous_response_id"
 
 
+def test_a_stored_response_is_retrieved(client: OpenAI, line: Line) -> None:
+    """And cancelled, listed and deleted, by its team only."""
+    first = client.responses.create(model="keep", input=TEXT)
+    assert client.responses.retrieve(first.id).output_text == TEXT
+    assert client.responses.cancel(first.id).status == "cancelled"
+    (item,) = client.responses.input_items.list(first.id, order="asc", limit=2)
+    assert item.type == "message"
+    assert getattr(item.content[0], "text", "") == TEXT
+    with OpenAI(base_url=f"{line.url}/v1", api_key="mg-mallory", max_retries=0) as other:
+        for ask in (other.responses.retrieve, other.responses.cancel, other.responses.delete):
+            with pytest.raises(openai.NotFoundError):
+                ask(first.id)
+        with pytest.raises(openai.NotFoundError):
+            list(other.responses.input_items.list(first.id))
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)
+
+
 ERRORS: dict[str, type[openai.APIStatusError]] = {
     "status-400": openai.BadRequestError,
     "status-429": openai.RateLimitError,
