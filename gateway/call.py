@@ -199,6 +199,7 @@ class Outcome:
     outdated: bool = False  # more text came after the usage was reported
     fitted: dict[str, Any] = field(default_factory=dict)  # fields changed for this target, as they were before
     dropped: tuple[str, ...] = ()  # parameters that this target does not support
+    state: State | None = None  # what the provider stores of the judged answer, if anything
 
 
 @dataclass(slots=True)
@@ -232,6 +233,13 @@ class Step(NamedTuple):
     uses: tuple[ToolUse, ...] = ()
 
 
+class State(NamedTuple):
+    """What a provider stores of an answer: its id, and the tool calls in it."""
+
+    id: str
+    uses: Sequence[ToolUse]
+
+
 Kind = Literal["llm", "tool", "agent"]
 
 
@@ -260,6 +268,43 @@ class Target(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
+
+
+class Reference(NamedTuple):
+    """A state at a provider that a call is about: its id, and what the call wants of the state.
+
+    `below`: the path below the state, "" or such as `/cancel`. `query`: the checked query string, "" for none.
+    """
+
+    id: str
+    method: str
+    below: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The record of a state that a provider stores for an earlier call of the team.
+
+    `masked`: placeholder in the stored conversation -> digest of its value. `uses`: the tool calls of the answer, whose
+    results the next call brings. `tools`: the tools that were offered. `tokens`: those of the stored conversation.
+    `at`: Unix seconds.
+    """
+
+    workflow: str  # the correlation id, as stored
+    agent: str
+    model: str  # as the caller named it
+    target: Target
+    at: int
+    tokens: int = 0
+    tools: tuple[str, ...] = ()
+    masked: Mapping[str, str] = field(default_factory=dict)
+    uses: tuple[ToolUse, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The last turn of the stored conversation, if it called tools."""
+        return (Step("turn", "", self.uses),) if self.uses else ()
 
 
 class InputTokens:
@@ -309,6 +354,7 @@ class Request:
     joined: Sequence[tuple[Joined, Sequence[Finding]]] = ()  # the same for content parts, joined
     content: Content | None = None  # what policies may know of its texts; None without `policy.content`
     input: InputTokens = NO_INPUT  # 0 if no limit needs it
+    stored: Stored | None = None  # the state at a provider that the request continues
     reading: object | None = None  # how the body is read if its beginning is known: see `redaction.openings`
 
 
@@ -362,6 +408,7 @@ class Call:
     lanes: Lanes
     ticket: Ticket
     throttled: bool = False  # one of many calls without a valid key from its address: not recorded one by one
+    reference: Reference | None = None  # the stored state that the call is about, of a call without a body
     key: bytes | None = None  # the key or token in `headers`, never recorded; None before it was looked for
     request: Request = field(default_factory=Request)
     # Written by the stages, in the order of the line:

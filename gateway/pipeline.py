@@ -56,7 +56,7 @@ class Line:
             await self.identify(call)
             call.step("ingress")
             await self.ingress.read(call, receive)
-            if self.idempotency is not None:
+            if self.idempotency is not None and call.reference is None:
                 await self.idempotency.recall(call)
             call.step("reserve")
             await self.reserve.reserve(call)

@@ -33,6 +33,7 @@ HEADINGS = {
     "`quotas`": "Quotas",
     "`loops`": "Loops",
     "`idempotency`": "Idempotency",
+    "`stored`": "Stored",
     "`policy`": "Policy",
     "`policy.candidate`": "Candidate",
     "`policy.git`": "GitSource",

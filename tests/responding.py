@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,26 @@ USAGE = {
     "output_tokens_details": {"reasoning_tokens": 3},
     "total_tokens": 18,
 }
+
+
+ANSWERS: dict[str, dict[str, Any]] = {}
+"""The responses that models called `keep` store, by id."""
+
+
+def about(method: str, path: str) -> dict[str, Any] | None:
+    """What the provider answers about a stored response; None if the response is not there."""
+    id, _, below = path.partition("?")[0].rpartition("/responses/")[2].partition("/")
+    if id not in ANSWERS:
+        return None
+    if method == "DELETE":
+        del ANSWERS[id]
+        return {"id": id, "object": "response", "deleted": True}
+    if below == "input_items":
+        text = ANSWERS[id]["output"][0]["content"][0]["text"].rpartition(" + ")[2]
+        content = [{"type": "input_text", "text": text}]
+        item = {"id": "msg_1", "type": "message", "role": "user", "content": content}
+        return {"object": "list", "data": [item], "first_id": "msg_1", "last_id": "msg_1", "has_more": False}
+    return {**ANSWERS[id], "status": "cancelled"} if below == "cancel" else ANSWERS[id]
 
 
 def last_text(body: dict[str, Any]) -> str:
@@ -81,6 +102,26 @@ def events(body: dict[str, Any], size: int = 3) -> list[bytes]:
 def _response(body: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
     usage = None if "nousage" in body["model"] else USAGE
     return WIRE.response(*items, model=body["model"], instructions=body.get("instructions"), usage=usage)
+
+
+def kept(past: dict[str, list[str]], body: dict[str, Any]) -> dict[str, Any] | list[bytes] | None:
+    """An answer that says all texts of the conversation, and is kept in `past` (texts by id) unless `store` is false.
+
+    None: the conversation that it continues is not there.
+    """
+    before = body.get("previous_response_id")
+    if before is not None and before not in past:
+        return None
+    texts = [*past.get(before or "", ()), last_text(body)]
+    id = f"resp_{secrets.token_hex(24)}"
+    said = {**body, "input": " + ".join(texts)}
+    if body.get("store") is not False:
+        past[id] = texts
+        ANSWERS[id] = {**whole(said), "id": id}
+    named = json.dumps(id).encode()
+    if body.get("stream"):
+        return [event.replace(b'"resp_a"', named) for event in events(said)]
+    return {**whole(said), "id": id, "previous_response_id": before}
 
 
 def whole(body: dict[str, Any]) -> dict[str, Any]:

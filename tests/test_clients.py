@@ -34,7 +34,8 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
 async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """Head and body of one request."""
     head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    named = head.lower().split(b"content-length: ")  # a GET without a body may have none
+    length = int(named[1].split(b"\r\n")[0]) if len(named) > 1 else 0
     return head, await reader.readexactly(length)
 
 
@@ -132,6 +133,23 @@ async def test_bodies_are_read_and_connections_used_again(client: Client, name: 
             assert (response.status, await whole(response)) == (200, b"ok")
     assert server.connections == 1
     assert [body for _, body in server.requests] == [b"{}", b"{}"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+async def test_what_is_below_a_destination(client: Client, method: str) -> None:
+    """By another method, without a body, with the same headers; the connection serves other calls as well."""
+    server = Server(OK, OK)
+    async with listening(server.serve) as url:
+        there = Destination(URL(f"{url}/v1/responses"), CIMultiDict(HEADERS), TIMEOUTS)
+        for at, body in ((there.below("/resp_1/items?limit=2&include%5B%5D=a", method), b""), (there, b"{}")):
+            response = await client.post(at, body)
+            assert (response.status, await whole(response)) == (200, b"ok")
+    assert server.connections == 1
+    (head, empty), (plain, _) = server.requests
+    assert head.startswith(f"{method} /v1/responses/resp_1/items?limit=2&include%5B%5D=a HTTP/1.1\r\n".encode())
+    assert b"authorization: bearer k\r\n" in head.lower()
+    assert empty == b""
+    assert plain.startswith(b"POST /v1/responses HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize("name", sorted(BODIES))

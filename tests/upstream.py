@@ -35,6 +35,7 @@ class Seen:
     raw: bytes
     body: dict[str, Any]
     path: str = ""
+    method: str = "POST"
     cut: threading.Event = field(default_factory=threading.Event)
     """Set when the connection was closed before the answer was whole."""
 
@@ -53,6 +54,8 @@ class Upstream:
         """What the model `script` answers to a message: a body, its bytes, or the events of a stream."""
         self.refuses: Callable[[Seen], str] = lambda seen: ""
         """The reason why a strict provider refuses a request with 400; "": it does not."""
+        self.kept: dict[str, list[str]] = {}
+        """The texts of the conversations that models called `keep` store, by the id of their last response."""
 
     @property
     def last(self) -> Seen:
@@ -241,6 +244,12 @@ async def responses(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | Non
         yield _json(int(model[7:]), {"error": error}, "retry-after: 7\r\n")
         return
     said = upstream.script[responding.last_text(body)] if model == "script" else None
+    if "keep" in model:
+        said = responding.kept(upstream.kept, body)
+        if said is None:
+            words = {"message": "Previous response not found.", "type": "invalid_request_error"}
+            yield _json(404, {"error": {**words, "code": "previous_response_not_found"}})
+            return
     if said is None:
         said = responding.events(body) if body.get("stream") else responding.whole(body)
     if not isinstance(said, list):
@@ -316,7 +325,8 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
-            seen = Seen(headers, raw, json.loads(raw), head[0].split(" ")[1])
+            method, path, _ = head[0].split(" ")
+            seen = Seen(headers, raw, json.loads(raw or b'{"model": ""}'), path, method)
             upstream.seen.append(seen)
             upstream.arrived.set()
             try:
@@ -333,6 +343,12 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
     last = b""
     if reason := upstream.refuses(seen):
         writer.write(_json(400, {"error": {"message": reason}}))
+        await writer.drain()
+        return True
+    if "/responses/" in seen.path:
+        said = responding.about(seen.method, seen.path)
+        error = {"error": {"message": "Response not found.", "type": "invalid_request_error", "code": None}}
+        writer.write(_json(404, error) if said is None else _json(200, said))
         await writer.drain()
         return True
     says = claude if "/messages" in seen.path else responses if seen.path.endswith("/responses") else _answer

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from gateway import call as words
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
-from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section
+from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section, Stored
 from gateway.dialects import Profile
 from gateway.dialects.items import Caps
 from gateway.dialects.openai_ceilings import CEILINGS
@@ -475,6 +475,8 @@ class Config(Section):
     """Detection of loops."""
     idempotency: Idempotency | None = Idempotency()
     """Answers kept for repeated calls; null: the header `Idempotency-Key` is ignored."""
+    stored: Stored | None = Stored()
+    """The owners of responses that providers store; null: requests cannot refer to stored responses."""
     policy: Policy | None = Policy()
     """The policy; null: every call is allowed."""
     pii: Pii | None = Pii()

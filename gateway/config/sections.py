@@ -71,6 +71,13 @@ class Idempotency(Section):
     """Seconds after which a key is released if its gateway died in the middle of the call (shared state)."""
 
 
+class Stored(Section):
+    """The owners of what providers store: the team of each stored response."""
+
+    ttl: Seconds = 30 * 86400
+    """Seconds that the owner of a stored response is kept. After that, nobody can refer to the response."""
+
+
 class GitSource(Section):
     """A git repository with the bundle, fetched by the git command."""
 

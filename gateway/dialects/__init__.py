@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 import orjson
 
-from gateway.call import Json, Usage
+from gateway.call import Json, State, Usage
 from gateway.dialects.surrogates import mend
 from gateway.errors import Refusal
 from gateway.texts import Slot
@@ -201,6 +201,8 @@ class StreamCodec(Protocol):
     """The event that ends the answer was received."""
     tier: str
     """The service tier in the answer so far; "" if there is none."""
+    last: Json | None
+    """The whole answer in the event that ended the answer; None if the event holds none."""
 
     def faithful(self, chunk: Chunk) -> bool:
         """Whether every parser reads the same values from the bytes of a chunk (no duplicate keys)."""
@@ -306,6 +308,18 @@ class Codec(Protocol):
 
     def fitting(self, body: Json, profile: Profile) -> dict[str, Any]:
         """The top-level fields that a provider has under other names or in other forms: field -> value, or `GONE`."""
+        ...
+
+    def continues(self, body: Json) -> str:
+        """The id of a state at the provider that a request continues; "" for none. Raises Refusal(invalid_request)."""
+        ...
+
+    def keeps(self, body: Json) -> bool:
+        """Whether the provider stores the answer to a request, for later requests to refer to."""
+        ...
+
+    def state(self, answer: Json) -> State | None:
+        """What the provider stores of a checked whole answer; None if the answer has no id."""
         ...
 
     def credentials(self, key: str) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, Step, Usage
+from gateway.call import Json, State, Step, Usage
 from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, Profile, StreamCodec, openai_models, tree
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
@@ -137,6 +137,18 @@ class Plain:
         """Nothing: all providers of the dialect read the same fields."""
         return {}
 
+    def continues(self, body: Json) -> str:
+        """None: requests refer to no state at the provider."""
+        return ""
+
+    def keeps(self, body: Json) -> bool:
+        """False: later requests cannot refer to an answer."""
+        return False
+
+    def state(self, answer: Json) -> State | None:
+        """None."""
+        return None
+
     def wants_usage(self, body: Json) -> bool:
         """Always true: usage is part of every answer."""
         return True
@@ -231,6 +243,7 @@ class Ordered:
 
     __slots__ = ()
     ordered = True
+    last: Json | None = None
 
     def distrust(self) -> None:
         """Do nothing: every event is parsed in full."""

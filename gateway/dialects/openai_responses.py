@@ -2,8 +2,9 @@
 
 Rules: `input` is a text or a list of items: messages, tool calls, results of tools, reasoning; an answer is a list of
 items under `output`. Encrypted content (`encrypted_content`) and programs with a fingerprint are judged and never
-edited. A state that the provider would hold (`previous_response_id`, `conversation`, references to items, answers in
-the background) is refused, because its owner is unknown; `store` is sent as the caller wrote it.
+edited. A request may continue a response that the provider stores (`previous_response_id`); other stored state
+(`conversation`, references to items, answers in the background) is refused, because its owner is unknown. `store` is
+sent as the caller wrote it.
 Unclear cases: items of unknown types are text throughout, and tool calls if their type ends in `_call`.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway.call import Json, Step, Usage
+from gateway.call import Json, State, Step, Usage
 from gateway.dialects import (
     Intent,
     checks,
@@ -69,6 +70,18 @@ class OpenAIResponses(Plain):
                 raise checks.wrong(field, "must be an object")
         openai_models.check(responses_items.settings(body))
         return Intent(model, stream, self.tools(body), self._ceiling(body))
+
+    def continues(self, body: Json) -> str:
+        """`previous_response_id`."""
+        return responses_items.continues(body)
+
+    def keeps(self, body: Json) -> bool:
+        """Unless `store` is false."""
+        return body.get("store") is not False
+
+    def state(self, answer: Json) -> State | None:
+        """The response."""
+        return responses_items.state(answer)
 
     def _ceiling(self, body: Json) -> int | None:
         most, settings = body.get("max_output_tokens"), responses_items.settings(body)

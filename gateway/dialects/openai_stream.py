@@ -47,6 +47,7 @@ class OpenAIChatStream:
     """Reads the events of one answer. `envelope` has the values that every chunk repeats (id, model, created)."""
 
     ordered = False
+    last: Json | None = None
     __slots__ = (
         "_calls",
         "_choices",

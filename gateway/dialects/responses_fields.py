@@ -1,8 +1,7 @@
 """The fields of a request in the Responses dialect (OpenAI API reference: responses/create).
 
 One table serves items of all types, and one serves tools of all types. Left out on purpose, so that strict providers
-do not get them: fields that continue a state that is not in the request (`previous_response_id`, `conversation`,
-`background_options`).
+do not get them: fields that continue a state whose owner is unknown (`conversation`, `background_options`).
 """
 
 from __future__ import annotations
@@ -87,7 +86,8 @@ _ITEM: Final = table(
 )
 BODY: Final = table(
     "model instructions stream temperature top_p top_logprobs max_output_tokens max_tool_calls parallel_tool_calls "
-    "store background include truncation service_tier user safety_identifier prompt_cache_key prompt_cache_retention",
+    "store background include truncation service_tier user safety_identifier prompt_cache_key prompt_cache_retention "
+    "previous_response_id",
     input=_ITEM,
     prompt=table("id version", variables=None),
     reasoning=table("effort summary generate_summary context mode"),

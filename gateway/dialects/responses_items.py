@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, Step, ToolUse
+from gateway.call import Json, State, Step, ToolUse
 from gateway.dialects import checks, openai_tools
 from gateway.dialects.checks import text
 from gateway.dialects.openai_steps import plain, waiting
@@ -15,10 +16,11 @@ from gateway.dialects.responses_tables import calls_a_tool, kind, speaks, tool
 _LISTS: Final = ("content", "summary", "output", "outputs", "results", "tools")
 _CONTENT: Final = frozenset({"input", "instructions", "prompt", "text", "metadata"})  # fields without settings
 _STORED: Final = {
-    "previous_response_id": "send the earlier items of the conversation in `input`",
     "conversation": "send the items of the conversation in `input`",
     "background_options": "leave it out, and wait for the answer",
 }
+ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}")
+"""The form of the ids of responses, which stand in paths."""
 _ASKED: Final = {"custom_tool_call": "input", "local_shell_call": "action", "shell_call": "action"}
 _ANY_NAME: Final = ("web_search", "computer")  # tools whose types are dated, or have a suffix
 
@@ -42,6 +44,24 @@ def check(body: Json) -> None:
             raise checks.wrong(field, f"{words} (with `store` false, and reasoning as `encrypted_content`)")
     if body.get("background") not in (None, False):
         raise checks.wrong("background", "must be left out or false: answers are not stored for later here")
+
+
+def continues(body: Json) -> str:
+    """The id of the stored response that a request continues; "" for none. Raises Refusal(invalid_request)."""
+    id = body.get("previous_response_id")
+    if id is None:
+        return ""
+    if type(id) is not str or not ID.fullmatch(id):
+        raise checks.wrong("previous_response_id", "must be the id of a response")
+    return id
+
+
+def state(answer: Json) -> State | None:
+    """What the provider stores of a response; None without an id that a request can name."""
+    id = text(answer.get("id"))
+    if not ID.fullmatch(id):
+        return None
+    return State(id, [_use(item) for item in answer["output"] if calls_a_tool(item)])
 
 
 def _check_item(item: Json) -> None:

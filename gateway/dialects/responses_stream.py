@@ -95,7 +95,7 @@ class ResponsesStream(Ordered):
 
     __slots__ = (
         *("_by_item", "_closing", "_echo", "_fields", "_frame", "_halves", "_held", "_items", "_open"),
-        *("_reader", "_said", "_size", "_waiting", "ended", "tier"),
+        *("_reader", "_said", "_size", "_waiting", "ended", "last", "tier"),
     )
 
     def __init__(self) -> None:
@@ -113,6 +113,7 @@ class ResponsesStream(Ordered):
         self._size = 0  # characters of all texts and items
         self._closing = Closing()
         self.ended = False
+        self.last = None
         self.tier = ""
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
@@ -493,6 +494,7 @@ class ResponsesStream(Ordered):
         self._open = 0
         self._response(chunk, response, ends=True)
         chunk.usage = responses_answer.usage(response)
+        self.last = response
         self._rest(chunk, data, frozenset({"response"}))
         chunk.done = self.ended = True
 

@@ -10,10 +10,12 @@ from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSA
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
+from gateway.dialects.responses_lists import RESPONSE_DELETED, RESPONSE_ITEMS
 
 CHAT: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
 RESPONSES: Final = "/v1/responses"
+RESPONSE: Final = f"{RESPONSES}/{{id}}"
 MODELS: Final = "/v1/models"
 MODEL: Final = f"{MODELS}/{{model:path}}"
 MESSAGES: Final = "/v1/messages"
@@ -24,8 +26,15 @@ ROUTES: Final[Mapping[str, Codec]] = {
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
 }
+REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
+    RESPONSE: {"GET": OPENAI_RESPONSES, "DELETE": RESPONSE_DELETED},
+    f"{RESPONSE}/cancel": {"POST": OPENAI_RESPONSES},
+    f"{RESPONSE}/input_items": {"GET": RESPONSE_ITEMS},
+}
+"""Path template of a state that a provider stores -> the methods that it takes, with the codec of each answer."""
 METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(ROUTES, "POST, OPTIONS"),
+    **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in REFERENCES.items()},
     **dict.fromkeys((MODELS, MODEL), "GET, HEAD, OPTIONS"),
 }
 """Path template -> the methods that it takes, for `Allow`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.call import Call
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.dialects.items import Caps
+from gateway.ingress.owners import Owners
 from gateway.output.screen import Screen
 from gateway.redaction.spellings import Spellings
 
@@ -19,8 +20,21 @@ class Answers:
     own: OwnSecrets
     caps: Caps
     spellings: Spellings | None = None
+    owners: Owners | None = None
 
     async def keep_spellings(self, call: Call) -> None:
         """Record how the model spelled the restored values, before the caller can send them back."""
         if self.spellings is not None and call.redaction.spoken:
             await self.spellings.keep(call)
+
+    async def keep_state(self, call: Call) -> None:
+        """Record whose state the provider stores for the judged answer, or that it deleted a state.
+
+        Before the caller hears of it: the next call may refer to the state.
+        """
+        if self.owners is None:
+            return
+        if call.outcome.state is not None:
+            await self.owners.keep(call, call.outcome.state)
+        if call.reference is not None and call.reference.method == "DELETE":
+            await self.owners.forget(call, call.reference.id)

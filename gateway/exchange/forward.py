@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call import Call
+from gateway.call import Call, Usage
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.refuse import add_judged_words
@@ -10,7 +10,7 @@ from gateway.exchange.stream import stream
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.upstream import fields
-from gateway.upstream.forward import Forward
+from gateway.upstream.forward import Answer, Forward
 
 
 class Exchange:
@@ -28,7 +28,9 @@ class Exchange:
         """Send the call, and return the judged answer. Raises Refusal."""
         answer = await self._forward.open(call, call.admission.targets)
         try:
-            if call.request.stream:
+            if call.reference is not None:
+                await self._referred(call, answer, reply)
+            elif call.request.stream:
                 await stream(self._answers, call, answer, reply)
             else:
                 await whole(self._answers, call, answer, reply)
@@ -37,6 +39,13 @@ class Exchange:
                 await answer.drain()
         finally:
             answer.close(call.outcome.finished)
+
+    async def _referred(self, call: Call, answer: Answer, reply: Reply) -> None:
+        """Send what the provider stores, judged again. It was charged when it was made: now nothing is."""
+        try:
+            await whole(self._answers, call, answer, reply)
+        finally:
+            call.outcome.usage, call.outcome.heard = Usage(), []
 
     async def refuse(self, call: Call, refusal: Refusal, reply: Reply) -> None:
         """Refuse in the caller's format, also in the middle of a stream. Writes `call.refusal`."""

@@ -26,7 +26,7 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
     reply.codec = codec
     judged = _Judged(call, codec, answers.screen.needed(call))
     await judged.prepare()
-    outcome, own = call.outcome, answers.own
+    outcome, own, end = call.outcome, answers.own, b""
     try:
         source = Source(call, answer, codec, answers.caps)
         while (chunks := await source.next()) is not None:
@@ -38,18 +38,24 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
                 own.check(data)
                 if call.redaction.spoken:
                     await answers.keep_spellings(call)
-                await reply.stream(data, complete=codec.ended)
+                if codec.last is not None:  # the caller may refer to what the provider stores once the end is sent
+                    end += data
+                else:
+                    await reply.stream(data, complete=codec.ended)
         codec.close()
     except (ValueError, Refusal) as fault:
-        data = judged.ready()  # the pieces that were judged before the fault
+        data = end + judged.ready()  # the pieces that were judged before the fault
         if data and not own.holds(data):
             await reply.stream(data)
         if isinstance(fault, Refusal):
             raise
         raise garbage(call, f"a stream that breaks its format: {fault}") from None
-    tail = await judged.rest()
+    tail = end + await judged.rest()
     own.check(tail)
     await answers.keep_spellings(call)
+    if codec.last is not None and call.codec.keeps(call.request.body):
+        outcome.state = call.codec.state(codec.last)
+        await answers.keep_state(call)
     await reply.end(tail + codec.finish(), complete=True)
 
 

@@ -54,6 +54,8 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
         raise
     if call.redaction.spoken:
         await answers.keep_spellings(call)
+    if call.outcome.state is not None or call.reference is not None:
+        await answers.keep_state(call)
     await reply.whole(200, body)
 
 
@@ -131,6 +133,8 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
     except TypeError:  # nested too deeply to be encoded
         raise garbage(call, "something that is nested too deep") from None
     answers.own.check(data)
+    if call.codec.keeps(call.request.body):
+        call.outcome.state = call.codec.state(body)
     return data
 
 

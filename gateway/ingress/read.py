@@ -13,6 +13,7 @@ from gateway.call import Call, InputTokens
 from gateway.config.grammar import Server
 from gateway.errors import Failures
 from gateway.ingress import request
+from gateway.ingress.owners import Owners
 from gateway.ingress.request import Correlation
 from gateway.ingress.wire import Receive
 from gateway.limits.tokens import at_most
@@ -35,6 +36,7 @@ class Ingress:
         self,
         server: Server,
         correlation: Correlation,
+        owners: Owners,
         taint: Taint,
         models: Models,
         texts: Texts,
@@ -44,6 +46,7 @@ class Ingress:
     ) -> None:
         self._server = server
         self._correlation = correlation
+        self._owners = owners
         self._taint = taint
         self._models = models
         self._texts = texts
@@ -54,12 +57,17 @@ class Ingress:
     async def read(self, call: Call, receive: Receive) -> None:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
+        if call.reference is not None:
+            await self._owners.refer(call, call.reference.id)
+            self._models.find(call)
+            return
         await request.receive(call, receive, self._server, self._openings)
         size = openings.unread(call) >> 10
         tainted = self._taint.look(call) if size <= SMALL else await apart(call, size, partial(self._taint.look, call))
         if tainted:
             await separate(call)
             call.request.reading = None
+        await self._owners.find(call)
         self._models.find(call)
         try:
             long = takes_long(call, partial(self._fresh, call))
@@ -78,8 +86,8 @@ class Ingress:
 
     def _input(self, call: Call) -> InputTokens:
         """The tokens of the texts and of what is around them."""
-        texts, slots, team = self._texts, call.request.slots, call.team
-        around = call.codec.overhead(call.request.body)
+        texts, slots, team, stored = self._texts, call.request.slots, call.team, call.request.stored
+        around = call.codec.overhead(call.request.body) + (stored.tokens if stored is not None else 0)
         bound = at_most([slot.text for slot in slots]) + around
         return InputTokens(bound, lambda: texts.tokens(slots, team) + around, texts.ready)
 

@@ -18,8 +18,8 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     # a pattern of paths in small letters, how the message names them, what to do
     (
         r"(/v1)?/responses/.*",
-        "/v1/responses/{id}",
-        "no responses are stored here: send the items of the conversation with every call, and `store` false",
+        "/v1/responses/...",
+        "of stored responses, only `/v1/responses/{id}`, and `/cancel` and `/input_items` below it, are served",
     ),
     (
         r"/messages(/.*)?|/v1/v1/messages(/.*)?",

@@ -24,7 +24,7 @@ from operator import itemgetter
 from typing import get_args
 
 from gateway.budget import PASSING, Spent
-from gateway.call import NO_OBLIGATIONS, Call, Obligations, Redaction
+from gateway.call import NO_OBLIGATIONS, Call, Obligations, Redaction, Stored
 from gateway.config.sections import Action, Named
 from gateway.config.sections import Pii as PiiConfig
 from gateway.detect.personal import placeholders, scanner
@@ -42,6 +42,7 @@ from gateway.redaction.restore import LITERAL, Names, keeps
 from gateway.redaction.separate import separate
 from gateway.redaction.spelled import Respelled, respelled, rewrite
 from gateway.redaction.spellings import Spelled, Spellings
+from gateway.redaction.stored import recalled
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart, pause
@@ -141,10 +142,26 @@ class Replacer:
                 await self._redact(call, reading, actions, redaction)
             elif reading is not None:
                 reading.edit = NO_EDIT
+            if self._restore and call.request.stored is not None:
+                await self._recall_stored(call, call.request.stored, actions)
         except (Refusal, StoreUnavailable, Spent, *PASSING):
             raise
         except BaseException as fault:
             raise broken(call, fault, "Personal data in the request could not be taken out", self._failures) from None
+
+    async def _recall_stored(self, call: Call, stored: Stored, actions: Actions) -> None:
+        """The answer may contain placeholders of the stored conversation: add their values. Raises Refusal."""
+        if not stored.masked:
+            return
+        sealed = await self._vault.unseal(call.team, stored.workflow)
+        values = await apart(call, len(sealed), partial(recalled, self._seal, call.team, stored, sealed))
+        kept = {
+            placeholder: value
+            for placeholder, (entity, value) in values.items()
+            if entity == LITERAL or actions.of(entity) == "mask"
+        }
+        call.redaction.restore = {**kept, **call.redaction.restore}
+        call.redaction.known |= frozenset(kept.values())
 
     def _holds(self, call: Call, edit: Edit, actions: Actions) -> bool:
         """Whether the edits of an opening are those of this call."""

@@ -68,7 +68,8 @@ class Reserve:
         subject = call.subject
         assert subject is not None, "reserve comes after identify"
         if call.resource.kind == "llm":
-            call.admission.targets = self._forward.targets(call.resource.name, call.codec)
+            at = call.request.stored.target if call.request.stored is not None else None
+            call.admission.targets = self._forward.targets(call.resource.name, call.codec, at)
         if call.replay.kept is not None:
             await self._look(call, subject)
             return
@@ -202,7 +203,8 @@ def _conversation(call: Call) -> Sequence[Step]:
     """The steps of the conversation; those of its opening are known, and remembered for the next call."""
     reading, body, codec = openings.of(call), call.request.body, call.codec
     if reading is None:
-        return codec.steps(body)
+        stored = call.request.stored
+        return codec.steps(body) if stored is None else [*stored.steps, *codec.steps(body, stored.steps)]
     opening, messages, steps = reading.opening, body["messages"], list[Step]()
     if opening is not None:
         if opening.steps is None:  # the messages of an opening are those that left

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -15,9 +15,9 @@ from gateway import ids
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import Codec, model_lists
-from gateway.dialects.routes import METHODS, MODEL, MODELS, ROUTES
+from gateway.dialects.routes import METHODS, MODEL, MODELS, REFERENCES, RESPONSE, ROUTES
 from gateway.errors import Refusal
-from gateway.ingress import served
+from gateway.ingress import references, served
 from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
@@ -26,6 +26,7 @@ from gateway.serving.shares import UNCOUNTED, Ticket, place
 Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
 """(match, scope, receive, send) -> served."""
 _UNREAD: Final = Resource("llm")
+_NO_IDS: Final = frozenset({"compact", "input_tokens"})  # paths of OpenAI that are not served
 _log = logging.getLogger("meshgate")
 
 
@@ -40,6 +41,8 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
     """Every path template of the data plane with its endpoint."""
     for path, codec in ROUTES.items():
         yield path, partial(_call, gateway, codec, path)
+    for path, codecs in REFERENCES.items():
+        yield path, partial(_about, gateway, codecs, path)
     yield MODELS, partial(_models, gateway)
     yield MODEL, partial(_models, gateway)
 
@@ -67,8 +70,32 @@ def _exchange(scope: Any, receive: Any, send: Any) -> Exchange:
 
 async def _serve(gateway: Gateway, codec: Codec, path: str, exchange: Exchange) -> None:
     """Serve one call."""
+    await _through(gateway, _arrived(gateway, path, codec, exchange), exchange)
+
+
+async def _about(
+    gateway: Gateway, codecs: Mapping[str, Codec], path: str, match: Match[Any], scope: Any, receive: Any, send: Any
+) -> None:
+    """Serve one call about a state that a provider stores."""
+    exchange, method = _exchange(scope, receive, send), scope["method"]
+    call = _arrived(gateway, path, codecs.get(method) or next(iter(codecs.values())), exchange)
+    try:
+        id = match.values["id"]
+        if id in _NO_IDS:
+            raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
+        if method not in codecs:
+            raise _wrong_method(path, scope["headers"])
+        below = path.removeprefix(RESPONSE)
+        call.reference = references.read(id, method, below, scope.get("query_string", b""))
+    except Refusal as refusal:
+        await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
+        return
+    await _through(gateway, call, exchange)
+
+
+async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
+    """Serve a call by the line."""
     runtime = gateway.runtime
-    call = _arrived(gateway, path, codec, exchange)
     reply = runtime.replies.to(call, exchange.put)
     try:
         call.ticket = _ticket(gateway, exchange)

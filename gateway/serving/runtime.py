@@ -32,6 +32,7 @@ from gateway.exchange.forward import Exchange
 from gateway.identity.identify import Identity
 from gateway.ingress.correlation import Signer, signer
 from gateway.ingress.idempotency import Idempotency
+from gateway.ingress.owners import Owners
 from gateway.ingress.read import Ingress
 from gateway.ingress.reply import Replies
 from gateway.ingress.request import Correlation
@@ -336,16 +337,18 @@ def _line(
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
+    owners = Owners(config.stored, store, parts.seal)
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
+    answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
-        ingress=Ingress(config.server, correlation, parts.taint, models, texts, contents, memory, failures),
+        ingress=Ingress(config.server, correlation, owners, parts.taint, models, texts, contents, memory, failures),
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings)),
+        exchange=Exchange(forward, answers),
         settle=Settle(store, parts.loops, texts, forward, recorder, failures),
         failures=failures,
     )

@@ -241,6 +241,22 @@ class Answers(Protocol):
         """Release a key: its call has no answer."""
 
 
+class Owners(Protocol):
+    """Which team a state at a provider belongs to. `id`: a digest of the id that the provider gave, `record` is sealed.
+
+    Records are kept by team: a lookup of another team's id does the same work as one of an id that nobody has.
+    """
+
+    async def own(self, team: str, id: str, record: bytes, ttl: int) -> None:
+        """Keep the record of an id durably, for `ttl` seconds. The first record of an id stays until it expires."""
+
+    async def owned(self, team: str, id: str) -> bytes | None:
+        """The record of an id; None if the id is another team's, expired or unknown."""
+
+    async def disown(self, team: str, id: str) -> None:
+        """Delete the record of an id, durably."""
+
+
 class Keys(Protocol):
     """Gateway keys."""
 
@@ -263,7 +279,7 @@ class Keys(Protocol):
         """A number that changes whenever any process changes keys; cheap enough to read each second."""
 
 
-class Store(Connection, Ledger, Workflows, Vault, Answers, Keys, Protocol):
+class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Keys, Protocol):
     """A state store: all these protocols in one object, so that one atomic step can change several of them."""
 
 

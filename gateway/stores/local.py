@@ -350,6 +350,15 @@ class LocalStore:
     async def abandon(self, team: str, key: str, digest: bytes) -> None:
         await self._there().abandon(team, key, digest)
 
+    async def own(self, team: str, id: str, record: bytes, ttl: int) -> None:
+        await self._there().own(team, id, record, ttl)
+
+    async def owned(self, team: str, id: str) -> bytes | None:
+        return await self._there().owned(team, id)
+
+    async def disown(self, team: str, id: str) -> None:
+        await self._there().disown(team, id)
+
     async def keys(self) -> list[Key]:
         if not self.local:
             self._keys = await self._or_lose(self._remote.keys())

@@ -30,6 +30,7 @@
 --                                  n:<entity>, d:<entity>:<digest>, c:<entity>:<number>; spellings s:<digest>, their
 --                                  digests in order sd:<number>, sn and so, the newest and the oldest number, sb, bytes
 --   mg1:{team}:i:<key>             hash, an answer kept under an idempotency key: digest, ends, and owner or sealed
+--   mg1:{team}:o:<digest>          hash, the owner of an id that a provider gave: ends, record
 --   mg1:{..}:b:<bucket>            string: level and time of a token bucket
 -- A bucket that teams share has a slot of its own:
 --   mg1:{<bucket>}:b               string: the same

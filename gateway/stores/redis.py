@@ -35,7 +35,16 @@ from gateway.stores import (
 from gateway.stores.reach import check_version, reach
 from gateway.stores.record import MICRO
 from gateway.stores.redis_answers import RedisAnswers
-from gateway.stores.redis_keys import alone_key, answer_key, call_keys, open_key, seen_key, vault_key, work_key
+from gateway.stores.redis_keys import (
+    alone_key,
+    answer_key,
+    call_keys,
+    open_key,
+    owned_key,
+    seen_key,
+    vault_key,
+    work_key,
+)
 from gateway.stores.redis_replies import ask_of, history_of, key_of, member_of, outcome, workflow_of
 from gateway.stores.redis_vault import RedisVault
 from gateway.stores.waiting import Waiting
@@ -316,6 +325,18 @@ class RedisStore:
         gone = [id for id, exists in zip(ids, known, strict=True) if not exists]
         if gone:
             await self._batch.call("ZREM", seen_key(team), *gone)
+
+    # Owners
+
+    async def own(self, team: str, id: str, record: bytes, ttl: int) -> None:
+        await self._call("own", [owned_key(team, id)], ttl * 1000, record)
+
+    async def owned(self, team: str, id: str) -> bytes | None:
+        record: bytes | None = await self._call("owned", [owned_key(team, id)])
+        return record
+
+    async def disown(self, team: str, id: str) -> None:
+        await self._call("disown", [owned_key(team, id)])
 
     # Keys
 

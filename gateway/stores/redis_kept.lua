@@ -210,6 +210,23 @@ local function renew()
   return redis.call("PEXPIRE", KEYS[1], int(tonumber(ARGV[4])))
 end
 
+-- Owners of ids that providers gave. KEYS: owned. ARGV: 3 ttl ms, 4 record. The first record stays until it expires.
+local function own()
+  local ends, ttl = redis.call("HGET", KEYS[1], "ends"), tonumber(ARGV[3])
+  if ends and tonumber(ends) > now then return 0 end
+  redis.call("HSET", KEYS[1], "ends", int(now + ttl * 1000), "record", ARGV[4])
+  redis.call("PEXPIRE", KEYS[1], int(ttl))
+  return 1
+end
+
+-- Returns the record, or nil
+local function owned()
+  local got = redis.call("HMGET", KEYS[1], "ends", "record")
+  return got[1] and tonumber(got[1]) > now and got[2] or false
+end
+
+local function disown() return redis.call("DEL", KEYS[1]) end
+
 local operations = {
   reserve = reserve,
   settle = settle,
@@ -232,5 +249,8 @@ local operations = {
   finish = finish,
   abandon = abandon,
   renew = renew,
+  own = own,
+  owned = owned,
+  disown = disown,
 }
 return operations[operation]()

@@ -29,6 +29,11 @@ def answer_key(team: str, key: str) -> str:
     return f"mg1:{{{_tag(team)}}}:i:{key}"
 
 
+def owned_key(team: str, id: str) -> str:
+    """The record of an id that a provider gave."""
+    return f"mg1:{{{_tag(team)}}}:o:{id}"
+
+
 def open_key(team: str) -> str:
     """The open reservations of a team."""
     return f"mg1:{{{_tag(team)}}}:open"

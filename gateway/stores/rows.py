@@ -20,6 +20,7 @@ DROP_VAULT = (
 )
 EXPIRE = (
     "DELETE FROM answers WHERE ends < ?",
+    "DELETE FROM owned WHERE ends < ?",
     """DELETE FROM repeats WHERE (team, correlation_id) IN
        (SELECT team, correlation_id FROM workflows WHERE ends < ?) AND (team, correlation_id) NOT IN
        (SELECT team, correlation_id FROM reservations)""",

@@ -67,6 +67,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE spellings (team TEXT, correlation_id TEXT, slot INTEGER, number INTEGER NOT NULL,
            digest BLOB NOT NULL, ciphertext BLOB NOT NULL, PRIMARY KEY (team, correlation_id, slot)) WITHOUT ROWID""",
     ),
+    (
+        # Ids that providers gave to what they store, by the team that owns the state.
+        """CREATE TABLE owned (team TEXT NOT NULL, id TEXT NOT NULL, ends INTEGER NOT NULL, record BLOB NOT NULL,
+           PRIMARY KEY (team, id)) WITHOUT ROWID""",
+    ),
 )
 
 

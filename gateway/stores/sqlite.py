@@ -55,6 +55,9 @@ _GET_ORDERS = """SELECT reason, kind, ttl, topups, seconds, idle FROM orders
                  WHERE team = ? AND correlation_id = ? ORDER BY seq"""
 _GET_REPEATS = """SELECT number, key, used, lapsed FROM repeats
                    WHERE team = ? AND correlation_id = ? AND first = ? ORDER BY number"""
+# The first record of an id stays until it expires. The last parameter is the present time.
+_PUT_OWNED = """INSERT INTO owned VALUES (?, ?, ?, ?) ON CONFLICT (team, id)
+                DO UPDATE SET ends = excluded.ends, record = excluded.record WHERE owned.ends <= ?"""
 _GET_VAULT = "SELECT ends, first FROM vaults WHERE team = ? AND correlation_id = ?"
 _GET_SEALED = """SELECT entity, digest, number, ciphertext FROM sealed
                  WHERE team = ? AND correlation_id = ? ORDER BY entity, number"""
@@ -383,6 +386,23 @@ class SqliteStore:
 
     async def abandon(self, team: str, key: str, digest: bytes) -> None:
         self._answers.abandon((team, key), digest)
+
+    # Owners
+
+    async def own(self, team: str, id: str, record: bytes, ttl: int) -> None:
+        now = self._now()
+        self.writer.submit(_PUT_OWNED, (team, id, now + ttl * MICRO, record, now))
+        await self.durable()
+
+    async def owned(self, team: str, id: str) -> bytes | None:
+        sql = "SELECT record FROM owned WHERE team = ? AND id = ? AND ends > ?"
+        with self._reading():
+            row = self._reader.execute(sql, (team, id, self._now())).fetchone()
+        return None if row is None else row[0]
+
+    async def disown(self, team: str, id: str) -> None:
+        self.writer.submit("DELETE FROM owned WHERE team = ? AND id = ?", (team, id))
+        await self.durable()
 
     # Keys
 

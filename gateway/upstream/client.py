@@ -44,6 +44,7 @@ class Destination:
     url: URL
     headers: CIMultiDict[str]
     timeouts: Timeouts
+    method: str = "POST"
     head: list[bytes] = field(default_factory=list, compare=False)
 
     def having(self, extra: Iterable[tuple[str, str]]) -> Destination:
@@ -51,7 +52,11 @@ class Destination:
         headers = self.headers.copy()
         for name, value in extra:
             headers[name] = value
-        return Destination(self.url, headers, self.timeouts)
+        return Destination(self.url, headers, self.timeouts, self.method)
+
+    def below(self, path: str, method: str) -> Destination:
+        """What is below this URL, with the same headers. `path`: encoded, with its query."""
+        return Destination(URL(f"{self.url}{path}", encoded=True), self.headers, self.timeouts, method)
 
 
 class Response(Protocol):
@@ -97,7 +102,10 @@ class Client(Protocol):
     """Sends calls, and keeps a pool of connections."""
 
     async def post(self, to: Destination, body: bytes) -> Response:
-        """Send a body; returns once the head of the answer has arrived. Raises TimeoutError, or another OSError."""
+        """Send a body, by the method of its destination; returns once the head of the answer has arrived.
+
+        Raises TimeoutError, or another OSError.
+        """
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A client for calls to providers: HTTP/1.1 (RFC 9112) on httptools, POST only.
+"""A client for calls to providers: HTTP/1.1 (RFC 9112) on httptools, without an answer to HEAD.
 
 Connections are pooled by origin. The client follows no redirect, keeps no cookie and uses no proxy. The parser is as
 strict as llhttp, except that a line may end in a bare LF (RFC 9112, 2.2) and blanks may follow the size of a chunk.
@@ -363,7 +363,7 @@ class _Connection(asyncio.Protocol):
 def _head(to: Destination) -> bytes:
     """The request line and headers, without Content-Length. Raises ValueError for a header with a line break."""
     url = to.url
-    lines = [f"POST {url.raw_path_qs} HTTP/1.1"]
+    lines = [f"{to.method} {url.raw_path_qs} HTTP/1.1"]
     if "Host" not in to.headers:
         lines.append(f"Host: {url.host_port_subcomponent}")
     if "Accept" not in to.headers:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway.call import Call, Target
+from gateway.call import Call, Reference, Target
 from gateway.config import grammar
 from gateway.config.grammar import Model, Price, Provider
 from gateway.dialects import Codec
@@ -163,11 +163,14 @@ class Forward:
                 return made
         return None
 
-    def targets(self, name: str, codec: Codec | None = None) -> list[Target]:
+    def targets(self, name: str, codec: Codec | None = None, at: Target | None = None) -> list[Target]:
         """The targets for a call in this dialect (None: any dialect), in the order of attempts.
 
-        Raises Refusal(invalid_request) if no target of the model has this dialect.
+        `at`: where the state is that the call continues; then the only target is this one, or else one of the same
+        provider. Raises Refusal(invalid_request) if no target of the model has this dialect, or the state.
         """
+        if at is not None:
+            return [self._holding(at, name, self.targets(name, codec))]
         simple = self._simple.get(name)
         if simple is not None and (codec is None or self._spoken[name] in codec.formats):
             return [simple]
@@ -178,6 +181,18 @@ class Forward:
         if not spoken:
             raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
         return spoken
+
+    def _holding(self, at: Target, name: str, targets: Sequence[Target]) -> Target:
+        """The target that has the state at `at`. Raises Refusal(invalid_request)."""
+        here = [target for target in targets if target.provider == at.provider]
+        if not here:
+            called = f"`{name[:80]}`" if is_term(name) else "of that name"
+            words = (
+                f"The conversation is stored at the provider {at.provider}, which does not serve the model {called}. "
+                "Ask for the model that answered before, or send all items of the conversation in `input`."
+            )
+            raise Refusal("invalid_request", words, param="model")
+        return at if at in here else here[0]
 
     def _format(self, target: Target) -> str:
         """The format of the provider of a target."""
@@ -237,6 +252,8 @@ class Forward:
         call.outcome.sent = True
         if self._providers[provider].format == "demo":
             return _demo(call)
+        if call.reference is not None:
+            return await self._refer(call, call.reference, provider)
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
         response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
@@ -253,6 +270,22 @@ class Forward:
         try:
             return await self._begun(call, provider, response)
         except BaseException:  # also if the caller has disconnected: the connection must not stay open
+            response.close()
+            raise
+
+    async def _refer(self, call: Call, about: Reference, provider: str) -> Answer:
+        """Ask the provider about a state that it stores. Raises Refusal."""
+        query = f"?{about.query}" if about.query else ""
+        to = self._destination(provider, call.codec).below(f"/{about.id}{about.below}{query}", about.method)
+        response = await self._to(call, provider, to, b"")
+        if not 200 <= response.status < 300:
+            refusal = _refusal(response.status, response.headers, provider, await _words(response))
+            refusal.status = 404 if response.status == 404 else refusal.status
+            raise refusal
+        call.outcome.status = 200
+        try:
+            return await self._begun(call, provider, response)
+        except BaseException:
             response.close()
             raise
 
@@ -284,6 +317,9 @@ class Forward:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
             if extra:  # these replace the gateway's own headers, such as a version
                 to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
+        return await self._to(call, provider, to, body)
+
+    async def _to(self, call: Call, provider: str, to: Destination, body: bytes) -> Response:
         try:
             response = await self._clients[provider].post(to, body)
         except _FAULTS as fault:

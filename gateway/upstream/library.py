@@ -44,8 +44,8 @@ class LibraryClient:
             attempt = Attempt(fresh=fresh)
             ATTEMPT.set(attempt)
             try:
-                response = await self._session.post(
-                    to.url, data=_payload(body), headers=to.headers, timeout=timeout, allow_redirects=False
+                response = await self._session.request(
+                    to.method, to.url, data=_payload(body), headers=to.headers, timeout=timeout, allow_redirects=False
                 )
             except (aiohttp.ClientError, OSError) as fault:
                 if not fresh and attempt.unanswered and isinstance(fault, _CLOSED):

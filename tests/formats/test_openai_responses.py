@@ -457,7 +457,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"input": [{"id": "msg_1"}]}, "input"),
     ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input"),
     ({"instructions": ["a"]}, "instructions"),
-    ({"previous_response_id": "resp_1"}, "previous_response_id"),
+    ({"conversation": {"id": "conv_1"}}, "conversation"),
     ({"conversation": {"id": "conv_1"}}, "conversation"),
     ({"background": True}, "background"),
     ({"background_options": {"continuation_id": "x"}}, "background_options"),

@@ -29,7 +29,7 @@ SEND: Any = {
         "additionalProperties": False,
     },
 }
-MODELS = "echo call think think-call mid-error nousage script status-400 status-429 status-500"
+MODELS = "echo keep call think think-call mid-error nousage script status-400 status-429 status-500"
 PRICE = {"input": 1, "output": 2, "cached_input": 0.1, "cache_write": 1.25}
 
 
@@ -145,7 +145,7 @@ def test_reasoning_in_a_stream(client: OpenAI) -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"conversation": {"id": "conv_1"}}, "conversation"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"background": True}, "background"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input"),
@@ -158,6 +158,45 @@ def test_stored_state_is_refused(client: OpenAI, up: scripted.Upstream, fields: 
         client.responses.create(**{"model": "echo", "input": "hi", **fields})
     assert (caught.value.param, caught.value.code) == (param, "invalid_request")
     assert len(up.seen) == before
+
+
+def test_a_stored_response_is_continued(client: OpenAI) -> None:
+    """By a call, and by a stream; the values of earlier turns are restored."""
+    first = client.responses.create(model="keep", input=TEXT)
+    second = client.responses.create(model="keep", input="And then?", previous_response_id=first.id)
+    assert second.output_text == f"{TEXT} + And then?"
+    with client.responses.stream(model="keep", input="Why?", previous_response_id=second.id) as stream:
+        assert stream.get_final_response().output_text == f"{TEXT} + And then? + Why?"
+
+
+def test_a_stored_response_belongs_to_its_team(client: OpenAI, line: Line) -> None:
+    """Another team gets the error of an unknown id."""
+    first = client.responses.create(model="keep", input=TEXT)
+    with OpenAI(base_url=f"{line.url}/v1", api_key="mg-mallory", max_retries=0) as other:
+        for id in (first.id, "resp_" + "0" * 48):
+            with pytest.raises(openai.NotFoundError) as caught:
+                other.responses.create(model="keep", input="And then?", previous_response_id=id)
+            assert (caught.value.code, caught.value.type) == ("previous_response_not_found", "invalid_request_error")
+            assert caught.value.param == "previous_response_id"
+
+
+def test_a_stored_response_is_retrieved(client: OpenAI, line: Line) -> None:
+    """And cancelled, listed and deleted, by its team only."""
+    first = client.responses.create(model="keep", input=TEXT)
+    assert client.responses.retrieve(first.id).output_text == TEXT
+    assert client.responses.cancel(first.id).status == "cancelled"
+    (item,) = client.responses.input_items.list(first.id, order="asc", limit=2)
+    assert item.type == "message"
+    assert getattr(item.content[0], "text", "") == TEXT
+    with OpenAI(base_url=f"{line.url}/v1", api_key="mg-mallory", max_retries=0) as other:
+        for ask in (other.responses.retrieve, other.responses.cancel, other.responses.delete):
+            with pytest.raises(openai.NotFoundError):
+                ask(first.id)
+        with pytest.raises(openai.NotFoundError):
+            list(other.responses.input_items.list(first.id))
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)
 
 
 ERRORS: dict[str, type[openai.APIStatusError]] = {
