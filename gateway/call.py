@@ -197,6 +197,7 @@ class Outcome:
     tier: str = ""  # the service tier that the answer names
     heard: list[str] = field(default_factory=list)  # texts of the answer, counted if no usage is reported; not recorded
     outdated: bool = False  # more text came after the usage was reported
+    priced: bool = True  # False: the call was sent, and its price is unknown
     fitted: dict[str, Any] = field(default_factory=dict)  # fields changed for this target, as they were before
     dropped: tuple[str, ...] = ()  # parameters that this target does not support
     state: State | None = None  # what the provider stores of the judged answer, if anything

@@ -207,9 +207,27 @@ class Model(Section):
     targets: list[Rank] = Field(min_length=1)
     """Targets in the order of failover. A list inside the list is a group of equal targets, chosen by weight."""
     price: Price = Price()
-    """Price of tokens at targets without a price of their own. A call reserves at the highest price that may apply."""
+    """Price of tokens at targets without a price of their own. A call reserves at the highest price that may apply.
+    Default: that of the table of prices (`prices`)."""
     max_output: Count = 4096
     """Output tokens reserved for a call that sets no limit of its own."""
+
+    def served_at(self, targets: list[Rank]) -> Model:
+        """The same model at other targets."""
+        # Not a copy, which would have the prices of the old targets.
+        given = self.model_fields_set
+        return Model.model_construct(given, targets=targets, price=self.price, max_output=self.max_output)
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether the model has a price of its own, which may be 0."""
+        return "price" in self.model_fields_set
+
+    @cached_property
+    def unpriced(self) -> frozenset[words.Target]:
+        """The targets whose price is unknown: calls are charged tokens, but no money."""
+        every = [target for rank in self.targets for target in (rank if isinstance(rank, list) else [rank])]
+        return frozenset(target.address for target in every if target.price is None and not self.is_priced)
 
     @cached_property
     def prices(self) -> Mapping[words.Target, Price]:
@@ -461,6 +479,9 @@ class Config(Section):
     """Upstream accounts, by a name of your choice (without a slash)."""
     models: dict[str, Model]
     """Models, by the name that callers use."""
+    prices: Literal["known", "strict", "off"] = "known"
+    """Prices of models without a `price`, at providers of a kind. known: those of the table gateway/config/prices.yaml,
+    other calls count as unpriced; strict: an unknown price is a mistake; off: the table is not used."""
     tools: dict[str, Tool] = Field(default_factory=dict)
     """MCP servers and HTTP tools, by name."""
     agents: dict[str, Agent] = Field(default_factory=dict)

@@ -126,7 +126,7 @@ class _Reader:
         if name in self.models:
             self.models[name]["targets"][0].append({**target, "price": price} if price else target)
             return
-        self.models[name] = {"targets": [[target]], "price": price}
+        self.models[name] = {"targets": [[target]], **({"price": price} if price else {})}
         if ceiling := _text(facts, "max_output_tokens"):
             self.models[name]["max_output"] = ceiling
         self.place(("models", name), path)

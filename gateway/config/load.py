@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from gateway.config import kinds, litellm, messages, yaml_file
+from gateway.config import kinds, litellm, messages, prices, yaml_file
 from gateway.config.grammar import Config
 from gateway.config.sections import Named
 from gateway.config.yaml_file import Problem, YamlFile, spell
@@ -100,6 +100,9 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
             found = (problem for detail in error.errors() for problem in messages.problems(detail, doc))
             # An unset variable is one mistake: the empty value and the section around it are not further ones.
             doc.problems += [p for p in found if not any(b[: len(p.path)] == p.path for b in broken)]
+    if config is not None and not doc.problems:
+        config = prices.applied(config)
+        doc.problems += prices.check(config, doc)
     if config is None or doc.problems:
         left_out = [
             warning for warning in warnings if "left out" in warning.text

@@ -179,6 +179,7 @@ def _outcome(record: Ended) -> Json:
         if usage is None
         else {"input": usage.input, "output": usage.output, "cached": usage.cached, "counted": usage.counted},
         "cost_nano_usd": record.cost,
+        **({} if record.priced else {"unpriced": True}),
         "reserved": {debit.name: debit.amount for debit in record.debits},
         "bound": record.bound,
         "redacted": record.redacted,

@@ -51,6 +51,7 @@ class Ended:
     replayed: bool
     usage: Usage | None
     cost: int
+    priced: bool  # False: the price is unknown, and the cost is 0
     debits: Sequence[Debit]
     bound: bool  # of tokens and cost, an upper bound was reserved
     balances: Sequence[Balance]
@@ -88,6 +89,7 @@ def ended(call: Call, status: int, cost: int, ended_ns: int) -> Ended:
         replayed=call.replay.given,
         usage=outcome.usage,
         cost=cost,
+        priced=outcome.priced,
         debits=call.admission.debits,
         bound=call.admission.bound,
         balances=reservation.balances if reservation is not None else (),

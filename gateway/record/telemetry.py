@@ -69,6 +69,8 @@ class Telemetry:
         self.first = Histogram("meshgate_time_to_first_token_seconds", words, ("model", "provider"), DURATION, _NANO)
         self.tokens = Counter("meshgate_tokens", "Tokens settled.", ("direction", "model", "team"))
         self.cost = Counter("meshgate_cost_usd", "USD settled.", ("model", "team"))
+        words = "Calls settled without a known price."
+        self.unpriced = Counter("meshgate_unpriced_calls", words, ("model", "provider", "team"))
         self.violations = Counter("meshgate_violations", "Refusals.", ("code", "stage", "team", "mode"))
         self.redactions = Counter("meshgate_redactions", "Values redacted.", ("entity", "direction"))
         self.decisions = Counter("meshgate_decisions", "Decisions of the policy.", ("verdict", "rule", "mode"))
@@ -201,6 +203,8 @@ class Telemetry:
         if record.cost:
             spent = series.cost = series.cost or self.cost.row((model, team))
             spent[0] += record.cost / NANO_USD
+        if not record.priced:
+            self.unpriced.add((model, provider, team))
         self._count_verdicts(record, team)
 
     def _begin(self, agent: str, team: str, model: str, provider: str, route: str, status: int) -> _Series:

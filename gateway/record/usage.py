@@ -28,7 +28,7 @@ BY: Final[Mapping[str, str]] = {
 
 
 class Used(NamedTuple):
-    """The sums of one group: calls, failed or refused calls, tokens, and cost in nano-USD."""
+    """The sums of one group: calls, failed or refused calls, tokens, cost in nano-USD, and calls without a price."""
 
     name: str
     calls: int
@@ -37,12 +37,20 @@ class Used(NamedTuple):
     cached: int
     output: int
     cost: int
+    unpriced: int
 
     def shown(self, by: str) -> Json:
         """The sums as JSON, with the cost in USD."""
-        _, calls, failed, input_, cached, output, cost = self
+        _, calls, failed, input_, cached, output, cost, unpriced = self
         tokens = {"input_tokens": input_, "cached_tokens": cached, "output_tokens": output}
-        return {by: self.name, "calls": calls, "failed": failed, **tokens, "cost_usd": cost / NANO_USD}
+        return {
+            by: self.name,
+            "calls": calls,
+            "failed": failed,
+            **tokens,
+            "cost_usd": cost / NANO_USD,
+            "unpriced": unpriced,
+        }
 
 
 def read(path: Path, by: str, since: float = 0.0) -> list[Used]:
@@ -53,7 +61,8 @@ def read(path: Path, by: str, since: float = 0.0) -> list[Used]:
     sums = (f"COALESCE(SUM(json_extract({_RECORD}, '$.usage.{name}')), 0)" for name in ("input", "cached", "output"))
     amounts = ", ".join(sums)
     query = f"""SELECT COALESCE({BY[by]}, ''), COUNT(*), SUM(status >= 400), {amounts},
-        COALESCE(SUM(json_extract({_RECORD}, '$.cost_nano_usd')), 0) AS cost
+        COALESCE(SUM(json_extract({_RECORD}, '$.cost_nano_usd')), 0) AS cost,
+        COALESCE(SUM(json_extract({_RECORD}, '$.unpriced')), 0)
         FROM outcomes WHERE id > ? GROUP BY 1 ORDER BY cost DESC, 2 DESC, 1"""  # noqa: S608  the table above
     return [Used(*row) for row in _rows(path, query, since)]
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.config import prices
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
 from gateway.control.admin.admin_keys import AdminKeys
@@ -270,7 +271,8 @@ def build(
     admin = _admin_keys(config, identity)  # before the secrets are collected: the first start creates its file
     own = OwnSecrets(values(config))
     identity.refuse_secrets(own)
-    forward = Forward(config.providers, config.models, shared.clients, shared.upstreams)
+    priced = partial(prices.known, config.providers) if config.prices != "off" else None
+    forward = Forward(config.providers, config.models, shared.clients, shared.upstreams, priced)
     look = own.scanning(scanners.look) if scanners.look else None
     reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None
     inputs = Inputs(forward, SqlFacts(scanners.sql) if reads_sql else None)

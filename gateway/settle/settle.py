@@ -71,7 +71,8 @@ class Settle:
                 usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
         outcome.usage = usage
         target = Target(outcome.provider, outcome.model)
-        price = self._forward.price(call.authorization.served_as or call.resource.name, target)
+        name = call.authorization.served_as or call.resource.name
+        price, outcome.priced = self._forward.price(name, target), self._forward.is_priced(name, target)
         cost = quota.charge(price, usage, call.request.tier)
         await self._charge(call, usage, cost)
         return cost

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -118,6 +118,7 @@ class Forward:
         models: Mapping[str, Model],
         clients: Mapping[str, Client],
         states: dict[str, int] | None = None,
+        known: Callable[[grammar.Target], Price | None] | None = None,
     ) -> None:
         self._states = {} if states is None else states
         self._models = models
@@ -127,7 +128,7 @@ class Forward:
         self._relented: set[tuple[str, Target]] = set()  # pairs of codec and target that refuse what `request` adds
         self._draw = random.Random()  # noqa: S311  (distributes load; guessing the result gains nothing)
         self._destinations = Destinations(providers)
-        self._patterns = [Pattern(name, model) for name, model in models.items() if "*" in name]
+        self._patterns = [Pattern(name, model, known) for name, model in models.items() if "*" in name]
         self._made: dict[str, Model] = {}  # models by names that match a pattern
         self._fittings = {name: Fitting(name, provider) for name, provider in providers.items()}
         self.fields = {name: provider.unknown_fields for name, provider in providers.items()}
@@ -213,6 +214,10 @@ class Forward:
         """The price of a model at a target; the price of the model itself if the target is no longer configured."""
         model = self.model(name)
         return model.prices.get(target, model.price)
+
+    def is_priced(self, name: str, target: Target) -> bool:
+        """Whether the price of a model at a target is known."""
+        return target not in self.model(name).unpriced or self._format(target) == "demo"
 
     def patience(self, targets: Sequence[Target]) -> float:
         """Seconds that a call may take if it tries all of these targets."""

@@ -1,13 +1,15 @@
 """Models by pattern: `models: {"openai/*": {targets: ["openai/*"]}}` serves every model of a provider by its own name.
 
-The name has one `*`; the text that matches replaces the `*` in each target. No file, clock or network.
+The name has one `*`; the text that matches replaces the `*` in each target. `known` has the default prices. No clock
+or network.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from gateway.config.grammar import Model, Rank, Target
+from gateway.config.grammar import Model, Price, Rank, Target
 from gateway.dialects.terms import is_term
 
 _REST = re.compile(r"([A-Za-z0-9][A-Za-z0-9._:/-]{0,120})(?:@([a-z0-9-]{1,40}))?")
@@ -17,9 +19,10 @@ _REST = re.compile(r"([A-Za-z0-9][A-Za-z0-9._:/-]{0,120})(?:@([a-z0-9-]{1,40}))?
 class Pattern:
     """A name with one `*`, and the model for all names that match."""
 
-    def __init__(self, name: str, model: Model) -> None:
+    def __init__(self, name: str, model: Model, known: Callable[[Target], Price | None] | None = None) -> None:
         self.name = name
         self._model = model
+        self._known = known
         self._before, _, self._after = name.partition("*")
 
     def rest(self, name: str) -> str | None:
@@ -33,12 +36,13 @@ class Pattern:
     def made(self, rest: str) -> Model:
         """The model with `rest` in its targets."""
         ranks: list[Rank] = [
-            [_target(one, rest) for one in rank] if isinstance(rank, list) else _target(rank, rest)
+            [self._target(one, rest) for one in rank] if isinstance(rank, list) else self._target(rank, rest)
             for rank in self._model.targets
         ]
-        price, ceiling = self._model.price, self._model.max_output
-        return Model.model_construct(targets=ranks, price=price, max_output=ceiling)
+        return self._model.served_at(ranks)
 
-
-def _target(target: Target, rest: str) -> Target:
-    return target.model_copy(update={"target": target.target.replace("*", rest)})
+    def _target(self, target: Target, rest: str) -> Target:
+        made = target.model_copy(update={"target": target.target.replace("*", rest)})
+        if made.price is not None or self._model.is_priced or self._known is None:
+            return made
+        return made.model_copy(update={"price": self._known(made)})

@@ -55,12 +55,17 @@ def check(args: argparse.Namespace) -> int:
     doubts = _doubts(loaded.config)
     for doubt in () if args.json else doubts:
         print(f"warning: {args.config}: {doubt}", file=sys.stderr)
+    unpriced = _unpriced(loaded.config)
+    if unpriced and not args.json:
+        print(f"no known price, so calls are charged no money: {', '.join(unpriced)}", file=sys.stderr)
     policy = loaded.config.policy
     elsewhere = policy is None or (policy.engine == "opa" and not Path(policy.path).is_dir())
     tests = None if policy is None or elsewhere else run_tests(Path(policy.path), policy.engine, strict=policy.strict)
     failed = bool(tests and tests["failed"])
     if args.json:
-        commands.print_json({"ok": not failed, "errors": [], "warnings": [*loaded.warnings, *doubts], "policy": tests})
+        warnings = [*loaded.warnings, *doubts]
+        found = {"ok": not failed, "errors": [], "warnings": warnings, "unpriced": unpriced, "policy": tests}
+        commands.print_json(found)
     else:
         print(f"{args.config}: ok" + (f"; {_summary(tests)}" if tests else "; no policies here"))
         _print_failures(tests)
@@ -72,6 +77,13 @@ def _doubts(config: Config) -> list[str]:
     from gateway.policy.doubts import doubts
 
     return list(doubts(config, known_roles(config)))
+
+
+def _unpriced(config: Config) -> list[str]:
+    """The models whose price is unknown at some target."""
+    from gateway.config.prices import unknown
+
+    return list(dict.fromkeys(str(name) for _, name, *_ in unknown(config)))
 
 
 def known_roles(config: Config) -> list[str] | None:

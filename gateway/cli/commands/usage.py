@@ -44,4 +44,6 @@ def usage(args: argparse.Namespace) -> int:
         cost = row.cost / NANO_USD
         name = commands.plain(row.name) or "-"
         print(f"{name:40} {row.calls:8} {row.failed:7} {row.input:10} {row.cached:9} {row.output:10} {cost:12.6f}")
+    if unpriced := sum(row.unpriced for row in rows):
+        print(f"{unpriced} of these calls have no known price: see `prices` in docs/config.md", file=sys.stderr)
     return 0
