@@ -24,7 +24,7 @@ from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.redaction import openings
 from gateway.upstream import demo, forms, refusals
-from gateway.upstream.client import Broken, Client, Malformed, Response
+from gateway.upstream.client import Broken, Client, Destination, Malformed, Response
 from gateway.upstream.destinations import Destinations
 from gateway.upstream.fitting import Fitting, undo
 from gateway.upstream.forms import first_error, is_object, is_stream, peeked, status_of
@@ -281,7 +281,7 @@ class Forward:
     async def _refer(self, call: Call, about: Reference, provider: str) -> Answer:
         """Ask the provider about a state that it stores. Raises Refusal."""
         query = f"?{about.query}" if about.query else ""
-        to = self._destination(provider, call.codec).below(f"/{about.id}{about.below}{query}", about.method)
+        to = self._destinations.of(provider, call.codec, call.outcome.model).below(f"/{about.id}{about.below}{query}", about.method)
         response = await self._to(call, provider, to, b"")
         if not 200 <= response.status < 300:
             refusal = _refusal(response.status, response.headers, provider, await _words(response))
