@@ -25,13 +25,13 @@ from gateway.stores import address
 class Provider(Section):
     """An upstream account: its URL, its wire format and its credentials."""
 
-    format: Literal["openai", "anthropic", "demo"]
+    format: Literal["openai", "anthropic", "gemini", "demo"]
     """The wire format of the provider; `demo` answers in-process."""
     base_url: HttpUrl = ""
     """The URL that the path of a call is appended to: `/chat/completions` to one such as https://api.openai.com/v1,
     `/v1/messages` to https://api.anthropic.com."""
     api_key: Secret = Field(default="", repr=False)
-    """Sent as the format wants it (`Authorization: Bearer`, `x-api-key`); callers never see it."""
+    """Sent as the format wants it (`Authorization: Bearer`, `x-api-key`, `x-goog-api-key`); callers never see it."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Further headers sent with every call to the provider."""
     timeout: Seconds = 600

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
+from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
@@ -17,15 +18,24 @@ RESPONSES: Final = "/v1/responses"
 MODELS: Final = "/v1/models"
 MODEL: Final = f"{MODELS}/{{model:path}}"
 MESSAGES: Final = "/v1/messages"
+_GEMINI: Final = "/v1beta/models/{model:path}"
 ROUTES: Final[Mapping[str, Codec]] = {
     CHAT: OPENAI_CHAT,
     EMBEDDINGS: OPENAI_EMBEDDINGS,
     RESPONSES: OPENAI_RESPONSES,
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
+    f"{_GEMINI}:generateContent": GEMINI,
+    f"{_GEMINI}:streamGenerateContent": GEMINI_STREAMING,
+    f"{_GEMINI}:countTokens": GEMINI_COUNT,
 }
 METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(ROUTES, "POST, OPTIONS"),
     **dict.fromkeys((MODELS, MODEL), "GET, HEAD, OPTIONS"),
 }
 """Path template -> the methods that it takes, for `Allow`."""
+
+
+def shown(template: str) -> str:
+    """A template of a path as users read it."""
+    return template.replace(":path}", "}")

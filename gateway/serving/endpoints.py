@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -14,18 +15,21 @@ import orjson
 from gateway import ids
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
-from gateway.dialects import Codec, model_lists
+from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.routes import METHODS, MODEL, MODELS, ROUTES
+from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
-from gateway.ingress import served
+from gateway.ingress import query, served
 from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
+from gateway.upstream.forward import not_found
 
 Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
 """(match, scope, receive, send) -> served."""
 _UNREAD: Final = Resource("llm")
+_STEPS: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 _log = logging.getLogger("meshgate")
 
 
@@ -49,11 +53,13 @@ def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
     return {path: partial(_serve, gateway, codec, path) for path, codec in ROUTES.items()}
 
 
-async def _call(gateway: Gateway, codec: Codec, path: str, _: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+async def _call(
+    gateway: Gateway, codec: Codec, path: str, match: Match[Any], scope: Any, receive: Any, send: Any
+) -> None:
     """Serve one call of an ASGI server."""
     exchange = _exchange(scope, receive, send)
     if scope["method"] == "POST":
-        await _serve(gateway, codec, path, exchange)
+        await _serve(gateway, codec, path, exchange, match.values, scope["query_string"])
     else:
         reply = gateway.runtime.replies.to(_arrived(gateway, path, codec, exchange), exchange.put)
         await reply.refuse(_wrong_method(path, scope["headers"]))
@@ -65,12 +71,22 @@ def _exchange(scope: Any, receive: Any, send: Any) -> Exchange:
     return own or AsgiExchange(scope, receive, send)
 
 
-async def _serve(gateway: Gateway, codec: Codec, path: str, exchange: Exchange) -> None:
-    """Serve one call."""
+async def _serve(
+    gateway: Gateway,
+    codec: Codec,
+    path: str,
+    exchange: Exchange,
+    values: Mapping[str, str] = NO_VALUES,
+    asked: bytes = b"",
+) -> None:
+    """Serve one call. `values`: the parameters of its path; `asked`: its query, which only such paths have."""
     runtime = gateway.runtime
     call = _arrived(gateway, path, codec, exchange)
+    refused = _placed(call, values, asked) if values else None
     reply = runtime.replies.to(call, exchange.put)
     try:
+        if refused is not None:
+            raise refused
         call.ticket = _ticket(gateway, exchange)
     except Refusal as refusal:
         await reply.refuse(refusal)
@@ -88,6 +104,19 @@ async def _serve(gateway: Gateway, codec: Codec, path: str, exchange: Exchange) 
     finally:
         call.ticket.close()
         exchange.unwatch()
+
+
+def _placed(call: Call, values: Mapping[str, str], asked: bytes) -> Refusal | None:
+    """Write what path and query say; the refusal if they cannot be read."""
+    model = values["model"]
+    try:
+        if not is_term(model) or _STEPS.search(model):  # a secret, personal data, or a way to another path
+            raise not_found(model)
+        call.values = values
+        query.take(call, asked)
+    except Refusal as refusal:
+        return refusal
+    return None
 
 
 def _arrived(gateway: Gateway, path: str, codec: Codec, exchange: Exchange) -> Call:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from gateway.call import Call, Target
 from gateway.config import grammar
 from gateway.config.grammar import Model, Price, Provider
 from gateway.dialects import Codec
-from gateway.dialects.routes import ROUTES
+from gateway.dialects.routes import ROUTES, shown
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.redaction import openings
@@ -34,6 +35,7 @@ from gateway.upstream.wildcards import Pattern
 _MOST_MADE = 1024  # remembered names that match a pattern
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _ERROR_TIME = 5.0  # seconds to wait for these bytes
+_VERSION = re.compile(r"(/v1(?:beta)?)/")
 _LINGER = 0.5  # seconds to wait for the end of a body once the answer is complete
 _FAULTS = (TimeoutError, OSError)
 _UNREACHED = "could not be reached"
@@ -189,7 +191,7 @@ class Forward:
     def _elsewhere(self, name: str, targets: Sequence[Target], codec: Codec) -> str:
         """The refusal for a model without targets in the dialect of the call: names the path to use."""
         formats = sorted({self._format(target) for target in targets})
-        paths = [path for path, other in ROUTES.items() if not other.formats.isdisjoint(formats)]
+        paths = [shown(path) for path, other in ROUTES.items() if not other.formats.isdisjoint(formats)]
         called = f"`{name[:80]}`" if is_term(name) else "of that name"
         return (
             f"The model {called} is served by providers of format {', '.join(formats)}, which do not answer with "
@@ -273,7 +275,7 @@ class Forward:
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
-        to = self._destination(provider, call.codec)
+        to = self._destination(provider, call.codec, call.outcome.model)
         passes = call.codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
@@ -286,16 +288,19 @@ class Forward:
         call.outcome.status = response.status
         return response
 
-    def _destination(self, provider: str, codec: Codec) -> Destination:
-        """The destination of the calls of a dialect. Cached."""
-        to = self._destinations.get((provider, codec.path))
+    def _destination(self, provider: str, codec: Codec, model: str) -> Destination:
+        """The destination of the calls of a dialect to a model. Cached."""
+        path = codec.at(model)
+        to = self._destinations.get((provider, path))
         if to is None:
             base = self._bases[provider]
-            if codec.path.startswith("/v1/"):  # a base URL may be given with the version or without it
-                base = base.removesuffix("/v1")
+            if version := _VERSION.match(path):  # a base URL may be given with the version or without it
+                base = base.removesuffix(version[1])
             headers = _headers(self._providers[provider], codec)
-            to = Destination(URL(base + codec.path), headers, self._timeouts[provider])
-            self._destinations[provider, codec.path] = to
+            to = Destination(URL(base + path), headers, self._timeouts[provider])
+            if len(self._destinations) >= _MOST_MADE:  # paths with the names of models
+                self._destinations.clear()
+            self._destinations[provider, path] = to
         return to
 
 

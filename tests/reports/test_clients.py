@@ -196,7 +196,7 @@ LOST = {
     "/v1/audio/speech": "the provider itself",
     "/v1/files/file-1/content": "the provider itself",
     "/v1/assistants": "the provider itself",
-    "/v1beta/models/gemini-2.5-pro:generateContent": "Gemini",
+    "/v1beta/models/gemini-2.5-pro:embedContent": "Gemini",
     "/v1/models/gemini-2.5-pro:streamGenerateContent": "Gemini",
     "/openai/deployments/gpt-4o/chat/completions": "Azure",
     "/openai/v1/chat/completions": "Azure",
