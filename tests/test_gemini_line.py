@@ -128,6 +128,15 @@ def test_an_answer_leaves_as_it_came(line: Line, up: scripted.Upstream) -> None:
     assert up.last.path == "/v1beta/models/echo:streamGenerateContent?alt=sse"
 
 
+def test_the_version_is_that_of_the_caller(line: Line, up: scripted.Upstream) -> None:
+    """In the path of the provider, whose base URL may name another."""
+    body = {"contents": [{"parts": [{"text": "hi"}]}]}
+    for version in ("v1", "v1beta"):
+        assert line.client.post(f"/{version}/models/echo:generateContent", json=body).status_code == 200
+        assert up.last.path == f"/{version}/models/echo:generateContent"
+    assert line.client.post("/v2/models/echo:generateContent", json=body).status_code == 404
+
+
 def test_a_stream_as_an_array(line: Line) -> None:
     """Without `alt=sse`: one JSON array, of the same elements."""
     for said in ("mail ann@example.org", "x"):

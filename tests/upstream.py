@@ -361,7 +361,7 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
     """Send the answer; False when the connection ends with it."""
     last, model = b"", seen.model
     says = claude if "/messages" in seen.path else responses if seen.path.endswith("/responses") else _answer
-    says = gemini if "/v1beta/" in seen.path else says
+    says = gemini if "/models/" in seen.path else says
     async for data in says(upstream, seen):
         if data is None:
             gone = asyncio.ensure_future(reader.read(1))

@@ -29,7 +29,7 @@ class Provider(Section):
     """The wire format of the provider; `demo` answers in-process."""
     base_url: HttpUrl = ""
     """The URL that the path of a call is appended to: `/chat/completions` to one such as https://api.openai.com/v1,
-    `/v1/messages` to https://api.anthropic.com."""
+    `/v1/messages` to https://api.anthropic.com, `/v1beta/models/...` to https://generativelanguage.googleapis.com."""
     api_key: Secret = Field(default="", repr=False)
     """Sent as the format wants it (`Authorization: Bearer`, `x-api-key`, `x-goog-api-key`); callers never see it."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)

@@ -267,7 +267,7 @@ class Codec(Protocol):
     formats: frozenset[str]
     """The formats of providers (`providers.*.format`) that have this dialect."""
     path: str
-    """The path that is appended to the base URL of a provider; `{model}` in it is the model (see `at`)."""
+    """The path that is appended to the base URL of a provider, if it is the same for all calls (see `at`)."""
     shape: Shape
     passes: Mapping[bytes, re.Pattern[bytes]]
     """The headers of the caller that are forwarded to providers, each with its required form."""
@@ -280,8 +280,8 @@ class Codec(Protocol):
     restores: bool
     """Whether masked values of the request are restored in the answer."""
 
-    def at(self, model: str) -> str:
-        """The path for a model of a provider, with its query."""
+    def at(self, model: str, values: Mapping[str, str]) -> str:
+        """The path for a model of a provider, with its query. `values`: the parameters of the caller's path."""
         ...
 
     def parse(self, body: Json, values: Mapping[str, str] = ...) -> Intent:

@@ -57,8 +57,8 @@ class Plain:
     max_answer = MAX_ANSWER
     restores = True
 
-    def at(self, model: str) -> str:
-        """The same path for every model."""
+    def at(self, model: str, values: Mapping[str, str]) -> str:
+        """The same path for every call."""
         return self.path
 
     def outline(self, raw: bytes) -> Outline:

@@ -77,6 +77,8 @@ class Gemini(Plain):
     noun = "a Gemini answer"
     formats = frozenset({"gemini", "demo"})
     path = "/v1beta/models/{model}:generateContent"
+    verb = "generateContent"
+    query = ""
     shape = SHAPE
     fields = BODY
     answer = ANSWER
@@ -85,10 +87,10 @@ class Gemini(Plain):
     words = WORDS
     streams = False
 
-    def at(self, model: str) -> str:
-        """The path for a model."""
+    def at(self, model: str, values: Mapping[str, str]) -> str:
+        """The path for a model, in the version of the API that the caller uses."""
         place = model if model.startswith(_PREFIXES) else f"models/{model}"
-        return self.path.replace("models/{model}", quote(place, safe="/"))
+        return f"/{values['version']}/{quote(place, safe='/')}:{self.verb}{self.query}"
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
@@ -260,6 +262,12 @@ class Gemini(Plain):
         """The name of the function, or of the tool that the provider runs; a stray call has it at its top."""
         return called(call) if calls_a_tool(call) else checks.text(call.get("name"))
 
+    def arguments(self, call: Json) -> tree.Survey:
+        """Every text of a part with a tool call; those of a thought are signed."""
+        survey = tree.Survey(ANSWER)
+        survey.walk([call] if is_thought(call) else call)
+        return survey
+
     def strays(self, answer: Json) -> list[Json]:
         """Calls in the shapes of other dialects."""
         return strays(answer)
@@ -311,7 +319,9 @@ class GeminiStreaming(Gemini):
     """The codec of `:streamGenerateContent`, which asks for server-sent events; see `ingress.arrays`."""
 
     name = "gemini_stream"
-    path = "/v1beta/models/{model}:streamGenerateContent?alt=sse"
+    path = "/v1beta/models/{model}:streamGenerateContent"
+    verb = "streamGenerateContent"
+    query = "?alt=sse"
     streams = True
 
 
@@ -321,6 +331,7 @@ class GeminiCount(Gemini):
     name = "gemini_count"
     noun = "a count of tokens"
     path = "/v1beta/models/{model}:countTokens"
+    verb = "countTokens"
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The same; the request may be in `generateContentRequest`."""

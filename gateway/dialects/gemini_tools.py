@@ -19,6 +19,11 @@ from gateway.dialects.toolnames import normal
 
 _NAMING: Final = ("functionDeclarations", "mcpServers")
 _FOREIGN: Final = frozenset({"type", "name", "function", "input_schema", "server_label"})  # keys of other dialects
+_EXCLUDED: Final = "excludedPredefinedFunctions"
+_COMPUTER: Final = (
+    *("open_web_browser", "wait_5_seconds", "go_back", "go_forward", "search", "navigate", "click_at", "hover_at"),
+    *("type_text_at", "key_combination", "scroll_document", "scroll_at", "drag_and_drop"),
+)
 _ALLOWED: Final = "allowedFunctionNames"
 
 
@@ -61,12 +66,21 @@ def _of(entry: Json) -> Iterator[str]:
             if not 0 < len(key) <= openai_tools.MAX_NAME:
                 raise wrong("tools", "holds a tool without a name")
             yield camel(key)
+            if camel(key) == "computerUse":
+                yield from _used(value)
             continue
         declared = [value] if type(value) is dict else value
         if type(declared) is not list or not all(type(one) is dict for one in declared):
             raise wrong("tools", f"must have objects in `{key}`")
         for one in declared:
             yield _name(one.get("name"))
+
+
+def _used(value: Any) -> Iterator[str]:
+    """The functions of `computerUse`, which the provider declares and the client runs."""
+    excluded = field(value, _EXCLUDED) if type(value) is dict else None
+    left = set(filter(lambda one: type(one) is str, excluded)) if type(excluded) is list else set()
+    yield from (name for name in _COMPUTER if name not in left)
 
 
 def _name(said: Any) -> str:
@@ -144,6 +158,9 @@ def _strip(entry: Json, goes: Callable[[str], bool]) -> bool:
             if goes(name):
                 del entry[key]
                 changed = True
+            elif name == "computerUse" and (unwanted := [one for one in _used(entry[key]) if goes(one)]):
+                _exclude(entry, key, unwanted)
+                changed = True
             continue
         before = _list(entry, name)
         left = [one for one in before if not goes(one["name"])]
@@ -154,6 +171,14 @@ def _strip(entry: Json, goes: Callable[[str], bool]) -> bool:
             else:
                 del entry[key]
     return changed
+
+
+def _exclude(entry: Json, key: str, unwanted: list[str]) -> None:
+    """Add to the functions of `computerUse` that are excluded."""
+    uses: Json = entry[key] if type(entry[key]) is dict else {}
+    excluded = field(uses, _EXCLUDED)
+    before = excluded if type(excluded) is list else []
+    entry[key] = {**uses, spelled(uses, _EXCLUDED): [*before, *unwanted]}
 
 
 def _unchoose(body: Json) -> None:

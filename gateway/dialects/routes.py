@@ -18,16 +18,14 @@ RESPONSES: Final = "/v1/responses"
 MODELS: Final = "/v1/models"
 MODEL: Final = f"{MODELS}/{{model:path}}"
 MESSAGES: Final = "/v1/messages"
-_GEMINI: Final = "/v1beta/models/{model:path}"
+_GEMINI: Final = ("/v1beta/models/{model:path}", "/v1/models/{model:path}")
 ROUTES: Final[Mapping[str, Codec]] = {
     CHAT: OPENAI_CHAT,
     EMBEDDINGS: OPENAI_EMBEDDINGS,
     RESPONSES: OPENAI_RESPONSES,
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
-    f"{_GEMINI}:generateContent": GEMINI,
-    f"{_GEMINI}:streamGenerateContent": GEMINI_STREAMING,
-    f"{_GEMINI}:countTokens": GEMINI_COUNT,
+    **{f"{path}:{codec.verb}": codec for path in _GEMINI for codec in (GEMINI, GEMINI_STREAMING, GEMINI_COUNT)},
 }
 METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(ROUTES, "POST, OPTIONS"),

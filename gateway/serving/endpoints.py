@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -82,7 +82,7 @@ async def _serve(
     """Serve one call. `values`: the parameters of its path; `asked`: its query, which only such paths have."""
     runtime = gateway.runtime
     call = _arrived(gateway, path, codec, exchange)
-    refused = _placed(call, values, asked) if values else None
+    refused = _placed(call, values, asked, runtime.config.models) if values else None
     reply = runtime.replies.to(call, exchange.put)
     try:
         if refused is not None:
@@ -106,13 +106,14 @@ async def _serve(
         exchange.unwatch()
 
 
-def _placed(call: Call, values: Mapping[str, str], asked: bytes) -> Refusal | None:
-    """Write what path and query say; the refusal if they cannot be read."""
+def _placed(call: Call, values: Mapping[str, str], asked: bytes, models: Container[str]) -> Refusal | None:
+    """Write what path and query say; the refusal if they cannot be read. `models`: the names in the configuration."""
     model = values["model"]
     try:
-        if not is_term(model) or _STEPS.search(model):  # a secret, personal data, or a way to another path
+        # Any other name may be a secret, personal data, or a way to another path of the provider.
+        if model not in models and (not is_term(model) or _STEPS.search(model)):
             raise not_found(model)
-        call.values = values
+        call.values = {**values, "version": call.route.split("/")[1]}
         query.take(call, asked)
     except Refusal as refusal:
         return refusal

@@ -35,7 +35,7 @@ from gateway.upstream.wildcards import Pattern
 _MOST_MADE = 1024  # remembered names that match a pattern
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 _ERROR_TIME = 5.0  # seconds to wait for these bytes
-_VERSION = re.compile(r"(/v1(?:beta)?)/")
+_VERSION = re.compile(r"/v1(?:beta|alpha)?$")
 _LINGER = 0.5  # seconds to wait for the end of a body once the answer is complete
 _FAULTS = (TimeoutError, OSError)
 _UNREACHED = "could not be reached"
@@ -275,7 +275,7 @@ class Forward:
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
-        to = self._destination(provider, call.codec, call.outcome.model)
+        to = self._destination(provider, call)
         passes = call.codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
@@ -288,14 +288,15 @@ class Forward:
         call.outcome.status = response.status
         return response
 
-    def _destination(self, provider: str, codec: Codec, model: str) -> Destination:
+    def _destination(self, provider: str, call: Call) -> Destination:
         """The destination of the calls of a dialect to a model. Cached."""
-        path = codec.at(model)
+        codec, model, values = call.codec, call.outcome.model, call.values
+        path = codec.at(model, values)
         to = self._destinations.get((provider, path))
         if to is None:
             base = self._bases[provider]
-            if version := _VERSION.match(path):  # a base URL may be given with the version or without it
-                base = base.removesuffix(version[1])
+            if path.startswith("/v1"):  # a base URL may be given with the version or without it
+                base = _VERSION.sub("", base)
             headers = _headers(self._providers[provider], codec)
             to = Destination(URL(base + path), headers, self._timeouts[provider])
             if len(self._destinations) >= _MOST_MADE:  # paths with the names of models

@@ -197,7 +197,7 @@ LOST = {
     "/v1/files/file-1/content": "the provider itself",
     "/v1/assistants": "the provider itself",
     "/v1beta/models/gemini-2.5-pro:embedContent": "Gemini",
-    "/v1/models/gemini-2.5-pro:streamGenerateContent": "Gemini",
+    "/v1/models/gemini-2.5-pro:batchEmbedContents": "Gemini",
     "/openai/deployments/gpt-4o/chat/completions": "Azure",
     "/openai/v1/chat/completions": "Azure",
     "/model/anthropic.claude/converse-stream": "Bedrock",
