@@ -262,12 +262,6 @@ class Gemini(Plain):
         """The name of the function, or of the tool that the provider runs; a stray call has it at its top."""
         return called(call) if calls_a_tool(call) else checks.text(call.get("name"))
 
-    def arguments(self, call: Json) -> tree.Survey:
-        """Every text of a part with a tool call; those of a thought are signed."""
-        survey = tree.Survey(ANSWER)
-        survey.walk([call] if is_thought(call) else call)
-        return survey
-
     def strays(self, answer: Json) -> list[Json]:
         """Calls in the shapes of other dialects."""
         return strays(answer)

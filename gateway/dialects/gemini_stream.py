@@ -197,7 +197,7 @@ class GeminiStream(Ordered):
         if held:
             survey = tree.Survey(ANSWER)
             copy = {key: part[key] for key in part if key in held}
-            survey.walk([{**copy, "thought": True}] if is_thought(part) else copy)
+            survey.walk([{**copy, "text": "", "thought": True}] if is_thought(part) else copy)
             survey.slots = [slot._replace(holder=part) if slot.holder is copy else slot for slot in survey.slots]
             if survey.slots or survey.kinds:
                 chunk.wholes.append(survey)

@@ -124,8 +124,11 @@ def calls_a_tool(part: Json) -> bool:
 
 
 def is_thought(part: Json) -> bool:
-    """Whether a part is what a model thought, which goes back to the provider as it came."""
-    return part.get("thought") is True
+    """Whether a part is a text that a model thought, which goes back to the provider as it came.
+
+    A call of a tool is none, whatever stands beside it: clients run it.
+    """
+    return part.get("thought") is True and "text" in part
 
 
 _RUN_BY: Final = (("GOOGLE_SEARCH", "googleSearch"),)  # tools with several types of calls

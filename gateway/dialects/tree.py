@@ -83,7 +83,7 @@ class Shape:
     parts: Mapping[str, str] = field(default_factory=dict)
     """Keys of objects in messages that have an author of their own, and who that is."""
     thoughts: bool = False
-    """Parts of the model with `thought: true` are signed."""
+    """Texts of the model with `thought: true` beside them are signed."""
 
     def ordered(self, body: Json) -> list[tuple[str, Any]]:
         """The top-level fields of a body, in the order of their texts."""
@@ -254,7 +254,7 @@ class Survey:
             return role if key in self._shape.turns else self._shape.roles.get(key, role)
         if type(key) is str and key in self._shape.parts:
             return self._shape.parts[key]
-        if self._shape.thoughts and type(value) is dict and value.get("thought") is True:
+        if self._shape.thoughts and type(value) is dict and value.get("thought") is True and "text" in value:
             return SIGNED if role in _MODEL else role
         kind = value.get("type") if type(value) is dict else None
         if type(kind) is not str:

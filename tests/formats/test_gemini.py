@@ -70,6 +70,20 @@ def test_what_is_in_a_thought_or_a_signature_and_may_not_leave(scanner: StreamSc
         streamed(WIRE, judge(WIRE, scanner), [*pieces, WIRE.event({"text": ""}, reason="STOP")])
 
 
+def test_a_call_that_is_called_a_thought_is_a_call(scanner: StreamScanner) -> None:
+    """Its arguments are judged as those of any other, because clients run it."""
+    part = WIRE.call('{"q": "drop table users"}', thought=True)
+    with pytest.raises(Refusal) as caught:
+        judge(WIRE, scanner, gates=True).whole(WIRE.answer(part))
+    assert caught.value.code == "sql_blocked"
+    with pytest.raises(Refusal) as caught:
+        streamed(WIRE, judge(WIRE, scanner, gates=True), [WIRE.event(part, reason="STOP")])
+    assert caught.value.code == "sql_blocked"
+    part = WIRE.call('{"to": "<EMAIL_1>"}', thought=True)
+    sent = streamed(WIRE, judge(WIRE, scanner), [WIRE.event(part, reason="STOP")])
+    assert WIRE.listen(sent).tools == [("send", {"to": "ann@example.org"})]
+
+
 PLACES: list[dict[str, Any]] = [
     {"executableCode": {"language": "PYTHON", "code": f"a = '{CARD}'"}},
     {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": CARD}},
