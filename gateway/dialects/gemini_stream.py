@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from gateway.budget import once
 from gateway.call import Json
 from gateway.dialects import Chunk, Field, Piece, items, literals, nulls, sse, surrogates, tree
 from gateway.dialects.base import Ordered
@@ -24,6 +25,7 @@ from gateway.dialects.gemini_tables import (
     ANSWER,
     CALLS,
     SIGNATURE,
+    WORDS,
     both,
     calls_a_tool,
     candidates,
@@ -31,6 +33,7 @@ from gateway.dialects.gemini_tables import (
     parts,
 )
 from gateway.dialects.surrogates import Halves
+from gateway.dialects.terms import LONG, is_term
 from gateway.errors import Refusal
 
 MAX_CANDIDATES: Final = 128
@@ -38,6 +41,15 @@ _LONE: Final = frozenset({"text"})
 _PARTS: Final = frozenset({"parts"})
 _TOP: Final = frozenset({"candidates"})
 _APART: Final = frozenset({"content", "index"})
+_ROLE: Final = frozenset({"role"})
+_REASON: Final = frozenset({"finishReason"})
+_NAMES: Final = frozenset({"modelVersion", "responseId"})
+_COUNTED: Final = _TOP | {"usageMetadata"}
+_DETAIL: Final = frozenset({"modality", "tokenCount"})
+_REPORT: Final = frozenset(
+    {"promptTokenCount", "candidatesTokenCount", "totalTokenCount", "thoughtsTokenCount", "cachedContentTokenCount"}
+    | {"toolUsePromptTokenCount", "promptTokensDetails", "candidatesTokensDetails", "cacheTokensDetails"}
+)
 _PIECES: Final = both("partialArgs willContinue")
 # Fields that arrive complete, and may come again with more in a later event.
 _WHOLE: Final = both(
@@ -169,8 +181,8 @@ class GeminiStream(Ordered):
                     self._part(chunk, index, part)
             content = candidate.get("content")
             if type(content) is dict:
-                self._fields.read(chunk, "choice", index, content, _PARTS, _WHOLE)
-            self._fields.read(chunk, "choice", index, candidate, _APART, _WHOLE)
+                self._fields.read(chunk, "choice", index, content, _PARTS | _terms(content, _ROLE), _WHOLE)
+            self._fields.read(chunk, "choice", index, candidate, _APART | _terms(candidate, _REASON), _WHOLE)
             if candidate.get("finishReason"):
                 self._ends.add(index)
         chunk.tools = tools
@@ -178,7 +190,8 @@ class GeminiStream(Ordered):
         self.tier = tier(data) or self.tier
         feedback = data.get("promptFeedback")
         self._blocked |= type(feedback) is dict and bool(feedback.get("blockReason"))
-        self._fields.read(chunk, "chunk", 0, data, _TOP, _WHOLE)
+        known = _COUNTED if _is_counts(data.get("usageMetadata")) else _TOP
+        self._fields.read(chunk, "chunk", 0, data, known | _terms(data, _NAMES), _WHOLE)
 
     def _part(self, chunk: Chunk, index: int, part: Json) -> None:
         """A part that calls no tool: its text runs over events; all else is complete."""
@@ -237,6 +250,29 @@ def _line(raw: bytes) -> bytes | None:
     if not said.startswith(b"data: ") or b"\n" in said or b"\r" in said:
         return None
     return said[6:]
+
+
+def _terms(holder: Json, names: frozenset[str]) -> frozenset[str]:
+    """Structural fields whose values are terms, which need not be judged: see `terms`."""
+    return frozenset([name for name in names if type(said := holder.get(name)) is str and _is_term(said)])
+
+
+@once
+def _is_term(said: str) -> bool:
+    return is_term(said)
+
+
+def _is_counts(told: Any) -> bool:
+    """Whether a usage report has only counts of tokens, which are no values."""
+    if type(told) is not dict or not told.keys() <= _REPORT:
+        return False
+    counts = list(told.values())
+    for value in told.values():
+        if type(value) is list:
+            if not all(type(one) is dict and one.keys() <= _DETAIL and one.get("modality") in WORDS for one in value):
+                return False
+            counts += [one.get("tokenCount", 0) for one in value]
+    return all(type(value) is list or (type(value) is int and value < LONG) for value in counts)
 
 
 def _whole_call(part: Json) -> Json:
