@@ -408,6 +408,8 @@ class Call:
     budget: Budget  # CPU time for judging the call
     lanes: Lanes
     ticket: Ticket
+    values: Mapping[str, str] = field(default_factory=dict)  # the parameters of its path, and the version in it
+    array: bool = False  # a streamed answer leaves as one JSON array: see `ingress.arrays`
     throttled: bool = False  # one of many calls without a valid key from its address: not recorded one by one
     reference: Reference | None = None  # the stored state that the call is about, of a call without a body
     key: bytes | None = None  # the key or token in `headers`, never recorded; None before it was looked for

@@ -364,14 +364,6 @@ def test_what_does_not_fit_together() -> None:
     ]
 
 
-def test_target_of_a_left_out_provider() -> None:
-    """If a target names a provider that this version ignores, the error says why it is missing."""
-    assert errors(MINIMAL.replace("{format: demo}", "{format: gemini}")) == [
-        "g.yaml:2: providers.demo is left out: format gemini is not available in this version",
-        "g.yaml:4: models.demo.targets[0]: there is no provider 'demo'; providers: none",
-    ]
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import generating
 import responding
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
@@ -35,6 +36,8 @@ class Seen:
     raw: bytes
     body: dict[str, Any]
     path: str = ""
+    model: str = ""
+    """The model of the path or of the body."""
     method: str = "POST"
     cut: threading.Event = field(default_factory=threading.Event)
     """Set when the connection was closed before the answer was whole."""
@@ -264,6 +267,33 @@ async def responses(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | Non
     yield b"0\r\n\r\n"
 
 
+async def gemini(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
+    """The bytes of an answer in Gemini's dialect."""
+    body, model = seen.body, seen.model
+    if seen.path.endswith(":countTokens"):
+        yield _json(200, {"totalTokens": 42})
+        return
+    if model.startswith("status-"):
+        error = {"code": int(model[7:]), "message": f"no: {generating.last_text(body)}", "status": "INTERNAL"}
+        yield _json(int(model[7:]), {"error": error}, "retry-after: 7\r\n")
+        return
+    streamed = ":streamGenerateContent" in seen.path
+    said = upstream.script[generating.last_text(body)] if model == "script" else None
+    if said is None:
+        said = generating.events(body, model) if streamed else generating.whole(body, model)
+    if not isinstance(said, list):
+        yield _json(200, said)
+        return
+    yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
+    for number, part in enumerate(said):
+        if model == "mid-error" and number == len(said) // 2:
+            error = {"code": 503, "message": "Overloaded", "status": "UNAVAILABLE"}
+            yield _piece(b"data: " + json.dumps({"error": error}).encode() + b"\r\n\r\n")
+            return
+        yield _piece(part)
+    yield b"0\r\n\r\n"
+
+
 async def _answer(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
     """The bytes of the answer, selected by the model's name; None: wait for `release`."""
     body = seen.body
@@ -326,7 +356,9 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
             method, path, _ = head[0].split(" ")
-            seen = Seen(headers, raw, json.loads(raw or b'{"model": ""}'), path, method)
+            body = json.loads(raw or b'{"model": ""}')
+            model = body.get("model") or path.rpartition("/")[2].partition(":")[0]
+            seen = Seen(headers, raw, body, path, model, method)
             upstream.seen.append(seen)
             upstream.arrived.set()
             try:
@@ -340,7 +372,7 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
 
 async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Send the answer; False when the connection ends with it."""
-    last = b""
+    last, model = b"", seen.model
     if reason := upstream.refuses(seen):
         writer.write(_json(400, {"error": {"message": reason}}))
         await writer.drain()
@@ -352,6 +384,7 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
         await writer.drain()
         return True
     says = claude if "/messages" in seen.path else responses if seen.path.endswith("/responses") else _answer
+    says = gemini if "/models/" in seen.path else says
     async for data in says(upstream, seen):
         if data is None:
             gone = asyncio.ensure_future(reader.read(1))
@@ -365,7 +398,7 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
             last = data
             writer.write(data)
             await writer.drain()
-    return seen.body["model"] not in ("reset", "short", "hang") and not (seen.body["model"].startswith("mid-") and last)
+    return model not in ("reset", "short", "hang") and not (model.startswith("mid-") and last)
 
 
 @contextlib.contextmanager

@@ -42,11 +42,12 @@ class Provider(Section):
     kind: Kind | None = None
     """A provider whose URL, authentication and differences are known. Default: the name of the provider in this file,
     if that is a kind and there is no `format`."""
-    format: Literal["openai", "anthropic", "demo"]
+    format: Literal["openai", "anthropic", "gemini", "demo"]
     """The wire format of the provider; `demo` answers in-process. Default: that of the kind."""
     base_url: HttpUrl = ""
     """The URL that the path of a call is appended to: `/chat/completions` to one such as https://api.openai.com/v1,
-    `/v1/messages` to https://api.anthropic.com. Default: that of the kind."""
+    `/v1/messages` to https://api.anthropic.com, `/v1beta/models/...` to https://generativelanguage.googleapis.com.
+    Default: that of the kind."""
     api_key: Secret = Field(default="", repr=False)
     """Sent as the provider wants it (`auth`); callers never see it. Default: the environment variable of the kind."""
     auth: Auth | None = None

@@ -31,7 +31,6 @@ from gateway.errors import ConfigError
 _NOT_ENFORCED = (("tools",),)
 _IDLE = "the limit has no effect"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-_LATER_FORMATS = frozenset({"gemini"})
 # Read only at the start: where the gateway listens and writes, and the bounds of the HTTP server,
 # which every open connection already holds. Everything else of a changed file takes effect at once.
 _RESTART = (
@@ -85,7 +84,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
         if "model_list" in doc.data:
             doc, warnings = litellm.translate(doc, env)
         else:
-            warnings = [*_leave_out_later_formats(doc), *_not_enforced(doc)]
+            warnings = [*_not_enforced(doc)]
         kinds.complete(doc, env)
         if scanners:
             warnings += _platform()
@@ -184,20 +183,6 @@ def _at(data: Any, path: yaml_file.Path) -> Any:
     for step in path:
         data = data.get(step) if isinstance(data, dict) else None
     return data
-
-
-def _leave_out_later_formats(doc: YamlFile) -> Iterator[Problem]:
-    """Remove providers whose wire format is planned but not available yet, with a warning for each."""
-    providers = doc.data.get("providers")
-    if not isinstance(providers, dict):
-        return
-    for name, provider in list(providers.items()):
-        wire = provider.get("format") if isinstance(provider, dict) else None
-        if wire in _LATER_FORMATS:
-            path: yaml_file.Path = ("providers", name)
-            del providers[name]
-            doc.problems[:] = [problem for problem in doc.problems if problem.path[:2] != path]
-            yield Problem(doc.line(path), path, f"is left out: format {wire} is not available in this version")
 
 
 class _Own(list[Problem]):

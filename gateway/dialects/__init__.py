@@ -31,6 +31,8 @@ Channel = tuple[int, str]
 """One running text of an answer: (number of the choice or block, field); a nested field is a path."""
 MAX_ANSWER = 64 * 1024 * 1024
 """Maximum bytes of a whole answer of text."""
+NO_VALUES: Mapping[str, str] = {}
+"""Of a path without parameters."""
 Level = Literal["delta", "choice", "chunk"]
 """The part of a chunk that holds a field."""
 
@@ -285,7 +287,7 @@ class Codec(Protocol):
     formats: frozenset[str]
     """The formats of providers (`providers.*.format`) that have this dialect."""
     path: str
-    """The path that is appended to the base URL of a provider."""
+    """The path that is appended to the base URL of a provider, if it is the same for all calls (see `at`)."""
     shape: Shape
     passes: Mapping[bytes, re.Pattern[bytes]]
     """The headers of the caller that are forwarded to providers, each with its required form."""
@@ -298,8 +300,15 @@ class Codec(Protocol):
     restores: bool
     """Whether masked values of the request are restored in the answer."""
 
-    def parse(self, body: Json) -> Intent:
-        """Check the parts of the body that the line relies on. Raises Refusal(invalid_request)."""
+    def at(self, model: str, values: Mapping[str, str]) -> str:
+        """The path for a model of a provider, with its query. `values`: the parameters of the caller's path."""
+        ...
+
+    def parse(self, body: Json, values: Mapping[str, str] = ...) -> Intent:
+        """Check the parts of the body that the line relies on. Raises Refusal(invalid_request).
+
+        `values`: the parameters of the path, such as its `model`.
+        """
         ...
 
     def request(self, body: Json, model: str, stream: bool) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gateway.call import Json, Step, Usage
 from gateway.dialects import (
+    NO_VALUES,
     Intent,
     anthropic_answer,
     anthropic_demo,
@@ -80,7 +81,7 @@ class AnthropicMessages(Plain):
     words = WORDS
     needs_ceiling = True
 
-    def parse(self, body: Json) -> Intent:
+    def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
         model = checks.model(body)
         for message in checks.messages(body):

@@ -46,6 +46,7 @@ class Plain:
     """
 
     noun: str
+    path: str
     """What an answer is called, as in "a message"."""
     fields: Table
     """The fields that a request may have."""
@@ -55,6 +56,10 @@ class Plain:
     words: frozenset[str] = frozenset()
     max_answer = MAX_ANSWER
     restores = True
+
+    def at(self, model: str, values: Mapping[str, str]) -> str:
+        """The same path for every call."""
+        return self.path
 
     def outline(self, raw: bytes) -> Outline:
         """The whole answer."""

@@ -63,6 +63,15 @@ def of_item(item: Json) -> bool:
     return changed
 
 
+def of_candidates(answer: Json) -> bool:
+    """Remove null from the candidates of an answer or an event, and from their parts; True if any."""
+    changed = _drop(answer, ("candidates",))
+    for candidate in _objects(answer.get("candidates")):
+        if type(content := candidate.get("content")) is dict:
+            changed |= _drop(content, ("parts",))
+    return changed
+
+
 def _objects(value: Any) -> Iterable[Json]:
     return [one for one in value if type(one) is dict] if type(value) is list else ()
 

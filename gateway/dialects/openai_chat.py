@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway.call import Json, Step, Usage
 from gateway.dialects import (
+    NO_VALUES,
     Intent,
     Profile,
     checks,
@@ -88,7 +89,7 @@ class OpenAIChat(Plain):
     main = frozenset({"content", "content[]"})
     words = WORDS
 
-    def parse(self, body: Json) -> Intent:
+    def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
         model = checks.model(body)
         for message in checks.messages(body):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from gateway.call import Json, Usage
 from gateway.dialects import (
+    NO_VALUES,
     Intent,
     Outline,
     checks,
@@ -77,7 +78,7 @@ class OpenAIEmbeddings(Plain):
     max_answer = _LARGEST
     restores = False
 
-    def parse(self, body: Json) -> Intent:
+    def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The model. Raises Refusal(invalid_request), which names the parameter."""
         model, said, wanted = checks.model(body), body.get("input"), body.get("dimensions")
         if type(said) is not str and not (type(said) is list and said and _are_inputs(said)):

@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.call import Json, State, Step, Usage
 from gateway.dialects import (
+    NO_VALUES,
     Intent,
     checks,
     nulls,
@@ -60,7 +61,7 @@ class OpenAIResponses(Plain):
     main = frozenset({"text", "content[]"})
     words = WORDS
 
-    def parse(self, body: Json) -> Intent:
+    def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
         model = checks.model(body)
         responses_items.check(body)

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
+from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
@@ -19,12 +20,14 @@ RESPONSE: Final = f"{RESPONSES}/{{id}}"
 MODELS: Final = "/v1/models"
 MODEL: Final = f"{MODELS}/{{model:path}}"
 MESSAGES: Final = "/v1/messages"
+_GEMINI: Final = ("/v1beta/models/{model:path}", "/v1/models/{model:path}")
 ROUTES: Final[Mapping[str, Codec]] = {
     CHAT: OPENAI_CHAT,
     EMBEDDINGS: OPENAI_EMBEDDINGS,
     RESPONSES: OPENAI_RESPONSES,
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
+    **{f"{path}:{codec.verb}": codec for path in _GEMINI for codec in (GEMINI, GEMINI_STREAMING, GEMINI_COUNT)},
 }
 REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     RESPONSE: {"GET": OPENAI_RESPONSES, "DELETE": RESPONSE_DELETED},
@@ -38,3 +41,8 @@ METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys((MODELS, MODEL), "GET, HEAD, OPTIONS"),
 }
 """Path template -> the methods that it takes, for `Allow`."""
+
+
+def shown(template: str) -> str:
+    """A template of a path as users read it."""
+    return template.replace(":path}", "}")

@@ -78,6 +78,12 @@ class Shape:
     """Keys of strings that a provider encrypted: never edited, and judged unless they are encrypted indeed."""
     pictures: frozenset[str] = frozenset()
     """Keys of images in base64, outside of the lists of content parts."""
+    speakers: Mapping[str, str] = field(default_factory=dict)
+    """The authors of messages by their role, if a dialect calls them differently; that of `""` has no role."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Keys of objects in messages that have an author of their own, and who that is."""
+    thoughts: bool = False
+    """Texts of the model with `thought: true` beside them are signed."""
 
     def ordered(self, body: Json) -> list[tuple[str, Any]]:
         """The top-level fields of a body, in the order of their texts."""
@@ -123,7 +129,8 @@ class Survey:
         special = self._shape.json | blob_keys
         if not wrapped:
             special |= self._shape.seals | self._shape.pictures
-        roles, blocks = self._shape.roles, self._shape.blocks
+        roles, blocks, speakers = self._shape.roles, self._shape.blocks, self._shape.speakers
+        authored = bool(blocks or roles or self._shape.parts or self._shape.thoughts)
         turns = self._shape.turns
         ordinary, digits, longest = leads.ORDINARY, leads.DIGITS, leads.MOST
         keys = colons = lists = 0
@@ -144,8 +151,11 @@ class Survey:
                 if ":" in names:
                     colons += names.count(":")
                 named = node.get("role")
-                if spoken and depth == MESSAGE and not role and type(named) is str:  # not the fields of a message
-                    role = named
+                if spoken and depth == MESSAGE and not role:  # not the fields of a message
+                    if type(named) is str:
+                        role = speakers.get(named, named)
+                    elif speakers:
+                        role = speakers[""]
                 # A body: the new texts of a turn must come after the earlier texts.
                 pairs: Any = node.items() if depth > 1 or wrapped or not turns else self._shape.ordered(node)
             else:
@@ -197,7 +207,7 @@ class Survey:
                         self._media(value)
                     talk = depth == 1 and spoken  # the conversation, also if it is called as arguments are
                     first = len(self.slots) if key in ARGUMENTS and not defines and not talk else -1
-                    wrote = self._author(key, value, role, depth) if blocks or roles else role
+                    wrote = self._author(key, value, role, depth) if authored else role
                     begun = len(self.slots)
                     over = above if defines or type(key) is int or (not above and key in ordinary) else (key, above)
                     visit(value, wrote, depth + 1, blob or inner, dialect, over)  # noqa: F821  (deleted below)
@@ -246,6 +256,10 @@ class Survey:
         """The author of the texts in a dict or list: `role`, unless the dialect's table has another."""
         if depth == 1 and type(key) is str:
             return role if key in self._shape.turns else self._shape.roles.get(key, role)
+        if type(key) is str and key in self._shape.parts:
+            return self._shape.parts[key]
+        if self._shape.thoughts and type(value) is dict and value.get("thought") is True and "text" in value:
+            return SIGNED if role in _MODEL else role
         kind = value.get("type") if type(value) is dict else None
         if type(kind) is not str:
             return role
@@ -330,6 +344,9 @@ class Survey:
         """Count an unscannable part; False if there is no data, and for text in a data: URL, which is scanned."""
         if key == SOURCE:
             return self._source(value)
+        if key in _TYPED and type(value) is dict:
+            self._count(_medium(value.get("mimeType") or value.get("mime_type")))
+            return "data" in value
         held = value if type(value) is list else [value[name] for name in _HOLDS if name in value]
         if all(type(one) is str and encoded.text_of(one) for one in held):
             return False
@@ -341,9 +358,7 @@ class Survey:
         kind = value.get("type") if type(value) is dict else None
         if type(kind) is not str or kind in ("text", "content"):
             return False
-        named = value.get("media_type")
-        medium = named.partition("/")[0] if type(named) is str else ""
-        self._count(medium if medium in ("image", "audio", "video") else "file")
+        self._count(_medium(value.get("media_type")))
         return kind == "base64"
 
     def _media(self, parts: list[Any]) -> None:
@@ -374,6 +389,12 @@ class Survey:
         self.widest = max(self.widest, inner.widest)
         self.lists += inner.lists
         return True
+
+
+def _medium(named: Any) -> str:
+    """The kind of a part by its media type."""
+    medium = named.partition("/")[0] if type(named) is str else ""
+    return medium if medium in ("image", "audio", "video") else "file"
 
 
 def is_seal(key: object, text: str) -> bool:
@@ -412,6 +433,7 @@ def _is_blob(key: object, value: str) -> bool:
 KINDS = {"image_url": "image", "input_audio": "audio", "audio": "audio", "video_url": "video"}
 """The kinds of parts under these keys; parts under other keys are files."""
 _HOLDS = frozenset({"url", "data", "file_data", "file_id", "id"})  # without one of these, a part has no content
+_TYPED = frozenset({"inlineData", "inline_data", "fileData", "file_data"})  # objects with a media type beside the data
 _ADDRESSES = ("http:", "https:", "data:")
 
 _RESULTS = ("_result", "_call_output")  # endings of the types of blocks with what a tool returned

@@ -1,8 +1,9 @@
 """Identifies the caller: a gateway key or a JWT becomes a `Subject` (agent, team, roles).
 
 Config keys: `agents`, `jwt`, and the keys of the state store (`meshgate keys add`). The credential is in
-`Authorization: Bearer`, `x-api-key` or `api-key`. Error code: `unauthenticated`. Fails closed: an unknown key is
-refused, and so is a token if the issuer's keys are not available. No credential is logged, stored or repeated.
+`Authorization: Bearer`, `x-api-key`, `api-key` or `x-goog-api-key`. Error code: `unauthenticated`. Fails closed: an
+unknown key is refused, and so is a token if the issuer's keys are not available. No credential is logged, stored or
+repeated.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.identity.jwks import Verifier
+
+
+_KEYS = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key"})  # headers with a key and nothing else
 
 
 class KeyRecord(Protocol):
@@ -156,7 +160,7 @@ class Identity:
 
 
 def credential(headers: Headers) -> bytes:
-    """The key or token of a call (RFC 6750; `x-api-key` for clients of Anthropic, `api-key` for clients of Azure).
+    """The key or token of a call (RFC 6750; headers that clients of Anthropic, Azure and Gemini send).
 
     Raises Refusal(unauthenticated).
     """
@@ -167,7 +171,7 @@ def credential(headers: Headers) -> bytes:
             token = token.strip()
             if scheme.lower() != b"bearer" and value.strip():
                 raise Refusal("unauthenticated", "The Authorization header must be `Bearer <key>`.")
-        elif name == b"x-api-key" or name == b"api-key":
+        elif name in _KEYS:
             token = value.strip()
         else:
             continue

@@ -84,7 +84,7 @@ class Idempotency:
         subject = call.subject
         name = self._seal.digest("idempotency key", f"{subject.agent}\0{key}").hex()
         body = orjson.dumps(call.request.body, option=orjson.OPT_SORT_KEYS).decode()
-        digest = self._seal.digest("idempotency body", f"{call.route}\0{body}")
+        digest = self._seal.digest("idempotency body", "\0".join((call.route, *call.values.values(), body)))
         return Keeper(self, self._seal, subject.team, name, digest)
 
 

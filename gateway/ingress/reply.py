@@ -15,6 +15,7 @@ from gateway.call import Call
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.dialects import StreamCodec
 from gateway.errors import Refusal
+from gateway.ingress import arrays
 from gateway.ingress.wire import Head, Put
 from gateway.limits.ratelimit import RateLimits, whole_seconds
 
@@ -44,12 +45,13 @@ class Replies:
 class Reply:
     """Sends one answer: whole, streamed or refused. `status` is the status sent, or 499 if the caller had gone."""
 
-    __slots__ = ("_call", "_extra", "_parts", "_put", "begun", "codec", "ending", "over", "status")
+    __slots__ = ("_array", "_call", "_extra", "_parts", "_put", "begun", "codec", "ending", "over", "status")
 
     def __init__(self, parts: Replies, call: Call, put: Put) -> None:
         self._parts = parts
         self._call = call
         self._put = put
+        self._array = arrays.Array() if call.array else None
         self.codec: StreamCodec | None = None
         self.status = 0
         self._extra: list[tuple[bytes, bytes]] = []
@@ -70,11 +72,15 @@ class Reply:
     async def stream(self, data: bytes, *, complete: bool = False) -> None:
         """Send a piece of a stream, after the headers if it is the first. `complete`: the answer is now complete."""
         await self._keep(data, complete)
+        if self._array is not None:
+            data = self._array.feed(data)
         await self._put(data, more=True, head=None if self.begun else self._stream_head())
 
     async def end(self, data: bytes = b"", *, complete: bool = False) -> None:
         """Send the last piece of a stream."""
         await self._keep(data, complete)
+        if self._array is not None:
+            data = self._array.end(data)
         head = None if self.begun else self._stream_head()
         self.over = True
         await self._put(data, more=False, head=head)
@@ -83,7 +89,7 @@ class Reply:
         """The status and headers of a stream, which begins."""
         self.status = 200
         self.begun = True
-        return self._head(200, list(_SSE))
+        return self._head(200, list(_SSE if self._array is None else arrays.HEAD))
 
     async def _keep(self, data: bytes, complete: bool) -> None:
         """Keep the answer before its end is sent: a caller with the whole answer may repeat the call immediately."""

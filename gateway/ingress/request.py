@@ -163,7 +163,7 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
     if intent is None:
         call.request.body, survey = parse(call.request.raw, call.codec.shape, server)
         call.request.slots, call.request.nested = survey.slots, survey.nested
-        intent = call.codec.parse(call.request.body)
+        intent = call.codec.parse(call.request.body, call.values)
         call.request.unscannable = {**survey.kinds, **call.codec.unscannable(call.request.body)}
     name, call.request.stream, call.request.tools, call.request.ceiling = intent
     call.resource = Resource(call.resource.kind, name)

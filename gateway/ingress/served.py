@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gateway.dialects.routes import MODELS, ROUTES
+from gateway.dialects.routes import MODELS, ROUTES, shown
 
 _LIMIT = 80  # maximum length of a path that a message repeats
 _PLAIN = re.compile(r"(?:/[A-Za-z_]{1,40}){1,4}/?")
@@ -42,9 +42,10 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "use the plain OpenAI client in place of Azure's, with the base URL ending in /v1",
     ),
     (
-        r".*:(stream)?(generatecontent|counttokens|embedcontent|predict|rawpredict)|/v1beta(/.*)?",
-        "/v1beta/models/{model}:generateContent",
-        "this is Gemini's dialect: use an OpenAI-compatible client, with the base URL ending in /v1",
+        r".*:(stream)?(generatecontent|counttokens|(batch)?embedcontents?|predict|rawpredict)|/v1(beta|alpha)(/.*)?",
+        "",
+        "of Gemini's API, generateContent, streamGenerateContent and countTokens are served, below /v1beta/models "
+        "and /v1/models; the base URL of its clients ends before the version",
     ),
     (
         r"/api/(chat|generate|tags|show|embed|embeddings|version|ps|pull)",
@@ -92,10 +93,10 @@ def nothing_at(path: str) -> str:
     """The message of a 404: the requested path, the served paths, and advice for the user of the client."""
     name, words = next(_fitting(path), ("", ""))
     name = name or (path if len(path) <= _LIMIT and _PLAIN.fullmatch(path) else "")
-    shown = f"`{name}`" if name else "This path"
+    asked = f"`{name}`" if name else "This path"
     hint = f" ({words})" if words else ""
-    served = ", ".join(f"`{path}`" for path in ROUTES)
-    return f"{shown} is not served; use {served} or `{MODELS}`{hint}."
+    served = ", ".join(f"`{path}`" for path in map(shown, ROUTES))
+    return f"{asked} is not served; use {served} or `{MODELS}`{hint}."
 
 
 def _fitting(path: str) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """Cross-origin requests of browsers (WHATWG Fetch, section 3.2): preflight requests and the headers of answers.
 
-Config key: `server.cors`, off by default. Applies to `/v1/` only, never to the admin API. A page sends its key in a
-header, and no cookie is read: `Access-Control-Allow-Credentials` is never sent, so `*` is a safe setting. Fails closed:
-answers to a page of another origin lack these headers, and its browser does not let the page read them.
+Config key: `server.cors`, off by default. Applies to `/v1/` and `/v1beta/` only, never to the admin API. A page sends
+its key in a header, and no cookie is read: `Access-Control-Allow-Credentials` is never sent, so `*` is a safe setting.
+Fails closed: answers to a page of another origin lack these headers, and its browser does not let the page read them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.ingress.wire import Exchange, Head
 
 Scope = Mapping[str, Any]
 
-PATHS: Final = "/v1/"
+PATHS: Final = ("/v1/", "/v1beta/")
 EXPOSED: Final = b", ".join(
     [
         *(b"x-request-id", b"x-correlation-id", b"x-meshgate-code", b"x-meshgate-state", b"x-should-retry"),

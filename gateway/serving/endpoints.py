@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -14,19 +15,22 @@ import orjson
 from gateway import ids
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
-from gateway.dialects import Codec, model_lists
+from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.routes import METHODS, MODEL, MODELS, REFERENCES, RESPONSE, ROUTES
+from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
-from gateway.ingress import references, served
+from gateway.ingress import query, references, served
 from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
+from gateway.upstream.forward import not_found
 
 Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
 """(match, scope, receive, send) -> served."""
 _UNREAD: Final = Resource("llm")
 _NO_IDS: Final = frozenset({"compact", "input_tokens"})  # paths of OpenAI that are not served
+_STEPS: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 _log = logging.getLogger("meshgate")
 
 
@@ -52,11 +56,13 @@ def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
     return {path: partial(_serve, gateway, codec, path) for path, codec in ROUTES.items()}
 
 
-async def _call(gateway: Gateway, codec: Codec, path: str, _: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+async def _call(
+    gateway: Gateway, codec: Codec, path: str, match: Match[Any], scope: Any, receive: Any, send: Any
+) -> None:
     """Serve one call of an ASGI server."""
     exchange = _exchange(scope, receive, send)
     if scope["method"] == "POST":
-        await _serve(gateway, codec, path, exchange)
+        await _serve(gateway, codec, path, exchange, match.values, scope["query_string"])
     else:
         reply = gateway.runtime.replies.to(_arrived(gateway, path, codec, exchange), exchange.put)
         await reply.refuse(_wrong_method(path, scope["headers"]))
@@ -68,9 +74,18 @@ def _exchange(scope: Any, receive: Any, send: Any) -> Exchange:
     return own or AsgiExchange(scope, receive, send)
 
 
-async def _serve(gateway: Gateway, codec: Codec, path: str, exchange: Exchange) -> None:
-    """Serve one call."""
-    await _through(gateway, _arrived(gateway, path, codec, exchange), exchange)
+async def _serve(
+    gateway: Gateway,
+    codec: Codec,
+    path: str,
+    exchange: Exchange,
+    values: Mapping[str, str] = NO_VALUES,
+    asked: bytes = b"",
+) -> None:
+    """Serve one call. `values`: the parameters of its path; `asked`: its query, which only such paths have."""
+    call = _arrived(gateway, path, codec, exchange)
+    refused = _placed(call, values, asked, gateway.runtime.config.models) if values else None
+    await _through(gateway, call, exchange, refused)
 
 
 async def _about(
@@ -93,11 +108,13 @@ async def _about(
     await _through(gateway, call, exchange)
 
 
-async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
-    """Serve a call by the line."""
+async def _through(gateway: Gateway, call: Call, exchange: Exchange, refused: Refusal | None = None) -> None:
+    """Serve a call by the line; `refused`: why its path serves nothing."""
     runtime = gateway.runtime
     reply = runtime.replies.to(call, exchange.put)
     try:
+        if refused is not None:
+            raise refused
         call.ticket = _ticket(gateway, exchange)
     except Refusal as refusal:
         await reply.refuse(refusal)
@@ -115,6 +132,20 @@ async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
     finally:
         call.ticket.close()
         exchange.unwatch()
+
+
+def _placed(call: Call, values: Mapping[str, str], asked: bytes, models: Container[str]) -> Refusal | None:
+    """Write what path and query say; the refusal if they cannot be read. `models`: the names in the configuration."""
+    model = values["model"]
+    try:
+        # Any other name may be a secret, personal data, or a way to another path of the provider.
+        if model not in models and (not is_term(model) or _STEPS.search(model)):
+            raise not_found(model)
+        call.values = {**values, "version": call.route.split("/")[1]}
+        query.take(call, asked)
+    except Refusal as refusal:
+        return refusal
+    return None
 
 
 def _arrived(gateway: Gateway, path: str, codec: Codec, exchange: Exchange) -> Call:

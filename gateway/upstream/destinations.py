@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
@@ -10,9 +11,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.config.grammar import Provider
-from gateway.dialects import Codec
+from gateway.dialects import NO_VALUES, Codec
 from gateway.upstream.client import Destination, Timeouts
 
+_VERSION: Final = re.compile(r"/v1(?:beta|alpha)?$")
 _MOST: Final = 1024  # remembered destinations: with models by a pattern, deployments come and go
 
 
@@ -23,17 +25,20 @@ class Destinations:
         self._providers = providers
         self._known: dict[tuple[str, str], Destination] = {}  # by provider and path
 
-    def of(self, provider: str, codec: Codec, model: str) -> Destination:
-        """The destination of the calls of a dialect; `model` is the deployment of an API with deployments (Azure)."""
+    def of(self, provider: str, codec: Codec, model: str, values: Mapping[str, str] = NO_VALUES) -> Destination:
+        """The destination of the calls of a dialect; `model` is the deployment of an API with deployments (Azure).
+
+        `values`: the parameters of the path of the call.
+        """
         account = self._providers[provider]
-        path = codec.path
+        path = codec.at(model, values)
         if account.api_version:
             path = f"/openai/deployments/{quote(model, safe='')}{path}?api-version={account.api_version}"
         to = self._known.get((provider, path))
         if to is None:
             base = account.base_url.rstrip("/")
-            if path.startswith("/v1/"):  # a base URL may be given with the version or without it
-                base = base.removesuffix("/v1")
+            if path.startswith("/v1"):  # a base URL may be given with the version or without it
+                base = _VERSION.sub("", base)
             timeouts = Timeouts(account.timeout, account.connect_timeout, account.idle_timeout)
             to = Destination(URL(base + path), _headers(account, codec), timeouts)
             if len(self._known) >= _MOST:

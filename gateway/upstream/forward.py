@@ -19,7 +19,7 @@ from gateway.call import Call, Reference, Target
 from gateway.config import grammar
 from gateway.config.grammar import Model, Price, Provider
 from gateway.dialects import Codec
-from gateway.dialects.routes import ROUTES
+from gateway.dialects.routes import ROUTES, shown
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.redaction import openings
@@ -202,7 +202,7 @@ class Forward:
     def _elsewhere(self, name: str, targets: Sequence[Target], codec: Codec) -> str:
         """The refusal for a model without targets in the dialect of the call: names the path to use."""
         formats = sorted({self._format(target) for target in targets})
-        paths = [path for path, other in ROUTES.items() if not other.formats.isdisjoint(formats)]
+        paths = [shown(path) for path, other in ROUTES.items() if not other.formats.isdisjoint(formats)]
         called = f"`{name[:80]}`" if is_term(name) else "of that name"
         return (
             f"The model {called} is served by providers of format {', '.join(formats)}, which do not answer with "
@@ -281,7 +281,8 @@ class Forward:
     async def _refer(self, call: Call, about: Reference, provider: str) -> Answer:
         """Ask the provider about a state that it stores. Raises Refusal."""
         query = f"?{about.query}" if about.query else ""
-        to = self._destinations.of(provider, call.codec, call.outcome.model).below(f"/{about.id}{about.below}{query}", about.method)
+        to = self._destinations.of(provider, call.codec, call.outcome.model)
+        to = to.below(f"/{about.id}{about.below}{query}", about.method)
         response = await self._to(call, provider, to, b"")
         if not 200 <= response.status < 300:
             refusal = _refusal(response.status, response.headers, provider, await _words(response))
@@ -316,7 +317,7 @@ class Forward:
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
-        to = self._destinations.of(provider, call.codec, call.outcome.model)
+        to = self._destinations.of(provider, call.codec, call.outcome.model, call.values)
         passes = call.codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]

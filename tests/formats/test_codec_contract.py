@@ -149,7 +149,7 @@ def test_a_refusal(wire: Whole) -> None:
     assert wire.codec.error(wire.whole("ok")) is None
 
 
-@pytest.mark.parametrize("wire", [wire for wire in WHOLES if wire not in WIRES], ids=named)
+@pytest.mark.parametrize("wire", [wire for wire in WHOLES if not wire.says], ids=named)
 def test_a_dialect_without_texts_refuses_with_an_error(wire: Whole) -> None:
     """There is no text that could say the reason."""
     assert wire.codec.refuse_in_text(Refusal("output_blocked", "It."), "id", "m", 1, "Blocked.") is None
@@ -197,7 +197,8 @@ def test_what_nobody_named_in_a_whole_answer(wire: Whole, scanner: StreamScanner
 def test_an_event_is_no_whole_answer(wire: Wire) -> None:
     """`is_whole` distinguishes them: some servers send events as lines of JSON, others a whole answer on one line."""
     assert wire.codec.is_whole(wire.whole("ok"))
-    for event in datas(b"".join(wire.events(["a", "b"]))):
+    events = datas(b"".join(wire.events(["a", "b"])))
+    for event in events[:-1] if wire.alike else events:  # the first event decides
         assert not wire.codec.is_whole(event), event
 
 
@@ -293,7 +294,10 @@ def test_null_says_nothing(wire: Wire, scanner: StreamScanner) -> None:
     assert wire.listen(sent) == wire.listen(b"".join(wire.events(["fine. ", "so."])))
     assert wire.hear(json.loads(wire.codec.assemble(b"".join(events)))) == wire.listen(sent)
     answer = wire.whole("fine")
-    same, key = copy.deepcopy(answer), next(key for key in ("choices", "content", "output") if key in answer)
+    same, key = (
+        copy.deepcopy(answer),
+        next(key for key in ("choices", "content", "output", "candidates") if key in answer),
+    )
     assert not wire.codec.drop_nulls(answer)
     answer[key] = [None, *answer[key], None]
     assert wire.codec.drop_nulls(answer)

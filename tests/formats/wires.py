@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
+from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
@@ -27,6 +28,8 @@ class Whole(Protocol):
 
     name: str
     codec: Codec
+    says: bool
+    """An answer has a text."""
     talks: bool
     """A request holds a conversation; else it is one text, whose author no field names."""
 
@@ -50,6 +53,8 @@ class Wire(Whole, Protocol):
 
     blocked: str
     """Why an answer has ended that the gateway blocked."""
+    alike: bool
+    """Each event has the form of a whole answer."""
     closes: bool
     """The last event of a stream says only that the stream ends; an answer without that event is whole, too."""
 
@@ -83,8 +88,10 @@ class Chat:
     codec: Codec = OPENAI_CHAT
     offer: Mapping[str, Any] | None = MappingProxyType({"type": "function", "function": {"name": "send"}})
     talks = True
+    says = True
     blocked = "content_filter"
     closes = True
+    alike = False
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
         """A request with turns of (role, text)."""
@@ -146,8 +153,10 @@ class Messages:
     codec: Codec = ANTHROPIC_MESSAGES
     offer: Mapping[str, Any] | None = MappingProxyType({"name": "send", "input_schema": {}})
     talks = True
+    says = True
     blocked = "refusal"
     closes = True
+    alike = False
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
         """A request with turns of (role, text), and a separate system message."""
@@ -243,8 +252,10 @@ class Responses:
     codec: Codec = OPENAI_RESPONSES
     offer: Mapping[str, Any] | None = MappingProxyType({"type": "function", "name": "send", "parameters": {}})
     talks = True
+    says = True
     blocked = "content_filter"
     closes = False
+    alike = False
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
         """A request with turns of (role, text)."""
@@ -382,6 +393,79 @@ class Responses:
         return heard
 
 
+class Gemini:
+    """Gemini."""
+
+    name = "gemini"
+    codec: Codec = GEMINI_STREAMING
+    offer: Mapping[str, Any] | None = MappingProxyType({"functionDeclarations": [{"name": "send"}]})
+    talks = True
+    says = True
+    blocked = "SAFETY"
+    closes = False
+    alike = True
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with turns of (role, text), and a separate system message; it repeats the model of the path."""
+        roles = {"assistant": "model"}
+        contents = [self.said(text, roles.get(role, role)) for role, text in turns if role != "system"]
+        system = [{"systemInstruction": {"parts": [{"text": text}]}} for role, text in turns if role == "system"]
+        return {"model": "m", **(system[0] if system else {}), "contents": contents, **fields}
+
+    def said(self, text: str, role: str = "model") -> dict[str, Any]:
+        """A message with one text."""
+        return {"role": role, "parts": [{"text": text}]}
+
+    def call(self, arguments: str, **more: Any) -> dict[str, Any]:
+        """A part with a call of `send`."""
+        return {"functionCall": {"name": "send", "args": _arguments(arguments)}, **more}
+
+    def answer(self, *parts: dict[str, Any], reason: str | None = "STOP", **fields: Any) -> dict[str, Any]:
+        """An answer, or an event of a stream, with these parts."""
+        ends = {"finishReason": reason} if reason else {}
+        candidate = {"index": 0, "content": {"parts": [*parts], "role": "model"}, **ends}
+        usage = {"promptTokenCount": USED[0], "candidatesTokenCount": USED[1], "totalTokenCount": sum(USED)}
+        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "m", "responseId": "r_a", **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return self.answer({"text": text}, *([self.call(tool)] if tool is not None else ()), **fields)
+
+    def event(self, *parts: dict[str, Any], reason: str | None = None, **fields: Any) -> bytes:
+        """One event."""
+        return b"data: " + json.dumps(self.answer(*parts, reason=reason, **fields)).encode() + b"\n\n"
+
+    def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
+        """A streamed answer; a tool call arrives complete, as the provider laid it out."""
+        out = [self.event({"text": text}) for text in texts]
+        if tool:
+            said = "".join(tool)
+            event = self.event(self.call("0"))
+            out.append(event.replace(b'"args": 0', b'"args": ' + _json(said).encode()))
+        return [*out, self.event({"text": ""}, reason="STOP")]
+
+    def hear(self, answer: dict[str, Any]) -> Heard:
+        """What a client reads of a whole answer."""
+        [candidate] = answer["candidates"]
+        parts = candidate["content"]["parts"]
+        calls = [part["functionCall"] for part in parts if "functionCall" in part]
+        texts = [part["text"] for part in parts if "text" in part and not part.get("thought")]
+        return Heard(
+            "".join(texts), [(call["name"], call["args"]) for call in calls], candidate.get("finishReason", "")
+        )
+
+    def listen(self, data: bytes) -> Heard:
+        """What a client reads of a stream."""
+        heard = [self.hear(event) for event in datas(data)]
+        tools = [tool for one in heard for tool in one.tools]
+        return Heard("".join(one.text for one in heard), tools, "".join(one.reason for one in heard))
+
+
+def _json(said: str) -> str:
+    """The text itself if it is JSON, else a JSON string with it."""
+    return json.dumps(said) if _arguments(said) == said else said
+
+
 def _arguments(said: str) -> Any:
     try:
         return json.loads(said)
@@ -396,6 +480,7 @@ class Embeddings:
     codec: Codec = OPENAI_EMBEDDINGS
     offer: Mapping[str, Any] | None = None
     talks = False
+    says = False
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
         """A request for the vector of the last turn's text."""
@@ -412,12 +497,32 @@ class Count(Messages):
 
     name = "count"
     codec: Codec = ANTHROPIC_COUNT
+    says = False
 
     def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
         """An answer."""
         return {"input_tokens": USED[0], **fields}
 
 
-WIRES: list[Wire] = [Chat(), Messages(), Responses()]
-WHOLES: list[Whole] = [*WIRES, Embeddings(), Count()]
+class GeminiWhole(Gemini):
+    """Gemini, whole: another path than that of a stream."""
+
+    name = "gemini_whole"
+    codec: Codec = GEMINI
+
+
+class GeminiCount(Gemini):
+    """Gemini's count of tokens: a request, answered with a number."""
+
+    name = "gemini_count"
+    codec: Codec = GEMINI_COUNT
+    says = False
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"totalTokens": USED[0], **fields}
+
+
+WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini()]
+WHOLES: list[Whole] = [*WIRES, GeminiWhole(), Embeddings(), Count(), GeminiCount()]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]

@@ -1,0 +1,85 @@
+"""Usage, errors and refusals in answers of Gemini's dialect."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gateway.call import Json, Usage
+from gateway.dialects import count, integer
+from gateway.errors import Refusal
+
+_STATUSES: Final = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""The names of statuses (google.rpc.Code), by the HTTP status."""
+_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
+BLOCKED: Final = "SAFETY"
+"""The finish reason of a blocked answer."""
+
+
+def usage(answer: Json) -> Usage | None:
+    """The usage so far (reports are cumulative); None without a plausible report. A missing count is 0 (proto3)."""
+    told = answer.get("usageMetadata")
+    if type(told) is not dict:
+        return None
+    counts = [
+        count(told.get(name, 0))
+        for name in ("promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+    ]
+    prompt, tools, said, thoughts = counts
+    if prompt is None or tools is None or said is None or thoughts is None or "promptTokenCount" not in told:
+        return None
+    return Usage(
+        input=prompt + tools,
+        output=said + thoughts,
+        cached=integer(told.get("cachedContentTokenCount")),
+        reasoning=thoughts,
+        audio=_audio(told.get("candidatesTokensDetails")),
+        audio_input=_audio(told.get("promptTokensDetails")),
+        tier=tier(answer),
+    )
+
+
+def _audio(details: Any) -> int:
+    """The tokens of audio among the tokens of all modalities."""
+    told = [one for one in details if type(one) is dict] if type(details) is list else []
+    return sum(integer(one.get("tokenCount")) for one in told if one.get("modality") == "AUDIO")
+
+
+def tier(answer: Json) -> str:
+    """The service tier in the usage; "" if there is none."""
+    told = answer.get("usageMetadata")
+    said = told.get("serviceTier") if type(told) is dict else None
+    return said if type(said) is str and len(said) <= 64 else ""
+
+
+def error(said: Json) -> Json | None:
+    """The object under `error`."""
+    found = said.get("error")
+    if not found:
+        return None
+    return found if type(found) is dict else {"message": found}
+
+
+def refused(refusal: Refusal, request_id: str) -> Json:
+    """`{"error": {code, message, status, details}}` with the HTTP status; the refusal's own code is the `reason`."""
+    status = _STATUSES.get(refusal.status) or ("INVALID_ARGUMENT" if refusal.status < 500 else "INTERNAL")
+    info: Json = {"@type": _INFO, "reason": refusal.code, "domain": "meshgate", "metadata": {"request_id": request_id}}
+    if refusal.param is not None:
+        info["metadata"]["param"] = refusal.param
+    inner = {"code": refusal.status, "message": refusal.message, "status": status, "details": [info]}
+    return {"error": {**inner, **refusal.detail}}
+
+
+def ended(refusal: Refusal, index: int, reason: str = "") -> Json:
+    """A candidate that a refusal ends, with the text `reason` for clients that show only texts."""
+    content = {"parts": [{"text": reason}] if reason else [], "role": "model"}
+    return {"content": content, "finishReason": BLOCKED, "finishMessage": refusal.message, "index": index}
