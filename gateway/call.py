@@ -288,8 +288,8 @@ class Stored:
     """The record of a state that a provider stores for an earlier call of the team.
 
     `masked`: placeholder in the stored conversation -> digest of its value. `uses`: the tool calls of the answer, whose
-    results the next call brings. `tools`: the tools that were offered. `tokens`: those of the stored conversation.
-    `at`: Unix seconds.
+    results the next call brings. `tools`: the tools that were offered. `labels`, `called`: labels and called tools of
+    the workflow at that time. `tokens`: those of the stored conversation. `at`: Unix seconds.
     """
 
     workflow: str  # the correlation id, as stored
@@ -299,6 +299,8 @@ class Stored:
     at: int
     tokens: int = 0
     tools: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
     masked: Mapping[str, str] = field(default_factory=dict)
     uses: tuple[ToolUse, ...] = ()
 

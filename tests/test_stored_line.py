@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+import calls
 import responding
 import upstream as scripted
 from formats.wires import Responses, datas
+from gateway.call import State, Subject
+from gateway.config.sections import Stored
+from gateway.dialects.openai_responses import OPENAI_RESPONSES
+from gateway.ingress.owners import Owners
+from gateway.redaction.vault import Seal
+from gateway.stores import StoreUnavailable
 from line import KEYS, Line, config, running
 from waiting import eventually
 
@@ -80,6 +89,14 @@ def text_of(answer: Any) -> str:
     """The text of an answer, whole or streamed."""
     streamed = answer.headers["content-type"].startswith("text/event-stream")
     return str((WIRE.listen(answer.content) if streamed else WIRE.hear(answer.json())).text)
+
+
+def forget(folder: Path, *tables: str) -> None:
+    """Empty tables of the state, as if their rows had expired."""
+    with contextlib.closing(sqlite3.connect(folder / "state.db")) as state:
+        for table in tables:
+            state.execute(f"DELETE FROM {table}")
+        state.commit()
 
 
 either = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -347,11 +364,7 @@ def test_values_that_are_no_longer_kept_refuse_the_call(up: scripted.Upstream, t
     with running(tmp_path, settings(tmp_path, up)) as line:
         first = id_of(ask(line, "I am ann@example.org", cid="w"))
         plain = id_of(ask(line, "hello", cid="w"))
-    import sqlite3
-
-    with sqlite3.connect(tmp_path / "state.db") as state:
-        for table in ("sealed", "vaults", "workflows"):
-            state.execute(f"DELETE FROM {table}")
+    forget(tmp_path, "sealed", "vaults", "workflows")
     with running(tmp_path, settings(tmp_path, up)) as line:
         assert ask(line, "I am eve@example.org", cid="w").status_code == 200
         before = len(up.seen)
@@ -360,6 +373,87 @@ def test_values_that_are_no_longer_kept_refuse_the_call(up: scripted.Upstream, t
         assert "quotas.ttl" in refused.text
         assert len(up.seen) == before
         assert ask(line, "who?", plain).status_code == 200
+
+
+LABELS = """package gateway
+
+import rego.v1
+
+decision := {"allow": true, "deny": deny, "obligations": obligations}
+
+default obligations := {}
+
+obligations := {"labels": ["tainted"]} if "read" in input.action.tools
+
+deny contains {"code": "tainted", "message": "No", "class": "safety"} if {
+    "tainted" in input.context.history.labels
+    "send" in input.action.tools
+}
+
+deny contains {"code": "called", "message": "No", "class": "safety"} if {
+    "send" in input.context.history.tools
+    "wipe" in input.action.tools
+}
+"""
+
+
+def test_labels_outlive_the_record_of_the_workflow(up: scripted.Upstream, tmp_path: Path) -> None:
+    """With the stored conversation: the texts that caused them are not judged again."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "gateway.rego").write_text(LABELS)
+    made = settings(tmp_path, up, policy={"path": str(tmp_path / "policies")})
+    read, send, wipe = [dict[str, Any](type="function", name=name, parameters={}) for name in ("read", "send", "wipe")]
+    with running(tmp_path, made) as line:
+        first = id_of(ask(line, "one", tools=[read], cid="w"))
+        clean = ask(line, "one", model="keep-call", tools=[send], cid="clean")
+        ids = [item["call_id"] for item in clean.json()["output"] if item["type"] == "function_call"]
+        result = [{"type": "function_call_output", "call_id": ids[0], "output": "sent"}]
+        called = id_of(ask(line, result, id_of(clean)))
+    forget(tmp_path, "workflows")
+    with running(tmp_path, made) as line:
+        assert ask(line, "again", cid="w", tools=[send]).status_code == 200
+        refused = ask(line, "again", first, tools=[send])
+        assert (refused.status_code, refused.json()["error"]["rule"]) == (403, "tainted")
+        assert "tainted" in line.workflow("w").history.labels
+        refused = ask(line, "again", called, tools=[wipe])
+        assert (refused.status_code, refused.json()["error"]["rule"]) == (403, "called")
+        assert ask(line, "again", called).status_code == 200
+
+
+def test_loops_are_seen_across_stored_turns(up: scripted.Upstream, tmp_path: Path) -> None:
+    """The same call of a tool, again and again, although each request has only its result."""
+    made = settings(tmp_path, up)
+    made["quotas"] = {"repeats": 2}
+    send: dict[str, Any] = {"type": "function", "name": "send", "parameters": {}}
+    for number in range(4):
+        call = {**WIRE.call(json.dumps({"to": "x"})), "call_id": f"call_{number}"}
+        up.script[f"turn {number}"] = WIRE.response(call, id=f"resp_turn{number}", model="script")
+    with running(tmp_path, made) as line:
+        told = [ask(line, "turn 0", model="script", tools=[send]).status_code]
+        for number in range(1, 4):
+            result = {"type": "function_call_output", "call_id": f"call_{number - 1}", "output": f"turn {number}"}
+            answer = ask(line, [result], f"resp_turn{number - 1}", model="script", tools=[send])
+            told.append(answer.status_code)
+    assert told == [200, 200, 200, 403]
+    assert answer.json()["error"]["code"] == "loop_detected"
+
+
+async def test_a_store_that_fails_delivers_no_state() -> None:
+    """An id that cannot be looked up refuses the call; an owner that cannot be recorded leaves the answer alone."""
+
+    class Broken:
+        async def own(self, team: str, id: str, record: bytes, ttl: int) -> None:
+            raise StoreUnavailable("gone")
+
+        async def owned(self, team: str, id: str) -> bytes | None:
+            raise StoreUnavailable("gone")
+
+    owners = Owners(Stored(), cast("Any", Broken()), Seal(b"k" * 32))
+    body = {"model": "m", "input": "x", "previous_response_id": "resp_1"}
+    call = calls.call(OPENAI_RESPONSES, subject=Subject("a", "t"), body=body)
+    with pytest.raises(StoreUnavailable):
+        await owners.find(call)
+    await owners.keep(call, State("resp_2", []))
 
 
 def test_an_id_that_the_caller_chose_has_no_owner(line: Line, up: scripted.Upstream) -> None:

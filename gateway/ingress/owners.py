@@ -21,6 +21,7 @@ import time
 import orjson
 from cryptography.exceptions import InvalidTag
 
+from gateway.amounts import NO_HISTORY
 from gateway.call import Call, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
 from gateway.errors import Refusal
@@ -31,7 +32,6 @@ from gateway.redaction.vault import Seal
 from gateway.stores import Owners as Store
 from gateway.stores import StoreUnavailable
 
-_LONG = 4096  # characters of arguments of a tool call, from which only a digest is kept
 _PARAM = "previous_response_id"
 _log = logging.getLogger("meshgate")
 
@@ -120,12 +120,15 @@ class Owners:
         if self._seal is None or _chosen(call, state.id):
             return
         name, usage = self._name(self._seal, state.id), call.outcome.usage
+        history = call.admission.history or NO_HISTORY
         uses = [(use.id, use.tool, self._arguments(self._seal, use)) for use in state.uses]
         record = {
             "workflow": call.request.correlation_id,
             "agent": call.subject.agent if call.subject is not None else "",
             "model": call.resource.name,
             "tools": call.request.tools,
+            "labels": history.labels,
+            "called": history.tools,
             "target": (call.outcome.provider, call.outcome.model),
             "at": int(time.time()),
             "tokens": usage.input + usage.output if usage is not None else call.request.input.bound,
@@ -142,8 +145,8 @@ class Owners:
         return seal.digest("response", id).hex()
 
     def _arguments(self, seal: Seal, use: ToolUse) -> str:
-        said = canonical(use.arguments)
-        return said if len(said) <= _LONG else seal.digest("arguments", said).hex()
+        """A digest: loop detection only compares arguments, and they may hold personal data."""
+        return seal.digest("arguments", canonical(use.arguments)).hex()
 
 
 def _chosen(call: Call, id: str) -> bool:
@@ -167,6 +170,8 @@ def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:
         at=said["at"],
         tokens=said["tokens"],
         tools=tuple(said["tools"]),
+        labels=tuple(said["labels"]),
+        called=tuple(said["called"]),
         masked=said["masked"],
         uses=uses,
     )

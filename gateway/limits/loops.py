@@ -239,9 +239,12 @@ def _arrows(agents: Sequence[str]) -> str:
     return " -> ".join(agents)
 
 
-def shown(steps: Sequence[Step]) -> tuple[str, ...]:
-    """The newest names of tools that were called in a conversation, each once, in the order of their first calls."""
-    found: dict[str, None] = {}
+def shown(steps: Sequence[Step], earlier: Sequence[str] = ()) -> tuple[str, ...]:
+    """The newest names of tools that were called in a conversation, each once, in the order of their first calls.
+
+    `earlier`: the names from before the steps.
+    """
+    found: dict[str, None] = dict.fromkeys(earlier)
     for step in steps:
         for use in step.uses:
             found[use.tool if _NAME.fullmatch(use.tool) else NAMELESS] = None

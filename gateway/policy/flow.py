@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.amounts import LABELS, NO_HISTORY, UNREAD
-from gateway.call import NO_OBLIGATIONS, Call, Decision, Obligations
+from gateway.call import NO_OBLIGATIONS, Call, Decision, Obligations, Stored
 from gateway.policy.authorize import PolicyCheck
 from gateway.stores import Workflows
 
@@ -40,6 +40,8 @@ class Flow:
         """
         subject = call.subject
         assert subject is not None, "authorize comes after identify"
+        if call.request.stored is not None and call.replay.kept is None:
+            await self._carry(call, call.request.stored)
         for _ in range(TRIES):
             version = UNREAD if call.admission.history is None else call.admission.history.version
             reads, fresh = await self._verdict(call)
@@ -50,6 +52,27 @@ class Flow:
             if marked.done:
                 return
         self._policy.undecided(call, f"{_CHANGED} {TRIES} times while the policy judged; try again")
+
+    async def _carry(self, call: Call, stored: Stored) -> None:
+        """Set the labels of a stored conversation again if the record of its workflow has expired meanwhile.
+
+        The texts that caused the labels are at the provider, and are not judged again.
+        """
+        for _ in range(TRIES):
+            history = call.admission.history
+            if history is None:  # the policy reads none
+                return
+            lost = [label for label in stored.labels if label not in history.labels and label not in history.cleared]
+            if not lost:
+                return
+            if len(history.labels) + len(lost) > LABELS:
+                self._policy.undecided(
+                    call, f"with those of the stored conversation, there are more than {LABELS} labels"
+                )
+                return
+            marked = await self._workflows.mark(call.team, call.request.correlation_id, lost, history.version)
+            call.admission.history = marked.history
+        self._policy.undecided(call, f"{_CHANGED} {TRIES} times; try again")
 
     async def _verdict(self, call: Call) -> tuple[bool, list[str]]:
         """Judge until the policy knows its own labels; returns whether it reads the history, and the new labels."""

@@ -132,6 +132,8 @@ class Reserve:
         """
         call.admission.debits = (*debits, *call.admission.repeats.debits)
         judged = self._judge is not None
+        stored = call.request.stored
+        called = shown(steps, stored.called if stored is not None else ()) if keeps else ()
         # A policy may route the call to another model, whose targets may take longer.
         longest = self._forward.most_patience if judged else self._forward.patience(call.admission.targets)
         return self._quotas.ask(
@@ -143,7 +145,7 @@ class Reserve:
             lapse=longest + LAPSE_MARGIN,
             chained=self._loops.follows or judged,
             history=keeps,
-            tools=shown(steps) if keeps else (),
+            tools=called,
         )
 
     async def rest(self, call: Call, demanded: Obligations) -> None:
