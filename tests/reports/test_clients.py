@@ -147,9 +147,9 @@ def test_methods_and_paths(line: Line) -> None:
     """405 lists the allowed methods, 404 the served paths, each with the request id."""
     wrong = line.client.get("/v1/chat/completions")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST, OPTIONS")
-    lost = line.client.post("/v1/responses/resp_1/cancel", json={})
+    lost = line.client.post("/v1/responses/resp_1/other", json={})
     assert lost.status_code == 404
-    assert "no responses are stored here" in lost.json()["error"]["message"]
+    assert "of stored responses, only" in lost.json()["error"]["message"]
     assert lost.json()["error"]["request_id"] == lost.headers["x-request-id"] != ""
     assert "/v1/chat/completions" in line.client.get("/").json()["serves"]
 
@@ -187,8 +187,8 @@ def test_methods_of_a_path(line: Line, path: str, methods: str) -> None:
 
 LOST = {
     "/responses": "ends with /v1",
-    "/v1/responses/": "no responses are stored",
-    "/v1/responses/resp_1/cancel": "no responses are stored",
+    "/v1/responses/": "of stored responses, only",
+    "/v1/responses/resp_1/other": "of stored responses, only",
     "/v1/messages/batches": "Anthropic",
     "/v1/complete": "Anthropic",
     "/v1/completions": "as a message",
