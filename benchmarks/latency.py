@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             system.start()
         for name, keys in (("1k", ("p50_ms", "p99_ms")), ("stream", ("first_p50_ms", "gap_p99_ms"))):
             body = dataclasses.replace(next(one for one in BODIES if one.name == name), group=1, connections=64)
-            ask(mock, "/pace/0")
+            ask(mock, f"/group/{body.group}")
+            ask(mock, f"/pace/{PAUSE if body.stream else 0}")
             highest = load(systems[1], body, Times(2, options.seconds), seed=0)["rate"]
             direct, through = added(systems, body, highest / 2, Times(1, options.seconds), options.rounds)
             for key in keys:

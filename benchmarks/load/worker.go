@@ -26,6 +26,8 @@ var (
 // worker is one connection with its share of the workflows, and what it has measured.
 type worker struct {
 	address   *url.URL
+	number    int // of the worker, from 0
+	of        int // workers in all
 	workflows []*workflow
 	conn      net.Conn
 	in        *bufio.Reader
@@ -41,7 +43,7 @@ type worker struct {
 }
 
 func newWorker(address *url.URL, keys []string, number, of int) *worker {
-	w := &worker{address: address}
+	w := &worker{address: address, number: number, of: of}
 	text := prose.NewWriter(*seed, uint64(number))
 	for i := number; i < *workflows; i += of {
 		w.workflows = append(w.workflows, newWorkflow(fmt.Sprintf("bench-%x-%d", *seed, i), keys[i%len(keys)], text))
@@ -50,11 +52,15 @@ func newWorker(address *url.URL, keys []string, number, of int) *worker {
 }
 
 func (w *worker) run(clock *clock) {
-	next := time.Now()
+	next, every := time.Now(), time.Duration(0)
+	if *rate > 0 { // evenly over time: if all began at once, calls would wait for each other
+		every = time.Duration(float64(w.of) / *rate * float64(time.Second))
+		next = next.Add(every * time.Duration(w.number) / time.Duration(w.of))
+	}
 	for turn := 0; !clock.over(); turn++ {
-		if *rate > 0 {
-			next = next.Add(time.Duration(float64(min(*connections, *workflows)) / *rate * float64(time.Second)))
+		if every > 0 {
 			time.Sleep(time.Until(next))
+			next = next.Add(every)
 		}
 		err := w.call(w.workflows[turn%len(w.workflows)], clock)
 		w.calls.Add(1)
