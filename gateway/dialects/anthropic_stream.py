@@ -17,7 +17,7 @@ from typing import Final
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import Channel, Chunk, Field, Piece, items, nulls, ordinal, sse, surrogates, tree
+from gateway.dialects import Channel, Chunk, Field, Piece, events, nulls, ordinal, sse, tree
 from gateway.dialects.anthropic_answer import refused, tells_input, tier, usage
 from gateway.dialects.anthropic_forms import encode, use_events
 from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
@@ -184,19 +184,11 @@ class AnthropicStream(Ordered):
 
     def _chunk(self, event: sse.SSE) -> Chunk | None:
         chunk = Chunk(event.raw)
-        if event.data is None or not event.data.strip():
-            chunk.raw = sse.silent(event)
-            return chunk
-        if event.data.strip() == b"[DONE]":  # servers of other dialects end with this
+        if events.is_done(event):
             return None
-        items.check_event(event.data, "an event")
-        data, chunk.edited = surrogates.with_halves(event.data)
-        if data is None:  # as little as an empty event
-            chunk.raw = sse.silent(event)
+        data = events.load(chunk, event, "an event")
+        if data is None:
             return chunk
-        if type(data) is not dict:
-            raise ValueError("an event is not an object")
-        chunk.data = data
         if chunk.edited or self._halves:
             self._join_halves(chunk, data)
         kind = _named(data, "an event")
@@ -413,10 +405,6 @@ class AnthropicStream(Ordered):
         field = _field((0, f"signed:{key}"), holder, key)
         field.signed = True
         chunk.fields.append(field)
-
-    def plain(self, chunk: Chunk) -> bytes:
-        """The bytes of a chunk of an answer that is not judged."""
-        return self.encode(chunk)
 
     def encode(self, chunk: Chunk) -> bytes:
         """The bytes of a chunk: as received if nothing was edited."""

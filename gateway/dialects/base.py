@@ -250,6 +250,18 @@ class Ordered:
     ordered = True
     last: Json | None = None
 
+    def plain(self, chunk: Chunk) -> bytes:
+        """The bytes of a chunk of an answer that is not judged: the same as those of a judged one."""
+        return self.encode(chunk)
+
+    def encode(self, chunk: Chunk) -> bytes:
+        """The bytes of a chunk. Each reader defines this."""
+        raise NotImplementedError
+
+    def finish(self) -> bytes:
+        """Nothing: the last event of the provider ends the answer."""
+        return b""
+
     def distrust(self) -> None:
         """Do nothing: every event is parsed in full."""
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gateway.budget import once
 from gateway.call import Json
-from gateway.dialects import Chunk, Field, Piece, items, literals, nulls, sse, surrogates, tree
+from gateway.dialects import Chunk, Field, Piece, events, literals, nulls, sse, surrogates, tree
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
 from gateway.dialects.gemini_answer import ended, error, refused, tier, usage
@@ -127,20 +127,11 @@ class GeminiStream(Ordered):
 
     def _chunk(self, event: sse.SSE) -> Chunk | None:
         chunk = Chunk(event.raw)
-        said = event.data.strip() if event.data is not None else b""
-        if not said:
-            chunk.raw = sse.silent(event)
-            return chunk
-        if said == b"[DONE]":  # servers of other dialects end with this
+        if events.is_done(event):
             return None
-        items.check_event(said, "an event")
-        data, chunk.edited = surrogates.with_halves(said)
-        if data is None:  # as little as an empty event
-            chunk.raw = sse.silent(event)
+        data = events.load(chunk, event, "an event")
+        if data is None:
             return chunk
-        if type(data) is not dict:
-            raise ValueError("an event is not an object")
-        chunk.data = data
         if error(data) is not None:
             chunk.error = True
             return chunk
@@ -215,10 +206,6 @@ class GeminiStream(Ordered):
             if survey.slots or survey.kinds:
                 chunk.wholes.append(survey)
 
-    def plain(self, chunk: Chunk) -> bytes:
-        """The bytes of a chunk of an answer that is not judged."""
-        return self.encode(chunk)
-
     def encode(self, chunk: Chunk) -> bytes:
         """The bytes of a chunk: as received if nothing was edited; else with the edited strings only, if possible."""
         data = chunk.data
@@ -231,10 +218,6 @@ class GeminiStream(Ordered):
         if said is not None:
             return sse.encode(literals.rewritten(said.decode(), data).encode())
         return encode(data)
-
-    def finish(self) -> bytes:
-        """Nothing: no event ends a stream."""
-        return b""
 
     def refuse(self, refusal: Refusal, request_id: str, reason: str = "", *, bare: bool = False) -> bytes:
         """The end of a refused answer: candidates with a finish reason, or an error for a fault."""

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import Channel, Chunk, Delta, Field, items, nulls, ordinal, sse, surrogates, tree
+from gateway.dialects import Channel, Chunk, Delta, Field, events, nulls, ordinal, sse, tree
 from gateway.dialects.fields import Reader, is_structure
 from gateway.dialects.frame import Frame
 from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, is_padding, tier, usage
@@ -188,21 +188,14 @@ class OpenAIChatStream:
 
     def _chunk(self, event: sse.SSE) -> Chunk:
         chunk = Chunk(event.raw)
-        if event.data is None or not event.data.strip():  # an empty event keeps a connection alive
-            chunk.raw = sse.silent(event)
-            return chunk
-        if event.data.strip() == b"[DONE]":
+        if events.is_done(event):
             chunk.done = self.ended = True
             chunk.raw = _DONE  # the rest of the event has no content
             return chunk
-        items.check_event(event.data, "a chunk")
-        data, mended = surrogates.with_halves(event.data)
-        if data is None:  # as little as an empty event
-            chunk.raw = sse.silent(event)
+        data = events.load(chunk, event, "a chunk")
+        if data is None:
             return chunk
-        if type(data) is not dict:
-            raise ValueError("a chunk is not an object")
-        chunk.data, chunk.edited = data, mended
+        mended = chunk.edited
         if data.get("error"):
             chunk.error = True
             return chunk

@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import MAX_ANSWER, Chunk, Field, Piece, items, nulls, ordinal, responses_answer, sse, tree
+from gateway.dialects import MAX_ANSWER, Chunk, Field, Piece, events, nulls, ordinal, responses_answer, sse, tree
 from gateway.dialects.anthropic_stream import MAX_BLOCKS, MAX_INPUT
 from gateway.dialects.base import Ordered, is_said_once
 from gateway.dialects.fields import Reader
@@ -30,7 +30,7 @@ from gateway.dialects.responses_forms import ENDS, encode
 from gateway.dialects.responses_frame import DeltaFrame
 from gateway.dialects.responses_said import Event, Framed, Place, Said, Same, Source, places
 from gateway.dialects.responses_tables import ANSWER, CALLING, calls_a_tool, kind, tool
-from gateway.dialects.surrogates import Halves, mend, with_halves
+from gateway.dialects.surrogates import Halves, mend
 from gateway.dialects.terms import LONG, is_term
 from gateway.errors import Refusal
 
@@ -192,22 +192,14 @@ class ResponsesStream(Ordered):
 
     def _chunk(self, event: sse.SSE) -> Event | None:
         chunk = Event(event.raw)
-        if event.data is None or not event.data.strip():
-            chunk.raw = sse.silent(event)
-            return chunk
-        if event.data.strip() == b"[DONE]":
+        if events.is_done(event):
             return None
-        items.check_event(event.data, "an event")
-        data, chunk.edited = with_halves(event.data)
-        if data is None:  # as little as an empty event
-            chunk.raw = sse.silent(event)
+        data = events.load(chunk, event, "an event")
+        if data is None:
             return chunk
-        if type(data) is not dict:
-            raise ValueError("an event is not an object")
         said = kind(data)
         if not (is_term(said) if said else data.get("type") in ("", None)):
             raise ValueError("an event has a type that is not a name")
-        chunk.data = data
         if chunk.edited or self._halves:
             self._join_halves(chunk, data, said)
         if said == "error" or (data.get("error") and "response" not in data):
@@ -521,10 +513,6 @@ class ResponsesStream(Ordered):
             chunk.conceal()
         self._closing.note(data)
         return encode(data) if chunk.edited else chunk.raw
-
-    def finish(self) -> bytes:
-        """Nothing: the last event ends the answer."""
-        return b""
 
     def refuse(self, refusal: Refusal, request_id: str, reason: str = "", *, bare: bool = False) -> bytes:
         """The end of a refused answer: incomplete for `content_filter` with the reason, or an error event."""

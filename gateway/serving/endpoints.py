@@ -84,8 +84,13 @@ async def _serve(
 ) -> None:
     """Serve one call. `values`: the parameters of its path; `asked`: its query, which only such paths have."""
     call = _arrived(gateway, path, codec, exchange)
-    refused = _placed(call, values, asked, gateway.runtime.config.models) if values else None
-    await _through(gateway, call, exchange, refused)
+    if values:
+        try:
+            _place(call, values, asked, gateway.runtime.config.models)
+        except Refusal as refusal:
+            await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
+            return
+    await _through(gateway, call, exchange)
 
 
 async def _about(
@@ -108,13 +113,11 @@ async def _about(
     await _through(gateway, call, exchange)
 
 
-async def _through(gateway: Gateway, call: Call, exchange: Exchange, refused: Refusal | None = None) -> None:
-    """Serve a call by the line; `refused`: why its path serves nothing."""
+async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
+    """Serve a call by the line."""
     runtime = gateway.runtime
     reply = runtime.replies.to(call, exchange.put)
     try:
-        if refused is not None:
-            raise refused
         call.ticket = _ticket(gateway, exchange)
     except Refusal as refusal:
         await reply.refuse(refusal)
@@ -134,18 +137,14 @@ async def _through(gateway: Gateway, call: Call, exchange: Exchange, refused: Re
         exchange.unwatch()
 
 
-def _placed(call: Call, values: Mapping[str, str], asked: bytes, models: Container[str]) -> Refusal | None:
-    """Write what path and query say; the refusal if they cannot be read. `models`: the names in the configuration."""
+def _place(call: Call, values: Mapping[str, str], asked: bytes, models: Container[str]) -> None:
+    """Write what path and query say. `models`: the names in the configuration. Raises Refusal."""
     model = values["model"]
-    try:
-        # Any other name may be a secret, personal data, or a way to another path of the provider.
-        if model not in models and (not is_term(model) or _STEPS.search(model)):
-            raise not_found(model)
-        call.values = {**values, "version": call.route.split("/")[1]}
-        query.take(call, asked)
-    except Refusal as refusal:
-        return refusal
-    return None
+    # Any other name may be a secret, personal data, or a way to another path of the provider.
+    if model not in models and (not is_term(model) or _STEPS.search(model)):
+        raise not_found(model)
+    call.values = {**values, "version": call.route.split("/")[1]}
+    query.take(call, asked)
 
 
 def _arrived(gateway: Gateway, path: str, codec: Codec, exchange: Exchange) -> Call:

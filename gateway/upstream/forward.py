@@ -109,6 +109,11 @@ def not_found(name: str) -> Refusal:
     )
 
 
+def _called(name: str) -> str:
+    """A model in an error message; not named if the name may be a secret or personal data."""
+    return f"`{name[:80]}`" if is_term(name) else "of that name"
+
+
 class Forward:
     """The stage. `clients` outlive reloads, by name: one pool of connections for the life of the process."""
 
@@ -187,9 +192,9 @@ class Forward:
         """The target that has the state at `at`. Raises Refusal(invalid_request)."""
         here = [target for target in targets if target.provider == at.provider]
         if not here:
-            called = f"`{name[:80]}`" if is_term(name) else "of that name"
             words = (
-                f"The conversation is stored at the provider {at.provider}, which does not serve the model {called}. "
+                f"The conversation is stored at the provider {at.provider}, which does not serve the model "
+                f"{_called(name)}. "
                 "Ask for the model that answered before, or send all items of the conversation in `input`."
             )
             raise Refusal("invalid_request", words, param="model")
@@ -203,11 +208,10 @@ class Forward:
         """The refusal for a model without targets in the dialect of the call: names the path to use."""
         formats = sorted({self._format(target) for target in targets})
         paths = [shown(path) for path, other in ROUTES.items() if not other.formats.isdisjoint(formats)]
-        called = f"`{name[:80]}`" if is_term(name) else "of that name"
         return (
-            f"The model {called} is served by providers of format {', '.join(formats)}, which do not answer with "
-            f"{codec.noun}. Call it at {' or '.join(f'`{path}`' for path in paths)}, or ask the operator for a target "
-            f"of format {' or '.join(sorted(codec.formats))}."
+            f"The model {_called(name)} is served by providers of format {', '.join(formats)}, which do not answer "
+            f"with {codec.noun}. Call it at {' or '.join(f'`{path}`' for path in paths)}, or ask the operator for a "
+            f"target of format {' or '.join(sorted(codec.formats))}."
         )
 
     def price(self, name: str, target: Target) -> Price:
@@ -271,12 +275,7 @@ class Forward:
             response = await self._post(call, provider, openings.dumps(call))
         if not 200 <= response.status < 300:
             raise _refusal(response.status, response.headers, provider, await _words(response))
-        call.outcome.status = 200
-        try:
-            return await self._begun(call, provider, response)
-        except BaseException:  # also if the caller has disconnected: the connection must not stay open
-            response.close()
-            raise
+        return await self._opened(call, provider, response)
 
     async def _refer(self, call: Call, about: Reference, provider: str) -> Answer:
         """Ask the provider about a state that it stores. Raises Refusal."""
@@ -288,10 +287,14 @@ class Forward:
             refusal = _refusal(response.status, response.headers, provider, await _words(response))
             refusal.status = 404 if response.status == 404 else refusal.status
             raise refusal
+        return await self._opened(call, provider, response)
+
+    async def _opened(self, call: Call, provider: str, response: Response) -> Answer:
+        """The answer of a successful response, which is closed if there is none. Raises Refusal."""
         call.outcome.status = 200
         try:
             return await self._begun(call, provider, response)
-        except BaseException:
+        except BaseException:  # also if the caller has disconnected: the connection must not stay open
             response.close()
             raise
 
