@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import completing
 import generating
 import responding
 
@@ -69,8 +70,8 @@ class Upstream:
 def _text(body: dict[str, Any]) -> str:
     if body["model"] == "invent":
         return "It is made.up@example.org again."
-    if "input" in body:
-        return str(body["input"])
+    if "input" in body or "prompt" in body:
+        return str(body.get("input", body.get("prompt")))
     content = body["messages"][-1].get("content") or ""
     return content if isinstance(content, str) else " ".join(_said_in(part) for part in content)
 
@@ -320,16 +321,19 @@ async def _answer(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]
         for event in said:
             yield _piece(event)
         yield b"0\r\n\r\n"
+    elif seen.path.endswith("/moderations"):
+        yield _json(200, completing.moderation(body))
     elif "input" in body:
         yield _json(200, embeddings(body, **({} if "nousage" in model else {"usage": EMBEDDED})))
     elif model == "not-a-stream":
         yield _json(200, whole(body, usage=USAGE))
     elif not streamed:
         extra = {} if "nousage" in model else {"usage": PARTS if model == "parts" else USAGE}
-        yield _json(200, whole(body, x_unknown={"kept": True}, **extra))
+        made = completing.whole if "prompt" in body else whole
+        yield _json(200, made(body, x_unknown={"kept": True}, **extra))
     else:
         yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
-        parts = events(body)
+        parts = completing.events(body) if "prompt" in body else events(body)
         for number, part in enumerate(parts):
             if number == len(parts) // 2:
                 if model == "mid-hang":

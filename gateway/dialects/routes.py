@@ -9,12 +9,16 @@ from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
+from gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
 from gateway.dialects.responses_lists import RESPONSE_DELETED, RESPONSE_ITEMS
 
 CHAT: Final = "/v1/chat/completions"
+COMPLETIONS: Final = "/v1/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
+MODERATIONS: Final = "/v1/moderations"
 RESPONSES: Final = "/v1/responses"
 RESPONSE: Final = f"{RESPONSES}/{{id}}"
 MODELS: Final = "/v1/models"
@@ -23,7 +27,9 @@ MESSAGES: Final = "/v1/messages"
 _GEMINI: Final = ("/v1beta/models/{model:path}", "/v1/models/{model:path}")
 ROUTES: Final[Mapping[str, Codec]] = {
     CHAT: OPENAI_CHAT,
+    COMPLETIONS: OPENAI_COMPLETIONS,
     EMBEDDINGS: OPENAI_EMBEDDINGS,
+    MODERATIONS: OPENAI_MODERATIONS,
     RESPONSES: OPENAI_RESPONSES,
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,

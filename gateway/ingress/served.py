@@ -32,11 +32,6 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "of Anthropic's API, /v1/messages and /v1/messages/count_tokens are served",
     ),
     (
-        r"(/v1)?(/engines/[^/]+)?/completions",
-        "/v1/completions",
-        "send the prompt as a message",
-    ),
-    (
         r"/openai/.*|.*/deployments/.*",
         "/openai/deployments/{deployment}/chat/completions",
         "use the plain OpenAI client in place of Azure's, with the base URL ending in /v1",
@@ -64,7 +59,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "agents are not behind this gateway: call them directly",
     ),
     (
-        r"(/v1)?/(moderations|images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
+        r"(/v1)?/(images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
         r"|assistants|threads|vector_stores|conversations|evals|containers|organization)(/.*)?",
         "",
         f"{_OPENAI}; ask the provider itself for this",
@@ -75,7 +70,8 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "no completions are stored here",
     ),
     (
-        r"(/v1/chat/completions|/v1/embeddings|/v1/v1|/v1|/api/v1)?(/engines/[^/]+)?/(chat/completions|embeddings|responses|models)"
+        r"(/v1/chat/completions|/v1/completions|/v1/embeddings|/v1/v1|/v1|/api/v1)?(/engines/[^/]+)?/(chat/completions|completions|embeddings|moderations"
+        r"|responses|models)"
         r"(/.*)?/?",
         "",
         "the base URL of clients ends with /v1, and no slash follows the path",

@@ -11,7 +11,9 @@ from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
+from gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
 
 
@@ -473,6 +475,53 @@ def _arguments(said: str) -> Any:
         return said
 
 
+class Completions:
+    """OpenAI text completions."""
+
+    name = "completions"
+    codec: Codec = OPENAI_COMPLETIONS
+    offer: Mapping[str, Any] | None = None
+    talks = False
+    says = True
+    blocked = "content_filter"
+    closes = True
+    alike = True
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request to complete the last turn's text."""
+        return {"model": "m", "prompt": turns[-1][1], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": "stop"}
+        usage = {"prompt_tokens": USED[0], "completion_tokens": USED[1]}
+        return {"id": "c", "object": "text_completion", "choices": [choice], "usage": usage, **fields}
+
+    def _event(self, text: str, reason: str | None = None, **more: Any) -> bytes:
+        choices = [{"index": 0, "text": text, "logprobs": None, "finish_reason": reason}]
+        return (
+            b"data: "
+            + json.dumps({"id": "c", "object": "text_completion", "choices": choices, **more}).encode()
+            + b"\n\n"
+        )
+
+    def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
+        """A streamed answer."""
+        usage = {"prompt_tokens": USED[0], "completion_tokens": USED[1]}
+        return [*map(self._event, texts), self._event("", "stop", usage=usage), b"data: [DONE]\n\n"]
+
+    def hear(self, answer: dict[str, Any]) -> Heard:
+        """What a client reads of a whole answer."""
+        choice = answer["choices"][0]
+        return Heard(choice["text"], [], choice["finish_reason"])
+
+    def listen(self, data: bytes) -> Heard:
+        """What a client reads of a stream."""
+        said = [choice for chunk in datas(data) for choice in chunk["choices"]]
+        reasons = [choice["finish_reason"] for choice in said if choice.get("finish_reason")]
+        return Heard("".join(choice["text"] for choice in said), [], reasons[-1] if reasons else "")
+
+
 class Embeddings:
     """OpenAI embeddings: one text, and an answer of numbers."""
 
@@ -490,6 +539,25 @@ class Embeddings:
         """An answer."""
         item = {"object": "embedding", "index": 0, "embedding": [0.5, -1.5]}
         return {"object": "list", "data": [item], "model": "m", "usage": {"prompt_tokens": USED[0]}, **fields}
+
+
+class Moderations:
+    """OpenAI moderations: one text, and an answer of verdicts."""
+
+    name = "moderations"
+    codec: Codec = OPENAI_MODERATIONS
+    offer: Mapping[str, Any] | None = None
+    talks = False
+    says = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request for a verdict on the last turn's text."""
+        return {"model": "m", "input": turns[-1][1], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        result = {"flagged": True, "categories": {"hate": True}, "category_scores": {"hate": 0.9}}
+        return {"id": "modr-a", "model": "m", "results": [result], **fields}
 
 
 class Count(Messages):
@@ -523,6 +591,6 @@ class GeminiCount(Gemini):
         return {"totalTokens": USED[0], **fields}
 
 
-WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini()]
-WHOLES: list[Whole] = [*WIRES, GeminiWhole(), Embeddings(), Count(), GeminiCount()]
+WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini(), Completions()]
+WHOLES: list[Whole] = [*WIRES, GeminiWhole(), Embeddings(), Moderations(), Count(), GeminiCount()]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]
