@@ -22,8 +22,9 @@ MODERATIONS: Final = "/v1/moderations"
 RESPONSES: Final = "/v1/responses"
 RESPONSE: Final = f"{RESPONSES}/{{id}}"
 MODELS: Final = "/v1/models"
-MODEL: Final = f"{MODELS}/{{model:path}}"
 MESSAGES: Final = "/v1/messages"
+OPENAI: Final = (CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES)
+"""The paths of OpenAI's API with calls, which Azure's API has too."""
 _GEMINI: Final = ("/v1beta/models/{model:path}", "/v1/models/{model:path}")
 ROUTES: Final[Mapping[str, Codec]] = {
     CHAT: OPENAI_CHAT,
@@ -41,10 +42,36 @@ REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     f"{RESPONSE}/input_items": {"GET": RESPONSE_ITEMS},
 }
 """Path template of a state that a provider stores -> the methods that it takes, with the codec of each answer."""
+
+
+def _versions(path: str) -> str:
+    """The path of Azure's API that has the same requests: `/openai/v1/...`."""
+    return f"/openai{path}"
+
+
+def _plainly(path: str) -> str:
+    """The path of Azure's API with `api-version`: `/openai/...`."""
+    return f"/openai{path.removeprefix('/v1')}"
+
+
+DEPLOYMENT: Final = "/openai/deployments/{deployment}"
+AZURE: Final[Mapping[str, Codec]] = {
+    **{_versions(path): ROUTES[path] for path in OPENAI},
+    _plainly(RESPONSES): OPENAI_RESPONSES,
+    **{f"{DEPLOYMENT}{path.removeprefix('/v1')}": ROUTES[path] for path in OPENAI},
+}
+"""Path -> codec, as Azure's API has them; a deployment is a model. The key is in `api-key`, as in any call."""
+AZURE_REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
+    alias(path): codecs for alias in (_versions, _plainly) for path, codecs in REFERENCES.items()
+}
+LISTS: Final = tuple(
+    f"{base}{rest}" for base in ("/v1", "/openai/v1", "/openai") for rest in ("/models", "/models/{model:path}")
+)
+"""The paths of the list of models, and of one model."""
 METHODS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(ROUTES, "POST, OPTIONS"),
-    **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in REFERENCES.items()},
-    **dict.fromkeys((MODELS, MODEL), "GET, HEAD, OPTIONS"),
+    **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
+    **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},
+    **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),
 }
 """Path template -> the methods that it takes, for `Allow`."""
 

@@ -33,8 +33,9 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"/openai/.*|.*/deployments/.*",
-        "/openai/deployments/{deployment}/chat/completions",
-        "use the plain OpenAI client in place of Azure's, with the base URL ending in /v1",
+        "",
+        "of Azure's API, the paths of OpenAI's are served below /openai/v1, and calls below "
+        "/openai/deployments/{deployment}; a deployment is a model of this gateway",
     ),
     (
         r".*:(stream)?(generatecontent|counttokens|(batch)?embedcontents?|predict|rawpredict)|/v1(beta|alpha)(/.*)?",

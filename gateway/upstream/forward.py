@@ -250,7 +250,7 @@ class Forward:
 
     async def _send(self, call: Call, target: Target) -> Answer:
         provider, model = target
-        codec, changed = call.codec, call.redaction.changed or call.authorization.edited
+        codec, changed = call.codec, call.redaction.changed or call.authorization.edited or call.request.edited
         fitting = self._fittings[provider]
         if call.outcome.tries > 1:
             undo(call)
