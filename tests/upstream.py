@@ -381,8 +381,15 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
         writer.write(_json(400, {"error": {"message": reason}}))
         await writer.drain()
         return True
-    if "/responses/" in seen.path:
-        said = responding.about(seen.method, seen.path)
+    if seen.path.endswith(("/responses/input_tokens", "/responses/compact")):
+        writer.write(_json(200, responding.counted(seen.body, seen.path)))
+        await writer.drain()
+        return True
+    if "/responses/" in seen.path or "/conversations" in seen.path:
+        if "/conversations" in seen.path:
+            said = responding.conversation(seen.method, seen.path, seen.body)
+        else:
+            said = responding.about(seen.method, seen.path)
         error = {"error": {"message": "Response not found.", "type": "invalid_request_error", "code": None}}
         writer.write(_json(404, error) if said is None else _json(200, said))
         await writer.drain()

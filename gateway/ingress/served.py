@@ -61,7 +61,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"(/v1)?/(images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
-        r"|assistants|threads|vector_stores|conversations|evals|containers|organization)(/.*)?",
+        r"|assistants|threads|vector_stores|evals|containers|organization)(/.*)?",
         "",
         f"{_OPENAI}; ask the provider itself for this",
     ),

@@ -29,7 +29,7 @@ from gateway.upstream.forward import not_found
 Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
 """(match, scope, receive, send) -> served."""
 _UNREAD: Final = Resource("llm")
-_NO_IDS: Final = frozenset({"compact", "input_tokens"})  # paths of OpenAI that are not served
+_NO_IDS: Final = frozenset({"compact", "input_tokens"})  # paths of calls, not of responses
 _STEPS: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 _log = logging.getLogger("meshgate")
 
@@ -100,13 +100,12 @@ async def _about(
     exchange, method = _exchange(scope, receive, send), scope["method"]
     call = _arrived(gateway, path, codecs.get(method) or next(iter(codecs.values())), exchange)
     try:
-        id = match.values["id"]
-        if id in _NO_IDS:
+        if match.values["id"] in _NO_IDS:
             raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
         if method not in codecs:
             raise _wrong_method(path, scope["headers"])
-        below = path.partition("{id}")[2]
-        call.reference = references.read(id, method, below, scope.get("query_string", b""))
+        below, asked = path.partition("{id}")[2], scope.get("query_string", b"")
+        call.reference = references.read(codecs[method].stores, match.values, method, below, asked)
     except Refusal as refusal:
         await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
         return

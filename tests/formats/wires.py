@@ -12,9 +12,11 @@ from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSA
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
+from gateway.dialects.openai_conversations import CONVERSATIONS
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
+from gateway.dialects.responses_counts import RESPONSES_COMPACTION, RESPONSES_COUNT
 
 
 class Heard(NamedTuple):
@@ -395,6 +397,50 @@ class Responses:
         return heard
 
 
+class ResponsesCounted(Responses):
+    """OpenAI's count of input tokens: the request of a response, answered with a number."""
+
+    name = "responses_count"
+    codec: Codec = RESPONSES_COUNT
+    says = False
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"object": "response.input_tokens", "input_tokens": USED[0], **fields}
+
+
+class Compaction(Responses):
+    """OpenAI's compaction of items: fewer items, with a text that is not an answer."""
+
+    name = "responses_compaction"
+    codec: Codec = RESPONSES_COMPACTION
+    says = False
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        items = [self.message(text), {"id": "cmp_a", "type": "compaction", "encrypted_content": "gAAAAABo-9_x7Yc0" * 6}]
+        usage = {"input_tokens": USED[0], "output_tokens": USED[1]}
+        head = {"id": "resp_a", "object": "response.compaction", "created_at": 1}
+        return {**head, "output": items, "usage": usage, **fields}
+
+
+class Conversations(Responses):
+    """OpenAI's conversations: items that are stored, and an answer with an id."""
+
+    name = "conversations"
+    codec: Codec = CONVERSATIONS
+    offer: Mapping[str, Any] | None = None
+    says = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with turns of (role, text)."""
+        return {"items": [{"role": role, "content": text} for role, text in turns], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"id": "conv_a", "object": "conversation", "created_at": 1, "metadata": {}, **fields}
+
+
 class Gemini:
     """Gemini."""
 
@@ -592,5 +638,15 @@ class GeminiCount(Gemini):
 
 
 WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini(), Completions()]
-WHOLES: list[Whole] = [*WIRES, GeminiWhole(), Embeddings(), Moderations(), Count(), GeminiCount()]
+WHOLES: list[Whole] = [
+    *WIRES,
+    GeminiWhole(),
+    ResponsesCounted(),
+    Compaction(),
+    Conversations(),
+    Embeddings(),
+    Moderations(),
+    Count(),
+    GeminiCount(),
+]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]
