@@ -271,6 +271,9 @@ async def responses(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | Non
 async def gemini(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
     """The bytes of an answer in Gemini's dialect."""
     body, model = seen.body, seen.model
+    if "mbedContent" in seen.path:
+        yield _json(200, generating.embedded(body))
+        return
     if seen.path.endswith(":countTokens"):
         yield _json(200, {"totalTokens": 42})
         return

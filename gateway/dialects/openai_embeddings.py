@@ -119,11 +119,11 @@ class OpenAIEmbeddings(Plain):
 
     def outline(self, raw: bytes) -> Outline:
         """The answer without its vectors."""
-        return openai_vectors.outline(raw)
+        return openai_vectors.VECTORS.outline(raw)
 
     def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
         """Put the vectors back, byte for byte."""
-        openai_vectors.fill(answer, raw, cuts)
+        openai_vectors.VECTORS.fill(answer, raw, cuts)
 
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is a list of at most `choices` embeddings, each with a list or a string."""

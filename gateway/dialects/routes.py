@@ -8,6 +8,7 @@ from typing import Final
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
+from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_conversations import CONVERSATION_ITEM, CONVERSATION_ITEMS
@@ -31,6 +32,7 @@ MESSAGES: Final = "/v1/messages"
 _RESPONDING: Final = (RESPONSES, f"{RESPONSES}/input_tokens", f"{RESPONSES}/compact", CONVERSATIONS)
 OPENAI: Final = (CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, *_RESPONDING)
 """The paths of OpenAI's API with calls, which Azure's API has too."""
+_GEMINI_CODECS: Final = (GEMINI, GEMINI_STREAMING, GEMINI_COUNT, GEMINI_EMBEDDING, GEMINI_EMBEDDINGS)
 _GEMINI: Final = ("/v1beta/models/{model:path}", "/v1/models/{model:path}")
 ROUTES: Final[Mapping[str, Codec]] = {
     CHAT: OPENAI_CHAT,
@@ -43,7 +45,7 @@ ROUTES: Final[Mapping[str, Codec]] = {
     CONVERSATIONS: OPENAI_CONVERSATIONS,
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
-    **{f"{path}:{codec.verb}": codec for path in _GEMINI for codec in (GEMINI, GEMINI_STREAMING, GEMINI_COUNT)},
+    **{f"{path}:{codec.verb}": codec for path in _GEMINI for codec in _GEMINI_CODECS},
 }
 REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     RESPONSE: {"GET": OPENAI_RESPONSES, "DELETE": RESPONSE_DELETED},

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
+from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_conversations import CONVERSATIONS
@@ -637,6 +638,39 @@ class GeminiCount(Gemini):
         return {"totalTokens": USED[0], **fields}
 
 
+class GeminiEmbedded:
+    """Gemini's embedding: one text, and an answer of numbers."""
+
+    name = "gemini_embedding"
+    codec: Codec = GEMINI_EMBEDDING
+    offer: Mapping[str, Any] | None = None
+    talks = False
+    says = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request for the vector of the last turn's text."""
+        return {"model": "m", "content": {"parts": [{"text": turns[-1][1]}]}, **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"embedding": {"values": [0.5, -1.5]}, "usageMetadata": {"promptTokenCount": USED[0]}, **fields}
+
+
+class GeminiEmbeddedBatch(GeminiEmbedded):
+    """The same in a batch."""
+
+    name = "gemini_embeddings"
+    codec: Codec = GEMINI_EMBEDDINGS
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request for the vector of the last turn's text."""
+        return {"model": "m", "requests": [super().request(*turns)], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"embeddings": [{"values": [0.5, -1.5]}], "usageMetadata": {"promptTokenCount": USED[0]}, **fields}
+
+
 WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini(), Completions()]
 WHOLES: list[Whole] = [
     *WIRES,
@@ -648,5 +682,7 @@ WHOLES: list[Whole] = [
     Moderations(),
     Count(),
     GeminiCount(),
+    GeminiEmbedded(),
+    GeminiEmbeddedBatch(),
 ]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]
