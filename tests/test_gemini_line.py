@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google import genai
 
 import generating
 import upstream as scripted
@@ -447,6 +448,29 @@ def test_counts(line: Line, up: scripted.Upstream) -> None:
     assert code(line.client.post(path, json={"generateContentRequest": inner}))[0] == 403
 
 
+def test_embeddings(line: Line, up: scripted.Upstream) -> None:
+    """With the official client: texts are masked, vectors stay, all usage is input."""
+    client = genai.Client(api_key=KEYS["alice"], http_options={"base_url": line.url})
+    said = client.models.embed_content(model="echo", contents=["to ann@example.org", "hi"])
+    assert said.embeddings is not None
+    assert [one.values for one in said.embeddings] == [generating.VECTOR] * len(said.embeddings)
+    assert b"ann@" not in up.last.raw
+    path = "/v1beta/models/echo:embedContent"
+    body = {"content": {"parts": [{"text": "to ann@example.org"}]}, "taskType": "CLUSTERING"}
+    answer = line.client.post(path, json=body, headers={"x-correlation-id": "embedded"})
+    assert answer.json()["embedding"]["values"] == generating.VECTOR
+    assert b"ann@" not in up.last.raw
+    assert outcome(line, "embedded")["usage"] == {"input": 9, "output": 0, "cached": 0, "counted": False}
+    batch = {"requests": [{"model": "models/echo", **body}, {"model": "models/echo", **body}]}
+    answer = line.client.post(path.replace("embedContent", "batchEmbedContents"), json=batch)
+    assert len(answer.json()["embeddings"]) == 2
+    assert b"ann@" not in up.last.raw
+    wrong = {"requests": [{"model": "models/call", **body}]}
+    assert code(line.client.post(path.replace("embedContent", "batchEmbedContents"), json=wrong))[0] == 400
+    blocked = {"content": {"parts": [{"text": "card 4111 1111 1111 1111"}]}}
+    assert code(line.client.post(path, json=blocked)) == (403, "pii_blocked")
+
+
 def test_models_in_paths(line: Line, up: scripted.Upstream) -> None:
     """Patterns, failover, other formats, and names that are none."""
     assert ask(line, "hi", "team/echo").status_code == 200
@@ -458,7 +482,7 @@ def test_models_in_paths(line: Line, up: scripted.Upstream) -> None:
         assert code(ask(line, "hi", name)) == (404, "model_not_found")
         assert len(up.seen) == before
     assert line.client.get("/v1beta/models/echo:generateContent").status_code == 405
-    assert "generateContent" in line.client.post("/v1beta/models/echo:embedContent", json={}).text
+    assert "generateContent" in line.client.post("/v1beta/models/echo:predict", json={}).text
 
 
 REFUSED: list[dict[str, Any]] = [
