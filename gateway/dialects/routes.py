@@ -8,6 +8,7 @@ from typing import Final
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
+from gateway.dialects.mcp import Mcp
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
@@ -35,7 +36,10 @@ REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     f"{RESPONSE}/input_items": {"GET": RESPONSE_ITEMS},
 }
 """Path template of a state that a provider stores -> the methods that it takes, with the codec of each answer."""
+TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp/{server}": Mcp}
+"""Path template of tool servers -> their codec, which is made anew for each call."""
 METHODS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
     **dict.fromkeys(ROUTES, "POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in REFERENCES.items()},
     **dict.fromkeys((MODELS, MODEL), "GET, HEAD, OPTIONS"),
