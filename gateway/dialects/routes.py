@@ -9,6 +9,7 @@ from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
+from gateway.dialects.mcp import Mcp
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_conversations import CONVERSATION_ITEM, CONVERSATION_ITEMS
@@ -82,7 +83,10 @@ LISTS: Final = tuple(
     f"{base}{rest}" for base in ("/v1", "/openai/v1", "/openai") for rest in ("/models", "/models/{model:path}")
 )
 """The paths of the list of models, and of one model."""
+TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp/{server}": Mcp}
+"""Path template of tool servers -> their codec, which is made anew for each call."""
 METHODS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},
     **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),
