@@ -109,7 +109,6 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
     warnings += [
         *_in_clear(config, doc),
         *_idle_limits(config, doc),
-        *_not_served(config, doc),
         *_without_effect(config, doc),
     ]
     return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name), *_further(doc)))
@@ -138,14 +137,6 @@ def _report(name: str, problems: Iterable[Problem]) -> str:
 def _sentence(problem: Problem) -> str:
     joint = "" if problem.text.startswith(":") else " "
     return f"{spell(problem.path)}{joint}{problem.text}" if problem.path else problem.text.lstrip(": ")
-
-
-def _not_served(config: Config, doc: YamlFile) -> Iterator[Problem]:
-    """Warnings about tools of a kind that is not served."""
-    for name, row in config.tools.items():
-        if row.http:
-            path: yaml_file.Path = ("tools", name)
-            yield Problem(doc.line(path), path, "is a plain HTTP tool, which is not served in this version")
 
 
 def _platform() -> Iterator[Problem]:

@@ -518,6 +518,10 @@ class Codec(Protocol):
         """The answer of the `demo` provider, which repeats the request."""
         ...
 
+    def enclosed(self, raw: bytes) -> bytes:
+        """A request body as a JSON object, where bodies are something else. Raises Refusal(invalid_request)."""
+        ...
+
     def status(self, refusal: Refusal) -> int:
         """The HTTP status of an error answer."""
         ...

@@ -247,6 +247,10 @@ class Plain:
         """Raises ValueError: there are no streams."""
         raise ValueError(f"{self.noun} does not stream")
 
+    def enclosed(self, raw: bytes) -> bytes:
+        """The body as it came."""
+        return raw
+
     def status(self, refusal: Refusal) -> int:
         """That of the refusal."""
         return refusal.status

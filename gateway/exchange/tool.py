@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.call import Call
+from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
@@ -21,7 +22,17 @@ async def tool(answers: Answers, results: Results, call: Call, answer: Answer, r
     if isinstance(codec, Mcp) and codec.told:
         await reply.whole(202, b"")
         return
-    raw = answer.start
+    body = await _judged(answers, results, call, answer.start)
+    if not isinstance(codec, HttpTool):
+        await reply.whole(200, body)
+        return
+    status, body, kind = codec.delivered(body)
+    answers.own.check(body)
+    await reply.whole(status, body, kind=kind)
+
+
+async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
+    """An answer after judging. Raises Refusal."""
     call.step("output")
     call.budget.extend(len(raw))
     long = len(raw) > NEW_TEXT or len(call.redaction.known) > SMALL
@@ -39,7 +50,7 @@ async def tool(answers: Answers, results: Results, call: Call, answer: Answer, r
         raise refused
     if call.redaction.spoken:
         await answers.keep_spellings(call)
-    await reply.whole(200, body)
+    return body
 
 
 def _read(answers: Answers, results: Results, call: Call, raw: bytes) -> Call | None:

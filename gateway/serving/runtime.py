@@ -81,6 +81,7 @@ from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
 from gateway.tools.desk import Desk
+from gateway.tools.plain import PlainDesk
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
 from gateway.upstream.clients import Clients
@@ -353,6 +354,8 @@ def _line(
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
     desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, sql)
+    readable = config.output is not None and config.output.unscannable == "block"
+    plain = PlainDesk(config.tools, shared.clients["direct"], sql, unscannable=not readable)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -360,10 +363,11 @@ def _line(
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
         desk=desk,
+        plain=plain,
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve, flow, visible),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers, desk, Results(flow, texts, contents)),
+        exchange=Exchange(forward, answers, desk, plain, Results(flow, texts, contents)),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
