@@ -79,6 +79,10 @@ class Tool(Section):
     """Methods that calls of an HTTP tool may have."""
     paths: tuple[PathPattern, ...] = (ANY,)
     """Paths below the base URL that calls of an HTTP tool may have; `*` stands for any characters, slashes too."""
+    openapi: str = ""
+    """Path of an OpenAPI 3 document of an HTTP tool, in JSON or YAML: its operations are tools of `/mcp/{name}`, too."""
+    operations: tuple[str, ...] = ()
+    """Patterns of operations that are tools. Default: those whose method and path are allowed."""
     command: tuple[str, ...] = ()
     """Program and arguments of an MCP server that the gateway runs (stdio)."""
     env: dict[str, Secret] = Field(default_factory=dict, repr=False)
@@ -119,10 +123,16 @@ class Tool(Section):
             raise PydanticCustomError(
                 "one_kind", "has {said}; a tool has exactly one of mcp, http, command", {"said": said}
             )
-        if not self.http and (beside := {"methods", "paths"} & self.model_fields_set):
+        if not self.http and (beside := {"methods", "paths", "openapi", "operations"} & self.model_fields_set):
             raise PydanticCustomError(
                 "http_only", "has {said}, which only HTTP tools have (`http`)", {"said": " and ".join(sorted(beside))}
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_operations(self) -> Tool:
+        if self.operations and not self.openapi:
+            raise PydanticCustomError("no_document", "has `operations` without `openapi`")
         return self
 
     def takes(self, method: str, path: str) -> bool:
