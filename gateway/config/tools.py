@@ -77,7 +77,7 @@ class Tool(Section):
     """Seconds to connect."""
     pins: Literal["first_seen", "strict", "off"] = "first_seen"
     """What happens to tools that are new or have changed. first_seen: those of the first list are accepted, later ones
-    are hidden until an operator accepts them; strict: all are hidden until accepted; off: none is hidden."""
+    are hidden until `meshgate tools accept`; strict: all are hidden until accepted; off: none is hidden."""
     price: Prices = Field(default_factory=dict)
     """USD for a call: one number, or a number for each pattern of names; the first pattern that matches counts."""
     redact: ToolRedact | None = None

@@ -81,6 +81,7 @@ from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
 from gateway.tools.desk import Desk
+from gateway.tools.pins import Pins
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
 from gateway.upstream.clients import Clients
@@ -352,7 +353,7 @@ def _line(
     visible, flow = Visible(parts.policy), Flow(parts.policy, store) if parts.policy else None
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
-    desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, sql)
+    desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, Pins(store, telemetry.hide_tool), sql)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,

@@ -21,6 +21,7 @@ from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
 from gateway.tools.catalogue import Listed
+from gateway.tools.pins import Pins
 from gateway.tools.schema import check
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
@@ -35,8 +36,15 @@ class Desk:
     """The stage, built for one configuration."""
 
     def __init__(
-        self, rows: Mapping[str, Tool], servers: Servers, sessions: Sessions, visible: Visible, sql: SqlGate | None
+        self,
+        rows: Mapping[str, Tool],
+        servers: Servers,
+        sessions: Sessions,
+        visible: Visible,
+        pins: Pins,
+        sql: SqlGate | None,
     ) -> None:
+        self._pins = pins
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command}
         self._servers = servers
         self._sessions = sessions
@@ -145,8 +153,8 @@ class Desk:
         return [one for one in await self._tools(server) if await self._visible.may(call, f"{server.name}/{one.name}")]
 
     async def _tools(self, server: Server) -> list[Listed]:
-        """The tools of a server that are accepted."""
-        return await server.tools()
+        """The tools of a server that are accepted. Raises Refusal, StoreUnavailable."""
+        return await self._pins.served(server.name, await server.tools(), server.row.pins)
 
     def _server(self, name: str) -> Server:
         return self._servers.of(name, self._rows[name])
