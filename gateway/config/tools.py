@@ -67,6 +67,8 @@ class Tool(Section):
     """Program and arguments of an MCP server that the gateway runs (stdio)."""
     env: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Environment variables of the program, beside PATH, HOME and LANG."""
+    memory: Count | None = Field(default=None, gt=0)
+    """Maximum bytes of memory (address space) of the program. Default: no limit."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Headers of every request."""
     auth: ToolAuth | None = None

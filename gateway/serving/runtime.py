@@ -350,7 +350,7 @@ def _line(
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
     owners = Owners(config.stored, store, parts.seal)
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
-    visible, flow = Visible(parts.policy), Flow(parts.policy, store) if parts.policy else None
+    visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
     desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, Pins(store, telemetry.hide_tool), sql)
@@ -362,7 +362,7 @@ def _line(
         reserve=reserve,
         desk=desk,
         redact=Redact(names, parts.replacer, memory),
-        authorize=_authorize(shared, parts, reserve, flow, visible),
+        authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
         exchange=Exchange(forward, answers, desk, Results(flow, texts, contents)),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
@@ -370,14 +370,13 @@ def _line(
     )
 
 
-def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None, visible: Visible) -> Authorize:
+def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None) -> Authorize:
     return Authorize(
         flow,
         parts.inputs,
         parts.audit,
         candidate=parts.candidate,
         forward=parts.forward,
-        visible=visible,
         replacer=parts.replacer,
         reserve=reserve,
         sql_gate=parts.scanners.sql,

@@ -20,7 +20,7 @@ from gateway.errors import Refusal
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
-from gateway.tools.catalogue import Listed
+from gateway.tools.catalogue import Listed, writes
 from gateway.tools.pins import Pins
 from gateway.tools.schema import check
 from gateway.tools.server import Server
@@ -29,6 +29,7 @@ from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.wire import SessionLost
 from gateway.upstream.forward import Answer
 
+_SELF: Final[Json] = {"name": "meshgate", "version": "1"}
 _SESSION: Final = b"mcp-session-id"
 
 
@@ -82,7 +83,9 @@ class Desk:
         tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
         if tool is None:
             raise mcp.unknown_tool()
-        call.request.label = call.resource.name
+        call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
+        if not await self._visible.admits(call):
+            raise mcp.unknown_tool()
         check(call.resource.arguments, tool.tool["inputSchema"])
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
@@ -131,7 +134,9 @@ class Desk:
                 return await self._initialize(call, codec, server)
             case "server/discover":
                 await server.seat()
-                return {**_about(server.about), "supportedVersions": list(mcp.VERSIONS), **_fresh(codec, server)}
+                about = _about(server.about)
+                about[mcp.META] = {mcp.SERVER: about.pop("serverInfo")}
+                return {**about, "supportedVersions": list(mcp.VERSIONS), **_fresh(codec, server)}
             case mcp.LIST:
                 tools = [one.tool for one in await self._listed(call, server)]
                 return {"tools": tools, **_fresh(codec, server)}
@@ -150,7 +155,9 @@ class Desk:
 
     async def _listed(self, call: Call, server: Server) -> list[Listed]:
         """The tools of a server that the caller may see, in the order of the server."""
-        return [one for one in await self._tools(server) if await self._visible.may(call, f"{server.name}/{one.name}")]
+        may, name = self._visible.may, server.name
+        tools = await self._tools(server)
+        return [one for one in tools if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
 
     async def _tools(self, server: Server) -> list[Listed]:
         """The tools of a server that are accepted. Raises Refusal, StoreUnavailable."""
@@ -172,10 +179,13 @@ def _seat(subject: Subject | None) -> tuple[str, str]:
 
 
 def _about(about: Json) -> Json:
-    """What a client hears of a server: that it has tools, and who it is."""
-    kept = {name: about[name] for name in ("serverInfo", "instructions") if name in about}
-    said: Json = {"capabilities": {"tools": {}}, "serverInfo": {"name": "meshgate", "version": "1"}}
-    return said | kept
+    """What a client hears of a server: that it has tools, who it is, and its instructions."""
+    meta = about.get(mcp.META)
+    info = about.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
+    said: Json = {"capabilities": {"tools": {}}, "serverInfo": info if type(info) is dict else _SELF}
+    if type(about.get("instructions")) is str:
+        said["instructions"] = about["instructions"]
+    return said
 
 
 def _fresh(codec: Mcp, server: Server) -> Json:
