@@ -36,7 +36,7 @@ REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     f"{RESPONSE}/input_items": {"GET": RESPONSE_ITEMS},
 }
 """Path template of a state that a provider stores -> the methods that it takes, with the codec of each answer."""
-TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp/{server}": Mcp}
+TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp": Mcp, "/mcp/{server}": Mcp}
 """Path template of tool servers -> their codec, which is made anew for each call."""
 METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
