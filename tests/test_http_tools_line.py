@@ -7,12 +7,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
+from gateway.cli import main
+from gateway.config.load import load
+from gateway.errors import ConfigError
 from line import Line, config, running
+from tool_client import Client
 
 CARD = "4111 1111 1111 1111"
 MAIL = "ann.lee@example.org"
@@ -289,3 +295,146 @@ def test_bodies_that_are_not_what_they_say(line: Line, crm: Crm) -> None:
         assert answer.status_code == 400
         assert answer.json()["error"]["code"] == "invalid_request"
     assert crm.seen == []
+
+
+# A tool with an OpenAPI document
+
+DOCUMENT = """
+openapi: 3.1.0
+info: {title: CRM, version: "1"}
+components:
+  schemas:
+    Order: {type: object, properties: {id: {type: integer}, note: {type: string}}, required: [id]}
+    Tree: {type: object, properties: {below: {$ref: "#/components/schemas/Tree"}}}
+paths:
+  /v1/orders/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get:
+      operationId: get_order
+      summary: One order
+      parameters: [{name: fields, in: query, schema: {type: array, items: {type: string}}}]
+    delete: {operationId: delete_order}
+  /v1/orders:
+    post:
+      operationId: add_order
+      requestBody: {required: true, content: {application/json: {schema: {$ref: "#/components/schemas/Order"}}}}
+  /v1/tree:
+    post: {operationId: tree, requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/Tree"}}}}}
+  /v2/x: {get: {operationId: elsewhere}}
+"""
+
+
+@pytest.fixture(scope="module")
+def described(served: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A gateway whose tool has a document."""
+    folder = tmp_path_factory.mktemp("openapi")
+    (folder / "crm.yaml").write_text(DOCUMENT)
+    (folder / "policies").mkdir()
+    (folder / "policies" / "gateway.rego").write_text(POLICY.replace("GET /v1/hidden", "delete_order"))
+    row = {
+        "http": served.url,
+        "methods": ["GET", "POST", "DELETE"],
+        "paths": ["/v1/*"],
+        "openapi": str(folder / "crm.yaml"),
+        "price": {"get_order": 0.25},
+    }
+    settings = config(
+        folder,
+        "http://127.0.0.1:9/v1",
+        tools={"crm": row},
+        policy={"path": str(folder / "policies")},
+        quotas={"cost_usd": 1},
+    )
+    with running(folder, settings) as started:
+        yield started
+
+
+def test_operations_are_tools_of_an_mcp_server(described: Line, crm: Crm) -> None:
+    """With their schemas; a tool that the policy hides is not in the list, nor is a path that is not allowed."""
+    client = Client(described, "/mcp/crm")
+    tools = {tool["name"]: tool for tool in client.send("tools/list").json()["result"]["tools"]}
+    assert set(tools) == {"get_order", "add_order", "tree"}
+    assert tools["get_order"]["inputSchema"]["required"] == ["id"]
+    assert tools["get_order"]["annotations"]["readOnlyHint"] is True
+    assert tools["add_order"]["inputSchema"]["properties"]["body"]["required"] == ["id"]
+    said = client.call("get_order", {"id": "a/b ..", "fields": ["x", "y"]})["result"]
+    assert crm.seen[0][:2] == ("GET", "/api/v1/orders/a%2Fb%20..?fields=x&fields=y")
+    assert said["structuredContent"] == {"got": ""}
+    assert client.call("add_order", {"body": {"id": 1, "note": f"for {MAIL}"}})["result"]["isError"] is False
+    assert crm.seen[1][3] == b'{"id":1,"note":"for <EMAIL_1>"}'
+
+
+def test_arguments_that_do_not_fit_reach_nobody(described: Line, crm: Crm) -> None:
+    """A missing argument, one of another type, and a path that would be another."""
+    client = Client(described, "/mcp/crm")
+    for tool, arguments in (
+        ("get_order", {}),
+        ("get_order", {"id": 1}),
+        ("get_order", {"id": ".."}),
+        ("get_order", {"id": ""}),
+        ("add_order", {"body": {"id": "x"}}),
+        ("delete_order", {"id": "1"}),
+        ("elsewhere", {}),
+    ):
+        assert client.call(tool, arguments)["error"]["code"] == -32602, (tool, arguments)
+    assert crm.seen == []
+
+
+def test_a_plain_request_is_named_by_its_operation(described: Line, crm: Crm) -> None:
+    """For the policy, the price and the record."""
+    assert ask(described, "/v1/orders/1", "DELETE").json()["error"]["code"] == "tool_not_found"
+    for _ in range(4):
+        assert ask(described, "/v1/orders/1", cid="named").status_code == 200
+    assert ask(described, "/v1/orders/1", cid="named").json()["error"]["code"] == "quota_exceeded"
+
+
+def test_faults_of_an_operation_are_results_or_errors(described: Line, crm: Crm) -> None:
+    """A status of 4xx is a result that says so; a file or a redirect is an error."""
+    client = Client(described, "/mcp/crm")
+    crm.answers["/api/v1/orders/1"] = (404, "application/json", b'{"error": "none"}', {})
+    assert client.call("get_order", {"id": "1"})["result"]["isError"] is True
+    crm.answers["/api/v1/orders/2"] = (200, "application/pdf", b"%PDF", {})
+    assert client.call("get_order", {"id": "2"})["error"]["data"]["code"] == "upstream_error"
+    crm.answers["/api/v1/orders/3"] = (307, "", b"", {"location": "http://169.254.169.254/"})
+    assert client.call("get_order", {"id": "3"})["error"]["data"]["code"] == "upstream_error"
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("{", "neither JSON nor YAML"),
+        ("swagger: '2.0'", "is not an OpenAPI document of version 3"),
+        (DOCUMENT.replace("#/components/schemas/Order", "https://evil.example/x.json"), "nothing is fetched"),
+        (DOCUMENT.replace("#/components/schemas/Order", "#/components/schemas/None"), "is not in the document"),
+        (DOCUMENT.replace("delete_order", "get_order"), "two operations with the name get_order"),
+    ],
+)
+def test_mistakes_of_a_document_are_found_at_the_check(tmp_path: Path, document: str, words: str) -> None:
+    """With file, line and key."""
+    (tmp_path / "crm.yaml").write_text(document)
+    row = {
+        "http": "http://x/",
+        "methods": ["GET", "POST", "DELETE"],
+        "paths": ["/v1/*"],
+        "openapi": str(tmp_path / "crm.yaml"),
+    }
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(config(tmp_path, "http://127.0.0.1:9/v1", tools={"crm": row})))
+    with pytest.raises(ConfigError) as fault:
+        load(path)
+    assert words in str(fault.value)
+    assert "tools.crm.openapi" in str(fault.value)
+
+
+def test_import_prints_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the document offers, as a row to copy and as JSON; mistakes are one line."""
+    path = tmp_path / "crm.yaml"
+    path.write_text(DOCUMENT)
+    assert main(["tools", "import", "openapi", str(path), "--server", "crm"]) == 0
+    row = yaml.safe_load(capsys.readouterr().out)["tools"]["crm"]
+    assert row["operations"] == ["get_order", "delete_order", "add_order", "tree", "elsewhere"]
+    assert main(["tools", "import", "openapi", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["path"] == "/v1/orders/{id}"
+    path.write_text("{")
+    assert main(["tools", "import", "openapi", str(path)]) == 2
+    assert "neither JSON nor YAML" in capsys.readouterr().err

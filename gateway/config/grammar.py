@@ -528,6 +528,10 @@ class Config(Section):
             if not NAME.fullmatch(name):
                 words = "the name of a tool has up to 63 letters, digits, `-` and single `_`, as it is part of paths"
                 yield ("tools", name), words
+            for other in self.tools:
+                if name.startswith(f"{other}_"):
+                    words = f"begins with the name of tools.{other}: names such as {other}_TOOL could mean both"
+                    yield ("tools", name), words
         for name, model in self.models.items():
             if name.count("*") > 1:
                 yield (

@@ -1,6 +1,7 @@
 """OpenAPI 3 documents: the operations of an HTTP tool, as tools with schemas.
 
-Config keys: `tools.*.openapi`, `tools.*.operations`. Only references within the document are followed, and nothing is fetched. Specification: OpenAPI 3.1.1.
+Config keys: `tools.*.openapi`, `tools.*.operations`. Only references within the document are followed, and nothing is
+fetched. Specification: OpenAPI 3.1.1.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Operation:
     schema: Mapping[str, Any]
     query: tuple[str, ...] = ()
     body: bool = False
+    places: tuple[str, ...] = ()
     pattern: re.Pattern[str] = field(default=re.compile(""), compare=False)
 
     def is_called_by(self, method: str, path: str) -> bool:
@@ -49,7 +51,7 @@ class Operation:
 
 
 def operations(row: Tool) -> tuple[Operation, ...]:
-    """The operations of a row with `openapi`: those that the row allows. Raises ValueError, which says what is wrong."""
+    """The operations of a row with `openapi` that the row allows. Raises ValueError, which says what is wrong."""
     if not row.openapi:
         return ()
     document = _read(Path(row.openapi))
@@ -142,6 +144,7 @@ def _operation(document: Mapping[str, Any], path: str, method: str, item: Any, s
         schema,
         tuple(query),
         body is not None,
+        tuple(dict.fromkeys(places)),
         re.compile(pattern),
     )
 

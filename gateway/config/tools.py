@@ -80,13 +80,15 @@ class Tool(Section):
     paths: tuple[PathPattern, ...] = (ANY,)
     """Paths below the base URL that calls of an HTTP tool may have; `*` stands for any characters, slashes too."""
     openapi: str = ""
-    """Path of an OpenAPI 3 document of an HTTP tool, in JSON or YAML: its operations are tools of `/mcp/{name}`, too."""
+    """Path of an OpenAPI 3 document of an HTTP tool (JSON or YAML): its operations are tools of `/mcp/{name}`, too."""
     operations: tuple[str, ...] = ()
     """Patterns of operations that are tools. Default: those whose method and path are allowed."""
     command: tuple[str, ...] = ()
     """Program and arguments of an MCP server that the gateway runs (stdio)."""
     env: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Environment variables of the program, beside PATH, HOME and LANG."""
+    memory: Count | None = Field(default=None, gt=0)
+    """Maximum bytes of memory (address space) of the program. Default: no limit."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Headers of every request."""
     auth: ToolAuth | None = None
@@ -97,7 +99,7 @@ class Tool(Section):
     """Seconds to connect."""
     pins: Literal["first_seen", "strict", "off"] = "first_seen"
     """What happens to tools that are new or have changed. first_seen: those of the first list are accepted, later ones
-    are hidden until an operator accepts them; strict: all are hidden until accepted; off: none is hidden."""
+    are hidden until `meshgate tools accept`; strict: all are hidden until accepted; off: none is hidden."""
     price: Prices = Field(default_factory=dict)
     """USD for a call: one number, or a number for each pattern of names; the first pattern that matches counts."""
     redact: ToolRedact | None = None

@@ -67,7 +67,7 @@ def decoded(raw: bytes, content_type: str) -> str | None:
 class HttpTool(Plain):
     """The codec of one call of the tool `server`.
 
-    `path`: decoded, from its slash on; `pattern`: what the configuration has for it; `query`: as it came.
+    `called`: the name of the operation, or `METHOD /pattern`. `path`: decoded, from its slash on; `query`: as it came.
     """
 
     name = "http"
@@ -83,13 +83,11 @@ class HttpTool(Plain):
     max_answer = MAX_ANSWER
     restores = True
 
-    def __init__(
-        self, server: str, method: str, path: str, query: bytes, headers: Headers, *, pattern: str = "/*"
-    ) -> None:
+    def __init__(self, server: str, called: str, method: str, path: str, query: bytes, headers: Headers) -> None:
         self.server = server
         self.method = method
         self.asked = path
-        self.pattern = f"{server}/{method} {pattern}"
+        self.called = called
         self._query = query
         self._type = next((value for name, value in headers if name == b"content-type"), b"").decode("latin-1")
         self.raw = b""
@@ -141,8 +139,8 @@ class HttpTool(Plain):
         return fields
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
-        """The tool as `server/METHOD /pattern`, because a path may hold personal data; the request as arguments."""
-        return Intent(self.pattern, False, (), 0, body)
+        """The tool, not yet by its path, because a path may hold personal data; the request as arguments."""
+        return Intent(f"{self.server}/{self.called}", False, (), 0, body)
 
     def unscannable(self, body: Json) -> Mapping[str, int]:
         """A body that is neither JSON, a form, nor text."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from gateway.call import Headers, Json
@@ -27,11 +27,14 @@ VERSIONS: Final = (*HANDSHAKE, MODERN)
 META: Final = "_meta"
 VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 CLIENT: Final = "io.modelcontextprotocol/clientInfo"
+SERVER: Final = "io.modelcontextprotocol/serverInfo"
 CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 MISMATCH: Final = -32020
 UNSUPPORTED: Final = -32022
 CALL: Final = "tools/call"
 LIST: Final = "tools/list"
+SEARCH_TOOLS: Final = "search_tools"
+CALL_TOOL: Final = "call_tool"
 NAMED: Final[Mapping[str, str]] = {CALL: "name", "prompts/get": "name", "resources/read": "uri"}
 """Method -> the parameter that the header `Mcp-Name` repeats."""
 OLD_METHODS: Final = frozenset({"initialize", "ping", LIST, CALL})
@@ -81,7 +84,11 @@ def unknown_tool() -> Refusal:
 
 
 class Mcp(JsonRpc):
-    """The codec of one call to the server `server`."""
+    """The codec of one call.
+
+    `door`: the name in the path, "" for all servers; `server`: the server that is called, once known. `servers`:
+    all servers, of which tools have the names `{server}_{tool}`. `searched`: those whose tools are found by a search.
+    """
 
     name = "mcp"
     noun = "a response of the Model Context Protocol"
@@ -95,7 +102,11 @@ class Mcp(JsonRpc):
 
     def __init__(self, server: str, headers: Headers) -> None:
         super().__init__()
-        self.server = server
+        self.door = self.server = server
+        self.servers: Collection[str] = ()
+        self.searched: Collection[str] = ()
+        self.query: str | None = None
+        self.given: Json = {}
         self.called = ""
         self.modern = False
         self._headers = headers
@@ -117,14 +128,30 @@ class Mcp(JsonRpc):
         if self.method != CALL or self.told:
             return Intent(self.server, False, (), 0, control=True)
         name, arguments = self.params.get("name"), self.params.get("arguments")
-        if type(name) is not str or not _TOOL.fullmatch(name):
-            raise unknown_tool()
         if arguments is None:
             arguments = self.params["arguments"] = {}
         if type(arguments) is not dict:
             raise Fault(PARAMS, "`params.arguments` must be an object.")
-        self.called = name
+        if self.searched and name == SEARCH_TOOLS:
+            self.query = arguments["query"] if type(arguments.get("query")) is str else ""
+            return Intent(self.server, False, (), 0, control=True)
+        if self.searched and name == CALL_TOOL:
+            name, arguments = arguments.get("name"), arguments.setdefault("arguments", {})
+            if type(arguments) is not dict:
+                raise Fault(PARAMS, "`params.arguments.arguments` must be an object.")
+        if type(name) is not str or not _TOOL.fullmatch(name):
+            raise unknown_tool()
+        if not self.door:
+            self.server, name = self._split(name)
+        self.called, self.given = name, arguments
         return Intent(f"{self.server}/{name}", False, (), 0, arguments)
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """Server and tool of a name with both. Raises Refusal(tool_not_found)."""
+        for server in self.servers:
+            if name.startswith(f"{server}_") and len(name) > len(server) + 1:
+                return server, name[len(server) + 1 :]
+        raise unknown_tool()
 
     def _check_version(self) -> None:
         """Determine the era, and compare headers with the body. Raises Refusal(invalid_request)."""

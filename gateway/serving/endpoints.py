@@ -130,13 +130,15 @@ async def _about(
 
 async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve one message to a tool server, or end a session with the server."""
-    exchange, server, desk = _exchange(scope, receive, send), match.values["server"], gateway.runtime.line.desk
-    call = _arrived(gateway, path, TOOLS[path](server, exchange.headers), exchange)
+    exchange, server, desk = _exchange(scope, receive, send), match.values.get("server", ""), gateway.runtime.line.desk
+    codec = TOOLS[path](server, exchange.headers)
+    desk.prepare(codec)
+    call = _arrived(gateway, path, codec, exchange)
     call.resource = Resource("tool")
     reply = gateway.runtime.replies.to(call, exchange.put)
     if scope["method"] not in ("POST", "DELETE"):
         await reply.refuse(_wrong_method(path, scope["headers"]))
-    elif not desk.serves(server):
+    elif server and not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
     elif scope["method"] == "POST":
         await _through(gateway, call, exchange)
@@ -148,8 +150,8 @@ async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any
     """Serve one request to a plain HTTP tool."""
     exchange, name, method = _exchange(scope, receive, send), match.values["server"], scope["method"]
     asked, query = f"/{match.values.get('path', '')}", scope.get("query_string", b"")
-    pattern = gateway.runtime.line.plain.pattern(name, asked)
-    call = _arrived(gateway, path, HttpTool(name, method, asked, query, exchange.headers, pattern=pattern), exchange)
+    called = gateway.runtime.line.plain.name(name, method, asked)
+    call = _arrived(gateway, path, HttpTool(name, called, method, asked, query, exchange.headers), exchange)
     call.resource = Resource("tool")
     await _through(gateway, call, exchange)
 

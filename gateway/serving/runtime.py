@@ -81,6 +81,7 @@ from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
 from gateway.tools.desk import Desk
+from gateway.tools.pins import Pins
 from gateway.tools.plain import PlainDesk
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
@@ -350,12 +351,12 @@ def _line(
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
     owners = Owners(config.stored, store, parts.seal)
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
-    visible, flow = Visible(parts.policy), Flow(parts.policy, store) if parts.policy else None
+    visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
-    desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, sql)
+    desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, Pins(store, telemetry.hide_tool), sql)
     readable = config.output is not None and config.output.unscannable == "block"
-    plain = PlainDesk(config.tools, shared.clients["direct"], sql, unscannable=not readable)
+    plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -365,7 +366,7 @@ def _line(
         desk=desk,
         plain=plain,
         redact=Redact(names, parts.replacer, memory),
-        authorize=_authorize(shared, parts, reserve, flow, visible),
+        authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
         exchange=Exchange(forward, answers, desk, plain, Results(flow, texts, contents)),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
@@ -373,14 +374,13 @@ def _line(
     )
 
 
-def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None, visible: Visible) -> Authorize:
+def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None) -> Authorize:
     return Authorize(
         flow,
         parts.inputs,
         parts.audit,
         candidate=parts.candidate,
         forward=parts.forward,
-        visible=visible,
         replacer=parts.replacer,
         reserve=reserve,
         sql_gate=parts.scanners.sql,

@@ -405,6 +405,22 @@ class SqliteStore:
         self.writer.submit("DELETE FROM owned WHERE team = ? AND id = ?", (team, id))
         await self.durable()
 
+    # Pins
+
+    async def pins(self, server: str) -> bytes | None:
+        with self._reading():
+            row = self._reader.execute("SELECT record FROM pins WHERE server = ?", (server,)).fetchone()
+        return None if row is None else row[0]
+
+    async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
+        if before is None:
+            self.writer.submit("INSERT OR IGNORE INTO pins VALUES (?, ?)", (server, record))
+        else:
+            row = (record, server, before)
+            self.writer.submit("UPDATE pins SET record = ? WHERE server = ? AND record = ?", row)
+        await self.durable()
+        return await self.pins(server) == record
+
     # Keys
 
     async def keys(self) -> list[Key]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Final
 
 import orjson
@@ -16,15 +17,18 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.call import Call, Resource
+from gateway.config.openapi import operations
 from gateway.config.tools import ANY, Tool
 from gateway.dialects import http_tool
 from gateway.dialects.http_tool import HttpTool
 from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlGate
+from gateway.policy.visible import Visible
 from gateway.tools.wire import broken
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 from gateway.upstream.forward import Answer
 
+_READS: Final = frozenset({"GET", "HEAD"})
 _PASSED: Final[Mapping[bytes, re.Pattern[bytes]]] = {
     b"accept": re.compile(rb"[A-Za-z0-9*/+.,;=\" -]{1,200}"),
     b"accept-language": re.compile(rb"[A-Za-z0-9*.,;= -]{1,100}"),
@@ -37,17 +41,30 @@ _UNREAD: Final = (
 class PlainDesk:
     """The stage, built for one configuration. `unscannable`: whether an answer that no scanner can read may pass."""
 
-    def __init__(self, rows: Mapping[str, Tool], client: Client, sql: SqlGate | None, *, unscannable: bool) -> None:
+    def __init__(
+        self,
+        rows: Mapping[str, Tool],
+        client: Client,
+        visible: Visible,
+        sql: SqlGate | None,
+        *,
+        unscannable: bool,
+    ) -> None:
         self._rows = {name: row for name, row in rows.items() if row.http}
-        self._to = {name: _destination(row) for name, row in self._rows.items()}
+        self._to = {name: destination(row) for name, row in self._rows.items()}
+        self._operations = {name: operations(row) for name, row in self._rows.items()}
         self._client = client
+        self._visible = visible
         self._sql = sql
         self._unscannable = unscannable
 
-    def pattern(self, name: str, path: str) -> str:
-        """The pattern of a path in the row of a tool."""
-        row = self._rows.get(name)
-        return row.pattern(path) if row is not None else ANY
+    def name(self, server: str, method: str, path: str) -> str:
+        """What a request calls: an operation of the document of the tool, or else `METHOD /pattern`."""
+        for one in self._operations.get(server, ()):
+            if one.is_called_by(method, path):
+                return one.name
+        row = self._rows.get(server)
+        return f"{method} {row.pattern(path) if row is not None else ANY}"
 
     async def find(self, call: Call) -> None:
         """Name the call by its path, unless the path holds personal data: names are recorded.
@@ -58,10 +75,13 @@ class PlainDesk:
         row = self._rows.get(codec.server)
         if row is None or not row.takes(codec.method, codec.asked):
             raise Refusal("tool_not_found", http_tool.UNKNOWN)
-        call.request.label = codec.pattern
-        if not any(slot.holder is body and slot.key == "path" for slot, findings in call.request.found if findings):
-            name = f"{codec.server}/{codec.method} {codec.asked}"
-            call.resource = Resource("tool", name, call.resource.arguments)
+        call.request.label = call.resource.name
+        call.request.writes = codec.method not in _READS or any(fnmatchcase(codec.called, it) for it in row.write)
+        tainted = any(slot.holder is body and slot.key == "path" for slot, findings in call.request.found if findings)
+        if " " in codec.called and not tainted:
+            call.resource = Resource("tool", f"{codec.server}/{codec.method} {codec.asked}", call.resource.arguments)
+        if not await self._visible.admits(call):
+            raise Refusal("tool_not_found", http_tool.UNKNOWN)
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
 
@@ -128,7 +148,8 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
-def _destination(row: Tool) -> Destination:
+def destination(row: Tool) -> Destination:
+    """The base URL of an HTTP tool, with the headers and the credential of the gateway."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "meshgate"}
     if row.auth is not None and row.auth.token:
         headers["Authorization"] = f"Bearer {row.auth.token}"

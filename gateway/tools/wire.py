@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
@@ -59,6 +60,23 @@ def broken(server: str, what: str, *, late: bool = False) -> Refusal:
     """The refusal for a server that does not answer as it should; `what` completes the sentence."""
     code = "upstream_timeout" if late else "upstream_error"
     return Refusal(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
+
+
+class InTime:
+    """The time limit of one exchange as a refusal."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._name = name
+        self._limit = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> None:
+        try:
+            await self._limit.__aexit__(kind, fault, None)
+        except TimeoutError:
+            raise broken(self._name, "did not answer in time", late=True) from None
 
 
 def unheld(size: int) -> None:
