@@ -238,6 +238,14 @@ class Plain:
         """Raises ValueError: there are no streams."""
         raise ValueError(f"{self.noun} does not stream")
 
+    def asked(self, body: Json) -> Json:
+        """The whole body."""
+        return body
+
+    def again(self, answer: bytes) -> bytes:
+        """The same bytes."""
+        return answer
+
     def status(self, refusal: Refusal) -> int:
         """That of the refusal."""
         return refusal.status

@@ -86,8 +86,9 @@ def unknown_tool() -> Refusal:
 class Mcp(JsonRpc):
     """The codec of one call.
 
-    `door`: the name in the path, "" for all servers; `server`: the server that is called, once that is known. `servers`:
-    all servers, of which tools have the names `{server}_{tool}`. `searched`: those whose tools are found by a search.
+    `door`: the name in the path, "" for all servers; `server`: the server that is called, once that is known.
+    `servers`: all servers, of which tools have the names `{server}_{tool}`. `searched`: those whose tools are found by
+    a search.
     """
 
     name = "mcp"
@@ -115,6 +116,12 @@ class Mcp(JsonRpc):
     def told(self) -> bool:
         """Whether the message is a notification or the answer to a question, of which only the receipt is answered."""
         return not self.answered
+
+    def asked(self, body: Json) -> Json:
+        """Method and parameters, without what describes the request."""
+        params = body.get("params")
+        rest = {key: value for key, value in params.items() if key != META} if type(params) is dict else params
+        return {"method": body.get("method"), "params": rest}
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The tool as `server/name`; the server for other messages. Raises Refusal(invalid_request, tool_not_found)."""

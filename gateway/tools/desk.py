@@ -22,7 +22,7 @@ from gateway.errors import Refusal
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
-from gateway.tools.catalogue import Listed, writes
+from gateway.tools.catalogue import Listed, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.pins import Pins
 from gateway.tools.schema import check
@@ -49,7 +49,9 @@ class Desk:
         visible: Visible,
         pins: Pins,
         sql: SqlGate | None,
+        states: dict[str, int],
     ) -> None:
+        self._states = states
         self._pins = pins
         self._kept: dict[tuple[str, int], tuple[tuple[object, ...], list[Listed]]] = {}
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command}
@@ -114,11 +116,11 @@ class Desk:
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
-            raw = await self._ask(call, codec, server)
+            raw = await self._tried(call, codec, server)
         except Refusal:
-            server.up = False
+            self._states[server.name] = 0
             raise
-        server.up, outcome.status = True, 200
+        self._states[server.name], outcome.status = 1, 200
         return _answer(_completed(raw) if codec.modern else raw)
 
     async def end(self, call: Call, server: str) -> None:
@@ -128,6 +130,17 @@ class Desk:
             raise _no_session()
         if server:
             await self._server(server).wire.end(opened.upstream)
+
+    async def _tried(self, call: Call, codec: Mcp, server: Server) -> bytes:
+        """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
+        try:
+            return await self._ask(call, codec, server)
+        except Refusal as fault:
+            tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
+            if fault.code != "upstream_error" or tool is None or not repeats(server.row, tool):
+                raise
+        call.outcome.tries += 1
+        return await self._ask(call, codec, server)
 
     async def _ask(self, call: Call, codec: Mcp, server: Server) -> bytes:
         params: Json = {"name": codec.called, "arguments": codec.given}
@@ -144,6 +157,7 @@ class Desk:
     async def _control(self, call: Call, codec: Mcp) -> Json:
         """The result of a message of the protocol; nothing for a notification."""
         if codec.told:
+            await self._tell(call, codec)
             return {}
         done: Json = {"resultType": "complete"} if codec.modern else {}
         match codec.method:
@@ -158,6 +172,14 @@ class Desk:
             case mcp.CALL if codec.query is not None:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
+
+    async def _tell(self, call: Call, codec: Mcp) -> None:
+        """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
+        id = codec.params.get("requestId")
+        opened = self.opened(call, codec.door) if codec.door else None
+        if codec.method == "notifications/cancelled" and opened is not None and type(id) in (str, int):
+            message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
+            await self._server(codec.door).wire.tell(opened.upstream, message)
 
     async def _said(self, codec: Mcp) -> Json:
         """What the server of a path says of itself; nothing for all servers."""
@@ -197,7 +219,7 @@ class Desk:
         tools: list[Json] = []
         for server, listed in zip(servers, several, strict=True):
             if isinstance(listed, Refusal):
-                server.up = False
+                self._states[server.name] = 0
             elif isinstance(listed, BaseException):
                 raise listed
             else:

@@ -35,8 +35,6 @@ class Server:
         self._until = 0.0
         self.about: Json = {}
         """What the server says of itself: capabilities, serverInfo, instructions."""
-        self.up = True
-        """Whether the last exchange succeeded."""
 
     async def seat(self, seat: Seat = OWN) -> Session:
         """The gateway's session for a caller, opened if there is none. Raises Refusal."""
