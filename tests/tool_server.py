@@ -63,6 +63,18 @@ class Orders:
             self.called.append(("send_mail", {"to": to, "text": text}))
             return f"sent to {to}"
 
+        @self.server.resource("notes://{name}")
+        def note(name: str) -> str:
+            """A note."""
+            self.called.append(("note", {"name": name}))
+            return INJECTION if name == "evil" else f"Note {name} of {MAIL}"
+
+        @self.server.prompt()
+        def greet(name: str) -> str:
+            """A greeting."""
+            self.called.append(("greet", {"name": name}))
+            return f"Say hello to {name}"
+
         @tool()
         def delete_order(id: int) -> str:
             """Delete an order."""

@@ -16,7 +16,7 @@ import orjson
 from gateway.call import Call, Json, Subject
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
-from gateway.dialects.jsonrpc import INVALID, Fault
+from gateway.dialects.jsonrpc import INVALID, PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.ingress.request import SESSION
@@ -29,7 +29,7 @@ from gateway.tools.schema import check
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
-from gateway.tools.wire import Session, SessionLost
+from gateway.tools.wire import Session, SessionLost, broken
 from gateway.upstream.forward import Answer
 
 _SELF: Final[Json] = {"name": "meshgate", "version": "1"}
@@ -96,6 +96,13 @@ class Desk:
             call.request.label = codec.server
             return
         server = self._server(codec.server)
+        if codec.method in mcp.READS:
+            call.request.label, call.request.writes = call.resource.name, False
+            if not await self._visible.admits(call):
+                raise Fault(
+                    PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
+                )
+            return
         tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
         if tool is None:
             raise mcp.unknown_tool()
@@ -136,15 +143,26 @@ class Desk:
         try:
             return await self._ask(call, codec, server)
         except Refusal as fault:
-            tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
-            if fault.code != "upstream_error" or tool is None or not repeats(server.row, tool):
+            if fault.code != "upstream_error" or not await self._repeats(codec, server):
                 raise
         call.outcome.tries += 1
         return await self._ask(call, codec, server)
 
+    async def _repeats(self, codec: Mcp, server: Server) -> bool:
+        """Whether a call may be sent again."""
+        if codec.method in mcp.READS:
+            return True
+        tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
+        return tool is not None and repeats(server.row, tool)
+
     async def _ask(self, call: Call, codec: Mcp, server: Server) -> bytes:
-        params: Json = {"name": codec.called, "arguments": codec.given}
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": mcp.CALL, "params": params}
+        called = codec.method == mcp.CALL
+        params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
+        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
+        return await self._exchange(call, codec, server, message)
+
+    async def _exchange(self, call: Call, codec: Mcp, server: Server, message: Json) -> bytes:
+        """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
         hold = call.ticket.hold
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
         if opened is None:
@@ -169,6 +187,8 @@ class Desk:
                 return {**about, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
+            case _ if codec.method in mcp.LISTS:
+                return await self._readable(call, codec, done)
             case mcp.CALL if codec.query is not None:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
@@ -202,6 +222,21 @@ class Desk:
         id = self._sessions.new(call.subject, codec.door, upstream, version)
         call.outcome.headers = ((_SESSION, id.encode()),)
         return {"protocolVersion": version, **_about(about)}
+
+    async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
+        """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
+        name = mcp.READS[mcp.LISTS[codec.method]]
+        kind = codec.method.split("/")[-2] if codec.method != "resources/templates/list" else "resourceTemplates"
+        if not codec.door or not await self._visible.may(call, f"{codec.door}/{name}", writes=False):
+            return {kind: [], **done, **self._fresh(codec)}
+        cursor = codec.params.get("cursor")
+        params = {"cursor": cursor} if type(cursor) is str else {}
+        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
+        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        result = said.get("result") if type(said) is dict else None
+        if type(result) is not dict or type(result.get(kind)) is not list:
+            raise broken(codec.door, "answered with something that is not a list")
+        return {**result, **done, **self._fresh(codec)}
 
     async def _list(self, call: Call, codec: Mcp) -> list[Json]:
         """The tools in a list: those that are searched for are replaced by the search."""
@@ -270,7 +305,12 @@ def _about(about: Json) -> Json:
     """What a client hears of a server: that it has tools, who it is, and its instructions."""
     meta = about.get(mcp.META)
     info = about.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
-    said: Json = {"capabilities": {"tools": {}}, "serverInfo": info if type(info) is dict else _SELF}
+    able = about.get("capabilities")
+    offered = [name for name in ("resources", "prompts") if type(able) is dict and type(able.get(name)) is dict]
+    said: Json = {
+        "capabilities": {"tools": {}, **{name: {} for name in offered}},
+        "serverInfo": info if type(info) is dict else _SELF,
+    }
     if type(about.get("instructions")) is str:
         said["instructions"] = about["instructions"]
     return said
