@@ -117,6 +117,10 @@ class Mcp(JsonRpc):
         self.searched: Collection[str] = ()
         self.query: str | None = None
         self.given: Json = {}
+        self.found = False
+        """The tool was found by a search."""
+        self.mirrored: Mapping[tuple[str, ...], str] = {}
+        """The arguments that are repeated in headers: see `mcp_params`."""
         self.called = ""
         self.modern = False
         self._headers = headers
@@ -154,6 +158,7 @@ class Mcp(JsonRpc):
             self.query = arguments["query"] if type(arguments.get("query")) is str else ""
             return Intent(self.server, False, (), 0, control=True)
         if self.searched and name == CALL_TOOL:
+            self.found = True
             name, arguments = arguments.get("name"), arguments.setdefault("arguments", {})
             if type(arguments) is not dict:
                 raise Fault(PARAMS, "`params.arguments.arguments` must be an object.")

@@ -15,7 +15,7 @@ import orjson
 
 from gateway.call import Call, Json, Subject
 from gateway.config.tools import Tool
-from gateway.dialects import mcp
+from gateway.dialects import mcp, mcp_params
 from gateway.dialects.jsonrpc import INVALID, PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
@@ -109,6 +109,9 @@ class Desk:
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
         if not await self._visible.admits(call):
             raise mcp.unknown_tool()
+        codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
+        if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
+            mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
         check(call.resource.arguments, tool.tool["inputSchema"])
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
@@ -164,11 +167,12 @@ class Desk:
     async def _exchange(self, call: Call, codec: Mcp, server: Server, message: Json) -> bytes:
         """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
         hold = call.ticket.hold
+        headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
         if opened is None:
-            return await server.ask(message, hold, _seat(call.subject))
+            return await server.ask(message, hold, _seat(call.subject), headers)
         try:
-            return await server.wire.ask(opened.upstream, message, hold)
+            return await server.wire.ask(opened.upstream, message, hold, headers)
         except SessionLost:
             raise _no_session() from None
 
