@@ -11,7 +11,7 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp.types import TextContent
+from mcp.types import TextContent, TextResourceContents
 
 import tool_server
 from line import Line, config, running
@@ -83,4 +83,23 @@ async def test_what_a_client_hears_of_the_server(line: Line, mode: str) -> None:
         assert client.server_info is not None
         assert client.server_info.name == "orders"
         assert client.server_capabilities.tools is not None
-        assert client.server_capabilities.resources is None
+        assert client.server_capabilities.resources is not None
+        assert client.server_capabilities.logging is None
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_resources_and_prompts(line: Line, orders: Orders, mode: str) -> None:
+    """Lists and contents, judged like results; what is asked for is redacted like arguments."""
+    async with connected(line, mode) as client:
+        (template,) = (await client.list_resource_templates()).resource_templates
+        assert template.uri_template == "notes://{name}"
+        assert (await client.list_resources()).resources == []
+        (prompt,) = (await client.list_prompts()).prompts
+        assert prompt.name == "greet"
+        (content,) = (await client.read_resource("notes://today")).contents
+        assert isinstance(content, TextResourceContents)
+        assert content.text == "Note today of <EMAIL>"
+        (message,) = (await client.get_prompt("greet", {"name": tool_server.MAIL})).messages
+        assert orders.called[-1] == ("greet", {"name": "<EMAIL_1>"})
+        assert isinstance(message.content, TextContent)
+        assert message.content.text == f"Say hello to {tool_server.MAIL}"

@@ -218,3 +218,45 @@ def test_arguments_that_are_huge_or_deep(line: Line, server: Scripted) -> None:
     schema = {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/x"}, "b": {"$ref": "#/properties/b"}}}
     server.tools = [tool("get_it", inputSchema=schema)]
     assert "result" in client.call("get_it", {"a": 1, "b": 2})
+
+
+MIRRORED = tool(
+    "get_it",
+    inputSchema={"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}},
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "status"),
+    [
+        ("eu", {"mcp_param_region": "eu"}, 200),
+        ("ü", {"mcp_param_region": "=?base64?w7w=?="}, 200),
+        (None, {}, 200),
+        ("eu", {}, 400),
+        ("eu", {"mcp_param_region": "us"}, 400),
+        (None, {"mcp_param_region": "us"}, 400),
+    ],
+)
+def test_headers_of_arguments(line: Line, server: Scripted, value: Any, headers: Any, status: int) -> None:
+    """Those of the caller must equal the body."""
+    server.tools = [MIRRORED]
+    params = {"name": "get_it", "arguments": {} if value is None else {"region": value}, "_meta": META}
+    got = Client(line).send("tools/call", params, **MODERN, **headers)
+    assert got.status_code == status
+    assert got.json().get("error", {}).get("code") == (None if status == 200 else -32020)
+
+
+def test_headers_of_arguments_leave_as_the_arguments_do(
+    server: Scripted, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """To a server of the later era alone, and redacted."""
+    server.tools = [MIRRORED]
+    server.answers["initialize"] = lambda message: (404, b'{"jsonrpc": "2.0", "id": 0, "error": {"code": -32601}}')
+    server.answers["server/discover"] = lambda message: answer(message["id"], result={"capabilities": {"tools": {}}})
+    folder = tmp_path_factory.mktemp("modern")
+    with running(folder, config(folder, "http://127.0.0.1:9/v1", tools={"new": {"mcp": server.url}})) as fresh:
+        assert "result" in Client(fresh, "/mcp/new").call("get_it", {"region": tool_server.MAIL})
+    headers, message = next(one for one in reversed(server.seen) if one[1]["method"] == "tools/call")
+    assert (headers["mcp-param-region"], headers["mcp-name"]) == ("<EMAIL_1>", "get_it")
+    assert headers["mcp-protocol-version"] == mcp.MODERN
+    assert message["params"]["_meta"][mcp.VERSION] == mcp.MODERN

@@ -67,6 +67,17 @@ def test_a_role_decides_which_tools_there_are(line: Line) -> None:
     assert failed(Client(line, "/mcp/orders", "bob").call("send_mail")) == (-32602, "tool_not_found")
 
 
+def test_what_may_be_read(line: Line) -> None:
+    """Resources and prompts are judged under names of their own; the content labels the workflow."""
+    reader, developer = Client(line, "/mcp/orders", "bob"), Client(line, "/mcp/orders")
+    assert failed(reader.send("resources/read", {"uri": "notes://a"}).json()) == (-32602, "tool_not_found")
+    assert reader.send("resources/templates/list").json()["result"] == {"resourceTemplates": []}
+    assert "result" in reader.send("prompts/get", {"name": "greet", "arguments": {"name": "x"}}).json()
+    evil = developer.send("resources/read", {"uri": "notes://evil"}, x_correlation_id="note")
+    assert failed(evil.json()) == (-32000, "policy_denied")
+    assert line.workflow("note").history.labels == ("untrusted",)
+
+
 def test_deleting_needs_a_person(line: Line, servers: tuple[Orders, Scripted]) -> None:
     """The tool is listed, and its call is refused until somebody approves."""
     client = Client(line, "/mcp/orders")

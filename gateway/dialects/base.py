@@ -251,6 +251,14 @@ class Plain:
         """The body as it came."""
         return raw
 
+    def asked(self, body: Json) -> Json:
+        """The whole body."""
+        return body
+
+    def again(self, answer: bytes) -> bytes:
+        """The same bytes."""
+        return answer
+
     def status(self, refusal: Refusal) -> int:
         """That of the refusal."""
         return refusal.status

@@ -86,7 +86,7 @@ class HttpTool(Plain):
     def __init__(self, server: str, called: str, method: str, path: str, query: bytes, headers: Headers) -> None:
         self.server = server
         self.method = method
-        self.asked = path
+        self.route = path
         self.called = called
         self._query = query
         self._type = next((value for name, value in headers if name == b"content-type"), b"").decode("latin-1")
@@ -98,7 +98,7 @@ class HttpTool(Plain):
 
     def check_path(self) -> None:
         """Raise Refusal(invalid_request) for a path that a server may read as another."""
-        path = self.asked
+        path = self.route
         if len(path) > _LONGEST or _STEPS.search(path) or _CONTROL.search(path):
             words = f"The path must have at most {_LONGEST} characters, and no `..`, `//` or control character."
             raise Refusal("invalid_request", words, param="path")
@@ -107,7 +107,7 @@ class HttpTool(Plain):
         """The request as one JSON object. Raises Refusal(invalid_request)."""
         self.check_path()
         self.raw = raw
-        head: Json = {"method": self.method, "path": self.asked, "query": self._fields(self._query, "query")}
+        head: Json = {"method": self.method, "path": self.route, "query": self._fields(self._query, "query")}
         kind = media_type(self._type) or ("application/json" if not self._type else "")
         if not raw:
             return orjson.dumps(head)

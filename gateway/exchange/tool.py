@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from gateway.call import Call
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.mcp import Mcp
@@ -11,6 +13,7 @@ from gateway.exchange.broken import loaded
 from gateway.exchange.whole import judged
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
+from gateway.redaction.recall import hide
 from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
 from gateway.upstream.forward import Answer
@@ -41,7 +44,7 @@ async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) ->
         asked = await judge(call, long, _read, answers, results, call, raw)
     refused: Refusal | None = None
     try:
-        body = await judge(call, long, judged, answers, call, [raw])
+        body = await judge(call, long, judged, answers, call, [_hidden(call, raw) if call.request.recalled else raw])
     except Refusal as refusal:
         refused = refusal
     if asked is not None:
@@ -51,6 +54,15 @@ async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) ->
     if call.redaction.spoken:
         await answers.keep_spellings(call)
     return body
+
+
+def _hidden(call: Call, raw: bytes) -> bytes:
+    """The answer with placeholders in place of values that only the tool has."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw
+    return orjson.dumps(body) if type(body) is dict and hide(call, body) else raw
 
 
 def _read(answers: Answers, results: Results, call: Call, raw: bytes) -> Call | None:

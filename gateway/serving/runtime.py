@@ -66,6 +66,7 @@ from gateway.record.upload import Uploads
 from gateway.redaction.content import Contents
 from gateway.redaction.names import Names
 from gateway.redaction.openings import MOST, Openings
+from gateway.redaction.recall import Recall
 from gateway.redaction.redact import Replacer
 from gateway.redaction.spellings import Spellings
 from gateway.redaction.stage import Redact
@@ -350,17 +351,31 @@ def _line(
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
     owners = Owners(config.stored, store, parts.seal)
+    restoring = frozenset(name for name, row in config.tools.items() if row.restore)
+    recall = None
+    if restoring and parts.seal is not None and parts.replacer is not None:
+        recall = Recall(restoring, store, parts.seal, parts.replacer)
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
     visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
-    desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, Pins(store, telemetry.hide_tool), sql)
+    desk = Desk(
+        config.tools,
+        shared.servers,
+        Sessions(parts.seal),
+        visible,
+        Pins(store, telemetry.hide_tool),
+        sql,
+        shared.upstreams,
+    )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
-        ingress=Ingress(config.server, correlation, owners, parts.taint, models, texts, contents, memory, failures),
+        ingress=Ingress(
+            config.server, correlation, owners, parts.taint, models, texts, contents, memory, recall, failures
+        ),
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
         desk=desk,
@@ -402,7 +417,8 @@ def _replacer(
         return None
     own_types, ttl = scanner.own_types if scanner is not None else (), config.quotas.ttl
     spellings, failures = Spellings(shared.store, seal, ttl), shared.telemetry.failed
-    return Replacer(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings, failures)
+    tools = {name: row.redact for name, row in config.tools.items() if row.redact is not None}
+    return Replacer(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings, failures, tools)
 
 
 def _candidate(config: Config, shared: Shared) -> Candidate | None:

@@ -98,3 +98,11 @@ def writes(row: Tool, listed: Listed) -> bool | None:
     said = listed.tool.get("annotations")
     reads = said.get("readOnlyHint") if type(said) is dict else None
     return None if type(reads) is not bool else not reads
+
+
+def repeats(row: Tool, listed: Listed) -> bool:
+    """Whether a tool may be called again without effect: by the row of its server, or if it reads or says so."""
+    if any(fnmatchcase(listed.name, pattern) for pattern in row.idempotent):
+        return True
+    said = listed.tool.get("annotations")
+    return writes(row, listed) is False or (type(said) is dict and said.get("idempotentHint") is True)

@@ -15,21 +15,21 @@ import orjson
 
 from gateway.call import Call, Json, Subject
 from gateway.config.tools import Tool
-from gateway.dialects import mcp
-from gateway.dialects.jsonrpc import INVALID, Fault
+from gateway.dialects import mcp, mcp_params
+from gateway.dialects.jsonrpc import INVALID, PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
-from gateway.tools.catalogue import Listed, writes
+from gateway.tools.catalogue import Listed, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.pins import Pins
 from gateway.tools.schema import check
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
-from gateway.tools.wire import Session, SessionLost
+from gateway.tools.wire import Session, SessionLost, broken
 from gateway.upstream.forward import Answer
 
 _SELF: Final[Json] = {"name": "meshgate", "version": "1"}
@@ -49,7 +49,9 @@ class Desk:
         visible: Visible,
         pins: Pins,
         sql: SqlGate | None,
+        states: dict[str, int],
     ) -> None:
+        self._states = states
         self._pins = pins
         self._kept: dict[tuple[str, int], tuple[tuple[object, ...], list[Listed]]] = {}
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
@@ -94,12 +96,22 @@ class Desk:
             call.request.label = codec.server
             return
         server = self._server(codec.server)
+        if codec.method in mcp.READS:
+            call.request.label, call.request.writes = call.resource.name, False
+            if not await self._visible.admits(call):
+                raise Fault(
+                    PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
+                )
+            return
         tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
         if tool is None:
             raise mcp.unknown_tool()
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
         if not await self._visible.admits(call):
             raise mcp.unknown_tool()
+        codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
+        if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
+            mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
         check(call.resource.arguments, tool.tool["inputSchema"])
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
@@ -114,11 +126,11 @@ class Desk:
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
-            raw = await self._ask(call, codec, server)
+            raw = await self._tried(call, codec, server)
         except Refusal:
-            server.up = False
+            self._states[server.name] = 0
             raise
-        server.up, outcome.status = True, 200
+        self._states[server.name], outcome.status = 1, 200
         return _answer(_completed(raw) if codec.modern else raw)
 
     async def end(self, call: Call, server: str) -> None:
@@ -129,21 +141,45 @@ class Desk:
         if server:
             await self._server(server).wire.end(opened.upstream)
 
+    async def _tried(self, call: Call, codec: Mcp, server: Server) -> bytes:
+        """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
+        try:
+            return await self._ask(call, codec, server)
+        except Refusal as fault:
+            if fault.code != "upstream_error" or not await self._repeats(codec, server):
+                raise
+        call.outcome.tries += 1
+        return await self._ask(call, codec, server)
+
+    async def _repeats(self, codec: Mcp, server: Server) -> bool:
+        """Whether a call may be sent again."""
+        if codec.method in mcp.READS:
+            return True
+        tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
+        return tool is not None and repeats(server.row, tool)
+
     async def _ask(self, call: Call, codec: Mcp, server: Server) -> bytes:
-        params: Json = {"name": codec.called, "arguments": codec.given}
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": mcp.CALL, "params": params}
+        called = codec.method == mcp.CALL
+        params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
+        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
+        return await self._exchange(call, codec, server, message)
+
+    async def _exchange(self, call: Call, codec: Mcp, server: Server, message: Json) -> bytes:
+        """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
         hold = call.ticket.hold
+        headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
         if opened is None:
-            return await server.ask(message, hold, _seat(call.subject))
+            return await server.ask(message, hold, _seat(call.subject), headers)
         try:
-            return await server.wire.ask(opened.upstream, message, hold)
+            return await server.wire.ask(opened.upstream, message, hold, headers)
         except SessionLost:
             raise _no_session() from None
 
     async def _control(self, call: Call, codec: Mcp) -> Json:
         """The result of a message of the protocol; nothing for a notification."""
         if codec.told:
+            await self._tell(call, codec)
             return {}
         done: Json = {"resultType": "complete"} if codec.modern else {}
         match codec.method:
@@ -155,9 +191,19 @@ class Desk:
                 return {**about, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
+            case _ if codec.method in mcp.LISTS:
+                return await self._readable(call, codec, done)
             case mcp.CALL if codec.query is not None:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
+
+    async def _tell(self, call: Call, codec: Mcp) -> None:
+        """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
+        id = codec.params.get("requestId")
+        opened = self.opened(call, codec.door) if codec.door else None
+        if codec.method == "notifications/cancelled" and opened is not None and type(id) in (str, int):
+            message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
+            await self._server(codec.door).wire.tell(opened.upstream, message)
 
     async def _said(self, codec: Mcp) -> Json:
         """What the server of a path says of itself; nothing for all servers."""
@@ -181,6 +227,21 @@ class Desk:
         call.outcome.headers = ((_SESSION, id.encode()),)
         return {"protocolVersion": version, **_about(about)}
 
+    async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
+        """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
+        name = mcp.READS[mcp.LISTS[codec.method]]
+        kind = codec.method.split("/")[-2] if codec.method != "resources/templates/list" else "resourceTemplates"
+        if not codec.door or not await self._visible.may(call, f"{codec.door}/{name}", writes=False):
+            return {kind: [], **done, **self._fresh(codec)}
+        cursor = codec.params.get("cursor")
+        params = {"cursor": cursor} if type(cursor) is str else {}
+        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
+        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        result = said.get("result") if type(said) is dict else None
+        if type(result) is not dict or type(result.get(kind)) is not list:
+            raise broken(codec.door, "answered with something that is not a list")
+        return {**result, **done, **self._fresh(codec)}
+
     async def _list(self, call: Call, codec: Mcp) -> list[Json]:
         """The tools in a list: those that are searched for are replaced by the search."""
         names = [name for name in ([codec.door] if codec.door else self._rows) if name not in codec.searched]
@@ -197,7 +258,7 @@ class Desk:
         tools: list[Json] = []
         for server, listed in zip(servers, several, strict=True):
             if isinstance(listed, Refusal):
-                server.up = False
+                self._states[server.name] = 0
             elif isinstance(listed, BaseException):
                 raise listed
             else:
@@ -248,7 +309,12 @@ def _about(about: Json) -> Json:
     """What a client hears of a server: that it has tools, who it is, and its instructions."""
     meta = about.get(mcp.META)
     info = about.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
-    said: Json = {"capabilities": {"tools": {}}, "serverInfo": info if type(info) is dict else _SELF}
+    able = about.get("capabilities")
+    offered = [name for name in ("resources", "prompts") if type(able) is dict and type(able.get(name)) is dict]
+    said: Json = {
+        "capabilities": {"tools": {}, **{name: {} for name in offered}},
+        "serverInfo": info if type(info) is dict else _SELF,
+    }
     if type(about.get("instructions")) is str:
         said["instructions"] = about["instructions"]
     return said

@@ -18,7 +18,7 @@ from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp, sse
 from gateway.dialects.mcp import MODERN
-from gateway.tools.wire import OFFERED, Hold, InTime, Session, SessionLost, Wire, broken, unheld
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, SessionLost, Wire, broken, unheld
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
@@ -70,17 +70,17 @@ class HttpWire(Wire):
             raise broken(self._name, "opens no session, and does not say what it is")
         return session, result
 
-    async def ask(self, session: Session, message: Json, hold: Hold) -> bytes:
+    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         """Send a request, and wait for its response."""
         async with self._in_time():
-            return await self._asked(session, message, hold)
+            return await self._asked(session, message, hold, headers)
 
-    async def _asked(self, session: Session, message: Json, hold: Hold) -> bytes:
+    async def _asked(self, session: Session, message: Json, hold: Hold, more: Mapping[str, str] = NO_HEADERS) -> bytes:
         method, params = message["method"], message.get("params", {})
         headers = {"MCP-Protocol-Version": session.version}
         if session.modern:
             message = {**message, "params": {**params, mcp.META: {**params.get(mcp.META, {}), **of_gateway()}}}
-            headers["Mcp-Method"] = method
+            headers |= {"Mcp-Method": method, **more}
             if param := mcp.NAMED.get(method):
                 headers["Mcp-Name"] = mcp.written(params[param])
         if session.id:

@@ -73,13 +73,13 @@ class PlainDesk:
         """
         codec, body = _codec(call), call.request.body
         row = self._rows.get(codec.server)
-        if row is None or not row.takes(codec.method, codec.asked):
+        if row is None or not row.takes(codec.method, codec.route):
             raise Refusal("tool_not_found", http_tool.UNKNOWN)
         call.request.label = call.resource.name
         call.request.writes = codec.method not in _READS or any(fnmatchcase(codec.called, it) for it in row.write)
         tainted = any(slot.holder is body and slot.key == "path" for slot, findings in call.request.found if findings)
         if " " in codec.called and not tainted:
-            call.resource = Resource("tool", f"{codec.server}/{codec.method} {codec.asked}", call.resource.arguments)
+            call.resource = Resource("tool", f"{codec.server}/{codec.method} {codec.route}", call.resource.arguments)
         if not await self._visible.admits(call):
             raise Refusal("tool_not_found", http_tool.UNKNOWN)
         if self._sql is not None:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import resource
 import signal
+from collections.abc import Mapping
 from typing import Final
 
 import orjson
@@ -19,7 +20,7 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
-from gateway.tools.wire import OFFERED, Hold, InTime, Session, Wire, broken
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
@@ -50,9 +51,9 @@ class StdioWire(Wire):
             await self._run()
         return self._session, self._about
 
-    async def ask(self, session: Session, message: Json, hold: Hold) -> bytes:
+    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         """Send a request; the response gets the id of the caller back."""
-        del session  # all share the process
+        del session, headers  # all share the process, which has no headers
         async with self._in_time():
             process = await self._run()
             raw = await self._send(process, message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from gateway.call import Json
@@ -12,6 +12,7 @@ from gateway.errors import Refusal
 
 OFFERED: Final = HANDSHAKE[-1]
 """The version that the gateway offers a server."""
+NO_HEADERS: Final[Mapping[str, str]] = {}
 Hold = Callable[[int], None]
 """Called with the size of each piece of an answer before it is kept; may raise Refusal."""
 
@@ -39,8 +40,11 @@ class Wire(Protocol):
         """Open a session; returns what the server said of itself: capabilities, serverInfo, instructions."""
         ...
 
-    async def ask(self, session: Session, message: Json, hold: Hold) -> bytes:
-        """Send a request; returns the response as the server wrote it. Raises SessionLost."""
+    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+        """Send a request; returns the response as the server wrote it. Raises SessionLost.
+
+        `headers`: of arguments, for servers of the later era.
+        """
         ...
 
     async def tell(self, session: Session, message: Json) -> None:
