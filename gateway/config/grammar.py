@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway import call as words
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
+from gateway.config.routing import Routing
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section, Stored
 from gateway.dialects import Profile
@@ -480,6 +481,8 @@ class Config(Section):
     """Upstream accounts, by a name of your choice (without a slash)."""
     models: dict[str, Model]
     """Models, by the name that callers use."""
+    routing: Routing = Routing()
+    """What happens when targets fail."""
     prices: Literal["known", "strict", "off"] = "known"
     """Prices of models without a `price`, at providers of a kind. known: those of the table gateway/config/prices.yaml,
     other calls count as unpriced; strict: an unknown price is a mistake; off: the table is not used."""

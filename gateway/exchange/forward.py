@@ -10,7 +10,8 @@ from gateway.exchange.stream import stream
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.upstream import fields
-from gateway.upstream.forward import Answer, Forward
+from gateway.upstream.answer import Answer
+from gateway.upstream.forward import Forward
 
 
 class Exchange:

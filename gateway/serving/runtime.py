@@ -8,6 +8,7 @@ connections, caches, counters) are in `Shared`.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 
 from gateway.config import prices
 from gateway.config.grammar import Config
+from gateway.config.routing import Breaker
 from gateway.config.sections import Output, Pii
 from gateway.control.admin.admin_keys import AdminKeys
 from gateway.detect.core.rules import RuleSet
@@ -77,8 +79,10 @@ from gateway.settle.settle import Settle
 from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
+from gateway.upstream.circuit import Rules
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
+from gateway.upstream.health import Healths
 
 
 @dataclass(slots=True)
@@ -97,7 +101,7 @@ class Shared:
     candidate: Candidate | None = None
     shares: Shares = field(default_factory=Shares)
     lanes: Lanes = field(default_factory=Lanes)
-    upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 if its last call was answered, else 0
+    healths: Healths = field(default_factory=Healths)  # of the targets
     census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
@@ -153,6 +157,13 @@ def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
         }
     scanner: pii_scan.PiiScanner = shared.scanners[key]
     return scanner
+
+
+def _rules(breaker: Breaker | None) -> Rules:
+    """When circuits open; without a breaker, never."""
+    if breaker is None:
+        return Rules(failures=sys.maxsize, calls=sys.maxsize)
+    return Rules(breaker.failures, breaker.ratio, breaker.calls, breaker.window, breaker.wait, breaker.max_wait)
 
 
 def _counts_tokens(config: Config) -> bool:
@@ -272,7 +283,8 @@ def build(
     own = OwnSecrets(values(config))
     identity.refuse_secrets(own)
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
-    forward = Forward(config.providers, config.models, shared.clients, shared.upstreams, priced)
+    shared.healths.follow(_rules(config.routing.breaker))
+    forward = Forward(config.providers, config.models, shared.clients, shared.healths, priced, shared.store)
     look = own.scanning(scanners.look) if scanners.look else None
     reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None
     inputs = Inputs(forward, SqlFacts(scanners.sql) if reads_sql else None)

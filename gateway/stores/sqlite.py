@@ -404,6 +404,18 @@ class SqliteStore:
         self.writer.submit("DELETE FROM owned WHERE team = ? AND id = ?", (team, id))
         await self.durable()
 
+    # Outages: there is no other gateway to share them with
+
+    async def shut(self, name: str, seconds: float, level: int) -> None: ...
+
+    async def reopen(self, name: str) -> None: ...
+
+    async def outages(self) -> Mapping[str, tuple[float, int]]:
+        return {}
+
+    async def probe(self, name: str, seconds: float) -> bool:  # noqa: ARG002  (needed where it is shared)
+        return True
+
     # Keys
 
     async def keys(self) -> list[Key]:

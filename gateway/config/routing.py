@@ -1,0 +1,38 @@
+"""The section `routing`: what happens when upstreams fail, or have no room."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from gateway.config.scalars import Count, Seconds
+from gateway.config.sections import Section
+
+
+class Breaker(Section):
+    """The circuit breaker of each target: a target that fails is not tried at each call."""
+
+    failures: Count = Field(default=5, ge=1)
+    """Failures in a row that open the circuit of a target."""
+    ratio: float = Field(default=0.5, gt=0, le=1)
+    """Share of failed calls that opens the circuit, too."""
+    calls: Count = Field(default=20, ge=1)
+    """Calls within `window` from which the share counts."""
+    window: Seconds = Field(default=30, gt=0)
+    """Seconds over which calls are counted."""
+    wait: Seconds = Field(default=5, gt=0)
+    """Seconds until one call probes the target again; twice as long after each failed probe."""
+    max_wait: Seconds = Field(default=120, gt=0)
+    """Longest time between two probes in seconds."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> Breaker:
+        if self.max_wait < self.wait:
+            raise ValueError("max_wait must not be shorter than wait")
+        return self
+
+
+class Routing(Section):
+    """Attempts at the targets of a model."""
+
+    breaker: Breaker | None = Breaker()
+    """The circuit breaker of each target; null: every target is tried at each call."""

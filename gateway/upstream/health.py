@@ -1,0 +1,129 @@
+"""The health of all targets, for the life of the process: it outlives reloads. Shared with other gateways over Redis.
+
+Each second, `exchange` tells the store which circuits opened or closed here, and learns what other gateways found. A
+store that does not answer changes nothing: each gateway then finds out alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+
+from gateway.call import Target
+from gateway.stores import Outages, StoreUnavailable
+from gateway.upstream.circuit import Circuit, Rules
+
+_MOST = 4096  # targets that are remembered: with models by a pattern, they come and go
+_COUNTED = frozenset({"down", "slow", "denied"})  # kinds of failures that open a circuit
+_ORDER = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class Health:
+    """What is known of one target. `name`: as the store knows the target."""
+
+    __slots__ = ("circuit", "name", "provider")
+
+    def __init__(self, provider: str, name: str, circuit: Circuit) -> None:
+        self.provider = provider
+        self.name = name
+        self.circuit = circuit
+
+
+class Healths:
+    """The health of every target that was called. `states`: provider -> 1 if its last call was answered, else 0."""
+
+    def __init__(self, states: dict[str, int] | None = None) -> None:
+        self.states = {} if states is None else states
+        self.rules = Rules()
+        self._known: dict[Target, Health] = {}
+        self._changed: dict[str, Health] = {}  # whose circuit opened or closed, and the store does not know
+        self._shut: Mapping[str, tuple[float, int]] = {}  # as other gateways found: name -> until, level
+
+    def follow(self, rules: Rules) -> None:
+        """Use these rules from now on; the states stay."""
+        self.rules = rules
+        for health in self._known.values():
+            health.circuit.rules = rules
+
+    def of(self, target: Target) -> Health:
+        """The health of a target."""
+        health = self._known.get(target)
+        return health if health is not None else self._new(target)
+
+    def _new(self, target: Target) -> Health:
+        if len(self._known) >= _MOST:
+            kept = {key: health for key, health in self._known.items() if not health.circuit.closed}
+            self._known = kept if len(kept) < _MOST else {}
+        name = blake2b("\0".join(target).encode(), digest_size=16).hexdigest()
+        circuit = Circuit(self.rules, lambda: self._changed.__setitem__(name, self._known[target]))
+        if name in self._shut:
+            circuit.open(*self._shut[name])
+        health = self._known[target] = Health(target.provider, name, circuit)
+        return health
+
+    def failed(self, health: Health, kind: str) -> None:
+        """A call to the target failed: see `failures.Failed`."""
+        self.states[health.provider] = 0
+        if kind in _COUNTED:
+            health.circuit.failed(time.monotonic())
+        else:
+            health.circuit.let_go()
+
+    def circuits(self) -> Iterator[tuple[str, str, int]]:
+        """Provider, state and number of its targets in this state."""
+        now = time.monotonic()
+        found = Counter((health.provider, health.circuit.state(now)) for health in self._known.values())
+        for (provider, state), number in sorted(found.items()):
+            yield provider, state, number
+
+    def troubled(self) -> dict[str, str]:
+        """The providers that have a target whose circuit is not closed, with the worst state."""
+        found: dict[str, str] = {}
+        for provider, state, _ in self.circuits():
+            if state != "closed" and _ORDER[state] > _ORDER[found.get(provider, "closed")]:
+                found[provider] = state
+        return found
+
+    async def may_probe(self, health: Health, outages: Outages | None, seconds: float) -> bool:
+        """Whether this call is the one that probes an open circuit, among all gateways, for at most `seconds`."""
+        if not health.circuit.may_probe(time.monotonic()):
+            return False
+        try:
+            if outages is None or await outages.probe(health.name, seconds):
+                return True
+        except StoreUnavailable:
+            return True
+        except BaseException:
+            health.circuit.let_go()
+            raise
+        health.circuit.let_go()
+        return False
+
+    async def exchange(self, outages: Outages) -> None:
+        """Tell the store what changed, and take over what other gateways found. To be called each second."""
+        with contextlib.suppress(StoreUnavailable):
+            now = time.monotonic()
+            for name, health in list(self._changed.items()):
+                circuit = health.circuit
+                if circuit.closed:
+                    await outages.reopen(name)
+                else:
+                    await outages.shut(name, circuit.until - now, circuit.level)
+                self._changed.pop(name, None)
+            told = await outages.outages()
+            now = time.monotonic()
+            before, self._shut = self._shut, {name: (now + left, level) for name, (left, level) in told.items()}
+            for health in self._known.values():
+                if health.name not in self._changed:
+                    self._take_over(health, was=health.name in before)
+
+    def _take_over(self, health: Health, *, was: bool) -> None:
+        circuit, shut = health.circuit, self._shut.get(health.name)
+        if shut is None:
+            if was and not circuit.closed:
+                circuit.close()
+        elif not circuit.probing and (circuit.closed or shut[1] > circuit.level):
+            circuit.open(*shut)
