@@ -36,3 +36,11 @@ class Routing(Section):
 
     breaker: Breaker | None = Breaker()
     """The circuit breaker of each target; null: every target is tried at each call."""
+    retries: Count = 1
+    """Times that a call is sent again to a target that failed, if no other target answers."""
+    retry_ratio: float = Field(default=0.2, ge=0, le=1)
+    """Retries for each call of a provider, over all callers: with 0.2, at most one for every five calls."""
+    retry_minimum: Count = 10
+    """Retries of a provider in a minute in addition to that share."""
+    wait: Seconds = 5
+    """Seconds that a call may wait before retries in total. A call whose provider names a later time ends at once."""

@@ -8,7 +8,6 @@ connections, caches, counters) are in `Shared`.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +16,6 @@ from typing import Any
 
 from gateway.config import prices
 from gateway.config.grammar import Config
-from gateway.config.routing import Breaker
 from gateway.config.sections import Output, Pii
 from gateway.control.admin.admin_keys import AdminKeys
 from gateway.detect.core.rules import RuleSet
@@ -79,7 +77,6 @@ from gateway.settle.settle import Settle
 from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
-from gateway.upstream.circuit import Rules
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
 from gateway.upstream.health import Healths
@@ -157,13 +154,6 @@ def _pii_scanner(config: Config, shared: Shared) -> pii_scan.PiiScanner | None:
         }
     scanner: pii_scan.PiiScanner = shared.scanners[key]
     return scanner
-
-
-def _rules(breaker: Breaker | None) -> Rules:
-    """When circuits open; without a breaker, never."""
-    if breaker is None:
-        return Rules(failures=sys.maxsize, calls=sys.maxsize)
-    return Rules(breaker.failures, breaker.ratio, breaker.calls, breaker.window, breaker.wait, breaker.max_wait)
 
 
 def _counts_tokens(config: Config) -> bool:
@@ -283,7 +273,7 @@ def build(
     own = OwnSecrets(values(config))
     identity.refuse_secrets(own)
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
-    shared.healths.follow(_rules(config.routing.breaker))
+    shared.healths.follow(config.routing)
     forward = Forward(config.providers, config.models, shared.clients, shared.healths, priced, shared.store)
     look = own.scanning(scanners.look) if scanners.look else None
     reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None

@@ -7,6 +7,7 @@ equal rank are drawn by weight. After an answer has begun, there is no second tr
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from gateway.upstream.answer import Answer
 from gateway.upstream.client import Client
 from gateway.upstream.failures import Failed
 from gateway.upstream.health import Healths
+from gateway.upstream.retries import pause
 from gateway.upstream.sender import Sender
 from gateway.upstream.wildcards import Pattern
 
@@ -166,38 +168,62 @@ class Forward:
 
     def patience(self, targets: Sequence[Target]) -> float:
         """Seconds that a call may take if it tries all of these targets."""
-        return sum([self._providers[target.provider].timeout for target in targets])
+        times = [self._providers[target.provider].timeout for target in targets]
+        rules = self._healths.retries
+        return sum(times) + rules.most * max(times, default=0.0) + rules.wait
 
     async def open(self, call: Call, targets: Sequence[Target]) -> Answer:
         """Send the call until a target begins to answer; writes `call.outcome`. Raises Refusal."""
-        failed: Failed | None = None
+        failed: dict[Target, Failed] = {}
         for target in targets:
             health = self._healths.of(target)
-            circuit = health.circuit
-            probes = not circuit.closed
+            probes = not health.circuit.closed
             if probes and not await self._healths.may_probe(health, self._outages, _PROBE):
                 continue
-            provider, model = target
-            outcome = call.outcome
-            outcome.provider, outcome.model, outcome.status = provider, model, 0
-            outcome.tries += 1
+            health.budget.calls += 1
             try:
                 answer = await self._sender.send(call, target, health)
             except Failed as fault:
-                self._healths.failed(health, fault.kind)
-                failed = fault
-            except Refusal:
-                circuit.answered()
-                raise
-            except BaseException:
-                if probes:
-                    circuit.let_go()
+                self._healths.failed(health, fault.kind, probes)
+                failed[target] = fault
+            except BaseException as fault:
+                self._healths.ended(health, isinstance(fault, Refusal) and call.outcome.status > 0, probes)
                 raise
             else:
-                circuit.answered()
-                self._healths.states[provider] = 1
+                self._healths.answered(health)
                 return answer
-        raise failed or self._out(targets)
+        if not failed:
+            raise self._out(targets)
+        return await self._again(call, failed)
+
+    async def _again(self, call: Call, failed: dict[Target, Failed]) -> Answer:
+        """Send the call again to targets that failed, within the budget of retries. Raises Refusal."""
+        rules, last = self._healths.retries, next(reversed(failed.values()))
+        patience = rules.wait
+        for number in range(rules.most):
+            waits = {target: pause(fault, number, self._draw) for target, fault in failed.items()}
+            ready = [
+                (wait, target)
+                for target, wait in waits.items()
+                if wait is not None and wait <= patience and self._healths.of(target).circuit.closed
+            ]
+            if not ready:
+                break
+            wait, target = min(ready)
+            health = self._healths.of(target)
+            if not health.budget.take(time.monotonic(), rules):
+                break
+            await asyncio.sleep(wait)
+            patience -= wait
+            try:
+                answer = await self._sender.send(call, target, health)
+            except Failed as fault:
+                self._healths.failed(health, fault.kind, False)
+                failed[target] = last = fault
+            else:
+                self._healths.answered(health)
+                return answer
+        raise last
 
     def _out(self, targets: Sequence[Target]) -> Failed:
         """The refusal if the circuits of all targets are open."""

@@ -7,14 +7,18 @@ store that does not answer changes nothing: each gateway then finds out alone.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 
 from gateway.call import Target
+from gateway.config.routing import Routing
 from gateway.stores import Outages, StoreUnavailable
 from gateway.upstream.circuit import Circuit, Rules
+from gateway.upstream.retries import RetryBudget
+from gateway.upstream.retries import Rules as Retries
 
 _MOST = 4096  # targets that are remembered: with models by a pattern, they come and go
 _COUNTED = frozenset({"down", "slow", "denied"})  # kinds of failures that open a circuit
@@ -24,12 +28,13 @@ _ORDER = {"closed": 0, "half_open": 1, "open": 2}
 class Health:
     """What is known of one target. `name`: as the store knows the target."""
 
-    __slots__ = ("circuit", "name", "provider")
+    __slots__ = ("budget", "circuit", "name", "provider")
 
-    def __init__(self, provider: str, name: str, circuit: Circuit) -> None:
+    def __init__(self, provider: str, name: str, circuit: Circuit, budget: RetryBudget) -> None:
         self.provider = provider
         self.name = name
         self.circuit = circuit
+        self.budget = budget  # of the provider
 
 
 class Healths:
@@ -38,15 +43,23 @@ class Healths:
     def __init__(self, states: dict[str, int] | None = None) -> None:
         self.states = {} if states is None else states
         self.rules = Rules()
+        self.retries = Retries()
         self._known: dict[Target, Health] = {}
+        self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)  # by provider
         self._changed: dict[str, Health] = {}  # whose circuit opened or closed, and the store does not know
         self._shut: Mapping[str, tuple[float, int]] = {}  # as other gateways found: name -> until, level
 
-    def follow(self, rules: Rules) -> None:
-        """Use these rules from now on; the states stay."""
-        self.rules = rules
+    def follow(self, routing: Routing) -> None:
+        """Use these settings from now on; the states stay."""
+        breaker = routing.breaker
+        if breaker is None:
+            self.rules = Rules(failures=sys.maxsize, calls=sys.maxsize)
+        else:
+            times = (breaker.window, breaker.wait, breaker.max_wait)
+            self.rules = Rules(breaker.failures, breaker.ratio, breaker.calls, *times)
+        self.retries = Retries(routing.retries, routing.retry_ratio, routing.retry_minimum, routing.wait)
         for health in self._known.values():
-            health.circuit.rules = rules
+            health.circuit.rules = self.rules
 
     def of(self, target: Target) -> Health:
         """The health of a target."""
@@ -61,15 +74,30 @@ class Healths:
         circuit = Circuit(self.rules, lambda: self._changed.__setitem__(name, self._known[target]))
         if name in self._shut:
             circuit.open(*self._shut[name])
-        health = self._known[target] = Health(target.provider, name, circuit)
+        health = self._known[target] = Health(target.provider, name, circuit, self._budgets[target.provider])
         return health
 
-    def failed(self, health: Health, kind: str) -> None:
+    def answered(self, health: Health) -> None:
+        """The target began to answer."""
+        health.circuit.answered()
+        self.states[health.provider] = 1
+
+    def ended(self, health: Health, answered: bool, probes: bool) -> None:
+        """A call ended without an answer, and not for a failure: the request was refused, or its caller has gone.
+
+        `probes`: the call was the probe of an open circuit.
+        """
+        if answered:
+            health.circuit.answered()
+        elif probes:
+            health.circuit.let_go()
+
+    def failed(self, health: Health, kind: str, probes: bool) -> None:
         """A call to the target failed: see `failures.Failed`."""
         self.states[health.provider] = 0
         if kind in _COUNTED:
             health.circuit.failed(time.monotonic())
-        else:
+        elif probes:
             health.circuit.let_go()
 
     def circuits(self) -> Iterator[tuple[str, str, int]]:

@@ -35,6 +35,9 @@ class Sender:
     async def send(self, call: Call, target: Target, health: Health) -> Answer:
         """Send the call to a target. Raises Failed where another target may answer, else Refusal."""
         provider, model = target
+        outcome = call.outcome
+        outcome.provider, outcome.model, outcome.status = provider, model, 0
+        outcome.tries += 1
         codec, changed = call.codec, call.redaction.changed or call.authorization.edited
         fitting = self._fittings[provider]
         if call.outcome.tries > 1:
