@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from gateway.config.scalars import Count, Seconds
@@ -43,4 +45,10 @@ class Routing(Section):
     retry_minimum: Count = 10
     """Retries of a provider in a minute in addition to that share."""
     wait: Seconds = 5
-    """Seconds that a call may wait before retries in total. A call whose provider names a later time ends at once."""
+    """Seconds that a call may wait in total, before a retry or until the provider's own rate limit has room. A call
+    that would have to wait longer ends at once (`rate_limited`)."""
+    queue: Count = 100
+    """Calls that may wait for one model at one provider; more are refused as `overloaded`. Teams take turns."""
+    provider_limits: Literal["heed", "ignore"] = "heed"
+    """The providers' own rate limits (429, `Retry-After`, `x-ratelimit-*`). heed: calls wait until there is room;
+    ignore: each call is sent, and the caller hears the 429."""

@@ -108,7 +108,7 @@ class Body:
         except Packed as fault:
             words = f"The provider {self._health.provider} answered with {fault}. Try again later."
             self._health.circuit.failed(time.monotonic())
-            raise Failed("down", words) from None
+            raise Failed("cut", words) from None
         except FAULTS as fault:
             late, cut = "fell silent in the middle of its answer", "broke off its answer"
             self._health.circuit.failed(time.monotonic())

@@ -11,6 +11,7 @@ from gateway.errors import Refusal
 from gateway.upstream import refusals
 from gateway.upstream.client import Broken, Malformed, Response
 from gateway.upstream.inflate import Inflater, Packed
+from gateway.upstream.ratelimits import told
 
 MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
 FAULTS = (TimeoutError, OSError)
@@ -18,15 +19,17 @@ UNREACHED = "could not be reached"
 _ERROR_TIME = 5.0  # seconds to wait for these bytes
 _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 _HEALTHY = frozenset({409, 425})  # of one call, not of the provider
-Kind = Literal["down", "slow", "limited", "denied", "busy"]
+_SENT = (Broken, ConnectionResetError, BrokenPipeError)  # the request may have arrived
+Kind = Literal["down", "cut", "slow", "limited", "denied", "busy"]
 
 
 class Failed(Refusal):
     """A provider did not answer: another target may.
 
-    down: no connection, an error of its own, or an answer that is none. slow: no answer in time; the provider may still
-    be at work, and charge for the call. limited: too many calls (429). denied: the key was refused. busy: this call
-    cannot be served now, others can. `again`: what the provider says about a second try; None: nothing.
+    down: no connection, or an error of its own. cut: a broken connection, or an answer that is none; slow: no answer in
+    time; after both, the provider may have worked, and may charge for the call. limited: too many calls (429). denied:
+    the key was refused. busy: this call cannot be served now, others can. `again`: what the provider says about a
+    second try; None: nothing.
     """
 
     def __init__(
@@ -46,7 +49,8 @@ def broken(provider: str, fault: Exception, late: str, cut: str) -> Failed:
         cut = "sent what is no HTTP/1.1"
     elif isinstance(fault, Broken) and cut == UNREACHED:
         cut = "closed the connection without an answer"
-    return Failed("down", f"The provider {provider} {cut} ({type(fault).__name__}). Try again later.")
+    kind: Kind = "down" if cut == UNREACHED and not isinstance(fault, _SENT) else "cut"
+    return Failed(kind, f"The provider {provider} {cut} ({type(fault).__name__}). Try again later.")
 
 
 def encoding(response: Response) -> str:
@@ -87,6 +91,8 @@ def refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes)
     if status in _TRY_NEXT or status >= 500 or status < 400 or again:
         kind: Kind = "limited" if status == 429 else "down" if status not in _HEALTHY and status >= 408 else "busy"
         wait = refusals.retry_after(headers, body)
+        if wait is None and status == 429:
+            wait = max((one.reset for one in told(headers) if one.remaining < 1), default=None)
         words = f"The provider {provider} answered with HTTP {status}. Try again later."
         failed = Failed("down" if status < 400 else kind, words, retry_after=wait, again=again)
         failed.hints = hints

@@ -7,10 +7,8 @@ equal rank are drawn by weight. After an answer has begun, there is no second tr
 
 from __future__ import annotations
 
-import asyncio
 import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gateway.call import Call, Target
 from gateway.config import grammar
@@ -21,15 +19,14 @@ from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.stores import Outages
 from gateway.upstream.answer import Answer
+from gateway.upstream.attempts import Attempts
 from gateway.upstream.client import Client
-from gateway.upstream.failures import Failed
 from gateway.upstream.health import Healths
-from gateway.upstream.retries import pause
 from gateway.upstream.sender import Sender
 from gateway.upstream.wildcards import Pattern
 
 _MOST_MADE = 1024  # remembered names that match a pattern
-_PROBE = 60.0  # seconds after which another gateway may probe a target, if this one has died meanwhile
+Open = Callable[[Call, Sequence[Target]], Awaitable[Answer]]
 
 
 def order(model: Model, draw: random.Random) -> list[Target]:
@@ -71,12 +68,12 @@ class Forward:
         outages: Outages | None = None,
     ) -> None:
         self._healths = Healths() if healths is None else healths
-        self._outages = outages
         self._models = models
         self._providers = providers
-        self._sender = Sender(providers, clients)
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
         self._draw = random.Random()  # noqa: S311  (distributes load; guessing the result gains nothing)
+        attempts = Attempts(self._healths, Sender(providers, clients), outages, self._draw)
+        self.open: Open = attempts.open
         self._patterns = [Pattern(name, model, known) for name, model in models.items() if "*" in name]
         self._made: dict[str, Model] = {}  # models by names that match a pattern
         self.fields = {name: provider.unknown_fields for name, provider in providers.items()}
@@ -171,66 +168,3 @@ class Forward:
         times = [self._providers[target.provider].timeout for target in targets]
         rules = self._healths.retries
         return sum(times) + rules.most * max(times, default=0.0) + rules.wait
-
-    async def open(self, call: Call, targets: Sequence[Target]) -> Answer:
-        """Send the call until a target begins to answer; writes `call.outcome`. Raises Refusal."""
-        failed: dict[Target, Failed] = {}
-        for target in targets:
-            health = self._healths.of(target)
-            probes = not health.circuit.closed
-            if probes and not await self._healths.may_probe(health, self._outages, _PROBE):
-                continue
-            health.budget.calls += 1
-            try:
-                answer = await self._sender.send(call, target, health)
-            except Failed as fault:
-                self._healths.failed(health, fault.kind, probes)
-                failed[target] = fault
-            except BaseException as fault:
-                self._healths.ended(health, isinstance(fault, Refusal) and call.outcome.status > 0, probes)
-                raise
-            else:
-                self._healths.answered(health)
-                return answer
-        if not failed:
-            raise self._out(targets)
-        return await self._again(call, failed)
-
-    async def _again(self, call: Call, failed: dict[Target, Failed]) -> Answer:
-        """Send the call again to targets that failed, within the budget of retries. Raises Refusal."""
-        rules, last = self._healths.retries, next(reversed(failed.values()))
-        patience = rules.wait
-        for number in range(rules.most):
-            waits = {target: pause(fault, number, self._draw) for target, fault in failed.items()}
-            ready = [
-                (wait, target)
-                for target, wait in waits.items()
-                if wait is not None and wait <= patience and self._healths.of(target).circuit.closed
-            ]
-            if not ready:
-                break
-            wait, target = min(ready)
-            health = self._healths.of(target)
-            if not health.budget.take(time.monotonic(), rules):
-                break
-            await asyncio.sleep(wait)
-            patience -= wait
-            try:
-                answer = await self._sender.send(call, target, health)
-            except Failed as fault:
-                self._healths.failed(health, fault.kind, False)
-                failed[target] = last = fault
-            else:
-                self._healths.answered(health)
-                return answer
-        raise last
-
-    def _out(self, targets: Sequence[Target]) -> Failed:
-        """The refusal if the circuits of all targets are open."""
-        now = time.monotonic()
-        wait = max(1.0, min(self._healths.of(target).circuit.until - now for target in targets))
-        names = " and ".join(dict.fromkeys(target.provider for target in targets))
-        words = (
-            f"The provider {names} failed several calls in succession, and is not called. Try again in {wait:.0f} s."
-        )
-        return Failed("down", words, retry_after=wait)

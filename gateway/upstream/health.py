@@ -17,24 +17,38 @@ from gateway.call import Target
 from gateway.config.routing import Routing
 from gateway.stores import Outages, StoreUnavailable
 from gateway.upstream.circuit import Circuit, Rules
+from gateway.upstream.failures import Failed
 from gateway.upstream.retries import RetryBudget
 from gateway.upstream.retries import Rules as Retries
+from gateway.upstream.window import Window
 
 _MOST = 4096  # targets that are remembered: with models by a pattern, they come and go
-_COUNTED = frozenset({"down", "slow", "denied"})  # kinds of failures that open a circuit
+_COUNTED = frozenset({"down", "cut", "slow", "denied"})  # kinds of failures that open a circuit
 _ORDER = {"closed": 0, "half_open": 1, "open": 2}
 
 
-class Health:
-    """What is known of one target. `name`: as the store knows the target."""
+class Account:
+    """One key of a provider, for one target. `busy`: calls in flight."""
 
-    __slots__ = ("budget", "circuit", "name", "provider")
+    __slots__ = ("busy", "health", "window")
+
+    def __init__(self, health: Health) -> None:
+        self.health = health
+        self.busy = 0
+        self.window = Window(health.provider)
+
+
+class Health:
+    """What is known of one target. `name`: as the store knows the target. `budget`: of all calls to its provider."""
+
+    __slots__ = ("account", "budget", "circuit", "name", "provider")
 
     def __init__(self, provider: str, name: str, circuit: Circuit, budget: RetryBudget) -> None:
         self.provider = provider
         self.name = name
         self.circuit = circuit
-        self.budget = budget  # of the provider
+        self.budget = budget
+        self.account = Account(self)
 
 
 class Healths:
@@ -44,6 +58,7 @@ class Healths:
         self.states = {} if states is None else states
         self.rules = Rules()
         self.retries = Retries()
+        self.heeds = True  # the providers' own rate limits
         self._known: dict[Target, Health] = {}
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)  # by provider
         self._changed: dict[str, Health] = {}  # whose circuit opened or closed, and the store does not know
@@ -57,9 +72,11 @@ class Healths:
         else:
             times = (breaker.window, breaker.wait, breaker.max_wait)
             self.rules = Rules(breaker.failures, breaker.ratio, breaker.calls, *times)
-        self.retries = Retries(routing.retries, routing.retry_ratio, routing.retry_minimum, routing.wait)
+        self.retries = Retries(routing.retries, routing.retry_ratio, routing.retry_minimum, routing.wait, routing.queue)
+        self.heeds = routing.provider_limits == "heed"
         for health in self._known.values():
             health.circuit.rules = self.rules
+            health.account.window.ignore(ignores=not self.heeds)
 
     def of(self, target: Target) -> Health:
         """The health of a target."""
@@ -75,11 +92,14 @@ class Healths:
         if name in self._shut:
             circuit.open(*self._shut[name])
         health = self._known[target] = Health(target.provider, name, circuit, self._budgets[target.provider])
+        health.account.window.ignores = not self.heeds
         return health
 
-    def answered(self, health: Health) -> None:
+    def answered(self, account: Account) -> None:
         """The target began to answer."""
+        health = account.health
         health.circuit.answered()
+        account.window.refused = 0
         self.states[health.provider] = 1
 
     def ended(self, health: Health, answered: bool, probes: bool) -> None:
@@ -92,13 +112,23 @@ class Healths:
         elif probes:
             health.circuit.let_go()
 
-    def failed(self, health: Health, kind: str, probes: bool) -> None:
-        """A call to the target failed: see `failures.Failed`."""
+    def failed(self, account: Account, fault: Failed, probes: bool) -> None:
+        """A call failed. `probes`: the call was the probe of an open circuit."""
+        health, now = account.health, time.monotonic()
         self.states[health.provider] = 0
-        if kind in _COUNTED:
-            health.circuit.failed(time.monotonic())
+        if fault.kind == "limited":
+            account.window.limited(now, fault.retry_after)
+        if fault.kind in _COUNTED:
+            health.circuit.failed(now)
         elif probes:
             health.circuit.let_go()
+
+    def waiting(self) -> dict[str, int]:
+        """Provider -> number of calls that wait for its rate limits."""
+        found: Counter[str] = Counter()
+        for target, health in self._known.items():
+            found[target.provider] += health.account.window.size
+        return found
 
     def circuits(self) -> Iterator[tuple[str, str, int]]:
         """Provider, state and number of its targets in this state."""

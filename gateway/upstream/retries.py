@@ -19,13 +19,14 @@ _LONGEST: Final = 2.0
 class Rules(NamedTuple):
     """`most`: retries of one call. `ratio`: retries for each call of a provider, and `least` more in a minute.
 
-    `wait`: seconds that a call may wait in total.
+    `wait`: seconds that a call may wait in total. `queue`: calls that may wait for one window.
     """
 
     most: int = 1
     ratio: float = 0.2
     least: int = 10
     wait: float = 5.0
+    queue: int = 100
 
 
 class RetryBudget:
@@ -50,8 +51,9 @@ class RetryBudget:
 def pause(failed: Failed, number: int, draw: random.Random) -> float | None:
     """Seconds before retry `number` (from 0) of a target that failed so; None if it is not to be tried again.
 
-    The provider's `x-should-retry` and `Retry-After` come first. A target that was silent is not tried again, since it
-    may still be at work. The time is randomized, so that callers that failed together do not return together.
+    The provider's `x-should-retry` and `Retry-After` come first. A target that was silent or broke the connection is
+    not tried again: it may have worked, and would be paid twice. The time is randomized, so that callers that failed
+    together do not return together.
     """
     if failed.again is False or (failed.again is None and failed.kind not in ("down", "busy", "limited")):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import orjson
@@ -16,7 +17,8 @@ from gateway.upstream.destinations import Destinations
 from gateway.upstream.failures import FAULTS, UNREACHED, Failed, broken
 from gateway.upstream.fitting import Fitting, undo
 from gateway.upstream.forms import first_error, is_object, is_stream, peeked, status_of
-from gateway.upstream.health import Health
+from gateway.upstream.health import Account, Health
+from gateway.upstream.ratelimits import is_tight, told
 
 _JSON = "application/json"
 _MOST = 1024  # pairs of codec and target that are remembered
@@ -32,7 +34,7 @@ class Sender:
         self._fittings = {name: Fitting(name, provider) for name, provider in providers.items()}
         self._relented: set[tuple[str, Target]] = set()  # pairs of codec and target that refuse what `request` adds
 
-    async def send(self, call: Call, target: Target, health: Health) -> Answer:
+    async def send(self, call: Call, target: Target, account: Account) -> Answer:
         """Send the call to a target. Raises Failed where another target may answer, else Refusal."""
         provider, model = target
         outcome = call.outcome
@@ -50,7 +52,7 @@ class Sender:
         if self._providers[provider].format == "demo":
             return demonstrated(call)
         if call.reference is not None:
-            return await self._refer(call, call.reference, health)
+            return await self._refer(call, call.reference, account.health)
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
         response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
@@ -63,7 +65,11 @@ class Sender:
             response = await self._post(call, provider, openings.dumps(call))
         if not 200 <= response.status < 300:
             raise failures.refusal(response.status, response.headers, provider, await failures.words(response))
-        return await self._opened(call, health, response)
+        if is_tight(response):
+            account.window.learn(told(response.headers), time.monotonic())
+        elif account.window.buckets:
+            account.window.forget()
+        return await self._opened(call, account.health, response)
 
     async def _refer(self, call: Call, about: Reference, health: Health) -> Answer:
         """Ask the provider about a state that it stores. Raises Refusal."""
@@ -107,7 +113,7 @@ class Sender:
         if not streamed and not is_object(start):
             what = f"something that is not {call.codec.noun}"
             words = f"The provider {health.provider} answered with {what}. Try again later."
-            raise Failed("down", words)
+            raise Failed("cut", words)
         return Answer(streamed, start, chunks, response)
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:

@@ -130,6 +130,13 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
             family.add_metric([provider, state], number)
         return family
 
+    def waiting() -> Metric:
+        words = "Calls that wait until the provider's own rate limit has room."
+        family = GaugeMetricFamily("meshgate_upstream_waiting", words, labels=["provider"])
+        for provider, number in gateway.shared.healths.waiting().items():
+            family.add_metric([provider], number)
+        return family
+
     def workflows() -> Metric:
         family = GaugeMetricFamily("meshgate_workflows", "Workflows in the state store.", labels=["state"])
         for state, count in gateway.shared.census.items():
@@ -145,4 +152,4 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         uploads = gateway.shared.uploads
         return GaugeMetricFamily("meshgate_decisions_unsent", words, value=uploads.waiting if uploads else 0)
 
-    return [policy_info, in_flight, upstreams, circuits, workflows, local, unsent]
+    return [policy_info, in_flight, upstreams, circuits, waiting, workflows, local, unsent]
