@@ -130,3 +130,19 @@ def test_gateways_share_what_they_found(up: scripted.Upstream, tmp_path: Path) -
             assert seen_of(up, "status-500") == before
             one.loop.call_soon_threadsafe(mine.answered)
             eventually(lambda: theirs.closed)
+
+
+def test_a_model_has_time_limits_of_its_own(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Also one by a pattern; the error says which limit passed, and the next target is tried."""
+    models = {
+        "quick": {"targets": ["up/hang"], "first_byte_timeout": "100ms"},
+        "any-*": {"targets": ["up/*"], "timeout": "100ms"},
+        "both": {"targets": ["up/hang", "up/echo"], "first_byte_timeout": "100ms"},
+    }
+    with running(tmp_path, settings(tmp_path, up.url, models)) as line:
+        for model, name in (("quick", "first_byte_timeout"), ("any-hang", "(timeout)")):
+            answer = line.chat("hi", model)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+            assert name in answer.json()["error"]["message"]
+            assert "0.1 s" in answer.json()["error"]["message"]
+        assert line.chat("hi", "both").status_code == 200

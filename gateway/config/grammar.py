@@ -73,6 +73,9 @@ class Provider(Section):
     """Seconds a call may take as a whole."""
     connect_timeout: Seconds = 5
     """Seconds to connect."""
+    first_byte_timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds until the first byte of an answer; a whole answer begins only when it is complete. Default:
+    idle_timeout."""
     idle_timeout: Seconds = 60
     """Seconds that the provider may stay silent in the middle of an answer."""
     client: Literal["direct", "aiohttp"] = "direct"
@@ -213,12 +216,26 @@ class Model(Section):
     Default: that of the table of prices (`prices`)."""
     max_output: Count = 4096
     """Output tokens reserved for a call that sets no limit of its own."""
+    timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds a call may take as a whole. Default: that of the provider."""
+    connect_timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds to connect. Default: that of the provider."""
+    first_byte_timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds until the first byte of an answer. Default: that of the provider."""
+    idle_timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds that a provider may stay silent in the middle of an answer. Default: that of the provider."""
+
+    @cached_property
+    def has_times(self) -> bool:
+        """Whether the model has a time limit of its own."""
+        times = (self.timeout, self.connect_timeout, self.first_byte_timeout, self.idle_timeout)
+        return any(time is not None for time in times)
 
     def served_at(self, targets: list[Rank]) -> Model:
         """The same model at other targets."""
         # Not a copy, which would have the prices of the old targets.
-        given = self.model_fields_set
-        return Model.model_construct(given, targets=targets, price=self.price, max_output=self.max_output)
+        fields = {name: getattr(self, name) for name in Model.model_fields}
+        return Model.model_construct(self.model_fields_set, **{**fields, "targets": targets})
 
     @property
     def is_priced(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from gateway.errors import Refusal
 from gateway.upstream import refusals
-from gateway.upstream.client import Broken, Malformed, Response
+from gateway.upstream.client import Broken, Late, Malformed, Response
 from gateway.upstream.inflate import Inflater, Packed
 from gateway.upstream.ratelimits import told
 
@@ -44,7 +44,8 @@ class Failed(Refusal):
 def broken(provider: str, fault: Exception, late: str, cut: str) -> Failed:
     """The refusal for a fault of the connection: `late` is the phrase for a timeout, `cut` for any other fault."""
     if isinstance(fault, TimeoutError):
-        return Failed("slow", f"The provider {provider} {late}. Try again later.")
+        words = str(fault) if isinstance(fault, Late) else late
+        return Failed("slow", f"The provider {provider} {words}. Try again later.")
     if isinstance(fault, Malformed):
         cut = "sent what is no HTTP/1.1"
     elif isinstance(fault, Broken) and cut == UNREACHED:

@@ -70,9 +70,12 @@ class Forward:
         self._healths = Healths() if healths is None else healths
         self._models = models
         self._providers = providers
+        self._longest = max((model.timeout or 0.0 for model in models.values()), default=0.0)
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
         self._draw = random.Random()  # noqa: S311  (distributes load; guessing the result gains nothing)
-        attempts = Attempts(self._healths, Sender(providers, clients), outages, self._draw)
+        timed = any(model.has_times for model in models.values())
+        sender = Sender(providers, clients, self.model if timed else None)
+        attempts = Attempts(self._healths, sender, outages, self._draw)
         self.open: Open = attempts.open
         self._patterns = [Pattern(name, model, known) for name, model in models.items() if "*" in name]
         self._made: dict[str, Model] = {}  # models by names that match a pattern
@@ -165,6 +168,6 @@ class Forward:
 
     def patience(self, targets: Sequence[Target]) -> float:
         """Seconds that a call may take if it tries all of these targets."""
-        times = [self._providers[target.provider].timeout for target in targets]
+        times = [max(self._providers[target.provider].timeout, self._longest) for target in targets]
         rules = self._healths.retries
         return sum(times) + rules.most * max(times, default=0.0) + rules.wait

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
 from gateway.call import Call, Reference, Target
-from gateway.config.grammar import Provider
+from gateway.config.grammar import Model, Provider
 from gateway.redaction import openings
 from gateway.upstream import failures, forms
 from gateway.upstream.answer import Answer, Body, demonstrated
@@ -27,7 +27,13 @@ _MOST = 1024  # pairs of codec and target that are remembered
 class Sender:
     """Sends calls, for one configuration. `clients` outlive reloads: one pool of connections for the whole process."""
 
-    def __init__(self, providers: Mapping[str, Provider], clients: Mapping[str, Client]) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        clients: Mapping[str, Client],
+        timed: Callable[[str], Model] | None = None,
+    ) -> None:
+        self._timed = timed  # the model that a caller named; None if no model has time limits of its own
         self._providers = providers
         self._clients = {name: clients[provider.client] for name, provider in providers.items()}
         self._destinations = Destinations(providers)
@@ -118,7 +124,12 @@ class Sender:
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
-        to = self._destinations.of(provider, call.codec, call.outcome.model, call.values)
+        if self._timed is None:
+            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values)
+        else:
+            name = call.authorization.served_as or call.resource.name
+            timed = (name, self._timed(name))
+            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values, timed)
         passes = call.codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
