@@ -211,6 +211,10 @@ class Model(Section):
 
     targets: list[Rank] = Field(min_length=1)
     """Targets in the order of failover. A list inside the list is a group of equal targets, chosen by weight."""
+    prefer: Literal["weights", "least_busy", "price", "latency", "sticky"] = "weights"
+    """Which of equal targets comes first. weights: drawn by weight; least_busy: fewest calls in flight for its weight;
+    price: the lowest; latency: the shortest measured time to the first byte; sticky: the same for all calls of a
+    workflow, which keeps the caches of the provider warm."""
     price: Price = Price()
     """Price of tokens at targets without a price of their own. A call reserves at the highest price that may apply.
     Default: that of the table of prices (`prices`)."""

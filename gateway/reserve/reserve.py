@@ -69,7 +69,7 @@ class Reserve:
         assert subject is not None, "reserve comes after identify"
         if call.resource.kind == "llm":
             at = call.request.stored.target if call.request.stored is not None else None
-            call.admission.targets = self._forward.targets(call.resource.name, call.codec, at)
+            call.admission.targets = self._forward.targets(call.resource.name, call.codec, at, call)
         if call.replay.kept is not None:
             await self._look(call, subject)
             return

@@ -30,6 +30,7 @@ class Answer:
     start: bytes
     chunks: AsyncIterator[bytes]
     response: Response | None
+    health: Health | None = None  # of the target, where the call is in flight until `close`
 
     @property
     def length(self) -> int:
@@ -59,6 +60,9 @@ class Answer:
 
     def close(self, finished: bool) -> None:
         """Return the connection to the pool, or close it if the answer was not read completely: the upstream stops."""
+        if self.health is not None:
+            self.health.busy -= 1
+            self.health = None
         if self.response is not None:
             if finished:
                 self.response.release()

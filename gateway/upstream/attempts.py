@@ -58,18 +58,30 @@ class Attempts:
                     health.circuit.let_go()
                 continue
             health.budget.calls += 1
+            health.busy += 1
+            began = time.monotonic()
             try:
                 answer = await self._sender.send(call, target, account)
-            except Failed as fault:
+            except BaseException as fault:
+                health.busy -= 1
+                if not isinstance(fault, Failed):
+                    self._healths.ended(health, isinstance(fault, Refusal) and call.outcome.status > 0, probes)
+                    raise
                 self._healths.failed(account, fault, probes)
                 failed[target] = fault
-            except BaseException as fault:
-                self._healths.ended(health, isinstance(fault, Refusal) and call.outcome.status > 0, probes)
-                raise
             else:
-                self._healths.answered(account)
-                return answer
+                return self._begun(call, account, answer, began)
         return await self._later(call, targets, failed)
+
+    def _begun(self, call: Call, account: Account, answer: Answer, began: float) -> Answer:
+        """The answer, which has begun."""
+        health = answer.health = account.health
+        now = time.monotonic()
+        health.measure(now - began, now)
+        if call.admission.workflow:
+            self._healths.remember(call.admission.workflow, Target(call.outcome.provider, call.outcome.model))
+        self._healths.answered(account)
+        return answer
 
     async def _later(self, call: Call, targets: Sequence[Target], failed: dict[Target, Failed]) -> Answer:
         """Wait for a window, or retry, as long as the call may wait. Raises Refusal."""
@@ -92,14 +104,18 @@ class Attempts:
                 await window.turn(call.team, _tokens(call), until - time.monotonic(), rules.queue)
             retries += again
             health.budget.calls += not again
+            health.busy += 1
+            began = time.monotonic()
             try:
                 answer = await self._sender.send(call, soonest.target, soonest.account)
-            except Failed as fault:
+            except BaseException as fault:
+                health.busy -= 1
+                if not isinstance(fault, Failed):
+                    raise
                 self._healths.failed(soonest.account, fault, False)
                 failed[soonest.target] = last = fault
             else:
-                self._healths.answered(soonest.account)
-                return answer
+                return self._begun(call, soonest.account, answer, began)
 
     def _soonest(
         self, call: Call, targets: Sequence[Target], failed: dict[Target, Failed], retries: int

@@ -20,6 +20,7 @@ from gateway.errors import Refusal
 from gateway.stores import Outages
 from gateway.upstream.answer import Answer
 from gateway.upstream.attempts import Attempts
+from gateway.upstream.choice import is_signed, kept, order, workflow_of
 from gateway.upstream.client import Client
 from gateway.upstream.health import Healths
 from gateway.upstream.sender import Sender
@@ -27,19 +28,6 @@ from gateway.upstream.wildcards import Pattern
 
 _MOST_MADE = 1024  # remembered names that match a pattern
 Open = Callable[[Call, Sequence[Target]], Awaitable[Answer]]
-
-
-def order(model: Model, draw: random.Random) -> list[Target]:
-    """The targets in the order of attempts: ranks as configured, drawn by weight within a rank."""
-    chosen: list[Target] = []
-    for rank in model.targets:
-        equals = list(rank) if isinstance(rank, list) else [rank]
-        while equals:
-            weights = [target.weight for target in equals]
-            pick = draw.choices(equals, weights)[0] if any(weights) else equals[0]
-            equals.remove(pick)
-            chosen.append(pick.address)
-    return chosen
 
 
 def not_found(name: str) -> Refusal:
@@ -112,23 +100,31 @@ class Forward:
                 return made
         return None
 
-    def targets(self, name: str, codec: Codec | None = None, at: Target | None = None) -> list[Target]:
+    def targets(
+        self, name: str, codec: Codec | None = None, at: Target | None = None, call: Call | None = None
+    ) -> list[Target]:
         """The targets for a call in this dialect (None: any dialect), in the order of attempts.
 
         `at`: where the state is that the call continues; then the only target is this one, or else one of the same
-        provider. Raises Refusal(invalid_request) if no target of the model has this dialect, or the state.
+        provider. `call`: whose workflow and signed state count, if there is a choice. Raises Refusal(invalid_request)
+        if no target of the model has this dialect, or the state.
         """
         if at is not None:
             return [self._holding(at, name, self.targets(name, codec))]
         simple = self._simple.get(name)
         if simple is not None and (codec is None or self._spoken[name] in codec.formats):
             return [simple]
-        found = [simple] if simple else order(self.model(name), self._draw)
+        workflow = b""
+        if not simple and call is not None:
+            workflow = call.admission.workflow = workflow_of(call)
+        found = [simple] if simple else order(self.model(name), self._draw, self._healths, workflow)
         if codec is None:
             return found
         spoken = [target for target in found if self._format(target) in codec.formats]
         if not spoken:
             raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
+        if len(spoken) > 1 and call is not None and is_signed(call):
+            return kept(spoken, self._healths.served.get(workflow))
         return spoken
 
     def _holding(self, at: Target, name: str, targets: Sequence[Target]) -> Target:

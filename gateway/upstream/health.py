@@ -24,6 +24,9 @@ from gateway.upstream.window import Window
 
 _MOST = 4096  # targets that are remembered: with models by a pattern, they come and go
 _COUNTED = frozenset({"down", "cut", "slow", "denied"})  # kinds of failures that open a circuit
+_WEIGHT = 0.2  # of the newest measured time
+_STALE = 60.0  # seconds after which a measured time is measured again
+_MOST_SERVED = 65_536  # workflows whose target is remembered
 _ORDER = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -41,7 +44,7 @@ class Account:
 class Health:
     """What is known of one target. `name`: as the store knows the target. `budget`: of all calls to its provider."""
 
-    __slots__ = ("account", "budget", "circuit", "name", "provider")
+    __slots__ = ("account", "budget", "busy", "circuit", "first", "measured", "name", "provider")
 
     def __init__(self, provider: str, name: str, circuit: Circuit, budget: RetryBudget) -> None:
         self.provider = provider
@@ -49,6 +52,19 @@ class Health:
         self.circuit = circuit
         self.budget = budget
         self.account = Account(self)
+        self.busy = 0  # calls in flight
+        self.first = 0.0  # seconds to the first byte, the newer the more they count; 0: not measured
+        self.measured = 0.0  # when that was measured last, in seconds of `time.monotonic`
+
+    def measure(self, seconds: float, now: float) -> None:
+        """An answer took this long to begin."""
+        self.first = seconds if not self.first else self.first + _WEIGHT * (seconds - self.first)
+        self.measured = now
+
+    def expected(self) -> float:
+        """Seconds to the first byte. A target that was not called for a while is tried by one call."""
+        stale = not self.first or time.monotonic() - self.measured > _STALE
+        return 0.0 if stale and not self.busy else self.first or 1.0
 
 
 class Healths:
@@ -59,6 +75,7 @@ class Healths:
         self.rules = Rules()
         self.retries = Retries()
         self.heeds = True  # the providers' own rate limits
+        self.served: dict[bytes, Target] = {}  # the last target of a workflow that has a choice
         self._known: dict[Target, Health] = {}
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)  # by provider
         self._changed: dict[str, Health] = {}  # whose circuit opened or closed, and the store does not know
@@ -101,6 +118,14 @@ class Healths:
         health.circuit.answered()
         account.window.refused = 0
         self.states[health.provider] = 1
+
+    def remember(self, workflow: bytes, target: Target) -> None:
+        """A target has answered a call of the workflow."""
+        served = self.served
+        served.pop(workflow, None)
+        if len(served) >= _MOST_SERVED:
+            del served[next(iter(served))]
+        served[workflow] = target
 
     def ended(self, health: Health, answered: bool, probes: bool) -> None:
         """A call ended without an answer, and not for a failure: the request was refused, or its caller has gone.
