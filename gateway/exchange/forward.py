@@ -14,7 +14,8 @@ from gateway.policy.results import Results
 from gateway.tools.desk import Desk
 from gateway.tools.plain import PlainDesk
 from gateway.upstream import fields
-from gateway.upstream.forward import Answer, Forward
+from gateway.upstream.answer import Answer
+from gateway.upstream.forward import Forward
 
 
 class Exchange:

@@ -16,7 +16,7 @@ from gateway.policy.results import Results
 from gateway.redaction.recall import hide
 from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
-from gateway.upstream.forward import Answer
+from gateway.upstream.answer import Answer
 
 
 async def tool(answers: Answers, results: Results, call: Call, answer: Answer, reply: Reply) -> None:

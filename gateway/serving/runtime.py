@@ -88,6 +88,7 @@ from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
+from gateway.upstream.health import Healths
 
 
 @dataclass(slots=True)
@@ -106,7 +107,7 @@ class Shared:
     candidate: Candidate | None = None
     shares: Shares = field(default_factory=Shares)
     lanes: Lanes = field(default_factory=Lanes)
-    upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 if its last call was answered, else 0
+    healths: Healths = field(default_factory=Healths)  # of the targets
     census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
@@ -282,7 +283,8 @@ def build(
     own = OwnSecrets(values(config))
     identity.refuse_secrets(own)
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
-    forward = Forward(config.providers, config.models, shared.clients, shared.upstreams, priced)
+    shared.healths.follow(config.routing)
+    forward = Forward(config.providers, config.models, shared.clients, shared.healths, priced, shared.store)
     look = own.scanning(scanners.look) if scanners.look else None
     reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None
     inputs = Inputs(forward, SqlFacts(scanners.sql) if reads_sql else None)
@@ -366,7 +368,7 @@ def _line(
         visible,
         Pins(store, telemetry.hide_tool),
         sql,
-        shared.upstreams,
+        shared.healths.states,
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)

@@ -30,7 +30,7 @@ from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.wire import Session, SessionLost, broken
-from gateway.upstream.forward import Answer
+from gateway.upstream.answer import Answer
 
 _SELF: Final[Json] = {"name": "meshgate", "version": "1"}
 _KEPT: Final = 4096  # lists of callers

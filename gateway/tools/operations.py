@@ -17,7 +17,7 @@ from gateway.config.tools import Tool
 from gateway.dialects import http_tool, mcp
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
 from gateway.tools.plain import destination
-from gateway.tools.wire import OFFERED, Hold, InTime, Session, Wire, broken
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken
 from gateway.upstream.client import Client, Response
 
 _READS: Final = frozenset({"GET", "HEAD"})
@@ -39,9 +39,9 @@ class OperationsWire(Wire):
         """No session: each operation is a request of its own."""
         return Session(OFFERED), {"serverInfo": {"name": self._name, "version": "1"}, "capabilities": {"tools": {}}}
 
-    async def ask(self, session: Session, message: Json, hold: Hold) -> bytes:
+    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         """The list of operations, or the answer of one."""
-        del session
+        del session, headers  # of MCP
         match message["method"]:
             case mcp.LIST:
                 return _result(message, {"tools": [_tool(one) for one in self._operations.values()]})

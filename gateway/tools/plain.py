@@ -25,8 +25,8 @@ from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
 from gateway.tools.wire import broken
+from gateway.upstream.answer import Answer
 from gateway.upstream.client import Client, Destination, Response, Timeouts
-from gateway.upstream.forward import Answer
 
 _READS: Final = frozenset({"GET", "HEAD"})
 _PASSED: Final[Mapping[bytes, re.Pattern[bytes]]] = {
