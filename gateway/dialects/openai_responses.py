@@ -26,6 +26,7 @@ from gateway.dialects import (
     responses_demo,
     responses_forms,
     responses_items,
+    states,
     tree,
 )
 from gateway.dialects.base import Plain
@@ -37,13 +38,14 @@ from gateway.dialects.openai_stream import refused
 from gateway.dialects.parts import Joined, joined
 from gateway.dialects.responses_fields import BODY
 from gateway.dialects.responses_stream import ResponsesStream
-from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, tool
+from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, namespaces, tool
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
 _ITEM: Final = 4  # tokens around an item: an estimate
 _ANSWER: Final = 3
 _CEILING: Final = frozenset({"max_output_tokens"})
+_CONTINUES: Final = frozenset({"previous_response_id"})
 _TEXTS: Final = frozenset({"content", "reasoning.summary", "reasoning.content"})
 
 
@@ -70,6 +72,7 @@ class OpenAIResponses(Plain):
             if type(body.get(field)) not in (dict, type(None)):
                 raise checks.wrong(field, "must be an object")
         openai_models.check(responses_items.settings(body))
+        states.check(responses_items.settings(body), _CONTINUES)
         return Intent(model, stream, self.tools(body), self._ceiling(body))
 
     def continues(self, body: Json) -> str:
@@ -262,6 +265,7 @@ def strays(answer: Json) -> list[Json]:
     """The tool calls of a response in shapes that the dialect does not have."""
     found: list[Json] = []
     for item in answer["output"]:
+        found += namespaces(item)
         if not calls_a_tool(item):
             found += in_blocks([item])
         if kind(item) == "message" and type(item.get("content")) is list:
