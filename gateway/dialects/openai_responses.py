@@ -5,7 +5,7 @@ items under `output`. Encrypted content (`encrypted_content`) and programs with 
 edited. A request may continue a response that the provider stores (`previous_response_id`); other stored state
 (`conversation`, references to items, answers in the background) is refused, because its owner is unknown. `store` is
 sent as the caller wrote it.
-Unclear cases: items of unknown types are text throughout, and tool calls if their type ends in `_call`.
+Unclear cases: items of unknown types are text throughout: of a tool, or tool calls if their type ends in `_call`.
 """
 
 from __future__ import annotations
