@@ -26,11 +26,15 @@ _DEPTH: Final = 8
 
 
 def check(body: Json, own: frozenset[str] = frozenset()) -> None:
-    """Raise Refusal(invalid_request) for a field that names stored state, except for `own` at the top level."""
+    """Raise Refusal(invalid_request) for a field that names stored state, except for `own` at the top level.
+
+    Other spellings of `own`, and the same below the top level, are refused as well.
+    """
     if body.keys() <= _ORDINARY:
         return
+    mine = {_plain(name) for name in own}
     for key, depth in _keys(body):
-        if _names_state(key) and (depth or key not in own):
+        if (_names_state(key) or _plain(key) in mine) and (depth or key not in own):
             words = "names a state at the provider, which this gateway cannot tell the owner of; leave the field out"
             raise wrong(key[:64], words)
 
@@ -53,4 +57,8 @@ def _keys(body: Json) -> Iterator[tuple[str, int]]:
 
 @once
 def _names_state(key: str) -> bool:
-    return key[:64].lower().replace("_", "").replace("-", "") in _NAMES
+    return _plain(key) in _NAMES
+
+
+def _plain(key: str) -> str:
+    return key[:64].lower().replace("_", "").replace("-", "")

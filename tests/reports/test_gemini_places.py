@@ -10,8 +10,7 @@ import pytest
 
 import upstream as scripted
 from formats.wires import Gemini
-from line import Line, running
-from test_gemini_line import settings_of
+from line import Line, gemini_config, running
 
 WIRE = Gemini()
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -25,7 +24,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A gateway that checks answers, and lets media pass."""
     folder = tmp_path_factory.mktemp("places")
     fields: dict[str, Any] = {"pii": {"unscannable": "allow"}, "output": {"secrets": "block", "unscannable": "allow"}}
-    with running(folder, settings_of(folder, up, **fields)) as started:
+    with running(folder, gemini_config(folder, up.url, **fields)) as started:
         yield started
 
 
