@@ -332,7 +332,8 @@ def test_unknown_key() -> None:
     """An unknown key is reported with its line, the most similar key, and all known keys."""
     text = "providers: {demo: {format: demo}}\nmodels:\n  m:\n    targets: [demo/x]\n    max_outptu: 5\n"
     assert errors(text) == [
-        "g.yaml:5: models.m.max_outptu is not a known key; did you mean max_output? allowed: connect_timeout, first_byte_timeout, idle_timeout, max_output, prefer, price, targets, timeout"
+        "g.yaml:5: models.m.max_outptu is not a known key; did you mean max_output? "
+        "allowed: connect_timeout, first_byte_timeout, idle_timeout, max_output, prefer, price, targets, timeout"
     ]
 
 
