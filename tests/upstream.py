@@ -17,6 +17,7 @@ from typing import Any
 
 import completing
 import generating
+import passed
 import responding
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
@@ -363,7 +364,8 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
             method, path, _ = head[0].split(" ")
-            body = json.loads(raw or b'{"model": ""}')
+            form = headers.get("content-type", "").startswith("multipart/form-data")
+            body = {"model": "form"} if form else json.loads(raw or b'{"model": ""}')
             model = body.get("model") or path.rpartition("/")[2].partition(":")[0]
             seen = Seen(headers, raw, body, path, model, method)
             upstream.seen.append(seen)
@@ -382,6 +384,11 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
     last, model = b"", seen.model
     if reason := upstream.refuses(seen):
         writer.write(_json(400, {"error": {"message": reason}}))
+        await writer.drain()
+        return True
+    if (passing := passed.answer(seen.method, seen.path, seen.raw, seen.body)) is not None:
+        status, kind, content = passing
+        writer.write(_head(status, kind) + b"content-length: %d\r\n\r\n" % len(content) + content)
         await writer.drain()
         return True
     if seen.path.endswith(("/responses/input_tokens", "/responses/compact")):

@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.dialects import Codec
+from gateway.dialects.anthropic_batches import (
+    ANTHROPIC_FILE,
+    ANTHROPIC_FILES,
+    MESSAGE_BATCH,
+    MESSAGE_BATCHES,
+    MESSAGE_RESULTS,
+)
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
@@ -14,6 +21,8 @@ from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_conversations import CONVERSATION_ITEM, CONVERSATION_ITEMS
 from gateway.dialects.openai_conversations import CONVERSATIONS as OPENAI_CONVERSATIONS
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
+from gateway.dialects.openai_files import BATCHES, FILE_PROOF, FILES
+from gateway.dialects.openai_media import IMAGE_EDITS, IMAGE_VARIATIONS, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
 from gateway.dialects.responses_counts import RESPONSES_COMPACTION, RESPONSES_COUNT
@@ -32,6 +41,10 @@ MESSAGES: Final = "/v1/messages"
 _RESPONDING: Final = (RESPONSES, f"{RESPONSES}/input_tokens", f"{RESPONSES}/compact", CONVERSATIONS)
 OPENAI: Final = (CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, *_RESPONDING)
 """The paths of OpenAI's API with calls, which Azure's API has too."""
+_PASSED: Final = (
+    *(IMAGES, IMAGE_EDITS, IMAGE_VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
+    *(FILES, BATCHES),
+)
 _GEMINI_CODECS: Final = (GEMINI, GEMINI_STREAMING, GEMINI_COUNT, GEMINI_EMBEDDING, GEMINI_EMBEDDINGS)
 _GEMINI: Final = ("/v1beta/models/{model:path}", "/v1/models/{model:path}")
 ROUTES: Final[Mapping[str, Codec]] = {
@@ -43,8 +56,10 @@ ROUTES: Final[Mapping[str, Codec]] = {
     f"{RESPONSES}/input_tokens": RESPONSES_COUNT,
     f"{RESPONSES}/compact": RESPONSES_COMPACTION,
     CONVERSATIONS: OPENAI_CONVERSATIONS,
+    **{f"/v1{codec.path}": codec for codec in _PASSED},
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
+    MESSAGE_BATCHES.path: MESSAGE_BATCHES,
     **{f"{path}:{codec.verb}": codec for path in _GEMINI for codec in _GEMINI_CODECS},
 }
 REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
@@ -53,9 +68,23 @@ REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     f"{RESPONSE}/input_items": {"GET": RESPONSE_ITEMS},
     CONVERSATION: dict.fromkeys(("GET", "POST", "DELETE"), OPENAI_CONVERSATIONS),
     f"{CONVERSATION}/items": dict.fromkeys(("GET", "POST"), CONVERSATION_ITEMS),
+    f"{MESSAGE_BATCHES.path}/{{id}}": {"GET": MESSAGE_BATCH, "DELETE": MESSAGE_BATCH},
+    f"{MESSAGE_BATCHES.path}/{{id}}/cancel": {"POST": MESSAGE_BATCH},
+    f"{MESSAGE_BATCHES.path}/{{id}}/results": {"GET": MESSAGE_RESULTS},
+    "/v1/files/{id}": {"GET": FILE_PROOF, "DELETE": FILE_PROOF},
+    "/v1/files/{id}/content": {"GET": FILE_PROOF},
+    "/v1/batches/{id}": {"GET": BATCHES},
+    "/v1/batches/{id}/cancel": {"POST": BATCHES},
     f"{CONVERSATION}/items/{{item}}": {"GET": CONVERSATION_ITEM, "DELETE": OPENAI_CONVERSATIONS},
 }
 """Path template of a state that a provider stores -> the methods that it takes, with the codec of each answer."""
+
+VERSIONED: Final[Mapping[str, Codec]] = {
+    "/v1/files": ANTHROPIC_FILES,
+    "/v1/files/{id}": ANTHROPIC_FILE,
+    "/v1/files/{id}/content": ANTHROPIC_FILE,
+}
+"""Path -> codec of calls with the header `anthropic-version`, of paths that OpenAI's API has too."""
 
 
 def _versions(path: str) -> str:

@@ -59,15 +59,18 @@ class Reply:
         self.over = False
         self.ending = False  # the call is being settled: a disconnect has no effect any more
 
-    async def whole(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None) -> None:
-        """Send a whole answer."""
+    async def whole(
+        self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None, *, kind: bytes = b""
+    ) -> None:
+        """Send a whole answer. `kind`: its media type, unless that is JSON."""
         if self._call.replay.keeper is not None and status == 200:
             self._call.replay.keeper.add(body)
             await self._call.replay.keeper.keep(streamed=False)
         self.status = status
         self.begun = self.over = True
         length = (b"content-length", b"%d" % len(body))
-        await self._put(body, more=False, head=self._head(status, [_JSON, length, *(extra or ())]))
+        media = (b"content-type", kind) if kind else _JSON
+        await self._put(body, more=False, head=self._head(status, [media, length, *(extra or ())]))
 
     async def stream(self, data: bytes, *, complete: bool = False) -> None:
         """Send a piece of a stream, after the headers if it is the first. `complete`: the answer is now complete."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from gateway.call import Call, Headers, Json, Resource
 from gateway.config.grammar import Server
-from gateway.dialects import items, tree
+from gateway.dialects import items, multipart, tree
 from gateway.errors import Refusal
 from gateway.ids import CORRELATION_ID, uuid7
 from gateway.ingress import unpack
@@ -161,7 +161,7 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
     intent = resume(call, server, openings, known) if known is not None else None
     survey = None
     if intent is None:
-        call.request.body, survey = parse(call.request.raw, call.codec.shape, server)
+        call.request.body, survey = _read(call, server)
         call.request.slots, call.request.nested = survey.slots, survey.nested
         if deployment := call.values.get("deployment"):
             _deploy(call, deployment)
@@ -178,6 +178,20 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
             raise _too_many(too_many)
         if not call.values:
             prepare(call, openings, survey, intent)
+
+
+def _read(call: Call, server: Server) -> tuple[Json, tree.Survey]:
+    """The body and a survey of it. Raises Refusal(invalid_request, request_too_large)."""
+    boundary = multipart.boundary_of(header(call.headers, b"content-type")) if call.codec.forms else b""
+    if not boundary:
+        body, survey = parse(call.request.raw, call.codec.shape, server)
+        if call.codec.forms and any(multipart.files(body)):
+            raise Refusal("invalid_request", "A file must be sent in a form: Content-Type multipart/form-data.")
+        return body, survey
+    call.request.form = True
+    body, survey = multipart.parse(call.request.raw, boundary), tree.Survey(call.codec.shape, server.max_depth)
+    survey.walk(body)
+    return body, survey
 
 
 def _deploy(call: Call, deployment: str) -> None:

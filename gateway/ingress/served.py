@@ -27,9 +27,9 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "the base URL of Anthropic's clients ends before /v1, and the path is /v1/messages",
     ),
     (
-        r"/v1/messages/batches(/.*)?|(/v1)?/complete",
+        r"/v1/messages/batches/.*|(/v1)?/complete",
         "",
-        "of Anthropic's API, /v1/messages and /v1/messages/count_tokens are served",
+        "of Anthropic's API, /v1/messages, /v1/messages/count_tokens, /v1/messages/batches and /v1/files are served",
     ),
     (
         r"/openai/.*|.*/deployments/.*",
@@ -60,7 +60,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "agents are not behind this gateway: call them directly",
     ),
     (
-        r"(/v1)?/(images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
+        r"(/v1)?/(images|audio|uploads|rerank|realtime|videos|fine_tuning|fine-tunes"
         r"|assistants|threads|vector_stores|evals|containers|organization)(/.*)?",
         "",
         f"{_OPENAI}; ask the provider itself for this",

@@ -16,7 +16,7 @@ from gateway import ids
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
-from gateway.dialects.routes import AZURE, AZURE_REFERENCES, LISTS, METHODS, MODELS, REFERENCES, ROUTES
+from gateway.dialects.routes import AZURE, AZURE_REFERENCES, LISTS, METHODS, MODELS, REFERENCES, ROUTES, VERSIONED
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.ingress import query, references, served
@@ -83,7 +83,7 @@ async def _serve(
     asked: bytes = b"",
 ) -> None:
     """Serve one call. `values`: the parameters of its path; `asked`: its query, which only such paths have."""
-    call = _arrived(gateway, path, codec, exchange)
+    call = _arrived(gateway, path, _spoken(path, codec, exchange.headers), exchange)
     if values:
         try:
             _place(call, values, asked, gateway.runtime.config.models)
@@ -98,6 +98,7 @@ async def _about(
 ) -> None:
     """Serve one call about a state that a provider stores."""
     exchange, method = _exchange(scope, receive, send), scope["method"]
+    codecs = {name: _spoken(path, codec, exchange.headers) for name, codec in codecs.items()}
     call = _arrived(gateway, path, codecs.get(method) or next(iter(codecs.values())), exchange)
     try:
         if match.values["id"] in _NO_IDS:
@@ -134,6 +135,12 @@ async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
     finally:
         call.ticket.close()
         exchange.unwatch()
+
+
+def _spoken(path: str, codec: Codec, headers: Headers) -> Codec:
+    """The codec of a path: that of Anthropic's API for its clients, where two APIs have the path."""
+    versioned = VERSIONED.get(path)
+    return versioned if versioned is not None and model_lists.is_anthropic(headers) else codec
 
 
 def _place(call: Call, values: Mapping[str, str], asked: bytes, models: Container[str]) -> None:

@@ -339,7 +339,7 @@ def _line(
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
-    owners = Owners(config.stored, store, parts.seal)
+    owners = Owners(config.stored, store, parts.seal, files="/v1/files" in config.models)
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(

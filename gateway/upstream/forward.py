@@ -19,7 +19,7 @@ import orjson
 from gateway.call import Call, Reference, Target
 from gateway.config import grammar
 from gateway.config.grammar import Model, Price, Provider
-from gateway.dialects import Codec
+from gateway.dialects import Codec, multipart
 from gateway.dialects.routes import ROUTES, shown
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
@@ -47,13 +47,14 @@ _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 52
 class Answer:
     """An answer that has begun: its first bytes, and the rest as it arrives. `close` releases the connection.
 
-    `streamed`: the answer is server-sent events.
+    `streamed`: the answer is server-sent events. `kind`: its media type, of a call that is passed through.
     """
 
     streamed: bool
     start: bytes
     chunks: AsyncIterator[bytes]
     response: Response | None
+    kind: str = _JSON
 
     @property
     def length(self) -> int:
@@ -272,7 +273,10 @@ class Forward:
             return await self._refer(call, call.reference, provider, body)
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
-        response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
+        if call.request.form:
+            response = await self._post(call, provider, multipart.write(call.request.body, call.id))
+        else:
+            response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
         if response.status in (400, 422):
             said = await _words(response)
             if not codec.relents(call.request.body, said):
@@ -309,6 +313,8 @@ class Forward:
         """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
         kind = "".join(response.values(b"content-type")[:1]).strip().lower()
         chunks = _Body(response, provider)
+        if call.codec.through:
+            return Answer(False, b"", chunks, response, kind)
         start = await peeked(chunks)
         if kind == _JSON and not call.request.stream and start.startswith(b"{") and b'"error"' not in start:
             return Answer(False, start, chunks, response)  # as most answers do
@@ -331,6 +337,8 @@ class Forward:
         passes = call.codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
+            if call.request.form:
+                extra.append((b"content-type", b"multipart/form-data; boundary=" + call.id.encode()))
             if extra:  # these replace the gateway's own headers, such as a version
                 to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
         return await self._to(call, provider, to, body)
