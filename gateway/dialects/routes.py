@@ -118,6 +118,9 @@ METHODS: Final[Mapping[str, str]] = {
 }
 """Path template -> the methods that it takes, for `Allow`."""
 
+SOCKETS: Final = (RESPONSES, _versions(RESPONSES), _plainly(RESPONSES))
+"""The paths that are served over WebSocket, if `server.websockets` is on."""
+
 
 def shown(template: str) -> str:
     """A template of a path as users read it."""

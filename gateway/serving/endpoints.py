@@ -16,7 +16,18 @@ from gateway import ids
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
-from gateway.dialects.routes import AZURE, AZURE_REFERENCES, LISTS, METHODS, MODELS, REFERENCES, ROUTES, VERSIONED
+from gateway.dialects.openai_responses import OPENAI_RESPONSES
+from gateway.dialects.routes import (
+    AZURE,
+    AZURE_REFERENCES,
+    LISTS,
+    METHODS,
+    MODELS,
+    REFERENCES,
+    RESPONSES,
+    ROUTES,
+    VERSIONED,
+)
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.ingress import query, references, served
@@ -24,6 +35,7 @@ from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
+from gateway.serving.sockets import Session
 from gateway.upstream.forward import not_found
 
 Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
@@ -166,6 +178,27 @@ def _arrived(gateway: Gateway, path: str, codec: Codec, exchange: Exchange) -> C
 def _ticket(gateway: Gateway, exchange: Exchange) -> Ticket:
     """The ticket of a call: its share of the gateway. Raises Refusal(overloaded)."""
     return gateway.shared.shares.enter(gateway.runtime.config.server, place(exchange.client), exchange.know)
+
+
+async def socket(gateway: Gateway, scope: Any, receive: Any, send: Any) -> None:
+    """Serve a connection of the Responses dialect over WebSocket, if its credential is valid."""
+    exchange = AsgiExchange(scope, receive, send)
+    call = _arrived(gateway, RESPONSES, OPENAI_RESPONSES, exchange)
+    try:
+        call.ticket = _ticket(gateway, exchange)
+        await gateway.runtime.line.identify(call)
+    except Refusal as refusal:
+        gateway.shared.telemetry.stranger()
+        body = orjson.dumps(OPENAI_RESPONSES.refuse(refusal, call.id))
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})
+        return
+    finally:
+        call.ticket.close()
+    await send({"type": "websocket.accept", "headers": [(b"x-request-id", call.id.encode())]})
+    serve = partial(_serve, gateway, OPENAI_RESPONSES, RESPONSES)
+    await Session(scope, receive, send, serve, gateway.runtime.config.server.max_body).run()
 
 
 async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
