@@ -25,6 +25,12 @@ from gateway.scheduling.judging import OFF_LOOP, judge
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, section 3.2
 _BAGGAGE = re.compile(rb"(?:^|,)\s*correlation[-_]?id\s*=\s*([^,;\s]+)", re.IGNORECASE)  # W3C Baggage, section 3.2
 
+# Headers with the id of a session or a trace: of Claude Code, Codex, and of clients of LiteLLM, Portkey and Helicone.
+_FOREIGN = frozenset(
+    {b"x-claude-code-session-id", b"session_id", b"session-id", b"x-session-id", b"x-litellm-trace-id"}
+    | {b"x-litellm-session-id", b"x-portkey-trace-id", b"helicone-session-id"}
+)
+
 
 class Disconnected(Exception):
     """The client disconnected before its request was complete."""
@@ -69,6 +75,17 @@ def traced(headers: Headers) -> str:
     return ""
 
 
+def told(headers: Headers) -> str:
+    """The id of a session or trace in a header of another client or gateway; empty if there is none.
+
+    The client did not choose the header for this gateway, so an id of another form is ignored.
+    """
+    for name, value in headers:
+        if name in _FOREIGN and CORRELATION_ID.fullmatch(value):
+            return value.decode("ascii")
+    return ""
+
+
 class Correlation:
     """Determines the correlation id of a call. `signer`: with `quotas.strict`. `ids`: unless `pii` is null."""
 
@@ -84,7 +101,7 @@ class Correlation:
         """
         signer, ids = self._signer, self._ids
         if signer is None:
-            id = named(call.headers) or traced(call.headers)
+            id = named(call.headers) or traced(call.headers) or told(call.headers)
             if not id:
                 id, call.request.alone = uuid7(), True
             if self._taint.names_key(call, id):
