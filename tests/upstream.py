@@ -386,6 +386,12 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
         writer.write(_json(400, {"error": {"message": reason}}))
         await writer.drain()
         return True
+    if "/interactions" in seen.path:
+        said = generating.interaction(seen.method, seen.path, seen.body)
+        error = {"error": {"code": 404, "message": "Interaction not found.", "status": "NOT_FOUND"}}
+        writer.write(_json(404, error) if said is None else _json(200, said))
+        await writer.drain()
+        return True
     if (passing := passed.answer(seen.method, seen.path, seen.raw, seen.body)) is not None:
         status, kind, content = passing
         writer.write(_head(status, kind) + b"content-length: %d\r\n\r\n" % len(content) + content)

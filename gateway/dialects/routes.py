@@ -16,6 +16,8 @@ from gateway.dialects.anthropic_batches import (
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
+from gateway.dialects.gemini_interactions import GEMINI_INTERACTIONS, INTERACTION_DELETED
+from gateway.dialects.gemini_interactions import PATH as INTERACTIONS
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_conversations import CONVERSATION_ITEM, CONVERSATION_ITEMS
@@ -45,6 +47,7 @@ _PASSED: Final = (
     *(IMAGES, IMAGE_EDITS, IMAGE_VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
     *(FILES, BATCHES),
 )
+_INTERACTIONS: Final = (INTERACTIONS, INTERACTIONS.replace("v1beta", "v1"))
 _GEMINI_CODECS: Final = (GEMINI, GEMINI_STREAMING, GEMINI_COUNT, GEMINI_EMBEDDING, GEMINI_EMBEDDINGS)
 _GEMINI: Final = ("/v1beta/models/{model:path}", "/v1/models/{model:path}")
 ROUTES: Final[Mapping[str, Codec]] = {
@@ -57,6 +60,7 @@ ROUTES: Final[Mapping[str, Codec]] = {
     f"{RESPONSES}/compact": RESPONSES_COMPACTION,
     CONVERSATIONS: OPENAI_CONVERSATIONS,
     **{f"/v1{codec.path}": codec for codec in _PASSED},
+    **dict.fromkeys(_INTERACTIONS, GEMINI_INTERACTIONS),
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
     MESSAGE_BATCHES.path: MESSAGE_BATCHES,
@@ -71,6 +75,8 @@ REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     f"{MESSAGE_BATCHES.path}/{{id}}": {"GET": MESSAGE_BATCH, "DELETE": MESSAGE_BATCH},
     f"{MESSAGE_BATCHES.path}/{{id}}/cancel": {"POST": MESSAGE_BATCH},
     f"{MESSAGE_BATCHES.path}/{{id}}/results": {"GET": MESSAGE_RESULTS},
+    **{f"{path}/{{id}}": {"GET": GEMINI_INTERACTIONS, "DELETE": INTERACTION_DELETED} for path in _INTERACTIONS},
+    **{f"{path}/{{id}}/cancel": {"POST": GEMINI_INTERACTIONS} for path in _INTERACTIONS},
     "/v1/files/{id}": {"GET": FILE_PROOF, "DELETE": FILE_PROOF},
     "/v1/files/{id}/content": {"GET": FILE_PROOF},
     "/v1/batches/{id}": {"GET": BATCHES},
@@ -97,6 +103,11 @@ def _plainly(path: str) -> str:
     return f"/openai{path.removeprefix('/v1')}"
 
 
+def _is_openai(path: str) -> bool:
+    """Whether a path about a state is one of OpenAI's API."""
+    return path.startswith("/v1/") and not path.startswith((MESSAGES, *_INTERACTIONS))
+
+
 DEPLOYMENT: Final = "/openai/deployments/{deployment}"
 AZURE: Final[Mapping[str, Codec]] = {
     **{_versions(path): ROUTES[path] for path in OPENAI},
@@ -105,7 +116,7 @@ AZURE: Final[Mapping[str, Codec]] = {
 }
 """Path -> codec, as Azure's API has them; a deployment is a model. The key is in `api-key`, as in any call."""
 AZURE_REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
-    alias(path): codecs for alias in (_versions, _plainly) for path, codecs in REFERENCES.items()
+    alias(path): codecs for alias in (_versions, _plainly) for path, codecs in REFERENCES.items() if _is_openai(path)
 }
 LISTS: Final = tuple(
     f"{base}{rest}" for base in ("/v1", "/openai/v1", "/openai") for rest in ("/models", "/models/{model:path}")

@@ -40,9 +40,11 @@ _log = logging.getLogger("meshgate")
 _INSTEAD = {
     "response": "Send all items of the conversation in `input`, with `store` false.",
     "conversation": "Send all items of the conversation in `input`, with `store` false.",
+    "interaction": "Send all steps of the conversation in `input`, with `store` false.",
     "item": "Send the items themselves, with `store` false and reasoning as `encrypted_content`.",
 }
 _SINCE = "Send all items of the conversation in `input`."
+_MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
 _CITED = frozenset({"annotations", "citations", "results", "outputs", "arguments", "metadata"})
 _HOLDS = {"batch": "file"}  # what the states of an answer are
 _DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
@@ -103,10 +105,12 @@ class Owners:
         if stored is None:
             words = f"There is no {one.kind} with this id. {_SINCE if one.kind in _INSTEAD else ''}".strip()
             raise Refusal("invalid_request", words, param=one.param, status=404, detail=_DETAIL.get(one.param, {}))
-        if stored.due and one.kind == "response":
-            if (ended := await self._owned(call, "ended response", one.id)) is not None:
+        if stored.due and one.kind in _MADE:
+            if (ended := await self._owned(call, f"ended {one.kind}", one.id)) is not None:
                 return ended
-            words = "The response is made in the background, and nobody has retrieved its end. GET /v1/responses/{id} "
+            words = (
+                f"The {one.kind} is made in the background, and nobody has retrieved its end. GET {_MADE[one.kind]} "
+            )
             raise Refusal("invalid_request", f"{words}until its status is `completed`, then continue.", param=one.param)
         return stored
 

@@ -12,6 +12,7 @@ from gateway.dialects.anthropic_batches import MESSAGE_BATCHES
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
+from gateway.dialects.gemini_interactions import GEMINI_INTERACTIONS
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_conversations import CONVERSATIONS
@@ -685,6 +686,33 @@ class GeminiEmbeddedBatch(GeminiEmbedded):
         return {"embeddings": [{"values": [0.5, -1.5]}], "usageMetadata": {"promptTokenCount": USED[0]}, **fields}
 
 
+class Interactions:
+    """Gemini's Interactions, whole."""
+
+    name = "interactions"
+    codec: Codec = GEMINI_INTERACTIONS
+    offer: Mapping[str, Any] | None = MappingProxyType({"type": "function", "name": "send", "parameters": {}})
+    model = "m"
+    talks = True
+    says = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with turns of (role, text), and a separate system instruction."""
+        kinds = {"assistant": "model_output", "user": "user_input"}
+        said = [(kinds[role], text) for role, text in turns if role != "system"]
+        steps = [{"type": kind, "content": [{"type": "text", "text": text}]} for kind, text in said]
+        system = [{"system_instruction": text} for role, text in turns if role == "system"]
+        return {"model": "m", **(system[0] if system else {}), "input": steps, **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        steps: list[dict[str, Any]] = [{"type": "model_output", "content": [{"type": "text", "text": text}]}]
+        if tool is not None:
+            steps.append({"type": "function_call", "id": "c", "name": "send", "arguments": _arguments(tool)})
+        usage = {"total_input_tokens": USED[0], "total_output_tokens": USED[1]}
+        return {"id": "v1_a", "status": "completed", "model": "m", "steps": steps, "usage": usage, **fields}
+
+
 class Through:
     """A path that is passed through. `asked`: the request for a text; `said`: an answer, if it is JSON."""
 
@@ -745,6 +773,7 @@ WHOLES: list[Whole] = [
     GeminiCount(),
     GeminiEmbedded(),
     GeminiEmbeddedBatch(),
+    Interactions(),
     *THROUGH,
 ]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]
