@@ -203,6 +203,7 @@ class Outcome:
     state: State | None = None  # what the provider stores of the judged answer, if anything
     pending: bool = False  # the answer is not complete: it is made in the background, and retrieved later
     claimed: bool = False  # an answer that was made in the background is charged to this call
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # of the answer, as the dialect has them: the id of a session
 
 
 @dataclass(slots=True)
@@ -258,7 +259,8 @@ Kind = Literal["llm", "tool", "agent"]
 class Resource(NamedTuple):
     """What a call asks for: kind, name as written by the caller, and arguments, for kinds that have arguments.
 
-    The name of an llm is the name of a model in the configuration.
+    The name of an llm is the name of a model in the configuration, that of a tool is `server/tool`. The arguments are a
+    part of the body, and change with it.
     """
 
     kind: Kind
@@ -267,7 +269,10 @@ class Resource(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A target of calls: the name of a provider in the configuration, and the provider's own name of the model."""
+    """A target of calls: the name of a provider in the configuration, and the provider's own name of the model.
+
+    Of a call of a tool: the name of a row of `tools`, and the bare name of the tool.
+    """
 
     provider: str
     model: str
@@ -366,6 +371,7 @@ class Request:
     stream: bool = False
     wants_usage: bool = False  # the caller asked for the usage in the stream
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
+    control: bool = False  # a message of the protocol (a list): takes request limits, and no policy judges it
     fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not know
     tier: str = ""  # the requested service tier
     ceiling: int | None = None  # output tokens that the caller allows, times the number of answers; None: no ceiling
@@ -411,6 +417,7 @@ class Authorization:
     decision: Decision | None = None
     edited: bool = False  # the body changed for another reason than redaction
     served_as: str = ""  # the model that the policy routed the call to; "" for the requested model
+    of_result: bool = False  # the result of a tool is judged, not the call
 
 
 @dataclass(slots=True)

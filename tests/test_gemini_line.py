@@ -13,7 +13,7 @@ from google import genai
 import generating
 import upstream as scripted
 from formats.wires import Gemini, datas
-from line import KEYS, Line, config, running
+from line import KEYS, Line, gemini_config, running
 
 WIRE = Gemini()
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -41,24 +41,6 @@ deny contains {"code": "image", "message": "No", "class": "safety"} if input.con
 
 obligations := {"strip_tools": ["wipe"], "limit": {"max_tokens": 50}} if "wipe" in input.action.tools
 """
-MODELS = "echo call think think-call mid-error nousage script status-400 status-429 status-500"
-
-
-def settings_of(folder: Path, up: scripted.Upstream, **fields: Any) -> dict[str, Any]:
-    """A configuration whose models are served by a provider of Gemini's format."""
-    made = config(folder, up.url, **fields)
-    made["providers"]["g"] = {
-        "format": "gemini",
-        "base_url": up.url.removesuffix("/v1") + "/v1beta",
-        "api_key": "AIza-upstream",
-    }
-    price = {"input": 1, "output": 2, "cached_input": 0.5}
-    for name in MODELS.split():
-        made["models"][name] = {"targets": [f"g/{name}"], "price": price}
-    made["models"]["openai-only"] = {"targets": ["up/echo"]}
-    made["models"]["team/*"] = {"targets": ["g/*"]}
-    made["models"]["failover"] = {"targets": ["g/status-500", "g/echo"]}
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +49,9 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("gemini")
     (folder / "policies").mkdir()
     (folder / "policies" / "gateway.rego").write_text(POLICY)
-    made = settings_of(
+    made = gemini_config(
         folder,
-        up,
+        up.url,
         pii={"entities": {"CREDIT_CARD": "block"}, "unscannable": "allow"},
         output={"sql": ["select"], "secrets": "block"},
         policy={"path": str(folder / "policies")},
@@ -525,7 +507,7 @@ def test_the_same_key_gives_the_same_answer(line: Line) -> None:
 @either
 def test_a_reason_in_the_text(up: scripted.Upstream, tmp_path: Path, stream: bool) -> None:
     """With `output.explain`, clients that show only texts show the reason."""
-    made = settings_of(tmp_path, up, output={"secrets": "block", "explain": True}, pii=None)
+    made = gemini_config(tmp_path, up.url, output={"secrets": "block", "explain": True}, pii=None)
     with running(tmp_path, made) as explaining:
         answer = ask(explaining, f"take {SECRET}", stream=stream)
         read = heard(answer, stream=stream)

@@ -33,6 +33,7 @@ MAX_ANSWER = 64 * 1024 * 1024
 """Maximum bytes of a whole answer of text."""
 NO_VALUES: Mapping[str, str] = {}
 """Of a path without parameters."""
+NO_ARGUMENTS: Mapping[str, object] = {}
 Level = Literal["delta", "choice", "chunk"]
 """The part of a chunk that holds a field."""
 
@@ -44,6 +45,8 @@ class Intent(NamedTuple):
     stream: bool
     tools: tuple[str, ...]
     ceiling: int | None  # output tokens allowed, times the number of answers; None: the caller gave no ceiling
+    arguments: Mapping[str, object] = NO_ARGUMENTS  # of a call of a tool: a part of the body
+    control: bool = False  # a message of the protocol itself, see `Request.control`
 
 
 class Outline(NamedTuple):
@@ -519,6 +522,10 @@ class Codec(Protocol):
 
     def demo(self, body: Json) -> Json:
         """The answer of the `demo` provider, which repeats the request."""
+        ...
+
+    def status(self, refusal: Refusal) -> int:
+        """The HTTP status of an error answer."""
         ...
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:

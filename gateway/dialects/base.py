@@ -250,6 +250,10 @@ class Plain:
         """Raises ValueError: there are no streams."""
         raise ValueError(f"{self.noun} does not stream")
 
+    def status(self, refusal: Refusal) -> int:
+        """That of the refusal."""
+        return refusal.status
+
     def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json | None:
         """None: an answer has no text, so a refusal is always an error."""
         return None

@@ -18,6 +18,7 @@ from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
 from gateway.dialects.gemini_interactions import GEMINI_INTERACTIONS, INTERACTION_DELETED
 from gateway.dialects.gemini_interactions import PATH as INTERACTIONS
+from gateway.dialects.mcp import Mcp
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_conversations import CONVERSATION_ITEM, CONVERSATION_ITEMS
@@ -122,7 +123,10 @@ LISTS: Final = tuple(
     f"{base}{rest}" for base in ("/v1", "/openai/v1", "/openai") for rest in ("/models", "/models/{model:path}")
 )
 """The paths of the list of models, and of one model."""
+TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp/{server}": Mcp}
+"""Path template of tool servers -> their codec, which is made anew for each call."""
 METHODS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},
     **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),

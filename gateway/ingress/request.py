@@ -22,6 +22,8 @@ from gateway.redaction.openings import Known, Openings
 from gateway.redaction.taint import Taint
 from gateway.scheduling.judging import OFF_LOOP, judge
 
+SESSION = "session"
+"""In `Call.values`: the workflow of the session of a tool server that a call belongs to."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, section 3.2
 _BAGGAGE = re.compile(rb"(?:^|,)\s*correlation[-_]?id\s*=\s*([^,;\s]+)", re.IGNORECASE)  # W3C Baggage, section 3.2
 
@@ -101,7 +103,7 @@ class Correlation:
         """
         signer, ids = self._signer, self._ids
         if signer is None:
-            id = named(call.headers) or traced(call.headers) or told(call.headers)
+            id = named(call.headers) or traced(call.headers) or call.values.get(SESSION, "") or told(call.headers)
             if not id:
                 id, call.request.alone = uuid7(), True
             if self._taint.names_key(call, id):
@@ -184,8 +186,8 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
             _deploy(call, deployment)
         intent = call.codec.parse(call.request.body, call.values)
         call.request.unscannable = {**survey.kinds, **call.codec.unscannable(call.request.body)}
-    name, call.request.stream, call.request.tools, call.request.ceiling = intent
-    call.resource = Resource(call.resource.kind, name)
+    name, call.request.stream, call.request.tools, call.request.ceiling, arguments, call.request.control = intent
+    call.resource = Resource(call.resource.kind, name, arguments)
     call.request.tier = call.codec.tier(call.request.body)
     call.request.fields = call.codec.unknown(call.request.body)
     call.request.wants_usage = call.request.stream and call.codec.wants_usage(call.request.body)

@@ -53,7 +53,11 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "/model/{model}/converse",
         "this is Bedrock's dialect: use an OpenAI-compatible client, with the base URL ending in /v1",
     ),
-    (r"(/[^/]+)?/mcp(/.*)?|(/mcp)?/sse", "/mcp", "MCP servers are not behind this gateway: call them directly"),
+    (
+        r"(/[^/]+)?/mcp(/.*)?|(/mcp)?/sse",
+        "/mcp",
+        "MCP servers are at /mcp/{server}, by their name in the section tools of the configuration",
+    ),
     (
         r"/a2a(/.*)?|.*/\.well-known/agent(-card)?\.json",
         "/a2a",

@@ -26,11 +26,13 @@ from gateway.dialects.routes import (
     REFERENCES,
     RESPONSES,
     ROUTES,
+    TOOLS,
     VERSIONED,
 )
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.ingress import query, references, served
+from gateway.ingress.reply import Reply
 from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
@@ -59,6 +61,8 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_call, gateway, codec, path)
     for path, codecs in [*REFERENCES.items(), *AZURE_REFERENCES.items()]:
         yield path, partial(_about, gateway, codecs, path)
+    for path in TOOLS:
+        yield path, partial(_tool, gateway, path)
     for path in LISTS:
         yield path, partial(_models, gateway)
 
@@ -123,6 +127,36 @@ async def _about(
         await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
         return
     await _through(gateway, call, exchange)
+
+
+async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve one message to a tool server, or end a session with the server."""
+    exchange, server, desk = _exchange(scope, receive, send), match.values["server"], gateway.runtime.line.desk
+    call = _arrived(gateway, path, TOOLS[path](server, exchange.headers), exchange)
+    call.resource = Resource("tool")
+    reply = gateway.runtime.replies.to(call, exchange.put)
+    if scope["method"] not in ("POST", "DELETE"):
+        await reply.refuse(_wrong_method(path, scope["headers"]))
+    elif not desk.serves(server):
+        await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
+    elif scope["method"] == "POST":
+        await _through(gateway, call, exchange)
+    else:
+        await _end_session(gateway, call, server, exchange, reply)
+
+
+async def _end_session(gateway: Gateway, call: Call, server: str, exchange: Exchange, reply: Reply) -> None:
+    """End the session that a call names, with an answer without content."""
+    line = gateway.runtime.line
+    try:
+        call.ticket = _ticket(gateway, exchange)
+        await line.identify(call)
+        await line.desk.end(call, server)
+        await reply.whole(200, b"{}")
+    except Refusal as refusal:
+        await reply.refuse(refusal)
+    finally:
+        call.ticket.close()
 
 
 async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
