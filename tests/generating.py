@@ -6,7 +6,7 @@ import json
 import secrets
 from typing import Any
 
-from formats.wires import Gemini
+from formats.wires import Gemini, Interactions
 
 WIRE = Gemini()
 SEAL = "CiQB0e2Kb3x7Yc0mZq" * 6
@@ -98,3 +98,12 @@ def interaction(method: str, path: str, body: dict[str, Any]) -> dict[str, Any] 
 
 def _running(made: dict[str, Any], status: str) -> dict[str, Any]:
     return {"id": made["id"], "status": status, "model": made["model"]}
+
+
+def interaction_events(said: dict[str, Any], size: int = 3) -> list[bytes]:
+    """A streamed interaction in pieces of `size` characters."""
+    text = said["steps"][0]["content"][0]["text"]
+    raw = Interactions().events([text[at : at + size] for at in range(0, len(text), size)])
+    usage = json.dumps(said["usage"]).encode()
+    old = json.dumps({"total_input_tokens": 11, "total_output_tokens": 7}).encode()
+    return [event.replace(b'"v1_a"', json.dumps(said["id"]).encode()).replace(old, usage) for event in raw]

@@ -66,6 +66,22 @@ def test_forms_of_the_input(line: Line, up: scripted.Upstream, input: Any) -> No
     eventually(lambda: line.workflow(cid).used.get("tokens") == 18)
 
 
+def test_a_stream(line: Line, up: scripted.Upstream) -> None:
+    """Of the official client: restored in pieces, and continued later."""
+    client = genai.Client(api_key="mg-alice", http_options={"base_url": line.url})
+    said, id = "", ""
+    stream: Any = client.interactions.create(model="gem", input="I am ann@example.org", stream=True)
+    for event in stream:
+        if event.event_type == "step.delta" and event.delta.type == "text":
+            said += event.delta.text
+        if event.event_type == "interaction.completed":
+            id = event.interaction.id
+    assert said == "I am ann@example.org"
+    assert b"example.org" not in up.last.raw
+    after = ask(line, "who?", previous_interaction_id=id).json()
+    assert after["steps"][0]["content"][0]["text"] == "I am ann@example.org + who?"
+
+
 def test_an_interaction_belongs_to_its_team(line: Line, up: scripted.Upstream) -> None:
     """To any other, it does not exist."""
     id = ask(line, "one").json()["id"]
@@ -91,7 +107,7 @@ def test_in_the_background(line: Line) -> None:
 
 
 WRONG: dict[str, dict[str, Any]] = {
-    "stream": {"stream": True},
+    "background": {"background": True, "stream": True},
     "webhook_config": {"webhook_config": {"uris": ["https://x.example"]}},
     "agent": {"agent": "deep-research"},
     "cached_content": {"cached_content": "cachedContents/1"},

@@ -389,7 +389,12 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
     if "/interactions" in seen.path:
         said = generating.interaction(seen.method, seen.path, seen.body)
         error = {"error": {"code": 404, "message": "Interaction not found.", "status": "NOT_FOUND"}}
-        writer.write(_json(404, error) if said is None else _json(200, said))
+        if said is not None and seen.body.get("stream"):
+            events = generating.interaction_events(said)
+            writer.write(_head(200, SSE, "transfer-encoding: chunked\r\n\r\n"))
+            writer.write(b"".join(map(_piece, events)) + b"0\r\n\r\n")
+        else:
+            writer.write(_json(404, error) if said is None else _json(200, said))
         await writer.drain()
         return True
     if (passing := passed.answer(seen.method, seen.path, seen.raw, seen.body)) is not None:

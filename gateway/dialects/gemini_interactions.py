@@ -1,16 +1,15 @@
-"""Gemini's Interactions, whole (Gemini API reference: interactions).
+"""Gemini's Interactions, whole and streamed (Gemini API reference: interactions).
 
 `input` is a text, a content, a list of contents or a list of steps; an answer is a list of steps. Thoughts and
 signatures are judged and never edited. An interaction that the provider stores has an owner, and may be continued,
-retrieved, cancelled and deleted by that team. Refused: streams, agents and environments of the provider, cached
+retrieved, cancelled and deleted by that team. Refused: agents and environments of the provider, cached
 content, and webhooks, which would send answers elsewhere.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,9 +18,8 @@ from gateway.dialects import (
     NO_VALUES,
     Intent,
     checks,
-    count,
     gemini_answer,
-    integer,
+    interactions_forms,
     media,
     openai_ceilings,
     openai_models,
@@ -32,6 +30,9 @@ from gateway.dialects import (
 from gateway.dialects.base import TRACEPARENT, Plain
 from gateway.dialects.field_table import table
 from gateway.dialects.fields import Run, gather
+from gateway.dialects.interactions_stream import InteractionsStream
+from gateway.dialects.interactions_tables import ANSWER, CALL, SHAPE, calls_a_tool, tier, usage
+from gateway.dialects.openai_forms import pieces
 from gateway.dialects.parts import Joined, joined
 from gateway.errors import Refusal
 from gateway.texts import Slot
@@ -45,29 +46,6 @@ _REFUSED: Final = {
     "cached_content": "names content that the provider stores, whose owner is unknown here",
     "continuation_token": "continues an answer that broke off, whose owner is unknown here",
 }
-_OPAQUE: Final = frozenset(
-    {"model", "type", "id", "call_id", "role", "status", "mime_type", "service_tier", "object", "mode", "category"}
-    | {"threshold", "language", "created", "updated", "previous_interaction_id", "modality", "response_mime_type"}
-)
-_SHAPE: Final = tree.Shape(
-    opaque=_OPAQUE,
-    json=frozenset(),
-    blobs=frozenset(),
-    within=frozenset({"input", "content", "steps", "summary", "result", "tools", "generation_config", "usage", "items"})
-    | frozenset({"parameters", "properties", "response_format", "schema", "safety_settings", "annotations"}),
-    turns=frozenset({"input"}),
-    ahead=frozenset({"tools", "system_instruction"}),
-    roles={"system_instruction": "system", "input": "user"},
-    blocks={
-        "user_input": "user",
-        "thought": tree.SIGNED,
-        "model_output": tree.SPEAKER,
-        "function_call": tree.SPEAKER,
-        "function_result": "tool",
-    },
-    seals=frozenset({"signature"}),
-)
-_ANSWER: Final = replace(_SHAPE, roles={}, turns=frozenset(), ahead=frozenset(), blocks={"thought": tree.SIGNED})
 _FIELDS: Final = table(
     "model background previous_interaction_id response_mime_type response_modalities service_tier store stream "
     "system_instruction",
@@ -114,9 +92,9 @@ class GeminiInteractions(Plain):
     formats = frozenset({"gemini", "demo"})
     path = PATH
     stores = "interaction"
-    shape = _SHAPE
+    shape = SHAPE
     fields = _FIELDS
-    answer = _ANSWER
+    answer = ANSWER
     passes: Mapping[bytes, re.Pattern[bytes]] = MappingProxyType({b"traceparent": TRACEPARENT})
     main = frozenset({"text", "content[]"})
     words = frozenset({"interaction", "model_output", "thought", "function_call", "text", "completed", "in_progress"})
@@ -127,8 +105,7 @@ class GeminiInteractions(Plain):
             if body.get(name) is not None:
                 raise checks.wrong(name, problem)
         model = checks.model(body)
-        if body.get("stream") not in (None, False):
-            raise checks.wrong("stream", "must be left out: interactions are not streamed here")
+        stream = checks.stream(body)
         said = body.get("input")
         if type(said) not in (str, dict, list) or not said:
             raise checks.wrong("input", "must be a string, a content, or a list of contents or steps")
@@ -139,6 +116,8 @@ class GeminiInteractions(Plain):
                 raise checks.wrong("input", "must hold steps whose content is a list")
         if body.get("background") is True and body.get("store") is False:
             raise checks.wrong("store", "must not be false with `background`")
+        if body.get("background") is True and stream:
+            raise checks.wrong("background", "must be left out with `stream`: retrieve the interaction instead")
         config = body.get("generation_config")
         if type(config) not in (dict, type(None)):
             raise checks.wrong("generation_config", "must be an object")
@@ -146,7 +125,7 @@ class GeminiInteractions(Plain):
         most = (config or {}).get(_CEILING)
         if most is not None and (type(most) is not int or not 0 <= most <= checks.MAX_CEILING):
             raise checks.wrong(_CEILING, f"must be an integer from 0 to {checks.MAX_CEILING}")
-        return Intent(model, False, self.tools(body), most or None)
+        return Intent(model, stream, self.tools(body), most or None)
 
     def refers(self, body: Json) -> Sequence[Named]:
         """`previous_interaction_id`."""
@@ -228,8 +207,7 @@ class GeminiInteractions(Plain):
 
     def served_in(self, answer: Json) -> str:
         """`service_tier`."""
-        said = answer.get("service_tier")
-        return said if type(said) is str and len(said) <= 64 else ""
+        return tier(answer)
 
     def _offered(self, body: Json) -> Json:
         settings = {key: value for key, value in body.items() if key not in ("input", "system_instruction", "labels")}
@@ -268,29 +246,52 @@ class GeminiInteractions(Plain):
 
     def calls(self, answer: Json) -> list[Json]:
         """The steps that call a tool, also one that the provider runs."""
-        return [step for step in self._steps(answer) if checks.text(step.get("type")).endswith("_call")]
+        return [step for step in self._steps(answer) if calls_a_tool(step)]
 
     def tool(self, call: Json) -> str:
         """The name of a function, else that of the tool of the provider."""
         kind = checks.text(call.get("type"))
         return checks.text(call.get("name")) if kind == "function_call" else kind.removesuffix("_call")
 
+    def arguments(self, call: Json) -> tree.Survey:
+        """Every text of one tool call."""
+        survey = tree.Survey(CALL if type(call.get("arguments")) is str else ANSWER)
+        survey.walk(call)
+        return survey
+
+    def is_whole(self, said: Json) -> bool:
+        """An interaction, not an event of one."""
+        return "event_type" not in said
+
+    def drop_nulls(self, answer: Json) -> bool:
+        """Of steps."""
+        steps = answer.get("steps")
+        if type(steps) is not list or None not in steps:
+            return False
+        answer["steps"] = [step for step in steps if step is not None]
+        return True
+
+    def stream(self, *, keep_usage: bool = True, choices: int = 1) -> InteractionsStream:
+        """A reader for one streamed answer."""
+        return InteractionsStream()
+
+    def assemble(self, raw: bytes) -> bytes:
+        """The whole answer with the content of a stream."""
+        return interactions_forms.assemble(raw)
+
+    def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = pieces) -> Iterator[bytes]:
+        """The stream with the content of a whole answer."""
+        return interactions_forms.unfold(answer, cut)
+
+    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json | None:
+        """An interaction that failed, whose text is the reason."""
+        error = {"code": refusal.status, "message": refusal.message}
+        step = {"type": "model_output", "content": [{"type": "text", "text": reason}]}
+        return {"id": f"v1_{request_id}", "status": "failed", "model": model, "steps": [step], "errors": [error]}
+
     def usage(self, answer: Json) -> Usage | None:
         """The usage that the provider reported; thoughts are output, results of tools input."""
-        told = answer.get("usage")
-        if type(told) is not dict:
-            return None
-        total_in, total_out = count(told.get("total_input_tokens")), count(told.get("total_output_tokens"))
-        if total_in is None or total_out is None:
-            return None
-        thoughts = integer(told.get("total_thought_tokens"))
-        return Usage(
-            input=total_in + integer(told.get("total_tool_use_tokens")),
-            output=total_out + thoughts,
-            cached=integer(told.get("total_cached_tokens")),
-            reasoning=thoughts,
-            tier=self.served_in(answer),
-        )
+        return usage(answer)
 
     def credentials(self, key: str) -> dict[str, str]:
         """`x-goog-api-key`."""
@@ -302,8 +303,8 @@ class GeminiInteractions(Plain):
 
     def demo(self, body: Json) -> Json:
         """The user's last text."""
-        said = body.get("input")
-        text = said if type(said) is str else " ".join(str(one.get("text") or "") for one in _said(body))
+        parts = [part for one in _said(body) for part in one.get("content") or [one] if type(part) is dict]
+        text = " ".join(str(part["text"]) for part in parts if part.get("text"))
         step = {"type": "model_output", "content": [{"type": "text", "text": f"You said: {text}"}]}
         usage = {"total_input_tokens": len(text.split()), "total_output_tokens": len(text.split())}
         head = {"id": "v1_demo", "object": "interaction", "status": "completed", "model": body["model"]}

@@ -296,7 +296,7 @@ def test_null_says_nothing(wire: Wire, scanner: StreamScanner) -> None:
     answer = wire.whole("fine")
     same, key = (
         copy.deepcopy(answer),
-        next(key for key in ("choices", "content", "output", "candidates") if key in answer),
+        next(key for key in ("choices", "content", "output", "candidates", "steps") if key in answer),
     )
     assert not wire.codec.drop_nulls(answer)
     answer[key] = [None, *answer[key], None]

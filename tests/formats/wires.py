@@ -687,14 +687,17 @@ class GeminiEmbeddedBatch(GeminiEmbedded):
 
 
 class Interactions:
-    """Gemini's Interactions, whole."""
+    """Gemini's Interactions."""
 
     name = "interactions"
     codec: Codec = GEMINI_INTERACTIONS
     offer: Mapping[str, Any] | None = MappingProxyType({"type": "function", "name": "send", "parameters": {}})
     model = "m"
     talks = True
-    says = False
+    says = True
+    blocked = "failed"
+    closes = False
+    alike = False
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
         """A request with turns of (role, text), and a separate system instruction."""
@@ -711,6 +714,60 @@ class Interactions:
             steps.append({"type": "function_call", "id": "c", "name": "send", "arguments": _arguments(tool)})
         usage = {"total_input_tokens": USED[0], "total_output_tokens": USED[1]}
         return {"id": "v1_a", "status": "completed", "model": "m", "steps": steps, "usage": usage, **fields}
+
+    def event(self, kind: str, **data: Any) -> bytes:
+        """One event."""
+        return f"event: {kind}\ndata: {json.dumps({'event_type': kind, **data})}\n\n".encode()
+
+    def step(self, index: int, step: dict[str, Any], deltas: Sequence[dict[str, Any]]) -> list[bytes]:
+        """The events of one step."""
+        return [
+            self.event("step.start", index=index, step=step),
+            *(self.event("step.delta", index=index, delta=delta) for delta in deltas),
+            self.event("step.stop", index=index),
+        ]
+
+    def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
+        """A streamed answer."""
+        steps = self.step(0, {"type": "model_output"}, [{"type": "text", "text": it} for it in texts])
+        if tool:
+            call = {"type": "function_call", "id": "c", "name": "send", "arguments": {}}
+            steps += self.step(1, call, [{"type": "arguments_delta", "arguments": it} for it in tool])
+        head = {"id": "v1_a", "model": "m"}
+        usage = {"total_input_tokens": USED[0], "total_output_tokens": USED[1]}
+        return [
+            self.event("interaction.created", interaction={**head, "status": "in_progress"}),
+            *steps,
+            self.event("interaction.completed", interaction={**head, "status": "completed", "usage": usage}),
+        ]
+
+    def hear(self, answer: dict[str, Any]) -> Heard:
+        """What a client reads of a whole answer."""
+        texts = [one["text"] for step in answer["steps"] for one in step.get("content") or () if one["type"] == "text"]
+        calls = [(step["name"], step["arguments"]) for step in answer["steps"] if step["type"] == "function_call"]
+        return Heard("".join(texts), calls, answer["status"])
+
+    def listen(self, data: bytes) -> Heard:
+        """What a client reads of a stream; fails for events in an order that the API does not allow."""
+        texts, calls, said, reason, open_ = [], dict[int, str](), dict[int, list[str]](), "", None
+        for event in datas(data):
+            kind = event["event_type"]
+            if kind == "step.start":
+                assert open_ is None
+                open_ = event["index"]
+                texts += [one["text"] for one in event["step"].get("content") or ()]
+                if event["step"]["type"] == "function_call":
+                    calls[open_] = event["step"]["name"]
+            elif kind == "step.delta":
+                assert open_ == event["index"]
+                texts += [event["delta"]["text"]] if event["delta"]["type"] == "text" else []
+                said.setdefault(open_, []).append(event["delta"].get("arguments") or "")
+            elif kind == "step.stop":
+                assert open_ == event["index"]
+                open_ = None
+            elif kind == "interaction.completed":
+                reason = event["interaction"]["status"]
+        return Heard("".join(texts), [(name, _arguments("".join(said[at]))) for at, name in calls.items()], reason)
 
 
 class Through:
@@ -760,7 +817,7 @@ THROUGH: list[Whole] = [
     ),
     ThroughBatches(MESSAGE_BATCHES, "m", _messages, id="msgbatch_a", processing_status="in_progress"),
 ]
-WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini(), Completions()]
+WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini(), Completions(), Interactions()]
 WHOLES: list[Whole] = [
     *WIRES,
     GeminiWhole(),
@@ -773,7 +830,6 @@ WHOLES: list[Whole] = [
     GeminiCount(),
     GeminiEmbedded(),
     GeminiEmbeddedBatch(),
-    Interactions(),
     *THROUGH,
 ]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]
