@@ -29,7 +29,6 @@ def settings(folder: Path, up: scripted.Upstream, unscannable: str = "allow") ->
     price = {"input": 1, "output": 2, "tiers": {"batch": {"input": 1, "output": 1}}}
     made["models"]["claude"] = {"targets": ["claude/claude-x"], "price": price}
     made["models"]["/v1/files"] = {"targets": ["up/any", "claude/any"]}
-    made["models"]["/v1/batches"] = {"targets": ["up/any"]}
     return made
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from gateway.dialects.routes import MODELS, ROUTES, shown
 
 _LIMIT = 80  # maximum length of a path that a message repeats
+_AGAIN = ("/v1/models/", "/v1/interactions")  # Gemini's paths in another version
 _PLAIN = re.compile(r"(?:/[A-Za-z_]{1,40}){1,4}/?")
 _OPENAI = "this gateway serves no such calls"
 _ROWS: tuple[tuple[str, str, str], ...] = (
@@ -96,7 +97,7 @@ def nothing_at(path: str) -> str:
     name = name or (path if len(path) <= _LIMIT and _PLAIN.fullmatch(path) else "")
     asked = f"`{name}`" if name else "This path"
     hint = f" ({words})" if words else ""
-    served = ", ".join(f"`{path}`" for path in map(shown, ROUTES))
+    served = ", ".join(f"`{path}`" for path in map(shown, ROUTES) if not path.startswith(_AGAIN))
     return f"{asked} is not served; use {served} or `{MODELS}`{hint}."
 
 

@@ -204,7 +204,7 @@ LOST = {
     "/model/anthropic.claude/converse-stream": "Bedrock",
     "/api/chat": "Ollama",
     "/mcp": "MCP",
-    "/mcp/orders": "MCP",
+    "/orders/mcp": "MCP",
     "/a2a/planner": "agents",
     "/chat/completions": "ends with /v1",
     "/embeddings": "ends with /v1",
