@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.call import Call, Usage
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
+from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
 from gateway.exchange.tool import tool
@@ -43,6 +44,8 @@ class Exchange:
         try:
             if call.reference is not None:
                 await self._referred(call, answer, reply)
+            elif call.codec.through:
+                await passed(self._answers, call, answer, reply)
             elif call.request.stream:
                 await stream(self._answers, call, answer, reply)
             else:
@@ -59,7 +62,7 @@ class Exchange:
         An answer that is refused has been seen, too.
         """
         try:
-            await whole(self._answers, call, answer, reply)
+            await (passed if call.codec.through else whole)(self._answers, call, answer, reply)
         finally:
             try:
                 await self._answers.claim(call)

@@ -352,7 +352,7 @@ def _line(
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
-    owners = Owners(config.stored, store, parts.seal)
+    owners = Owners(config.stored, store, parts.seal, files="/v1/files" in config.models)
     restoring = frozenset(name for name, row in config.tools.items() if row.restore)
     recall = None
     if restoring and parts.seal is not None and parts.replacer is not None:
