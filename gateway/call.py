@@ -201,6 +201,8 @@ class Outcome:
     fitted: dict[str, Any] = field(default_factory=dict)  # fields changed for this target, as they were before
     dropped: tuple[str, ...] = ()  # parameters that this target does not support
     state: State | None = None  # what the provider stores of the judged answer, if anything
+    pending: bool = False  # the answer is not complete: it is made in the background, and retrieved later
+    claimed: bool = False  # an answer that was made in the background is charged to this call
     headers: tuple[tuple[bytes, bytes], ...] = ()  # of the answer, as the dialect has them: the id of a session
 
 
@@ -236,10 +238,19 @@ class Step(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a provider stores of an answer: its id, and the tool calls in it."""
+    """What a provider stores of an answer: its id, the tool calls in it, and the ids of its items."""
 
     id: str
     uses: Sequence[ToolUse]
+    items: Sequence[str] = ()
+
+
+class Named(NamedTuple):
+    """A state at a provider that a request names: its kind (response, conversation, item, file), id, and parameter."""
+
+    kind: str
+    id: str
+    param: str
 
 
 Kind = Literal["llm", "tool", "agent"]
@@ -280,12 +291,14 @@ class Reference(NamedTuple):
     """A state at a provider that a call is about: its id, and what the call wants of the state.
 
     `below`: the path below the state, "" or such as `/cancel`. `query`: the checked query string, "" for none.
+    `reads`: the call has a body.
     """
 
     id: str
     method: str
     below: str = ""
     query: str = ""
+    reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +321,7 @@ class Stored:
     called: tuple[str, ...] = ()
     masked: Mapping[str, str] = field(default_factory=dict)
     uses: tuple[ToolUse, ...] = ()
+    due: bool = False  # the answer was not complete when it was recorded, and is not charged yet
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -348,6 +362,7 @@ class Request:
     alone: bool = False  # without a correlation id of the caller: the call is a workflow of its own
     raw: bytes = b""  # the body as received; forwarded unchanged if no stage changes the body
     body: Json = field(default_factory=dict)
+    edited: bool = False  # the body is no longer that of `raw`: the path names the model (Azure)
     slots: list[Slot] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
     unscannable: dict[str, int] = field(default_factory=dict)  # parts that no scanner can read, by kind: image, audio

@@ -55,11 +55,19 @@ class Exchange:
             answer.close(call.outcome.finished)
 
     async def _referred(self, call: Call, answer: Answer, reply: Reply) -> None:
-        """Send what the provider stores, judged again. It was charged when it was made: now nothing is."""
+        """Send what the provider stores, judged again. It was charged when it was made, or when its end was first seen.
+
+        An answer that is refused has been seen, too.
+        """
         try:
             await whole(self._answers, call, answer, reply)
         finally:
-            call.outcome.usage, call.outcome.heard = Usage(), []
+            try:
+                await self._answers.claim(call)
+            finally:
+                if not call.outcome.claimed:
+                    call.outcome.usage = Usage()
+                call.outcome.heard = []
 
     async def refuse(self, call: Call, refusal: Refusal, reply: Reply) -> None:
         """Refuse in the caller's format, also in the middle of a stream. Writes `call.refusal`."""

@@ -150,7 +150,7 @@ async def receive(call: Call, receive: Receive, server: Server, openings: Openin
     if coding := unpack.coding_of(call.headers):
         call.request.raw = await unpack.unpack(coding, call.request.raw, server.max_body, hold)
     call.budget.extend(len(call.request.raw))
-    known = openings.find(call)
+    known = openings.find(call) if not call.values else None  # of a body alone: the path may name another model
     new = len(call.request.raw) - (known.opening.end if known is not None else 0)
     if new > OFF_LOOP:
         await judge(call, True, understand, call, server, openings, known)
@@ -165,6 +165,8 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
     if intent is None:
         call.request.body, survey = parse(call.request.raw, call.codec.shape, server)
         call.request.slots, call.request.nested = survey.slots, survey.nested
+        if deployment := call.values.get("deployment"):
+            _deploy(call, deployment)
         intent = call.codec.parse(call.request.body, call.values)
         call.request.unscannable = {**survey.kinds, **call.codec.unscannable(call.request.body)}
     name, call.request.stream, call.request.tools, call.request.ceiling, arguments, call.request.control = intent
@@ -176,7 +178,21 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
         caps = server.caps
         if len(call.request.raw) > caps.least and (too_many := caps.over(call.codec.items(call.request.body))):
             raise _too_many(too_many)
-        prepare(call, openings, survey, intent)
+        if not call.values:
+            prepare(call, openings, survey, intent)
+
+
+def _deploy(call: Call, deployment: str) -> None:
+    """Make the deployment in the path the model of the body, whatever model the body names: as Azure does."""
+    request, body = call.request, call.request.body
+    if body.get("model") == deployment:
+        return
+    body["model"], request.edited = deployment, True
+    inside = [it for it in request.nested if it.holder is body and it.key == "model"]
+    request.nested = [it for it in request.nested if it not in inside]
+    request.slots = [
+        slot for slot in request.slots if slot.nested not in inside and (slot.holder is not body or slot.key != "model")
+    ]
 
 
 def parse(raw: bytes, shape: tree.Shape, server: Server) -> tuple[Json, tree.Survey]:
