@@ -85,6 +85,7 @@ from gateway.tools.desk import Desk
 from gateway.tools.pins import Pins
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
+from gateway.tools.suspicion import Suspicion
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
 
@@ -363,7 +364,7 @@ def _line(
         shared.servers,
         Sessions(parts.seal),
         visible,
-        Pins(store, telemetry.hide_tool),
+        Pins(store, telemetry.hide_tool, Suspicion(contents)),
         sql,
         shared.upstreams,
     )
