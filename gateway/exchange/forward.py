@@ -8,7 +8,7 @@ from gateway.exchange.answers import Answers
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
-from gateway.exchange.tool import tool
+from gateway.exchange.tool import Lists, told, tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
@@ -28,6 +28,7 @@ class Exchange:
         self._desk = desk
         self._plain = plain
         self._results = results
+        self._lists = Lists()
 
     def keep_fields(self, call: Call) -> None:
         """Keep, drop or refuse fields that the dialect does not know. Raises Refusal(invalid_request)."""
@@ -36,8 +37,11 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            desk = self._plain if call.codec.name == "http" else self._desk
-            await tool(self._answers, self._results, call, await desk.open(call), reply)
+            answer = await (self._plain if call.codec.name == "http" else self._desk).open(call)
+            if call.request.control:
+                await told(self._answers, self._lists, call, answer, reply)
+            else:
+                await tool(self._answers, self._results, call, answer, reply)
             call.outcome.finished = True
             return
         answer = await self._forward.open(call, call.admission.targets)

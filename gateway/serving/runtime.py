@@ -86,6 +86,7 @@ from gateway.tools.pins import Pins
 from gateway.tools.plain import PlainDesk
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
+from gateway.tools.suspicion import Suspicion
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
 from gateway.upstream.health import Healths
@@ -366,7 +367,7 @@ def _line(
         shared.servers,
         Sessions(parts.seal),
         visible,
-        Pins(store, telemetry.hide_tool),
+        Pins(store, telemetry.hide_tool, Suspicion(contents)),
         sql,
         shared.healths.states,
     )
