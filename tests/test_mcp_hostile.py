@@ -107,7 +107,6 @@ RESULT = {"content": [{"type": "text", "text": "done"}]}
         ((200, b"data: " + b"x" * 190_000, "text/event-stream"), "upstream_error"),
     ],
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", "answer"),
-    ids=str,
 )
 def test_a_server_that_misbehaves(line: Line, server: Scripted, said: Any, code: str) -> None:
     """One error; nothing of the answer leaks, and the next call is served."""
