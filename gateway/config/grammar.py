@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -51,6 +52,9 @@ class Provider(Section):
     Default: that of the kind."""
     api_key: Secret = Field(default="", repr=False)
     """Sent as the provider wants it (`auth`); callers never see it. Default: the environment variable of the kind."""
+    api_keys: tuple[Secret, ...] = Field(default=(), repr=False)
+    """Further keys, with rate limits of their own at the provider. A call goes out with the least busy key; a key that
+    is refused (401) or at its limit (429) steps aside."""
     auth: Auth | None = None
     """The header of the key: bearer is `Authorization: Bearer`. Default: that of the kind, or of the format."""
     api_version: str = Field(default="", pattern=r"^[0-9A-Za-z.-]*$")
@@ -85,6 +89,14 @@ class Provider(Section):
     refuse: the call is refused, and the message names the field. Default: pass, or refuse if strict."""
     strict: bool = False
     """Send only fields that the dialect has."""
+
+    @cached_property
+    def keys(self) -> Mapping[str, str]:
+        """Every key by a short digest, which may be recorded; of a provider with one key or none, by ""."""
+        every = dict.fromkeys(key for key in (self.api_key, *self.api_keys) if key)
+        if len(every) < 2:
+            return {"": next(iter(every), "")}
+        return {blake2b(key.encode(), digest_size=6).hexdigest(): key for key in every}
 
     @property
     def unknown_fields(self) -> str:

@@ -273,7 +273,6 @@ def build(
     own = OwnSecrets(values(config))
     identity.refuse_secrets(own)
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
-    shared.healths.follow(config.routing)
     forward = Forward(config.providers, config.models, shared.clients, shared.healths, priced, shared.store)
     look = own.scanning(scanners.look) if scanners.look else None
     reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None
@@ -294,7 +293,9 @@ def build(
         audit=Audit(shared.audit_writer, config.audit),
         candidate=_candidate(config, shared),
     )
-    return _runtime(config, shared, parts, identity, admin, pool)
+    runtime = _runtime(config, shared, parts, identity, admin, pool)
+    shared.healths.follow(config.routing, {name: tuple(provider.keys) for name, provider in config.providers.items()})
+    return runtime
 
 
 def _runtime(
