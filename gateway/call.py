@@ -191,6 +191,8 @@ class Outcome:
     account: str = ""  # the name of the provider's key, if it has several
     status: int = 0
     tries: int = 0
+    hit: bool = False  # the answer is one of the cache: no provider was called
+    saved: int = 0  # nano-USD that a call of the provider would have cost
     usage: Usage | None = None
     sent: bool = False  # the request was sent to an upstream: from here on the call may cost money
     finished: bool = False  # the answer is complete

@@ -218,6 +218,15 @@ Rank = Annotated[
 ]
 
 
+class Cache(Section):
+    """Answers of the model that are given again to the same call of the same team."""
+
+    ttl: Seconds = Field(default=3600, gt=0)
+    """Seconds that an answer is kept."""
+    max_answer: Count = 1_048_576
+    """Maximum size of a kept answer in bytes; a larger one is not kept."""
+
+
 class Model(Section):
     """A model by the name that callers use."""
 
@@ -232,6 +241,8 @@ class Model(Section):
     Default: that of the table of prices (`prices`)."""
     max_output: Count = 4096
     """Output tokens reserved for a call that sets no limit of its own."""
+    cache: Cache | None = None
+    """Keep answers, and give them again to calls that are the same, without a charge; null: no cache."""
     timeout: Seconds | None = Field(default=None, gt=0)
     """Seconds a call may take as a whole. Default: that of the provider."""
     connect_timeout: Seconds | None = Field(default=None, gt=0)

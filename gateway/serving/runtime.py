@@ -29,6 +29,7 @@ from gateway.detect.secrets.scanner import SecretScanner
 from gateway.detect.unscannable import Beside
 from gateway.errors import ConfigError, Failures
 from gateway.exchange.answers import Answers
+from gateway.exchange.cache import Cache
 from gateway.exchange.forward import Exchange
 from gateway.identity.identify import Identity
 from gateway.ingress.correlation import Signer, signer
@@ -353,10 +354,20 @@ def _line(
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers),
+        exchange=Exchange(forward, answers, _cache(config, shared, parts)),
         settle=Settle(store, parts.loops, texts, forward, recorder, failures),
         failures=failures,
     )
+
+
+def _cache(config: Config, shared: Shared, parts: _Parts) -> Cache | None:
+    """The cache of answers; None if no model has one. Raises ConfigError without a key to encrypt them with."""
+    name = next((name for name, model in config.models.items() if model.cache is not None), "")
+    if name and parts.seal is None:
+        raise ConfigError(f"models.{name}.cache needs pii.vault_key: answers are encrypted at rest")
+    if not name or parts.seal is None:
+        return None
+    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal)
 
 
 def _authorize(shared: Shared, parts: _Parts, reserve: Reserve) -> Authorize:
