@@ -204,6 +204,9 @@ class Outcome:
     fitted: dict[str, Any] = field(default_factory=dict)  # fields changed for this target, as they were before
     dropped: tuple[str, ...] = ()  # parameters that this target does not support
     state: State | None = None  # what the provider stores of the judged answer, if anything
+    pending: bool = False  # the answer is not complete: it is made in the background, and retrieved later
+    claimed: bool = False  # an answer that was made in the background is charged to this call
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # of the answer, as the dialect has them: the id of a session
 
 
 @dataclass(slots=True)
@@ -238,10 +241,19 @@ class Step(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a provider stores of an answer: its id, and the tool calls in it."""
+    """What a provider stores of an answer: its id, the tool calls in it, and the ids of its items."""
 
     id: str
     uses: Sequence[ToolUse]
+    items: Sequence[str] = ()
+
+
+class Named(NamedTuple):
+    """A state at a provider that a request names: its kind (response, conversation, item, file), id, and parameter."""
+
+    kind: str
+    id: str
+    param: str
 
 
 Kind = Literal["llm", "tool", "agent"]
@@ -250,7 +262,8 @@ Kind = Literal["llm", "tool", "agent"]
 class Resource(NamedTuple):
     """What a call asks for: kind, name as written by the caller, and arguments, for kinds that have arguments.
 
-    The name of an llm is the name of a model in the configuration.
+    The name of an llm is the name of a model in the configuration, that of a tool is `server/tool`. The arguments are a
+    part of the body, and change with it.
     """
 
     kind: Kind
@@ -259,7 +272,10 @@ class Resource(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A target of calls: the name of a provider in the configuration, and the provider's own name of the model."""
+    """A target of calls: the name of a provider in the configuration, and the provider's own name of the model.
+
+    Of a call of a tool: the name of a row of `tools`, and the bare name of the tool.
+    """
 
     provider: str
     model: str
@@ -278,12 +294,14 @@ class Reference(NamedTuple):
     """A state at a provider that a call is about: its id, and what the call wants of the state.
 
     `below`: the path below the state, "" or such as `/cancel`. `query`: the checked query string, "" for none.
+    `reads`: the call has a body.
     """
 
     id: str
     method: str
     below: str = ""
     query: str = ""
+    reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +325,7 @@ class Stored:
     masked: Mapping[str, str] = field(default_factory=dict)
     uses: tuple[ToolUse, ...] = ()
     account: str = ""  # see `Outcome.account`
+    due: bool = False  # the answer was not complete when it was recorded, and is not charged yet
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -347,6 +366,7 @@ class Request:
     alone: bool = False  # without a correlation id of the caller: the call is a workflow of its own
     raw: bytes = b""  # the body as received; forwarded unchanged if no stage changes the body
     body: Json = field(default_factory=dict)
+    edited: bool = False  # the body is no longer that of `raw`: the path names the model (Azure)
     slots: list[Slot] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
     unscannable: dict[str, int] = field(default_factory=dict)  # parts that no scanner can read, by kind: image, audio
@@ -354,6 +374,9 @@ class Request:
     stream: bool = False
     wants_usage: bool = False  # the caller asked for the usage in the stream
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
+    recalled: Mapping[str, str] = field(default_factory=dict, repr=False)  # placeholder -> value that only a tool gets
+    writes: bool | None = None  # the called tool writes: by the operator, else by the server; None: nobody says
+    control: bool = False  # a message of the protocol (a list): takes request limits, and no policy judges it
     fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not know
     tier: str = ""  # the requested service tier
     ceiling: int | None = None  # output tokens that the caller allows, times the number of answers; None: no ceiling
@@ -401,6 +424,7 @@ class Authorization:
     decision: Decision | None = None
     edited: bool = False  # the body changed for another reason than redaction
     served_as: str = ""  # the model that the policy routed the call to; "" for the requested model
+    of_result: bool = False  # the result of a tool is judged, not the call
 
 
 @dataclass(slots=True)

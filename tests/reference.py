@@ -27,6 +27,8 @@ HEADINGS = {
     "`models.*.price`": "Price",
     "`models.*.cache`": "Cache",
     "`tools`": "Tool",
+    "`tools.*.auth`": "ToolAuth",
+    "`tools.*.redact`": "ToolRedact",
     "`agents`": "Agent",
     "`jwt`": "Jwt",
     "`limits`": "Limit",

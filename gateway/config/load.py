@@ -22,13 +22,12 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from gateway.config import kinds, litellm, messages, prices, yaml_file
+from gateway.config import kinds, litellm, messages, openapi, prices, yaml_file
 from gateway.config.grammar import Config
 from gateway.config.sections import Named
 from gateway.config.yaml_file import Problem, YamlFile, spell
 from gateway.errors import ConfigError
 
-_NOT_ENFORCED = (("tools",),)
 _IDLE = "the limit has no effect"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # Read only at the start: where the gateway listens and writes, and the bounds of the HTTP server,
@@ -84,7 +83,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
         if "model_list" in doc.data:
             doc, warnings = litellm.translate(doc, env)
         else:
-            warnings = [*_not_enforced(doc)]
+            warnings = []
         kinds.complete(doc, env)
         if scanners:
             warnings += _platform()
@@ -101,20 +100,36 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
             doc.problems += [p for p in found if not any(b[: len(p.path)] == p.path for b in broken)]
     if config is not None and not doc.problems:
         config = prices.applied(config)
-        doc.problems += prices.check(config, doc)
+        doc.problems += [*prices.check(config, doc), *_operations(config, doc)]
     if config is None or doc.problems:
         left_out = [
             warning for warning in warnings if "left out" in warning.text
         ]  # may explain why a target has no provider
         raise NotLoaded(_report(name, [*doc.problems, *left_out]), (Path(name), *_further(doc)))
-    warnings += [*_in_clear(config, doc), *_idle_limits(config, doc), *_without_effect(config, doc)]
+    warnings += [
+        *_in_clear(config, doc),
+        *_idle_limits(config, doc),
+        *_without_effect(config, doc),
+    ]
     return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name), *_further(doc)))
+
+
+def _operations(config: Config, doc: YamlFile) -> Iterator[Problem]:
+    """Mistakes in the documents of HTTP tools."""
+    for name, row in config.tools.items():
+        try:
+            openapi.operations(row)
+        except ValueError as fault:
+            path: yaml_file.Path = ("tools", name, "openapi")
+            yield Problem(doc.line(path), path, f": {row.openapi} {fault}")
 
 
 def _further(doc: YamlFile) -> list[Path]:
     """Further files that the configuration names."""
-    path = _at(doc.data, ("pii", "recognizers"))
-    return [Path(path)] if isinstance(path, str) and path else []
+    tools = _at(doc.data, ("tools",))
+    named = [_at(doc.data, ("pii", "recognizers"))]
+    named += [_at(doc.data, ("tools", name, "openapi")) for name in (tools if isinstance(tools, dict) else ())]
+    return [Path(path) for path in named if isinstance(path, str) and path]
 
 
 def _text(path: Path) -> str:
@@ -134,12 +149,6 @@ def _report(name: str, problems: Iterable[Problem]) -> str:
 def _sentence(problem: Problem) -> str:
     joint = "" if problem.text.startswith(":") else " "
     return f"{spell(problem.path)}{joint}{problem.text}" if problem.path else problem.text.lstrip(": ")
-
-
-def _not_enforced(doc: YamlFile) -> Iterator[Problem]:
-    for path in _NOT_ENFORCED:
-        if path in doc.lines and _at(doc.data, path) is not None:
-            yield Problem(doc.line(path), path, "is not enforced in this version")
 
 
 def _platform() -> Iterator[Problem]:
@@ -171,8 +180,8 @@ def _idle_limits(config: Config, doc: YamlFile) -> Iterator[Problem]:
     """Warnings about limits that no call can match."""
     for index, limit in enumerate(config.limits):
         path: yaml_file.Path = ("limits", index)
-        if limit.per == "tool" or limit.match.tool != "*":
-            yield Problem(doc.line(path), path, f"counts tool calls, which this version does not serve: {_IDLE}")
+        if (limit.per == "tool" or limit.match.tool != "*") and not config.tools:
+            yield Problem(doc.line(path), path, f"counts calls of tools, but there is no section tools: {_IDLE}")
         if limit.per.startswith("claims.") and config.jwt is None:
             yield Problem(doc.line(path), path, f"counts by a claim of tokens, but there is no jwt section: {_IDLE}")
         if limit.per.startswith("attributes.") and (config.policy is None or config.policy.mode == "shadow"):

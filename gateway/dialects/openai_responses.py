@@ -2,10 +2,9 @@
 
 Rules: `input` is a text or a list of items: messages, tool calls, results of tools, reasoning; an answer is a list of
 items under `output`. Encrypted content (`encrypted_content`) and programs with a fingerprint are judged and never
-edited. A request may continue a response that the provider stores (`previous_response_id`); other stored state
-(`conversation`, references to items, answers in the background) is refused, because its owner is unknown. `store` is
-sent as the caller wrote it.
-Unclear cases: items of unknown types are text throughout, and tool calls if their type ends in `_call`.
+edited. A request may continue a response or a conversation that the provider stores, and refer to items of earlier
+answers, of the caller's team; an answer may be made in the background. `store` is sent as the caller wrote it.
+Unclear cases: items of unknown types are text throughout: of a tool, or tool calls if their type ends in `_call`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway.call import Json, State, Step, Usage
+from gateway.call import Json, Named, State, Step, Usage
 from gateway.dialects import (
     NO_VALUES,
     Intent,
@@ -26,6 +25,7 @@ from gateway.dialects import (
     responses_demo,
     responses_forms,
     responses_items,
+    states,
     tree,
 )
 from gateway.dialects.base import Plain
@@ -37,13 +37,15 @@ from gateway.dialects.openai_stream import refused
 from gateway.dialects.parts import Joined, joined
 from gateway.dialects.responses_fields import BODY
 from gateway.dialects.responses_stream import ResponsesStream
-from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, tool
+from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, namespaces, tool
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
 _ITEM: Final = 4  # tokens around an item: an estimate
 _ANSWER: Final = 3
 _CEILING: Final = frozenset({"max_output_tokens"})
+CONTINUES: Final = frozenset({"previous_response_id", "conversation"})
+"""Fields that name the stored state that a request continues."""
 _TEXTS: Final = frozenset({"content", "reasoning.summary", "reasoning.content"})
 
 
@@ -51,6 +53,7 @@ class OpenAIResponses(Plain):
     """The codec of `/v1/responses`."""
 
     name = "openai_responses"
+    stores = "response"
     noun = "a response"
     formats = frozenset({"openai", "demo"})
     path = "/responses"
@@ -70,15 +73,24 @@ class OpenAIResponses(Plain):
             if type(body.get(field)) not in (dict, type(None)):
                 raise checks.wrong(field, "must be an object")
         openai_models.check(responses_items.settings(body))
+        states.check(responses_items.settings(body), CONTINUES)
         return Intent(model, stream, self.tools(body), self._ceiling(body))
 
-    def continues(self, body: Json) -> str:
-        """`previous_response_id`."""
-        return responses_items.continues(body)
+    def refers(self, body: Json) -> Sequence[Named]:
+        """`previous_response_id` or `conversation`, and items of earlier answers."""
+        return responses_items.refers(body)
+
+    def defers(self, body: Json) -> bool:
+        """With `background`."""
+        return body.get("background") is True
+
+    def pending(self, answer: Json) -> bool:
+        """Until its status says that it has ended."""
+        return answer.get("status") in ("queued", "in_progress")
 
     def keeps(self, body: Json) -> bool:
-        """Unless `store` is false."""
-        return body.get("store") is not False
+        """Unless `store` is false; a conversation keeps its items."""
+        return body.get("store") is not False or body.get("conversation") is not None
 
     def state(self, answer: Json) -> State | None:
         """The response."""
@@ -262,6 +274,7 @@ def strays(answer: Json) -> list[Json]:
     """The tool calls of a response in shapes that the dialect does not have."""
     found: list[Json] = []
     for item in answer["output"]:
+        found += namespaces(item)
         if not calls_a_tool(item):
             found += in_blocks([item])
         if kind(item) == "message" and type(item.get("content")) is list:

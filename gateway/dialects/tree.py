@@ -82,6 +82,8 @@ class Shape:
     """The authors of messages by their role, if a dialect calls them differently; that of `""` has no role."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Keys of objects in messages that have an author of their own, and who that is."""
+    strangers: str = ""
+    """The author of items of the conversation whose type is unknown; "": that of their role."""
     thoughts: bool = False
     """Texts of the model with `thought: true` beside them are signed."""
 
@@ -264,6 +266,8 @@ class Survey:
         if type(kind) is not str:
             return role
         author = self._shape.blocks.get(kind, "tool" if self._shape.blocks and kind.endswith(_RESULTS) else role)
+        if self._shape.strangers and depth == MESSAGE - 1 and kind not in self._shape.blocks and kind != "message":
+            return SPEAKER if kind.endswith(_CALL) and not role else self._shape.strangers
         if author == SPEAKER:  # only an item of the conversation: what is inside others is written by their authors
             return author if depth == MESSAGE - 1 and not role else role
         return role if author == SIGNED and role not in _MODEL else author
@@ -326,26 +330,44 @@ class Survey:
             self._count(KINDS.get(key, "file"))  # an address or the data
             if text[:5] == "data:":
                 return True
-        return blob and _is_blob(key, text)
+        return blob and self._data(holder, key, text, role, outer)
+
+    def _data(self, holder: Any, key: Any, text: str, role: str, outer: Nested | None) -> bool:
+        """Whether a string of an unscannable part is its data or an id; a text in base64 is walked here."""
+        if text[:5] == "data:":
+            return True
+        if key not in _DATA:
+            return key == "file_id" and terms.is_term(text)
+        said = encoded.text_in(text)
+        if said is None:
+            return encoded.is_data(text)
+        self._enclose(holder, key, "", said, role, outer)
+        return True
 
     def _encoded(self, holder: Any, key: Any, text: str, role: str, outer: Nested | None) -> bool:
         """Walk the text in a data: URL; False if there is none."""
         said = encoded.text_of(text)
         if said is None:
             return False
-        nested = Nested(holder, key, {"text": said[1]}, outer)
-        nested.prefix = said[0]
-        self.nested.append(nested)
-        if said[1]:
-            self.slots.append(Slot(nested.root, "text", said[1], role, nested))
+        self._enclose(holder, key, *said, role, outer)
         return True
+
+    def _enclose(self, holder: Any, key: Any, prefix: str, said: str, role: str, outer: Nested | None) -> None:
+        """Add the text that a string encodes."""
+        nested = Nested(holder, key, {"text": said}, outer)
+        nested.prefix = prefix
+        self.nested.append(nested)
+        if said:
+            self.slots.append(Slot(nested.root, "text", said, role, nested))
 
     def _blob(self, key: str, value: Any) -> bool:
         """Count an unscannable part; False if there is no data, and for text in a data: URL, which is scanned."""
         if key == SOURCE:
             return self._source(value)
         if key in _TYPED and type(value) is dict:
-            self._count(_medium(value.get("mimeType") or value.get("mime_type")))
+            medium = value.get("mimeType") or value.get("mime_type")
+            if not _is_text(medium, value.get("data")):
+                self._count(_medium(medium))
             return "data" in value
         held = value if type(value) is list else [value[name] for name in _HOLDS if name in value]
         if all(type(one) is str and encoded.text_of(one) for one in held):
@@ -358,7 +380,8 @@ class Survey:
         kind = value.get("type") if type(value) is dict else None
         if type(kind) is not str or kind in ("text", "content"):
             return False
-        self._count(_medium(value.get("media_type")))
+        if not _is_text(value.get("media_type"), value.get("data")):
+            self._count(_medium(value.get("media_type")))
         return kind == "base64"
 
     def _media(self, parts: list[Any]) -> None:
@@ -389,6 +412,11 @@ class Survey:
         self.widest = max(self.widest, inner.widest)
         self.lists += inner.lists
         return True
+
+
+def _is_text(medium: Any, data: Any) -> bool:
+    """Whether a part is text in base64 under the media type of a text, which is judged as any text."""
+    return media.is_textual(medium) and type(data) is str and encoded.text_in(data) is not None
 
 
 def _medium(named: Any) -> str:
@@ -426,17 +454,15 @@ def _signed(slots: list[Slot], role: str) -> list[Slot]:
     ]
 
 
-def _is_blob(key: object, value: str) -> bool:
-    return key in ("data", "file_data", "file_id") or value.startswith("data:")
-
-
 KINDS = {"image_url": "image", "input_audio": "audio", "audio": "audio", "video_url": "video"}
 """The kinds of parts under these keys; parts under other keys are files."""
 _HOLDS = frozenset({"url", "data", "file_data", "file_id", "id"})  # without one of these, a part has no content
+_DATA = frozenset({"data", "file_data"})
 _TYPED = frozenset({"inlineData", "inline_data", "fileData", "file_data"})  # objects with a media type beside the data
 _ADDRESSES = ("http:", "https:", "data:")
 
 _RESULTS = ("_result", "_call_output")  # endings of the types of blocks with what a tool returned
+_CALL = "_call"  # ending of the types of items with what the model asks of a tool
 _MODEL = frozenset({"assistant", ""})  # roles whose blocks a provider may have signed: neither tools nor users
 _SEALS = frozenset({"signature", "data"})
 # Base64 with the standard alphabet: no key of a provider, and no JSON.

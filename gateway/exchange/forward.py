@@ -8,8 +8,12 @@ from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
+from gateway.exchange.tool import tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
+from gateway.policy.results import Results
+from gateway.tools.desk import Desk
+from gateway.tools.plain import PlainDesk
 from gateway.upstream import fields
 from gateway.upstream.answer import Answer
 from gateway.upstream.forward import Forward
@@ -18,9 +22,20 @@ from gateway.upstream.forward import Forward
 class Exchange:
     """The stage, built for one configuration."""
 
-    def __init__(self, forward: Forward, answers: Answers, cache: Cache | None = None) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        answers: Answers,
+        desk: Desk,
+        plain: PlainDesk,
+        results: Results,
+        cache: Cache | None = None,
+    ) -> None:
         self._forward = forward
         self._answers = answers
+        self._desk = desk
+        self._plain = plain
+        self._results = results
         self._cache = cache
 
     def keep_fields(self, call: Call) -> None:
@@ -29,6 +44,11 @@ class Exchange:
 
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
+        if call.resource.kind != "llm":
+            desk = self._plain if call.codec.name == "http" else self._desk
+            await tool(self._answers, self._results, call, await desk.open(call), reply)
+            call.outcome.finished = True
+            return
         if self._cache is not None:
             await self._cached(call, reply, self._cache)
             return
@@ -63,11 +83,19 @@ class Exchange:
             answer.close(call.outcome.finished)
 
     async def _referred(self, call: Call, answer: Answer, reply: Reply) -> None:
-        """Send what the provider stores, judged again. It was charged when it was made: now nothing is."""
+        """Send what the provider stores, judged again. It was charged when it was made, or when its end was first seen.
+
+        An answer that is refused has been seen, too.
+        """
         try:
             await whole(self._answers, call, answer, reply)
         finally:
-            call.outcome.usage, call.outcome.heard = Usage(), []
+            try:
+                await self._answers.claim(call)
+            finally:
+                if not call.outcome.claimed:
+                    call.outcome.usage = Usage()
+                call.outcome.heard = []
 
     async def refuse(self, call: Call, refusal: Refusal, reply: Reply) -> None:
         """Refuse in the caller's format, also in the middle of a stream. Writes `call.refusal`."""
@@ -82,4 +110,5 @@ class Exchange:
             call.replay.keeper is not None
         ):  # before the caller hears of the refusal, so that the next try finds the key free
             await call.replay.keeper.abandon()
+            call.replay.keeper = None  # an error may have the status 200, and is not kept
         await reply.refuse(refusal)

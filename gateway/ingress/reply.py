@@ -59,15 +59,19 @@ class Reply:
         self.over = False
         self.ending = False  # the call is being settled: a disconnect has no effect any more
 
-    async def whole(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None) -> None:
-        """Send a whole answer."""
-        if self._call.replay.keeper is not None and status == 200:
+    async def whole(
+        self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None, *, kind: str | None = None
+    ) -> None:
+        """Send a whole answer. `kind`: its Content-Type, "" for none; None: JSON. Other answers are not kept."""
+        if self._call.replay.keeper is not None and status == 200 and kind in (None, "application/json"):
             self._call.replay.keeper.add(body)
             await self._call.replay.keeper.keep(streamed=False)
         self.status = status
         self.begun = self.over = True
         length = (b"content-length", b"%d" % len(body))
-        await self._put(body, more=False, head=self._head(status, [_JSON, length, *(extra or ())]))
+        self._extra += self._call.outcome.headers
+        types = [_JSON] if kind is None else [(b"content-type", kind.encode())] if kind else []
+        await self._put(body, more=False, head=self._head(status, [*types, length, *(extra or ())]))
 
     async def stream(self, data: bytes, *, complete: bool = False) -> None:
         """Send a piece of a stream, after the headers if it is the first. `complete`: the answer is now complete."""
@@ -125,7 +129,7 @@ class Reply:
             if self._parts.own.holds(data):
                 plain = Refusal(refusal.code, "The reason is hidden: it contains a secret.", status=refusal.status)
                 data = orjson.dumps(call.codec.refuse(plain, call.id))
-            await self.whole(refusal.status, data, _waiting(refusal))
+            await self.whole(call.codec.status(refusal), data, _waiting(refusal))
 
     async def _refuse_in_text(self, refusal: Refusal, words: str) -> bool:
         """Send an answer whose text is the reason for blocking; False if the dialect has no such answer. Not kept."""

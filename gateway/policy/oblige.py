@@ -60,6 +60,8 @@ class Authorize:
     async def authorize(self, call: Call) -> None:
         """Write `call.authorization`, and apply the obligations of the decision. Raises Refusal, StoreUnavailable."""
         flow = self._flow
+        if call.request.control:
+            return
         if flow is None:
             call.authorization.input = self._inputs.of(call)
             self._log.decided(call)
@@ -73,6 +75,8 @@ class Authorize:
                     self._candidate.offer(call)
         if call.replay.kept is not None or call.authorization.decision is None:
             return
+        if call.resource.kind != "llm" and call.authorization.decision.obligations.route:
+            raise Refusal("policy_unavailable", "The policy routes a call of a tool to a model. Ask the operator.")
         demanded = stripped.obligations(call)
         if demanded is not NO_OBLIGATIONS and demanded != NO_OBLIGATIONS:
             judged = call.authorization.decision

@@ -39,6 +39,7 @@ from gateway.ingress.read import Ingress
 from gateway.ingress.reply import Replies
 from gateway.ingress.request import Correlation
 from gateway.ingress.workflow_ids import WorkflowIds
+from gateway.limits.charges import Charges
 from gateway.limits.loops import Loops, remembers
 from gateway.limits.quota import Quotas
 from gateway.limits.ratelimit import RateLimits
@@ -56,6 +57,8 @@ from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
 from gateway.policy.models import Models
 from gateway.policy.oblige import Authorize
+from gateway.policy.results import Results
+from gateway.policy.visible import Visible
 from gateway.record.audit import Audit
 from gateway.record.durable import Durable
 from gateway.record.ended import Recorder
@@ -64,6 +67,7 @@ from gateway.record.upload import Uploads
 from gateway.redaction.content import Contents
 from gateway.redaction.names import Names
 from gateway.redaction.openings import MOST, Openings
+from gateway.redaction.recall import Recall
 from gateway.redaction.redact import Replacer
 from gateway.redaction.spellings import Spellings
 from gateway.redaction.stage import Redact
@@ -78,6 +82,11 @@ from gateway.settle.settle import Settle
 from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
+from gateway.tools.desk import Desk
+from gateway.tools.pins import Pins
+from gateway.tools.plain import PlainDesk
+from gateway.tools.servers import Servers
+from gateway.tools.sessions import Sessions
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
 from gateway.upstream.health import Healths
@@ -103,6 +112,7 @@ class Shared:
     census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
+    servers: Servers | None = None  # the tool servers
     counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
 
@@ -340,22 +350,45 @@ def _line(
     names = Names(pool.config, pool, lambda: failures("names"), pii.keep) if pool and pii else None
     spellings = parts.replacer.spellings if parts.replacer is not None else None
     quotas = Quotas(config.quotas)
-    reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, parts.policy, config.quotas.wait)
+    charges = Charges(config.tools, parts.loops, config.quotas.repeats)
+    reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
     owners = Owners(config.stored, store, parts.seal)
+    restoring = frozenset(name for name, row in config.tools.items() if row.restore)
+    recall = None
+    if restoring and parts.seal is not None and parts.replacer is not None:
+        recall = Recall(restoring, store, parts.seal, parts.replacer)
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
+    visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
+    assert shared.servers is not None, "tool servers are there before the first runtime"
+    sql = parts.scanners.sql if parts.scanners.sql.configured else None
+    desk = Desk(
+        config.tools,
+        shared.servers,
+        Sessions(parts.seal),
+        visible,
+        Pins(store, telemetry.hide_tool),
+        sql,
+        shared.healths.states,
+    )
+    readable = config.output is not None and config.output.unscannable == "block"
+    plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
-        ingress=Ingress(config.server, correlation, owners, parts.taint, models, texts, contents, memory, failures),
+        ingress=Ingress(
+            config.server, correlation, owners, parts.taint, models, texts, contents, memory, recall, failures
+        ),
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
+        desk=desk,
+        plain=plain,
         redact=Redact(names, parts.replacer, memory),
-        authorize=_authorize(shared, parts, reserve),
+        authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers, _cache(config, shared, parts)),
-        settle=Settle(store, parts.loops, texts, forward, recorder, failures),
+        exchange=Exchange(forward, answers, desk, plain, Results(flow, texts, contents), _cache(config, shared, parts)),
+        settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
 
@@ -370,9 +403,9 @@ def _cache(config: Config, shared: Shared, parts: _Parts) -> Cache | None:
     return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal)
 
 
-def _authorize(shared: Shared, parts: _Parts, reserve: Reserve) -> Authorize:
+def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None) -> Authorize:
     return Authorize(
-        Flow(parts.policy, shared.store) if parts.policy else None,
+        flow,
         parts.inputs,
         parts.audit,
         candidate=parts.candidate,
@@ -398,7 +431,8 @@ def _replacer(
         return None
     own_types, ttl = scanner.own_types if scanner is not None else (), config.quotas.ttl
     spellings, failures = Spellings(shared.store, seal, ttl), shared.telemetry.failed
-    return Replacer(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings, failures)
+    tools = {name: row.redact for name, row in config.tools.items() if row.redact is not None}
+    return Replacer(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings, failures, tools)
 
 
 def _candidate(config: Config, shared: Shared) -> Candidate | None:

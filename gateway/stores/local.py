@@ -359,6 +359,12 @@ class LocalStore:
     async def disown(self, team: str, id: str) -> None:
         await self._there().disown(team, id)
 
+    async def pins(self, server: str) -> bytes | None:
+        return await self._there().pins(server)
+
+    async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
+        return await self._there().pin(server, record, before)
+
     async def shut(self, name: str, seconds: float, level: int) -> None:
         await self._there().shut(name, seconds, level)
 

@@ -41,6 +41,7 @@ from gateway.stores.redis_keys import (
     call_keys,
     open_key,
     owned_key,
+    pins_key,
     seen_key,
     vault_key,
     work_key,
@@ -340,6 +341,16 @@ class RedisStore:
 
     async def disown(self, team: str, id: str) -> None:
         await self._call("disown", [owned_key(team, id)])
+
+    # Pins
+
+    async def pins(self, server: str) -> bytes | None:
+        record: bytes | None = await self._batch.call("GET", pins_key(server))
+        return record
+
+    async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
+        had = ("0", b"") if before is None else ("1", before)
+        return bool(await self._call("pin", [pins_key(server)], record, *had))
 
     # Keys
 

@@ -85,8 +85,12 @@ class Destination:
         return Destination(self.url, headers, self.timeouts, self.method)
 
     def below(self, path: str, method: str) -> Destination:
-        """What is below this URL, with the same headers. `path`: encoded, with its query."""
-        return Destination(URL(f"{self.url}{path}", encoded=True), self.headers, self.timeouts, method)
+        """What is below this URL, with the same headers and query. `path`: encoded, with a query of its own."""
+        place, _, query = path.partition("?")
+        own = self.url.raw_query_string
+        asked = "&".join(filter(None, (own, query)))
+        url = f"{str(self.url).partition('?')[0]}{place}{'?' if asked else ''}{asked}"
+        return Destination(URL(url, encoded=True), self.headers, self.timeouts, method)
 
 
 class Response(Protocol):

@@ -15,6 +15,7 @@ from gateway.dialects import NO_VALUES, Codec
 from gateway.upstream.client import Destination, Timeouts
 
 _VERSION: Final = re.compile(r"/v1(?:beta|alpha)?$")
+_WITHOUT: Final = ("/responses", "/conversations")  # paths of Azure without a deployment: the body names the model
 _MOST: Final = 1024  # remembered destinations: with models by a pattern, deployments come and go
 _UNTIMED: Final = ("", Model.model_construct())
 
@@ -43,7 +44,8 @@ class Destinations:
         account = self._providers[provider]
         path = codec.at(model, values)
         if account.api_version:
-            path = f"/openai/deployments/{quote(model, safe='')}{path}?api-version={account.api_version}"
+            place = "" if path.startswith(_WITHOUT) else f"/deployments/{quote(model, safe='')}"
+            path = f"/openai{place}{path}?api-version={account.api_version}"
         to = self._known.get((provider, path, timed[0], key))
         if to is None:
             base = account.base_url.rstrip("/")

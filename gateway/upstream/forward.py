@@ -8,6 +8,7 @@ equal rank are drawn by weight. After an answer has begun, there is no second tr
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 
@@ -28,15 +29,20 @@ from gateway.upstream.sender import Sender
 from gateway.upstream.wildcards import Pattern
 
 _MOST_MADE = 1024  # remembered names that match a pattern
+_PATH = re.compile(r"/v1(?:beta)?(?:/[a-z_]{1,32}){1,3}")
 Open = Callable[[Call, Sequence[Target]], Awaitable[Answer]]
 
 
 def not_found(name: str) -> Refusal:
     """The refusal for an unknown model; names the model only if the name cannot be a secret or personal data."""
     called = f"called {name[:80]!r}" if is_term(name) else "of that name"
-    return Refusal(
-        "model_not_found", f"There is no model {called} here. GET /v1/models lists the models.", param="model"
-    )
+    words = f"There is no model {called} here. GET /v1/models lists the models."
+    if _PATH.fullmatch(name):  # a path whose requests name no model
+        words = (
+            f"{name} is not configured: its requests name no model, so they are calls of a model called like the path. "
+            f'The operator chooses the provider: models: {{"{name}": {{targets: [PROVIDER/any]}}}}.'
+        )
+    return Refusal("model_not_found", words, param="model")
 
 
 def _called(name: str) -> str:

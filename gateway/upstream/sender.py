@@ -47,7 +47,7 @@ class Sender:
         outcome.provider, outcome.model, outcome.status = provider, model, 0
         outcome.account = account.name
         outcome.tries += 1
-        codec, changed = call.codec, call.redaction.changed or call.authorization.edited
+        codec, changed = call.codec, call.redaction.changed or call.authorization.edited or call.request.edited
         fitting = self._fittings[provider]
         if call.outcome.tries > 1:
             undo(call)
@@ -59,7 +59,8 @@ class Sender:
         if self._providers[provider].format == "demo":
             return demonstrated(call)
         if call.reference is not None:
-            return await self._refer(call, call.reference, account.health)
+            body = (openings.dumps(call) if changed else call.request.raw) if call.reference.reads else b""
+            return await self._refer(call, call.reference, account.health, body)
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
         response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
@@ -78,13 +79,13 @@ class Sender:
             account.window.forget()
         return await self._opened(call, account.health, response)
 
-    async def _refer(self, call: Call, about: Reference, health: Health) -> Answer:
+    async def _refer(self, call: Call, about: Reference, health: Health, body: bytes) -> Answer:
         """Ask the provider about a state that it stores. Raises Refusal."""
         provider = health.provider
         query = f"?{about.query}" if about.query else ""
         to = self._destinations.of(provider, call.codec, call.outcome.model, key=call.outcome.account)
         to = to.below(f"/{about.id}{about.below}{query}", about.method)
-        response = await self._to(call, provider, to, b"")
+        response = await self._to(call, provider, to, body)
         if not 200 <= response.status < 300:
             refusal = failures.refusal(response.status, response.headers, provider, await failures.words(response))
             refusal.status = 404 if response.status == 404 else refusal.status

@@ -346,7 +346,7 @@ ITEMS: list[tuple[dict[str, Any], str]] = [
     ({"type": "reasoning", "summary": [{"type": "summary_text", "text": "SAID"}]}, "assistant"),
     ({"type": "compaction", "encrypted_content": "SAID that"}, "assistant"),
     ({"type": "program", "code": "SAID", "fingerprint": SEAL}, "assistant"),
-    ({"type": "new_item", "text": "SAID"}, ""),
+    ({"type": "new_item", "text": "SAID"}, "tool"),
 ]
 
 
@@ -454,12 +454,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"input": [{"role": "user"}]}, "input"),
     ({"input": [{"role": " ", "content": "a"}]}, "input"),
     ({"input": [{"type": 7}]}, "input"),
-    ({"input": [{"id": "msg_1"}]}, "input"),
-    ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input"),
+    ({"input": [{"id": "msg 1"}]}, "input"),
+    ({"input": [{"type": "item_reference", "id": 7}]}, "input"),
     ({"instructions": ["a"]}, "instructions"),
-    ({"conversation": {"id": "conv_1"}}, "conversation"),
-    ({"conversation": {"id": "conv_1"}}, "conversation"),
-    ({"background": True}, "background"),
+    ({"background": 1}, "background"),
+    ({"background": True, "stream": True}, "background"),
+    ({"background": True, "store": False}, "store"),
     ({"background_options": {"continuation_id": "x"}}, "background_options"),
     ({"max_output_tokens": "7"}, "max_output_tokens"),
     ({"max_output_tokens": -1}, "max_output_tokens"),

@@ -1,0 +1,219 @@
+"""The Model Context Protocol over Streamable HTTP, in both of its eras.
+
+Until 2025-11-25, a client opens a session with `initialize`; from 2026-07-28 on, each request says in `params._meta`
+what it needs, and repeats method and name in headers (basic/transports/streamable-http). Both are served on one path.
+Requests are judged by their body; headers that say something else, or occur twice, are refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from gateway.call import Headers, Json
+from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent
+from gateway.dialects.field_table import Table, table
+from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
+from gateway.dialects.tree import Shape
+from gateway.errors import Refusal
+
+MODERN: Final = "2026-07-28"
+HANDSHAKE: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""Versions with `initialize`, oldest first."""
+VERSIONS: Final = (*HANDSHAKE, MODERN)
+META: Final = "_meta"
+VERSION: Final = "io.modelcontextprotocol/protocolVersion"
+CLIENT: Final = "io.modelcontextprotocol/clientInfo"
+SERVER: Final = "io.modelcontextprotocol/serverInfo"
+CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
+MISMATCH: Final = -32020
+UNSUPPORTED: Final = -32022
+CALL: Final = "tools/call"
+LIST: Final = "tools/list"
+SEARCH_TOOLS: Final = "search_tools"
+CALL_TOOL: Final = "call_tool"
+NAMED: Final[Mapping[str, str]] = {CALL: "name", "prompts/get": "name", "resources/read": "uri"}
+"""Method -> the parameter that the header `Mcp-Name` repeats."""
+READS: Final[Mapping[str, str]] = {"resources/read": "read_resource", "prompts/get": "get_prompt"}
+"""Method that reads something of a server -> the name under which it is judged, as a call of a tool."""
+LISTS: Final[Mapping[str, str]] = {
+    "resources/list": "resources/read",
+    "resources/templates/list": "resources/read",
+    "prompts/list": "prompts/get",
+}
+"""Method that lists what can be read -> the method that reads it."""
+_BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
+OLD_METHODS: Final = _BOTH | {"initialize", "ping"}
+NEW_METHODS: Final = _BOTH | {"server/discover"}
+_ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
+_ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
+_TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
+_REQUEST: Final = Shape(
+    opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"}),
+    json=frozenset(),
+    blobs=frozenset(),
+    within=frozenset({"params"}),
+    repeats=frozenset({META, "capabilities", "clientInfo"}),  # not forwarded
+)
+_ANSWER: Final = Shape(
+    opaque=frozenset({"jsonrpc", "id", "type", "mimeType", "resultType", "protocolVersion", "cacheScope", "format"}),
+    json=frozenset(),
+    blobs=frozenset(),
+    within=frozenset({"result", "content", "resource", "tools", "annotations", "inputSchema", "outputSchema"})
+    | frozenset({"properties", "items"}),
+    roles={"result": "tool", "error": "tool"},
+    pictures=frozenset({"data", "blob"}),
+)
+
+
+def header(headers: Headers, name: bytes) -> str:
+    """The value of a header, decoded if it is in base64 (`=?base64?...?=`); "" without the header."""
+    value = next((value for key, value in headers if key == name), b"").decode("latin-1").strip()
+    encoded = _ENCODED.fullmatch(value)
+    if encoded is None:
+        return value
+    try:
+        return base64.b64decode(encoded[1], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return value
+
+
+def written(value: str) -> str:
+    """A value as a header has it: in base64 if it is not plain ASCII."""
+    plain = value.isascii() and value.isprintable() and value == value.strip() and not _ENCODED.fullmatch(value)
+    return value if plain else f"=?base64?{base64.b64encode(value.encode()).decode()}?="
+
+
+def unknown_tool() -> Refusal:
+    """The refusal for a tool that does not exist, or that the caller may not see."""
+    return Fault(PARAMS, "There is no tool of this name. `tools/list` has your tools.", code="tool_not_found")
+
+
+class Mcp(JsonRpc):
+    """The codec of one call.
+
+    `door`: the name in the path, "" for all servers; `server`: the server that is called, once that is known.
+    `servers`: all servers, of which tools have the names `{server}_{tool}`. `searched`: those whose tools are found by
+    a search.
+    """
+
+    name = "mcp"
+    noun = "a response of the Model Context Protocol"
+    formats = frozenset({"mcp"})
+    path = "/mcp/{server}"
+    shape = _REQUEST
+    fields: Table = table("jsonrpc id method", params=None)
+    answer = _ANSWER
+    words = frozenset({"2.0", "text", "complete", "private", "object", "string"})
+    max_answer = MAX_ANSWER
+
+    def __init__(self, server: str, headers: Headers) -> None:
+        super().__init__()
+        self.door = self.server = server
+        self.servers: Collection[str] = ()
+        self.searched: Collection[str] = ()
+        self.query: str | None = None
+        self.given: Json = {}
+        self.found = False
+        """The tool was found by a search."""
+        self.mirrored: Mapping[tuple[str, ...], str] = {}
+        """The arguments that are repeated in headers: see `mcp_params`."""
+        self.called = ""
+        self.modern = False
+        self._headers = headers
+
+    @property
+    def told(self) -> bool:
+        """Whether the message is a notification or the answer to a question, of which only the receipt is answered."""
+        return not self.answered
+
+    def asked(self, body: Json) -> Json:
+        """Method and parameters, without what describes the request."""
+        params = body.get("params")
+        rest = {key: value for key, value in params.items() if key != META} if type(params) is dict else params
+        return {"method": body.get("method"), "params": rest}
+
+    def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
+        """The tool as `server/name`; the server for other messages. Raises Refusal(invalid_request, tool_not_found)."""
+        self.open(body)
+        self._check_version()
+        if self.answered:
+            known = NEW_METHODS if self.modern else OLD_METHODS
+            if self.method not in known:
+                status = 404 if self.modern else 200
+                raise Fault(UNKNOWN_METHOD, "The method is not served here.", status=status)
+        if self.method in READS and not self.told:
+            return self._reading()
+        if self.method != CALL or self.told:
+            return Intent(self.server, False, (), 0, control=True)
+        name, arguments = self.params.get("name"), self.params.get("arguments")
+        if arguments is None:
+            arguments = self.params["arguments"] = {}
+        if type(arguments) is not dict:
+            raise Fault(PARAMS, "`params.arguments` must be an object.")
+        if self.searched and name == SEARCH_TOOLS:
+            self.query = arguments["query"] if type(arguments.get("query")) is str else ""
+            return Intent(self.server, False, (), 0, control=True)
+        if self.searched and name == CALL_TOOL:
+            self.found = True
+            name, arguments = arguments.get("name"), arguments.setdefault("arguments", {})
+            if type(arguments) is not dict:
+                raise Fault(PARAMS, "`params.arguments.arguments` must be an object.")
+        if type(name) is not str or not _TOOL.fullmatch(name):
+            raise unknown_tool()
+        if not self.door:
+            self.server, name = self._split(name)
+        self.called, self.given = name, arguments
+        return Intent(f"{self.server}/{name}", False, (), 0, arguments)
+
+    def _reading(self) -> Intent:
+        """A resource or a prompt of one server. Raises Refusal(invalid_request)."""
+        param = NAMED[self.method]
+        if not self.door:
+            raise Fault(
+                UNKNOWN_METHOD, "The method is served at the path of one server.", status=404 * self.modern or 200
+            )
+        if type(self.params.get(param)) is not str:
+            raise Fault(PARAMS, f"`params.{param}` must be a string.")
+        self.params.pop(META, None)
+        self.called, self.given = READS[self.method], self.params
+        return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """Server and tool of a name with both. Raises Refusal(tool_not_found)."""
+        for server in self.servers:
+            if name.startswith(f"{server}_") and len(name) > len(server) + 1:
+                return server, name[len(server) + 1 :]
+        raise unknown_tool()
+
+    def _check_version(self) -> None:
+        """Determine the era, and compare headers with the body. Raises Refusal(invalid_request)."""
+        seen = [name for name, _ in self._headers if name in _ROUTING]
+        if len(set(seen)) != len(seen):
+            raise Fault(MISMATCH, "A header of the protocol occurs twice.", status=400)
+        meta = self.params.get(META)
+        said = meta.get(VERSION) if type(meta) is dict else None
+        shown = header(self._headers, b"mcp-protocol-version")
+        if said is None and shown != MODERN:
+            if shown and shown not in HANDSHAKE and self.method != "initialize":
+                raise _unsupported()
+            return
+        if type(said) is not str or type(meta) is not dict or type(meta.get(CAPABILITIES)) is not dict:
+            raise Fault(PARAMS, f"`params._meta` must have `{VERSION}` and `{CAPABILITIES}`.", status=400)
+        if said != shown:
+            raise Fault(MISMATCH, "The header MCP-Protocol-Version differs from the version in the body.", status=400)
+        if said != MODERN:
+            raise _unsupported()
+        self.modern = True
+        if header(self._headers, b"mcp-method") != self.method:
+            raise Fault(MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
+        if (param := NAMED.get(self.method)) and header(self._headers, b"mcp-name") != self.params.get(param):
+            raise Fault(MISMATCH, f"The header Mcp-Name differs from `params.{param}`.", status=400)
+
+
+def _unsupported() -> Fault:
+    data = {"supported": list(VERSIONS)}
+    return Fault(UNSUPPORTED, f"This version is not served; use one of {', '.join(VERSIONS)}.", status=400, data=data)
