@@ -13,7 +13,7 @@ from gateway.errors import Refusal
 from gateway.upstream import demo
 from gateway.upstream.client import Response
 from gateway.upstream.failures import FAULTS, MAX_ERROR, Failed, broken, encoding
-from gateway.upstream.health import Health
+from gateway.upstream.health import Account, Health
 from gateway.upstream.inflate import Packed, unpacked
 
 _LINGER = 0.5  # seconds to wait for the end of a body once the answer is complete
@@ -31,7 +31,7 @@ class Answer:
     chunks: AsyncIterator[bytes]
     response: Response | None
     kind: str = "application/json"
-    health: Health | None = None  # of the target, where the call is in flight until `close`
+    account: Account | None = None  # where the call is in flight until `close`
 
     @property
     def length(self) -> int:
@@ -61,9 +61,10 @@ class Answer:
 
     def close(self, finished: bool) -> None:
         """Return the connection to the pool, or close it if the answer was not read completely: the upstream stops."""
-        if self.health is not None:
-            self.health.busy -= 1
-            self.health = None
+        if self.account is not None:
+            self.account.busy -= 1
+            self.account.health.busy -= 1
+            self.account = None
         if self.response is not None:
             if finished:
                 self.response.release()
