@@ -393,6 +393,7 @@ class Admission:
     chain: tuple[str, ...] = ()  # the agents that led to the call, as recorded for the workflow; the caller is the last
     history: History | None = None  # of the workflow, as the policy last knew it
     targets: list[Target] = field(default_factory=list)  # in the order in which they are tried
+    workflow: bytes = b""  # the digest under which the target is remembered, if the model has several
     reservation: Reservation | None = None
     late: tuple[Debit, ...] = ()  # further debits that follow from the decision: a more expensive model, attributes
     rest: Reservation | None = None  # the reservation of `late`

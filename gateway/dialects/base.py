@@ -247,6 +247,10 @@ class Plain:
         """Raises ValueError: there are no streams."""
         raise ValueError(f"{self.noun} does not stream")
 
+    def enclosed(self, raw: bytes) -> bytes:
+        """The body as it came."""
+        return raw
+
     def asked(self, body: Json) -> Json:
         """The whole body."""
         return body

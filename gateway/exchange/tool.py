@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 
 from gateway.call import Call
+from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
@@ -18,7 +19,7 @@ from gateway.policy.results import Results
 from gateway.redaction.recall import hide
 from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
-from gateway.upstream.forward import Answer
+from gateway.upstream.answer import Answer
 
 _RESULT: Final = b',"result":'
 _LONG: Final = 4096  # bytes of a result that is worth remembering
@@ -72,7 +73,18 @@ async def told(answers: Answers, lists: Lists, call: Call, answer: Answer, reply
 
 async def tool(answers: Answers, results: Results, call: Call, answer: Answer, reply: Reply) -> None:
     """Judge the answer to a call, which is complete, and send it. Raises Refusal."""
-    raw = answer.start
+    codec = call.codec
+    body = await _judged(answers, results, call, answer.start)
+    if not isinstance(codec, HttpTool):
+        await reply.whole(200, body)
+        return
+    status, body, kind = codec.delivered(body)
+    answers.own.check(body)
+    await reply.whole(status, body, kind=kind)
+
+
+async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
+    """An answer after judging. Raises Refusal."""
     call.step("output")
     call.budget.extend(len(raw))
     long = len(raw) > NEW_TEXT or len(call.redaction.known) > SMALL
@@ -89,7 +101,7 @@ async def tool(answers: Answers, results: Results, call: Call, answer: Answer, r
         raise refused
     if call.redaction.spoken:
         await answers.keep_spellings(call)
-    await reply.whole(200, body)
+    return body
 
 
 def _hidden(call: Call, raw: bytes) -> bytes:

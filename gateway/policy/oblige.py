@@ -102,7 +102,7 @@ class Authorize:
             call.authorization.edited |= call.codec.limit(call.request.body, demanded.limit)
         if demanded.route:
             at = call.request.stored.target if call.request.stored is not None else None
-            call.admission.targets = self._forward.targets(demanded.route, call.codec, at)
+            call.admission.targets = self._forward.targets(demanded.route, call.codec, at, call)
             call.authorization.served_as = demanded.route
             call.authorization.edited = True
         if self._replacer is not None and (demanded.redact or demanded.no_restore or demanded.route):

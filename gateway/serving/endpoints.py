@@ -16,7 +16,18 @@ from gateway import ids
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
-from gateway.dialects.routes import AZURE, AZURE_REFERENCES, LISTS, METHODS, MODELS, REFERENCES, ROUTES, TOOLS
+from gateway.dialects.http_tool import HttpTool
+from gateway.dialects.routes import (
+    AZURE,
+    AZURE_REFERENCES,
+    HTTP_TOOLS,
+    LISTS,
+    METHODS,
+    MODELS,
+    REFERENCES,
+    ROUTES,
+    TOOLS,
+)
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.ingress import query, references, served
@@ -50,6 +61,8 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_about, gateway, codecs, path)
     for path in TOOLS:
         yield path, partial(_tool, gateway, path)
+    for path in HTTP_TOOLS:
+        yield path, partial(_plain_tool, gateway, path)
     for path in LISTS:
         yield path, partial(_models, gateway)
 
@@ -131,6 +144,16 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
         await _through(gateway, call, exchange)
     else:
         await _end_session(gateway, call, server, exchange, reply)
+
+
+async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve one request to a plain HTTP tool."""
+    exchange, name, method = _exchange(scope, receive, send), match.values["server"], scope["method"]
+    asked, query = f"/{match.values.get('path', '')}", scope.get("query_string", b"")
+    called = gateway.runtime.line.plain.name(name, method, asked)
+    call = _arrived(gateway, path, HttpTool(name, called, method, asked, query, exchange.headers), exchange)
+    call.resource = Resource("tool")
+    await _through(gateway, call, exchange)
 
 
 async def _end_session(gateway: Gateway, call: Call, server: str, exchange: Exchange, reply: Reply) -> None:

@@ -83,11 +83,13 @@ from gateway.stores.writer import Writer
 from gateway.texts import Finding
 from gateway.tools.desk import Desk
 from gateway.tools.pins import Pins
+from gateway.tools.plain import PlainDesk
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
 from gateway.tools.suspicion import Suspicion
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
+from gateway.upstream.health import Healths
 
 
 @dataclass(slots=True)
@@ -106,7 +108,7 @@ class Shared:
     candidate: Candidate | None = None
     shares: Shares = field(default_factory=Shares)
     lanes: Lanes = field(default_factory=Lanes)
-    upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 if its last call was answered, else 0
+    healths: Healths = field(default_factory=Healths)  # of the targets
     census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
@@ -282,7 +284,8 @@ def build(
     own = OwnSecrets(values(config))
     identity.refuse_secrets(own)
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
-    forward = Forward(config.providers, config.models, shared.clients, shared.upstreams, priced)
+    shared.healths.follow(config.routing)
+    forward = Forward(config.providers, config.models, shared.clients, shared.healths, priced, shared.store)
     look = own.scanning(scanners.look) if scanners.look else None
     reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None
     inputs = Inputs(forward, SqlFacts(scanners.sql) if reads_sql else None)
@@ -366,8 +369,10 @@ def _line(
         visible,
         Pins(store, telemetry.hide_tool, Suspicion(contents)),
         sql,
-        shared.upstreams,
+        shared.healths.states,
     )
+    readable = config.output is not None and config.output.unscannable == "block"
+    plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -377,10 +382,11 @@ def _line(
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
         desk=desk,
+        plain=plain,
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers, desk, Results(flow, texts, contents)),
+        exchange=Exchange(forward, answers, desk, plain, Results(flow, texts, contents)),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )

@@ -46,6 +46,7 @@ from gateway.stores.redis_keys import (
     vault_key,
     work_key,
 )
+from gateway.stores.redis_outages import RedisOutages
 from gateway.stores.redis_replies import ask_of, history_of, key_of, member_of, outcome, workflow_of
 from gateway.stores.redis_vault import RedisVault
 from gateway.stores.waiting import Waiting
@@ -98,6 +99,8 @@ class RedisStore:
         self.begin, self.finish, self.abandon = answers.begin, answers.finish, answers.abandon
         vault = RedisVault(self._call, lambda team, id: [vault_key(team, id), work_key(team, id)])
         self.seal, self.unseal, self.spell, self.spellings = vault.seal, vault.unseal, vault.spell, vault.spellings
+        outages = RedisOutages(self._batch.call)
+        self.shut, self.reopen, self.outages, self.probe = outages.shut, outages.reopen, outages.outages, outages.probe
 
     async def open(self) -> None:
         await check_version(self._batch)

@@ -421,6 +421,18 @@ class SqliteStore:
         await self.durable()
         return await self.pins(server) == record
 
+    # Outages: there is no other gateway to share them with
+
+    async def shut(self, name: str, seconds: float, level: int) -> None: ...
+
+    async def reopen(self, name: str) -> None: ...
+
+    async def outages(self) -> Mapping[str, tuple[float, int]]:
+        return {}
+
+    async def probe(self, name: str, seconds: float) -> bool:  # noqa: ARG002  (needed where it is shared)
+        return True
+
     # Keys
 
     async def keys(self) -> list[Key]:

@@ -30,7 +30,7 @@ from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.wire import Session, SessionLost, broken
-from gateway.upstream.forward import Answer
+from gateway.upstream.answer import Answer
 
 _SELF: Final[Json] = {"name": "meshgate", "version": "1"}
 _KEPT: Final = 4096  # lists of callers
@@ -54,7 +54,7 @@ class Desk:
         self._states = states
         self._pins = pins
         self._kept: dict[tuple[str, int], tuple[tuple[object, ...], list[Listed]]] = {}
-        self._rows = {name: row for name, row in rows.items() if row.mcp or row.command}
+        self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
         self._servers = servers
         self._sessions = sessions
         self._visible = visible

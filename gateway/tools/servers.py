@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.config.tools import Tool
 from gateway.tools.http import HttpWire
+from gateway.tools.operations import OperationsWire
 from gateway.tools.server import Server
 from gateway.tools.stdio import StdioWire
 from gateway.tools.wire import Wire
@@ -27,7 +28,9 @@ class Servers:
         return known
 
     def _wire(self, name: str, row: Tool) -> Wire:
-        return StdioWire(name, row) if row.command else HttpWire(name, row, self._client)
+        if row.command:
+            return StdioWire(name, row)
+        return OperationsWire(name, row, self._client) if row.openapi else HttpWire(name, row, self._client)
 
     async def follow(self, rows: Mapping[str, Tool]) -> None:
         """Close the servers whose row is gone or has changed."""

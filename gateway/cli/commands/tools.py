@@ -24,6 +24,11 @@ def register(parser: Any) -> None:
     command.add_argument("tool", type=_tool, metavar="SERVER[/TOOL]", help="a tool, or all of a server")
     command = commands.command(tools, "accept", accept, "accept the last definitions: the tools are served from now on")
     command.add_argument("tool", type=_tool, metavar="SERVER[/TOOL]", help="a tool, or all of a server")
+    command = commands.command(tools, "import", from_openapi, "print the tools that an OpenAPI document would give")
+    command.add_argument("form", choices=("openapi",), help="the form of the document")
+    command.add_argument("file", metavar="FILE", help="the document, in JSON or YAML")
+    command.add_argument("--server", default="api", metavar="NAME", help="the name of the row; default: api")
+    commands.json_option(command)
 
 
 def _tool(text: str) -> tuple[str, str]:
@@ -60,6 +65,33 @@ def show_all(args: argparse.Namespace) -> int:
         print("The gateway has not listed this server's tools yet.", file=sys.stderr)
     for row in rows:
         print(f"{commands.plain(str(row['tool']))}  {row['state']}  sha256 {str(row['digest'])[:16]}...")
+    return 0
+
+
+def from_openapi(args: argparse.Namespace) -> int:
+    """`meshgate tools import openapi`: what a row with the document offers with all methods and paths allowed."""
+    from typing import get_args
+
+    from gateway.config import openapi
+    from gateway.config.tools import HttpMethod, Tool
+    from gateway.errors import ConfigError
+
+    row = Tool(http="http://127.0.0.1", methods=get_args(HttpMethod), openapi=args.file)
+    try:
+        found = openapi.operations(row)
+    except ValueError as fault:
+        raise ConfigError(f"{args.file} {fault}") from None
+    if args.json:
+        commands.print_json(
+            [{"name": one.name, "method": one.method, "path": one.path, "inputSchema": one.schema} for one in found]
+        )
+        return 0
+    methods = sorted({one.method for one in found})
+    for one in found:
+        print(f"  # {commands.plain(one.name)}: {one.method} {commands.plain(one.path)}")
+    print(f"tools:\n  {args.server}:\n    http: https://...  # the base URL of the API")
+    print(f"    openapi: {args.file}\n    methods: [{', '.join(methods)}]")
+    print(f"    operations: [{', '.join(one.name for one in found)}]  # leave out what no agent may call")
     return 0
 
 
