@@ -366,6 +366,7 @@ class Request:
     alone: bool = False  # without a correlation id of the caller: the call is a workflow of its own
     raw: bytes = b""  # the body as received; forwarded unchanged if no stage changes the body
     body: Json = field(default_factory=dict)
+    form: bool = False  # the body is a form, and leaves as one: see `dialects.multipart`
     edited: bool = False  # the body is no longer that of `raw`: the path names the model (Azure)
     slots: list[Slot] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner

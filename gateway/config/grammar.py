@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from hashlib import blake2b
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway import call as words
@@ -452,8 +453,18 @@ class Server(Section):
     """JSON values in one body."""
     drain: Seconds = 30
     """Seconds that calls in flight have to end when the gateway stops."""
+    websockets: bool = False
+    """Whether `/v1/responses` is served over WebSocket, too. Needs the extra `websockets`, and takes effect with the
+    next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
     """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all origins."""
+
+    @field_validator("websockets")
+    @classmethod
+    def _has_websockets(cls, wanted: bool) -> bool:
+        if wanted and find_spec("websockets") is None:
+            raise ValueError("needs the library: .venv/bin/pip install -e '.[websockets]'")
+        return wanted
 
     @cached_property
     def caps(self) -> Caps:

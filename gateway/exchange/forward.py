@@ -6,9 +6,10 @@ from gateway.call import Call, Usage
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
+from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
-from gateway.exchange.tool import tool
+from gateway.exchange.tool import Lists, told, tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
@@ -36,6 +37,7 @@ class Exchange:
         self._desk = desk
         self._plain = plain
         self._results = results
+        self._lists = Lists()
         self._cache = cache
 
     def keep_fields(self, call: Call) -> None:
@@ -45,8 +47,11 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            desk = self._plain if call.codec.name == "http" else self._desk
-            await tool(self._answers, self._results, call, await desk.open(call), reply)
+            answer = await (self._plain if call.codec.name == "http" else self._desk).open(call)
+            if call.request.control:
+                await told(self._answers, self._lists, call, answer, reply)
+            else:
+                await tool(self._answers, self._results, call, answer, reply)
             call.outcome.finished = True
             return
         if self._cache is not None:
@@ -72,6 +77,8 @@ class Exchange:
         try:
             if call.reference is not None:
                 await self._referred(call, answer, reply)
+            elif call.codec.through:
+                await passed(self._answers, call, answer, reply)
             elif call.request.stream:
                 await stream(self._answers, call, answer, reply)
             else:
@@ -88,7 +95,7 @@ class Exchange:
         An answer that is refused has been seen, too.
         """
         try:
-            await whole(self._answers, call, answer, reply)
+            await (passed if call.codec.through else whole)(self._answers, call, answer, reply)
         finally:
             try:
                 await self._answers.claim(call)

@@ -128,11 +128,12 @@ class Telemetry:
         """All families, for prometheus_client."""
         yield from self.collected(())
 
-    def hide_tool(self, server: str, tool: str, state: str) -> None:
+    def hide_tool(self, server: str, tool: str, state: str, suspicion: float) -> None:
         """Count and log that a tool is hidden until an operator accepts its definition."""
         self.hidden.add((server, state))
         shown = tool if tool.isascii() and tool.isprintable() else "?"
-        self.say({"level": "warning", "event": "tool hidden", "server": server, "tool": shown[:128], "state": state})
+        said = {"server": server, "tool": shown[:128], "state": state, "injection": round(suspicion, 2)}
+        self.say({"level": "warning", "event": "tool hidden", **said})
 
     def failed(self, stage: str) -> None:
         """Count a fault of the gateway itself."""

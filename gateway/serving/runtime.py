@@ -87,6 +87,7 @@ from gateway.tools.pins import Pins
 from gateway.tools.plain import PlainDesk
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
+from gateway.tools.suspicion import Suspicion
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
 from gateway.upstream.health import Healths
@@ -354,7 +355,7 @@ def _line(
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
-    owners = Owners(config.stored, store, parts.seal)
+    owners = Owners(config.stored, store, parts.seal, files="/v1/files" in config.models)
     restoring = frozenset(name for name, row in config.tools.items() if row.restore)
     recall = None
     if restoring and parts.seal is not None and parts.replacer is not None:
@@ -368,7 +369,7 @@ def _line(
         shared.servers,
         Sessions(parts.seal),
         visible,
-        Pins(store, telemetry.hide_tool),
+        Pins(store, telemetry.hide_tool, Suspicion(contents)),
         sql,
         shared.healths.states,
     )

@@ -23,13 +23,14 @@ _LINGER = 0.5  # seconds to wait for the end of a body once the answer is comple
 class Answer:
     """An answer that has begun: its first bytes, and the rest as it arrives. `close` releases the connection.
 
-    `streamed`: the answer is server-sent events.
+    `streamed`: the answer is server-sent events. `kind`: its media type, of a call that is passed through.
     """
 
     streamed: bool
     start: bytes
     chunks: AsyncIterator[bytes]
     response: Response | None
+    kind: str = "application/json"
     account: Account | None = None  # where the call is in flight until `close`
 
     @property

@@ -9,6 +9,7 @@ import orjson
 
 from gateway.call import Call, Reference, Target
 from gateway.config.grammar import Model, Provider
+from gateway.dialects import multipart
 from gateway.redaction import openings
 from gateway.upstream import failures, forms
 from gateway.upstream.answer import Answer, Body, demonstrated
@@ -63,7 +64,10 @@ class Sender:
             return await self._refer(call, call.reference, account.health, body)
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
-        response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
+        if call.request.form:
+            response = await self._post(call, provider, multipart.write(call.request.body, call.id))
+        else:
+            response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
         if response.status in (400, 422):
             said = await failures.words(response)
             if not codec.relents(call.request.body, said):
@@ -105,6 +109,8 @@ class Sender:
         """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
         kind = "".join(response.values(b"content-type")[:1]).strip().lower()
         chunks = Body(response, health)
+        if call.codec.through:
+            return Answer(False, b"", chunks, response, kind)
         start = await peeked(chunks)
         if kind == _JSON and not call.request.stream and start.startswith(b"{") and b'"error"' not in start:
             return Answer(False, start, chunks, response)  # as most answers do
@@ -138,6 +144,8 @@ class Sender:
         passes = call.codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
+            if call.request.form:
+                extra.append((b"content-type", b"multipart/form-data; boundary=" + call.id.encode()))
             if extra:  # these replace the gateway's own headers, such as a version
                 to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
         return await self._to(call, provider, to, body)
