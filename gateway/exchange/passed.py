@@ -19,7 +19,7 @@ from gateway.exchange.whole import judged, screened
 from gateway.ingress.reply import Reply
 from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
-from gateway.upstream.forward import Answer
+from gateway.upstream.answer import Answer
 
 _KIND: Final = re.compile(r"[a-z]+/[a-z0-9.+-]{1,64}(?:; ?charset=utf-8)?")
 _UNKNOWN: Final = "application/octet-stream"
@@ -49,7 +49,7 @@ async def passed(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
     await answers.keep_spellings(call)
     if call.outcome.state is not None or call.reference is not None:
         await answers.keep_state(call)
-    await reply.whole(200, body, kind=kind.encode())
+    await reply.whole(200, body, kind=kind)
 
 
 def _judged(answers: Answers, call: Call, raw: bytes) -> bytes:

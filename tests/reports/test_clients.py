@@ -203,7 +203,7 @@ LOST = {
     "/openai/v1/assistants": "Azure",
     "/model/anthropic.claude/converse-stream": "Bedrock",
     "/api/chat": "Ollama",
-    "/mcp": "MCP",
+    "/sse": "MCP",
     "/orders/mcp": "MCP",
     "/a2a/planner": "agents",
     "/chat/completions": "ends with /v1",
