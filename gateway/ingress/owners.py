@@ -244,6 +244,7 @@ class Owners:
             "labels": history.labels,
             "called": history.tools,
             "target": (call.outcome.provider, call.outcome.model),
+            "account": call.outcome.account,
             "at": int(time.time()),
             "tokens": usage.input + usage.output if usage is not None else call.request.input.bound,
             "masked": held(call, seal),
@@ -321,6 +322,7 @@ def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:
         called=tuple(said["called"]),
         masked=said["masked"],
         uses=uses,
+        account=said.get("account", ""),  # records of earlier versions have none
         due=said.get("due", False),
     )
 

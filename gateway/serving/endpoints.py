@@ -143,7 +143,7 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
     reply = gateway.runtime.replies.to(call, exchange.put)
     if scope["method"] not in ("POST", "DELETE"):
         await reply.refuse(_wrong_method(path, scope["headers"]))
-    elif server and not desk.serves(server):
+    elif not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
     elif scope["method"] == "POST":
         await _through(gateway, call, exchange)

@@ -46,6 +46,7 @@ class Sender:
         provider, model = target
         outcome = call.outcome
         outcome.provider, outcome.model, outcome.status = provider, model, 0
+        outcome.account = account.name
         outcome.tries += 1
         codec, changed = call.codec, call.redaction.changed or call.authorization.edited or call.request.edited
         fitting = self._fittings[provider]
@@ -86,7 +87,7 @@ class Sender:
         """Ask the provider about a state that it stores. Raises Refusal."""
         provider = health.provider
         query = f"?{about.query}" if about.query else ""
-        to = self._destinations.of(provider, call.codec, call.outcome.model)
+        to = self._destinations.of(provider, call.codec, call.outcome.model, key=call.outcome.account)
         to = to.below(f"/{about.id}{about.below}{query}", about.method)
         response = await self._to(call, provider, to, body)
         if not 200 <= response.status < 300:
@@ -109,7 +110,7 @@ class Sender:
         kind = "".join(response.values(b"content-type")[:1]).strip().lower()
         chunks = Body(response, health)
         if call.codec.through:
-            return Answer(False, b"", chunks, response, kind=kind)
+            return Answer(False, b"", chunks, response, kind)
         start = await peeked(chunks)
         if kind == _JSON and not call.request.stream and start.startswith(b"{") and b'"error"' not in start:
             return Answer(False, start, chunks, response)  # as most answers do
@@ -131,12 +132,15 @@ class Sender:
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
+        account = call.outcome.account
         if self._timed is None:
-            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values)
+            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values, key=account)
         else:
             name = call.authorization.served_as or call.resource.name
             timed = (name, self._timed(name))
-            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values, timed)
+            to = self._destinations.of(
+                provider, call.codec, call.outcome.model, call.values, timed, call.outcome.account
+            )
         passes = call.codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
