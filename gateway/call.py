@@ -201,6 +201,8 @@ class Outcome:
     fitted: dict[str, Any] = field(default_factory=dict)  # fields changed for this target, as they were before
     dropped: tuple[str, ...] = ()  # parameters that this target does not support
     state: State | None = None  # what the provider stores of the judged answer, if anything
+    translated: bool = False  # the target has another format than the caller
+    reported: Usage | None = None  # the usage in a translated answer, as the provider reported it
 
 
 @dataclass(slots=True)

@@ -63,6 +63,9 @@ class Settle:
         if call.resource.kind != "llm":  # no tokens and no cost
             await self._charge(call, Usage(), 0)
             return 0
+        if outcome.reported is not None:  # the answer was translated: the dialect of the caller may have fewer counts
+            outcome.outdated |= outcome.usage is None
+            outcome.usage = outcome.reported
         usage = outcome.usage or await self._counted(call)
         # Usage that was reported before the end, or as zero for an answer with text: at least the counted tokens.
         if outcome.outdated or (not usage.output and any(outcome.heard)):

@@ -23,7 +23,10 @@ from gateway.dialects.routes import ROUTES, shown
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.redaction import openings
+from gateway.translate.translation import translates
+from gateway.translate.words import Untranslatable
 from gateway.upstream import demo, forms, refusals
+from gateway.upstream.across import Across, Translated
 from gateway.upstream.client import Broken, Client, Destination, Malformed, Response
 from gateway.upstream.destinations import Destinations
 from gateway.upstream.fitting import Fitting, undo
@@ -62,7 +65,7 @@ class Answer:
     def ended(self) -> bool:
         """Whether nothing is left in `chunks`, as far as is known without waiting."""
         chunks = self.chunks
-        return isinstance(chunks, _Body) and chunks.ended
+        return isinstance(chunks, _KNOWING) and chunks.ended
 
     async def drain(self) -> None:
         """The caller has the answer: wait a moment for the end of the body, so that the connection can be reused.
@@ -178,12 +181,18 @@ class Forward:
         if at is not None:
             return [self._holding(at, name, self.targets(name, codec))]
         simple = self._simple.get(name)
-        if simple is not None and (codec is None or self._spoken[name] in codec.formats):
+        if simple is not None and (
+            codec is None or self._spoken[name] in codec.formats or translates(codec, self._spoken[name])
+        ):
             return [simple]
         found = [simple] if simple else order(self.model(name), self._draw)
         if codec is None:
             return found
-        spoken = [target for target in found if self._format(target) in codec.formats]
+        spoken = [
+            target
+            for target in found
+            if self._format(target) in codec.formats or translates(codec, self._format(target))
+        ]
         if not spoken:
             raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
         return spoken
@@ -237,6 +246,8 @@ class Forward:
             call.outcome.status = 0
             try:
                 answer = await self._send(call, target)
+            except Untranslatable as refusal:  # another target may be able to express the request
+                failed = refusal
             except Refusal as refusal:
                 if not refusal.retry:
                     raise
@@ -255,6 +266,9 @@ class Forward:
         if call.outcome.tries > 1:
             undo(call)
             changed = True
+        if self._providers[provider].format not in codec.formats:
+            return await self._send_across(call, target)
+        call.outcome.translated = False
         changed |= codec.request(call.request.body, model, call.request.stream and fitting.asks_usage)
         if fitting.needed:
             changed |= fitting.fit(call)
@@ -277,6 +291,29 @@ class Forward:
             raise _refusal(response.status, response.headers, provider, await _words(response))
         return await self._opened(call, provider, response)
 
+    async def _send_across(self, call: Call, target: Target) -> Answer:
+        """Send the call to a target of another format: request and answer are translated. Raises Refusal."""
+        provider = target.provider
+        across = Across(call, self._providers[provider], target, self._fittings[provider])
+        await across.prepare()
+        call.outcome.sent = call.outcome.translated = True
+        codec, body = across.codec, across.body
+        if (codec.name, target) in self._relented:
+            codec.relents(body, None)
+        response = await self._post(call, provider, orjson.dumps(body), across)
+        if response.status in (400, 422):
+            said = await _words(response)
+            if not codec.relents(body, said):
+                raise _refusal(response.status, response.headers, provider, said)
+            if len(self._relented) < _MOST_MADE:
+                self._relented.add((codec.name, target))
+            response = await self._post(call, provider, orjson.dumps(body), across)
+        if not 200 <= response.status < 300:
+            raise _refusal(response.status, response.headers, provider, await _words(response))
+        answer = await self._opened(call, provider, response, codec)
+        chunks = across.translated(answer.streamed, answer.start, answer.chunks)
+        return Answer(answer.streamed and call.request.stream, b"", chunks, response)
+
     async def _refer(self, call: Call, about: Reference, provider: str) -> Answer:
         """Ask the provider about a state that it stores. Raises Refusal."""
         query = f"?{about.query}" if about.query else ""
@@ -289,39 +326,40 @@ class Forward:
             raise refusal
         return await self._opened(call, provider, response)
 
-    async def _opened(self, call: Call, provider: str, response: Response) -> Answer:
+    async def _opened(self, call: Call, provider: str, response: Response, codec: Codec | None = None) -> Answer:
         """The answer of a successful response, which is closed if there is none. Raises Refusal."""
         call.outcome.status = 200
         try:
-            return await self._begun(call, provider, response)
+            return await self._begun(call, provider, response, codec or call.codec)
         except BaseException:  # also if the caller has disconnected: the connection must not stay open
             response.close()
             raise
 
-    async def _begun(self, call: Call, provider: str, response: Response) -> Answer:
+    async def _begun(self, call: Call, provider: str, response: Response, codec: Codec) -> Answer:
         """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
         kind = "".join(response.values(b"content-type")[:1]).strip().lower()
         chunks = _Body(response, provider)
         start = await peeked(chunks)
         if kind == _JSON and not call.request.stream and start.startswith(b"{") and b'"error"' not in start:
             return Answer(False, start, chunks, response)  # as most answers do
-        if (error := first_error(start, call.codec)) is not None:
+        if (error := first_error(start, codec)) is not None:
             call.outcome.status = status_of(error)
             raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
         if (call.request.stream or forms.is_lines(kind)) and is_object(start):
             start = await forms.gathered(start, chunks)
-            if forms.begins_lines(start, call.codec, forms.is_lines(kind)):
+            if forms.begins_lines(start, codec, forms.is_lines(kind)):
                 return Answer(True, b"", forms.events_of_lines(start, chunks), response)
         streamed = is_stream(start, kind.startswith("text/event-stream"))
         if not streamed and not is_object(start):
-            words = f"The provider {provider} answered with something that is not {call.codec.noun}. Try again later."
+            words = f"The provider {provider} answered with something that is not {codec.noun}. Try again later."
             raise Refusal("upstream_error", words, stage="upstream")
         return Answer(streamed, start, chunks, response)
 
-    async def _post(self, call: Call, provider: str, body: bytes) -> Response:
+    async def _post(self, call: Call, provider: str, body: bytes, across: Across | None = None) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
-        to = self._destinations.of(provider, call.codec, call.outcome.model, call.values)
-        passes = call.codec.passes
+        codec, values = (call.codec, call.values) if across is None else (across.codec, across.values)
+        to = self._destinations.of(provider, codec, call.outcome.model, values)
+        passes = codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
             if extra:  # these replace the gateway's own headers, such as a version
@@ -381,6 +419,10 @@ class _Body:
         except _FAULTS as fault:
             late, cut = "fell silent in the middle of its answer", "broke off its answer"
             raise _broken(self._provider, fault, late, cut) from None
+
+
+_KNOWING = (_Body, Translated)
+"""Bodies that tell whether they were read to their end."""
 
 
 def _encoding(response: Response) -> str:
