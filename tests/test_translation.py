@@ -42,7 +42,7 @@ from gateway.translate.translation import CALLERS, TARGETS, Dialect
 from gateway.translate.words import Context, Notes, Target
 
 DIALECTS = list({dialect.title: dialect for dialect in CALLERS.values()}.values())
-BOTH = [side.dialect for side in TARGETS.values()]
+SIDES = {side.dialect.title: side for side in TARGETS.values()}
 FORMATS = list(TARGETS)
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "gemini": "/v1beta/models/m:generateContent"}
 ORIGIN = words.origin("p", "m")
@@ -113,11 +113,11 @@ def plain(request: Request) -> Request:
 @given(requests)
 def test_requests_come_back(format: str, request: Request) -> None:
     """Neutral, to a dialect, to neutral: the same, for what each dialect can express. No strict provider refuses it."""
-    dialect, said = TARGETS[format].dialect, notes(format)
-    body = json.loads(json_of(dialect.write_request(request, target(format), said)))
+    side, said = TARGETS[format], notes(format)
+    body = json.loads(json_of(side.write_request(request, target(format), said)))
     assert said.dropped == []
     assert refused(format, body) == ""
-    again = dialect.read_request(body, notes())
+    again = side.dialect.read_request(body, notes())
     assert plain(again) == plain(request)
 
 
@@ -138,8 +138,8 @@ def refused(format: str, body: dict[str, Any]) -> str:
 def test_answers_come_back(dialect: Dialect, answer: Answer) -> None:
     """The same for whole answers, where the dialect is that of a target too."""
     written = json.loads(json_of(dialect.write_answer(answer, CONTEXT)))
-    if dialect in BOTH:
-        assert dialect.read_answer(written, CONTEXT) == answer
+    if side := SIDES.get(dialect.title):
+        assert side.read_answer(written, CONTEXT) == answer
 
 
 def events_of(answer: Answer, cut: int) -> list[Event]:
@@ -181,8 +181,8 @@ def test_streams_say_what_whole_answers_say(
     said += stream.close() if not stream.ended else b""
     assert stream.usage == answer.usage
     assembled = codec.assemble(said)
-    if caller in BOTH:
-        assert caller.read_answer(json.loads(assembled), CONTEXT) == answer
+    if back := SIDES.get(caller.title):
+        assert back.read_answer(json.loads(assembled), CONTEXT) == answer
     whole, usage = translation.whole(codec, format, side.whole.assemble(raw), CONTEXT)
     assert usage == answer.usage
     assert comparable(assembled) == comparable(whole)
@@ -244,13 +244,13 @@ def test_signatures_come_back_to_their_target_alone(dialect: Dialect) -> None:
         )
     )
     said = notes("gemini")
-    body = TARGETS["gemini"].dialect.write_request(request, target("gemini"), said)
+    body = TARGETS["gemini"].write_request(request, target("gemini"), said)
     assert [part.get("thoughtSignature") for part in body["contents"][1]["parts"]] == ["c2ln", "Y2FsbA=="]
     assert said.dropped == []
     for format in FORMATS:
         said = notes(format)
         other = Target(format, "m", 1000, words.origin("other", "m"))
-        body = TARGETS[format].dialect.write_request(request, other, said)
+        body = TARGETS[format].write_request(request, other, said)
         assert b"c2ln" not in json_of(body)
         assert b"Y2FsbA" not in json_of(body)
         assert said.dropped == ["thought", "signature"]
@@ -421,10 +421,10 @@ def test_what_only_tunes_is_dropped_and_named(
 def test_choices_of_tools(format: str, choice: Choice) -> None:
     """Each form, with calls in parallel forbidden where the format has that."""
     request = Request((Turn("user", (Text("a"),)),), tools=(Tool("send", "", SCHEMA),), choice=choice, most=9)
-    dialect = TARGETS[format].dialect
-    body = json.loads(json_of(dialect.write_request(request, target(format), notes(format))))
+    side = TARGETS[format]
+    body = json.loads(json_of(side.write_request(request, target(format), notes(format))))
     assert refused(format, body) == ""
-    assert dialect.read_request(body, notes()).choice == choice
+    assert side.dialect.read_request(body, notes()).choice == choice
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -440,7 +440,7 @@ def test_thinking(format: str, thinking: Thinking) -> None:
         Turn("user", (ToolResult("call_1", "send", (Text("b"),)),)),
     )
     for one in (request, request._replace(turns=history, tools=(Tool("send", "", SCHEMA),), choice=Choice("any"))):
-        body = json.loads(json_of(TARGETS[format].dialect.write_request(one, target(format), notes(format))))
+        body = json.loads(json_of(TARGETS[format].write_request(one, target(format), notes(format))))
         assert refused(format, body) == ""
 
 

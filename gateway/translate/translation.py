@@ -19,6 +19,8 @@ from gateway.translate import (
     gemini_requests,
     messages_answers,
     messages_requests,
+    responses_answers,
+    responses_requests,
 )
 from gateway.translate.model import Answer, Begun, Calls, Counted, Event, Request, Said, Thinks
 from gateway.translate.words import Context, Notes, Target
@@ -51,18 +53,26 @@ class Writer(Protocol):
 
 
 class Dialect(NamedTuple):
-    """One dialect, to and from the neutral model. `harmless`, `refused`: fields of requests, for the documents."""
+    """The dialect of callers. `names`: features by their field; `harmless`, `refused`: see docs/dialects.md."""
 
     title: str
     names: Mapping[str, str]
     harmless: frozenset[str]
     refused: Mapping[str, str]
     read_request: Callable[[Json, Notes], Request]
+    write_answer: Callable[[Answer, Context], Json]
+    writer: Callable[[Context], Writer]
+
+
+class Side(NamedTuple):
+    """What providers of a format speak: the dialect, and its codecs for whole and streamed answers."""
+
+    dialect: Dialect
+    whole: Codec
+    streamed: Codec
     write_request: Callable[[Request, Target, Notes], Json]
     read_answer: Callable[[Json, Context], Answer]
-    write_answer: Callable[[Answer, Context], Json]
     reader: Callable[[Context], Reader]
-    writer: Callable[[Context], Writer]
 
 
 CHAT: Final = Dialect(
@@ -71,10 +81,7 @@ CHAT: Final = Dialect(
     chat_requests.HARMLESS,
     chat_requests.REFUSED,
     chat_requests.read,
-    chat_requests.write,
-    chat_answers.read,
     chat_answers.write,
-    chat_answers.Reader,
     chat_answers.Writer,
 )
 MESSAGES: Final = Dialect(
@@ -83,10 +90,7 @@ MESSAGES: Final = Dialect(
     messages_requests.HARMLESS,
     messages_requests.REFUSED,
     messages_requests.read,
-    messages_requests.write,
-    messages_answers.read,
     messages_answers.write,
-    messages_answers.Reader,
     messages_answers.Writer,
 )
 GEMINI: Final = Dialect(
@@ -95,35 +99,46 @@ GEMINI: Final = Dialect(
     gemini_requests.HARMLESS,
     gemini_requests.REFUSED,
     gemini_requests.read,
-    gemini_requests.write,
-    gemini_answers.read,
     gemini_answers.write,
-    gemini_answers.Reader,
     gemini_answers.Writer,
+)
+RESPONSES: Final = Dialect(
+    "Responses",
+    responses_requests.NAMES,
+    responses_requests.HARMLESS,
+    responses_requests.REFUSED,
+    responses_requests.read,
+    responses_answers.write,
+    responses_answers.Writer,
 )
 CALLERS: Final[Mapping[str, Dialect]] = {
     "openai_chat": CHAT,
+    "openai_responses": RESPONSES,
     "anthropic_messages": MESSAGES,
     "gemini": GEMINI,
     "gemini_stream": GEMINI,
 }
 """The dialects of callers, by the name of their codec."""
-
-
-class Side(NamedTuple):
-    """The dialect that providers of a format answer in, and its codecs for whole and streamed answers."""
-
-    dialect: Dialect
-    whole: Codec
-    streamed: Codec
-
-
 TARGETS: Final[Mapping[str, Side]] = {
-    "openai": Side(CHAT, OPENAI_CHAT, OPENAI_CHAT),
-    "anthropic": Side(MESSAGES, ANTHROPIC_MESSAGES, ANTHROPIC_MESSAGES),
-    "gemini": Side(GEMINI, codecs.GEMINI, codecs.GEMINI_STREAMING),
+    "openai": Side(CHAT, OPENAI_CHAT, OPENAI_CHAT, chat_requests.write, chat_answers.read, chat_answers.Reader),
+    "anthropic": Side(
+        MESSAGES,
+        ANTHROPIC_MESSAGES,
+        ANTHROPIC_MESSAGES,
+        messages_requests.write,
+        messages_answers.read,
+        messages_answers.Reader,
+    ),
+    "gemini": Side(
+        GEMINI,
+        codecs.GEMINI,
+        codecs.GEMINI_STREAMING,
+        gemini_requests.write,
+        gemini_answers.read,
+        gemini_answers.Reader,
+    ),
 }
-"""What providers answer in, by their format."""
+"""What providers speak, by their format."""
 
 
 def translates(codec: Codec, format: str) -> bool:
@@ -136,7 +151,7 @@ def request(codec: Codec, body: Json, stream: bool, target: Target) -> tuple[Jso
     caller = CALLERS[codec.name]
     notes = Notes(target.format, caller.names)
     neutral = caller.read_request(body, notes)._replace(stream=stream)
-    return TARGETS[target.format].dialect.write_request(neutral, target, notes), notes.dropped
+    return TARGETS[target.format].write_request(neutral, target, notes), notes.dropped
 
 
 def whole(codec: Codec, format: str, raw: bytes, context: Context) -> tuple[bytes, Usage | None]:
@@ -144,7 +159,7 @@ def whole(codec: Codec, format: str, raw: bytes, context: Context) -> tuple[byte
     if items.is_deep(raw) or items.is_crowded(raw):
         raise ValueError("it has too many values")
     data, _ = surrogates.loads(raw)
-    neutral = TARGETS[format].dialect.read_answer(data, context)
+    neutral = TARGETS[format].read_answer(data, context)
     return orjson.dumps(CALLERS[codec.name].write_answer(neutral, context)), neutral.usage
 
 
@@ -153,7 +168,7 @@ class Stream:
 
     def __init__(self, codec: Codec, format: str, context: Context) -> None:
         self._events = sse.Reader()
-        self._reader = TARGETS[format].dialect.reader(context)
+        self._reader = TARGETS[format].reader(context)
         self._writer = CALLERS[codec.name].writer(context)
         self._begun = False
         self.usage: Usage | None = None
