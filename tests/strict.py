@@ -31,6 +31,8 @@ _ID = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 
 def reason(seen: upstream.Seen) -> str:
     """Why the provider refuses a request."""
+    if seen.path.endswith("/responses"):  # the format of the caller, sent as it came
+        return ""
     check = _messages if "/messages" in seen.path else _gemini if "/models/" in seen.path else _chat
     try:
         return check(seen.body) or ""

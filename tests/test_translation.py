@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dialect_page
 import strict
 import upstream
 from gateway.call import Usage
@@ -40,6 +41,7 @@ from gateway.translate.model import (
 )
 from gateway.translate.translation import CALLERS, TARGETS, Dialect
 from gateway.translate.words import Context, Notes, Target
+from reference import DIALECTS as PAGE
 
 DIALECTS = list({dialect.title: dialect for dialect in CALLERS.values()}.values())
 SIDES = {side.dialect.title: side for side in TARGETS.values()}
@@ -465,3 +467,8 @@ def test_histories_that_callers_write(format: str) -> None:
     assert dropped == []
     assert refused(format, json.loads(json_of(body))) == ""
     assert b"be brief\\n\\nand kind" in json_of(body)
+
+
+def test_the_page_is_what_the_translation_does() -> None:
+    """`make reference` writes docs/dialects.md."""
+    assert PAGE.read_text("utf-8") == dialect_page.page(), "docs/dialects.md: run `make reference`"

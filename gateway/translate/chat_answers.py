@@ -149,7 +149,7 @@ class Reader:
             return
         data = orjson.loads(event.data)
         if data.get("error"):
-            raise ValueError("it holds an error")
+            raise words.Erred("it holds an error")
         if not self._begun:
             self._begun = True
             yield Begun(str(data.get("id") or ""), str(data.get("model") or ""))

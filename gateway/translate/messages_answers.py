@@ -149,7 +149,7 @@ class Reader:
         elif kind == "message_stop":
             yield from self.close()
         elif kind == "error" or data.get("error"):
-            raise ValueError("it holds an error")
+            raise words.Erred("it holds an error")
 
     def _start(self, block: Json) -> Iterator[Event]:
         kind, origin = block["type"], self._context.origin

@@ -164,13 +164,17 @@ def whole(codec: Codec, format: str, raw: bytes, context: Context) -> tuple[byte
 
 
 class Stream:
-    """Translates one streamed answer, in any pieces. `usage`: that of the answer so far."""
+    """Translates one streamed answer, in any pieces. `usage`: that of the answer so far.
+
+    What comes before a fault is translated; the next call raises the fault.
+    """
 
     def __init__(self, codec: Codec, format: str, context: Context) -> None:
         self._events = sse.Reader()
         self._reader = TARGETS[format].reader(context)
         self._writer = CALLERS[codec.name].writer(context)
         self._begun = False
+        self._fault: Exception | None = None
         self.usage: Usage | None = None
 
     @property
@@ -178,14 +182,30 @@ class Stream:
         """The answer has ended; what follows is not read."""
         return self._reader.ended
 
+    @property
+    def broken(self) -> bool:
+        """A fault was found; the next call raises it."""
+        return self._fault is not None
+
     def feed(self, data: bytes) -> bytes:
         """The answer in the dialect of the caller, as far as it is complete. Raises one of `FAULTS`."""
+        if self._fault is not None:
+            raise self._fault
         if self._reader.ended:
             return b""
-        return b"".join(self._translated(self._events.feed(data)))
+        parts: list[bytes] = []
+        try:
+            parts.extend(self._translated(self._events.feed(data)))
+        except FAULTS as fault:
+            if not parts:
+                raise
+            self._fault = fault
+        return b"".join(parts)
 
     def close(self) -> bytes:
         """The upstream ended. Raises ValueError if the answer has no end."""
+        if self._fault is not None:
+            raise self._fault
         last = self._events.rest()
         parts = [*self._translated([last])] if last is not None else []
         if not self._reader.ended:

@@ -23,6 +23,10 @@ class Untranslatable(Refusal):
     """The target cannot express a part of the request. Another target may be able to."""
 
 
+class Erred(ValueError):
+    """The provider ended a stream with an error."""
+
+
 class Target(NamedTuple):
     """The target of a call, for writers of requests.
 

@@ -97,8 +97,11 @@ class Translated:
 
     def _broken(self, fault: Exception) -> Refusal:
         """The refusal for an answer that cannot be translated."""
-        what = f": {fault}" if type(fault) is ValueError and fault.args else ""
         provider, noun = self._target.provider, translation.TARGETS[self._format].whole.noun
+        if isinstance(fault, words.Erred):
+            text = f"The provider {provider} answered with an error in the middle of its answer. Try again later."
+            return Refusal("upstream_error", text, stage="upstream")
+        what = f": {fault}" if type(fault) is ValueError and fault.args else ""
         text = f"The provider {provider} answered with something that is not {noun}{what}. Try again later."
         return Refusal("upstream_error", text, stage="upstream")
 
@@ -117,7 +120,7 @@ class _Streamed(Translated):
         while not self.ended:
             data: bytes | None = self._start
             self._start = b""
-            if not data:
+            if not data and not stream.broken:
                 data = await anext(self._chunks, None)
             try:
                 if data is None:
