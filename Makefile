@@ -89,6 +89,8 @@ $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
 	@echo 'installing the packages of requirements.lock into $(VENV)'
 	@$(PIP_INSTALL) --require-hashes --requirement requirements.lock || $(NO_WHEEL)
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@echo 'compiling bytecode and regular expressions, so that each start is quick'
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m gateway.serving.prepare
 	@touch $@
 
 $(INSTALLED_DEV): requirements-dev.lock $(INSTALLED)

@@ -201,6 +201,9 @@ class Outcome:
     fitted: dict[str, Any] = field(default_factory=dict)  # fields changed for this target, as they were before
     dropped: tuple[str, ...] = ()  # parameters that this target does not support
     state: State | None = None  # what the provider stores of the judged answer, if anything
+    pending: bool = False  # the answer is not complete: it is made in the background, and retrieved later
+    claimed: bool = False  # an answer that was made in the background is charged to this call
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # of the answer, as the dialect has them: the id of a session
     translated: bool = False  # the target has another format than the caller
     reported: Usage | None = None  # the usage in a translated answer, as the provider reported it
 
@@ -237,10 +240,19 @@ class Step(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a provider stores of an answer: its id, and the tool calls in it."""
+    """What a provider stores of an answer: its id, the tool calls in it, and the ids of its items."""
 
     id: str
     uses: Sequence[ToolUse]
+    items: Sequence[str] = ()
+
+
+class Named(NamedTuple):
+    """A state at a provider that a request names: its kind (response, conversation, item, file), id, and parameter."""
+
+    kind: str
+    id: str
+    param: str
 
 
 Kind = Literal["llm", "tool", "agent"]
@@ -249,7 +261,8 @@ Kind = Literal["llm", "tool", "agent"]
 class Resource(NamedTuple):
     """What a call asks for: kind, name as written by the caller, and arguments, for kinds that have arguments.
 
-    The name of an llm is the name of a model in the configuration.
+    The name of an llm is the name of a model in the configuration, that of a tool is `server/tool`. The arguments are a
+    part of the body, and change with it.
     """
 
     kind: Kind
@@ -258,7 +271,10 @@ class Resource(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A target of calls: the name of a provider in the configuration, and the provider's own name of the model."""
+    """A target of calls: the name of a provider in the configuration, and the provider's own name of the model.
+
+    Of a call of a tool: the name of a row of `tools`, and the bare name of the tool.
+    """
 
     provider: str
     model: str
@@ -277,12 +293,14 @@ class Reference(NamedTuple):
     """A state at a provider that a call is about: its id, and what the call wants of the state.
 
     `below`: the path below the state, "" or such as `/cancel`. `query`: the checked query string, "" for none.
+    `reads`: the call has a body.
     """
 
     id: str
     method: str
     below: str = ""
     query: str = ""
+    reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +323,7 @@ class Stored:
     called: tuple[str, ...] = ()
     masked: Mapping[str, str] = field(default_factory=dict)
     uses: tuple[ToolUse, ...] = ()
+    due: bool = False  # the answer was not complete when it was recorded, and is not charged yet
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -345,6 +364,7 @@ class Request:
     alone: bool = False  # without a correlation id of the caller: the call is a workflow of its own
     raw: bytes = b""  # the body as received; forwarded unchanged if no stage changes the body
     body: Json = field(default_factory=dict)
+    edited: bool = False  # the body is no longer that of `raw`: the path names the model (Azure)
     slots: list[Slot] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
     unscannable: dict[str, int] = field(default_factory=dict)  # parts that no scanner can read, by kind: image, audio
@@ -352,6 +372,7 @@ class Request:
     stream: bool = False
     wants_usage: bool = False  # the caller asked for the usage in the stream
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
+    control: bool = False  # a message of the protocol (a list): takes request limits, and no policy judges it
     fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not know
     tier: str = ""  # the requested service tier
     ceiling: int | None = None  # output tokens that the caller allows, times the number of answers; None: no ceiling
@@ -397,6 +418,7 @@ class Authorization:
     decision: Decision | None = None
     edited: bool = False  # the body changed for another reason than redaction
     served_as: str = ""  # the model that the policy routed the call to; "" for the requested model
+    of_result: bool = False  # the result of a tool is judged, not the call
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ from gateway.reserve.reserve import Reserve
 from gateway.scheduling.judging import spent
 from gateway.settle.settle import Settle
 from gateway.stores import StoreUnavailable
+from gateway.tools.desk import Desk
 
 _log = logging.getLogger("meshgate")
 
@@ -42,6 +43,7 @@ class Line:
     ingress: Ingress
     idempotency: Idempotency | None
     reserve: Reserve
+    desk: Desk
     redact: Redact
     authorize: Authorize
     durable: Durable
@@ -55,11 +57,15 @@ class Line:
         try:
             await self.identify(call)
             call.step("ingress")
+            if call.resource.kind != "llm":
+                self.desk.enter(call)
             await self.ingress.read(call, receive)
-            if self.idempotency is not None and call.reference is None:
+            if self.idempotency is not None and call.reference is None and not call.request.control:
                 await self.idempotency.recall(call)
             call.step("reserve")
             await self.reserve.reserve(call)
+            if call.resource.kind != "llm":
+                await self.desk.find(call)
             call.step("redact")
             await self.redact.redact(call)
             call.step("authorize")

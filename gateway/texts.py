@@ -10,7 +10,7 @@ class Nested:
     """JSON inside a string: `holder[key]` is the string, `root` its parsed value, `edited`: `root` was changed.
 
     `outer`: the JSON string that contains this string, if any. With a `prefix`, the string is a data: URL that begins
-    with the prefix, and `root` is `{"text": decoded content}`.
+    with the prefix, or base64 if the prefix is empty, and `root` is `{"text": decoded content}`.
     """
 
     __slots__ = ("edited", "holder", "key", "outer", "prefix", "root")

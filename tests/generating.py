@@ -47,3 +47,13 @@ def events(body: dict[str, Any], model: str, size: int = 3) -> list[bytes]:
     """A streamed answer in pieces of `size` characters, with the line ends that Google writes."""
     cut = WIRE.codec.unfold(whole(body, model), lambda text: [text[at : at + size] for at in range(0, len(text), size)])
     return [event.replace(b"\n\n", b"\r\n\r\n") for event in cut]
+
+
+VECTOR = [0.25, -1.5e-05, 0.0012345678901234567]
+
+
+def embedded(body: dict[str, Any]) -> dict[str, Any]:
+    """The vector of a content, or those of a batch."""
+    if "requests" in body:
+        return {"embeddings": [{"values": VECTOR} for _ in body["requests"]]}
+    return {"embedding": {"values": VECTOR}, "usageMetadata": {"promptTokenCount": 9}}

@@ -110,6 +110,26 @@ def config(folder: Path, upstream: str, **fields: Any) -> dict[str, Any]:
     }
 
 
+GEMINI_MODELS = "echo call think think-call mid-error nousage script status-400 status-429 status-500"
+
+
+def gemini_config(folder: Path, upstream: str, **fields: Any) -> dict[str, Any]:
+    """A configuration whose models are served by a provider of Gemini's format."""
+    made = config(folder, upstream, **fields)
+    made["providers"]["g"] = {
+        "format": "gemini",
+        "base_url": upstream.removesuffix("/v1") + "/v1beta",
+        "api_key": "AIza-upstream",
+    }
+    price = {"input": 1, "output": 2, "cached_input": 0.5}
+    for name in GEMINI_MODELS.split():
+        made["models"][name] = {"targets": [f"g/{name}"], "price": price}
+    made["models"]["openai-only"] = {"targets": ["up/echo"]}
+    made["models"]["team/*"] = {"targets": ["g/*"]}
+    made["models"]["failover"] = {"targets": ["g/status-500", "g/echo"]}
+    return made
+
+
 @contextlib.contextmanager
 def running(folder: Path, settings: dict[str, Any]) -> Iterator[Line]:
     """A gateway under these settings until the block ends."""

@@ -28,6 +28,8 @@ HEADINGS = {
     "`models.*.targets`": "Target",
     "`models.*.price`": "Price",
     "`tools`": "Tool",
+    "`tools.*.auth`": "ToolAuth",
+    "`tools.*.redact`": "ToolRedact",
     "`agents`": "Agent",
     "`jwt`": "Jwt",
     "`limits`": "Limit",

@@ -23,6 +23,48 @@ USAGE = {
 
 ANSWERS: dict[str, dict[str, Any]] = {}
 """The responses that models called `keep` store, by id."""
+PENDING: set[str] = set()
+"""The ids of responses in the background that are not complete."""
+CONVERSATIONS: dict[str, list[dict[str, Any]]] = {}
+"""The items of conversations, by id."""
+
+
+def pending(answer: dict[str, Any]) -> dict[str, Any]:
+    """A response that is being made in the background."""
+    return {**answer, "status": "queued", "output": [], "usage": None}
+
+
+def conversation(method: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    """What the provider answers about conversations; None if there is no such conversation."""
+    id, _, below = path.partition("?")[0].partition("/conversations")[2].strip("/").partition("/")
+    if not id:
+        id = f"conv_{secrets.token_hex(12)}"
+        CONVERSATIONS[id] = [_item(one) for one in body.get("items") or ()]
+    if id not in CONVERSATIONS:
+        return None
+    head = {"id": id, "object": "conversation", "created_at": 1, "metadata": body.get("metadata") or {}}
+    if not below:
+        if method == "DELETE":
+            del CONVERSATIONS[id]
+            return {"id": id, "object": "conversation.deleted", "deleted": True}
+        return head
+    items = CONVERSATIONS[id]
+    if "/" in below:
+        found = next((item for item in items if item["id"] == below.partition("/")[2]), None)
+        if method == "DELETE" and found:
+            items.remove(found)
+            return head
+        return found
+    if method == "POST":
+        items += (added := [_item(one) for one in body["items"]])
+        return {"object": "list", "data": added, "has_more": False}
+    return {"object": "list", "data": items, "has_more": False}
+
+
+def _item(said: dict[str, Any]) -> dict[str, Any]:
+    content = said["content"]
+    parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+    return {**said, "id": f"msg_{secrets.token_hex(12)}", "type": "message", "content": parts}
 
 
 def about(method: str, path: str) -> dict[str, Any] | None:
@@ -38,7 +80,9 @@ def about(method: str, path: str) -> dict[str, Any] | None:
         content = [{"type": "input_text", "text": text}]
         item = {"id": "msg_1", "type": "message", "role": "user", "content": content}
         return {"object": "list", "data": [item], "first_id": "msg_1", "last_id": "msg_1", "has_more": False}
-    return {**ANSWERS[id], "status": "cancelled"} if below == "cancel" else ANSWERS[id]
+    if below == "cancel":
+        return {**(pending(ANSWERS[id]) if id in PENDING else ANSWERS[id]), "status": "cancelled"}
+    return pending(ANSWERS[id]) if id in PENDING else ANSWERS[id]
 
 
 def last_text(body: dict[str, Any]) -> str:
@@ -46,7 +90,7 @@ def last_text(body: dict[str, Any]) -> str:
     said = body["input"]
     if isinstance(said, str):
         return said
-    item = said[-1]
+    item = [one for one in said if one.get("type") != "item_reference"][-1]
     content = item.get("content", item.get("output"))
     return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
 
@@ -112,16 +156,31 @@ def kept(past: dict[str, list[str]], body: dict[str, Any]) -> dict[str, Any] | l
     before = body.get("previous_response_id")
     if before is not None and before not in past:
         return None
+    within = body.get("conversation")
+    within = within["id"] if isinstance(within, dict) else within
+    if within is not None and within not in CONVERSATIONS:
+        return None
     texts = [*past.get(before or "", ()), last_text(body)]
+    if within is not None:
+        CONVERSATIONS[within].append(_item({"role": "user", "content": last_text(body)}))
+        texts = [item["content"][0]["text"] for item in CONVERSATIONS[within]]
     id = f"resp_{secrets.token_hex(24)}"
     said = {**body, "input": " + ".join(texts)}
     if body.get("store") is not False:
         past[id] = texts
-        ANSWERS[id] = {**whole(said), "id": id}
+        ANSWERS[id] = {**_own(whole(said)), "id": id}
+    if body.get("background"):
+        PENDING.add(id)
+        return pending(ANSWERS[id])
     named = json.dumps(id).encode()
     if body.get("stream"):
         return [event.replace(b'"resp_a"', named) for event in events(said)]
-    return {**whole(said), "id": id, "previous_response_id": before}
+    return {**ANSWERS.get(id, whole(said)), "id": id, "previous_response_id": before}
+
+
+def _own(answer: dict[str, Any]) -> dict[str, Any]:
+    """A response whose items have ids of their own."""
+    return {**answer, "output": [{**item, "id": f"{item['id']}_{secrets.token_hex(8)}"} for item in answer["output"]]}
 
 
 def whole(body: dict[str, Any]) -> dict[str, Any]:
@@ -130,3 +189,11 @@ def whole(body: dict[str, Any]) -> dict[str, Any]:
     items = [reasoning(f"They said: {text}")] if "think" in model else []
     call = WIRE.call(json.dumps({"to": text}))
     return _response(body, [*items, call if "call" in model else WIRE.message(text, len(items))])
+
+
+def counted(body: dict[str, Any], path: str) -> dict[str, Any]:
+    """The count of input tokens, or the compaction of items."""
+    if path.endswith("input_tokens"):
+        return {"object": "response.input_tokens", "input_tokens": 42}
+    items = [{"id": "cmp_1", "type": "compaction", "encrypted_content": SEAL}, WIRE.message(last_text(body))]
+    return {"id": "resp_c", "object": "response.compaction", "created_at": 1, "output": items, "usage": USAGE}

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google import genai
 
 import generating
 import upstream as scripted
 from formats.wires import Gemini, datas
-from line import KEYS, Line, config, running
+from line import KEYS, Line, gemini_config, running
 
 WIRE = Gemini()
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -40,24 +41,6 @@ deny contains {"code": "image", "message": "No", "class": "safety"} if input.con
 
 obligations := {"strip_tools": ["wipe"], "limit": {"max_tokens": 50}} if "wipe" in input.action.tools
 """
-MODELS = "echo call think think-call mid-error nousage script status-400 status-429 status-500"
-
-
-def settings_of(folder: Path, up: scripted.Upstream, **fields: Any) -> dict[str, Any]:
-    """A configuration whose models are served by a provider of Gemini's format."""
-    made = config(folder, up.url, **fields)
-    made["providers"]["g"] = {
-        "format": "gemini",
-        "base_url": up.url.removesuffix("/v1") + "/v1beta",
-        "api_key": "AIza-upstream",
-    }
-    price = {"input": 1, "output": 2, "cached_input": 0.5}
-    for name in MODELS.split():
-        made["models"][name] = {"targets": [f"g/{name}"], "price": price}
-    made["models"]["openai-only"] = {"targets": ["up/echo"]}
-    made["models"]["team/*"] = {"targets": ["g/*"]}
-    made["models"]["failover"] = {"targets": ["g/status-500", "g/echo"]}
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +49,9 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("gemini")
     (folder / "policies").mkdir()
     (folder / "policies" / "gateway.rego").write_text(POLICY)
-    made = settings_of(
+    made = gemini_config(
         folder,
-        up,
+        up.url,
         pii={"entities": {"CREDIT_CARD": "block"}, "unscannable": "allow"},
         output={"sql": ["select"], "secrets": "block"},
         policy={"path": str(folder / "policies")},
@@ -447,6 +430,29 @@ def test_counts(line: Line, up: scripted.Upstream) -> None:
     assert code(line.client.post(path, json={"generateContentRequest": inner}))[0] == 403
 
 
+def test_embeddings(line: Line, up: scripted.Upstream) -> None:
+    """With the official client: texts are masked, vectors stay, all usage is input."""
+    client = genai.Client(api_key=KEYS["alice"], http_options={"base_url": line.url})
+    said = client.models.embed_content(model="echo", contents=["to ann@example.org", "hi"])
+    assert said.embeddings is not None
+    assert [one.values for one in said.embeddings] == [generating.VECTOR] * len(said.embeddings)
+    assert b"ann@" not in up.last.raw
+    path = "/v1beta/models/echo:embedContent"
+    body = {"content": {"parts": [{"text": "to ann@example.org"}]}, "taskType": "CLUSTERING"}
+    answer = line.client.post(path, json=body, headers={"x-correlation-id": "embedded"})
+    assert answer.json()["embedding"]["values"] == generating.VECTOR
+    assert b"ann@" not in up.last.raw
+    assert outcome(line, "embedded")["usage"] == {"input": 9, "output": 0, "cached": 0, "counted": False}
+    batch = {"requests": [{"model": "models/echo", **body}, {"model": "models/echo", **body}]}
+    answer = line.client.post(path.replace("embedContent", "batchEmbedContents"), json=batch)
+    assert len(answer.json()["embeddings"]) == 2
+    assert b"ann@" not in up.last.raw
+    wrong = {"requests": [{"model": "models/call", **body}]}
+    assert code(line.client.post(path.replace("embedContent", "batchEmbedContents"), json=wrong))[0] == 400
+    blocked = {"content": {"parts": [{"text": "card 4111 1111 1111 1111"}]}}
+    assert code(line.client.post(path, json=blocked)) == (403, "pii_blocked")
+
+
 def test_models_in_paths(line: Line, up: scripted.Upstream) -> None:
     """Patterns, failover, other formats, and names that are none."""
     assert ask(line, "hi", "team/echo").status_code == 200
@@ -460,7 +466,7 @@ def test_models_in_paths(line: Line, up: scripted.Upstream) -> None:
         assert code(ask(line, "hi", name)) == (404, "model_not_found")
         assert len(up.seen) == before
     assert line.client.get("/v1beta/models/echo:generateContent").status_code == 405
-    assert "generateContent" in line.client.post("/v1beta/models/echo:embedContent", json={}).text
+    assert "generateContent" in line.client.post("/v1beta/models/echo:predict", json={}).text
 
 
 REFUSED: list[dict[str, Any]] = [
@@ -503,7 +509,7 @@ def test_the_same_key_gives_the_same_answer(line: Line) -> None:
 @either
 def test_a_reason_in_the_text(up: scripted.Upstream, tmp_path: Path, stream: bool) -> None:
     """With `output.explain`, clients that show only texts show the reason."""
-    made = settings_of(tmp_path, up, output={"secrets": "block", "explain": True}, pii=None)
+    made = gemini_config(tmp_path, up.url, output={"secrets": "block", "explain": True}, pii=None)
     with running(tmp_path, made) as explaining:
         answer = ask(explaining, f"take {SECRET}", stream=stream)
         read = heard(answer, stream=stream)

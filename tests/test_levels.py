@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import calls
-from gateway.amounts import Ask, Balance, Debit, Rejection, Reservation
+from gateway.amounts import NO_REPEATS, Ask, Balance, Debit, Rejection, Reservation
 from gateway.call import Call, InputTokens, Subject
 from gateway.errors import Refusal
 from gateway.limits.tokens import O200k, at_most
@@ -126,8 +126,24 @@ class NoForward:
         return 0.0
 
 
+class NoTools:
+    """No tools."""
+
+    def targets(self, _: Any) -> list[Any]:
+        return []
+
+    def price(self, _: Any) -> int:
+        return 0
+
+    def patience(self, _: Any) -> float:
+        return 0.0
+
+    def repeats(self, *_: Any) -> Any:
+        return NO_REPEATS
+
+
 def reserve(store: Store) -> Reserve:
-    parts = (store, One(), NoQuotas(), NoLoops(), NoForward(), None, 0.0)
+    parts = (store, One(), NoQuotas(), NoLoops(), NoForward(), NoTools(), None, 0.0)
     return Reserve(*cast("Any", parts))
 
 

@@ -97,12 +97,13 @@ def config(text: str, env: dict[str, str] | None = None) -> Config:
 
 
 def test_sample_of_the_design() -> None:
-    """The sample loads, with a warning for every key that is not enforced yet."""
+    """The sample loads without a warning."""
     loaded = loads(SAMPLE, "g.yaml", ENV)
     assert loaded.config.providers["openai"].api_key == "sk-openai-value"
     assert loaded.config.quotas.tokens == 200_000
     assert loaded.config.limits[1].tokens is not None
-    assert loaded.warnings == ("g.yaml:10: tools is not enforced in this version",)
+    assert loaded.config.tools["orders"].pins == "first_seen"
+    assert loaded.warnings == ()
 
 
 def test_limits_that_no_call_can_meet_say_so() -> None:
@@ -112,9 +113,9 @@ def test_limits_that_no_call_can_meet_say_so() -> None:
     text += "- {per: attributes.project, requests: 5/s}\n"
     enforced = "policy: {mode: enforce}\n" + text
     tools, claims, match = (warning.partition(": ")[2] for warning in loads(enforced, "g.yaml", {}).warnings)
-    assert tools == "limits[0] counts tool calls, which this version does not serve: the limit has no effect"
+    assert tools == "limits[0] counts calls of tools, but there is no section tools: the limit has no effect"
     assert claims == "limits[1] counts by a claim of tokens, but there is no jwt section: the limit has no effect"
-    assert match.startswith("limits[2] counts tool calls")
+    assert match.startswith("limits[2] counts calls of tools")
     for policy in ("policy: null\n", "policy: {mode: shadow}\n"):
         last = loads(policy + text, "g.yaml", {}).warnings[-1]
         assert last.endswith("limits[4] counts by an attribute, but no policy is enforced: the limit has no effect")
@@ -648,7 +649,7 @@ async def test_keys_that_need_a_start(running: Running) -> None:
 async def test_warnings_of_a_new_file(running: Running) -> None:
     """The warnings of a changed file reach the operator as those of the first do."""
     await running.write(MINIMAL + "tools: {orders: {http: http://127.0.0.1:9}}\n")
-    assert "tools is not enforced" in running.warnings[0]
+    assert "tools.orders is a plain HTTP tool" in running.warnings[0]
 
 
 async def test_kick_applies_what_looks_unchanged(running: Running) -> None:

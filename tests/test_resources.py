@@ -12,6 +12,7 @@ from gateway.amounts import Ask, Balance, Rejection, Reservation
 from gateway.call import Resource, Subject, Target
 from gateway.config.grammar import Config
 from gateway.errors import Refusal, uncounted
+from gateway.limits.charges import Charges
 from gateway.limits.loops import Loops
 from gateway.limits.quota import Quotas
 from gateway.limits.ratelimit import RateLimits
@@ -78,14 +79,17 @@ async def test_a_call_without_a_model_is_reserved_and_settled(kind: Any) -> None
         resource=Resource(kind, "search", {"query": "x"}), subject=Subject("bot", "red"), correlation_id="w"
     )
     loops = Loops(given.quotas, given.loops, lambda kind, text: b"")
+    charges = Charges({}, loops, given.quotas.repeats)
     Models([], FORWARD, NO_TEXTS, None).find(call)
-    await Reserve(ledger, RateLimits(given.limits), Quotas(given.quotas), loops, FORWARD, None, 0).reserve(call)
+    await Reserve(ledger, RateLimits(given.limits), Quotas(given.quotas), loops, FORWARD, charges, None, 0).reserve(
+        call
+    )
     (ask,) = store.asked
     taken = [debit.name for debit in ask.debits if debit.refill and debit.amount]
     assert taken == ["team-requests", *(["tool-requests"] if kind == "tool" else [])]
     assert [debit.name for debit in ask.debits if not debit.refill] == ["quotas.calls"]
     call.outcome.sent = True
-    assert await Settle(ledger, loops, NO_TEXTS, FORWARD, Recorder((), uncounted), uncounted).settle(call) == 0
+    assert await Settle(ledger, loops, NO_TEXTS, FORWARD, charges, Recorder((), uncounted), uncounted).settle(call) == 0
     ((used, state),) = store.settled
     assert state == "settled"
     assert not any(used.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import sqlite3
@@ -22,13 +21,12 @@ from gateway.dialects.openai_responses import OPENAI_RESPONSES
 from gateway.ingress.owners import Owners
 from gateway.redaction.vault import Seal
 from gateway.stores import StoreUnavailable
-from line import KEYS, Line, config, running
+from keeping import settings
+from line import KEYS, Line, running
 from waiting import eventually
 
 WIRE = Responses()
-VAULT = base64.b64encode(b"k" * 32).decode()
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
-PRICE = {"input": 1, "output": 2}
 POLICY = """package gateway
 
 import rego.v1
@@ -40,22 +38,6 @@ deny contains {"code": "called", "message": "send was called", "class": "safety"
 }
 """
 UNKNOWN = "resp_" + "0123456789abcdef" * 3
-
-
-def settings(folder: Path, up: scripted.Upstream, **fields: Any) -> dict[str, Any]:
-    """A configuration with models that keep their responses, at two providers."""
-    pii = {"vault_key": VAULT, "entities": {"CREDIT_CARD": "block"}}
-    made = config(folder, up.url, pii=pii, output={"secrets": "block"}, quotas={"tokens": 10**6}, **fields)
-    made["providers"]["other"] = {"format": "openai", "base_url": up.url, "api_key": "sk-other"}
-    targets = {
-        "keep": ["up/keep"],
-        "keep-call": ["up/keep-call"],
-        "mini": ["up/keep-mini"],
-        "elsewhere": ["other/keep"],
-        "either": ["dead/keep", "other/keep", "up/keep"],
-    }
-    made["models"] |= {name: {"targets": listed, "price": PRICE} for name, listed in targets.items()}
-    return made
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
@@ -234,11 +216,12 @@ def test_the_provider_may_have_forgotten(line: Line, up: scripted.Upstream) -> N
     assert refused.json()["error"]["upstream_code"] == "previous_response_not_found"
 
 
-def test_other_stored_state_is_refused(line: Line) -> None:
-    """Conversations, references to items, and answers in the background."""
-    reference = [{"type": "item_reference", "id": "msg_1"}]
-    for fields in ({"conversation": "conv_1"}, {"background": True}, {"input": reference}):
-        assert ask(line, **{"said": "x", **fields} if "input" not in fields else {"said": reference}).status_code == 400
+def test_other_stored_state_has_owners_too(line: Line) -> None:
+    """Conversations and items that nobody of the team has made are unknown."""
+    reference = [{"type": "item_reference", "id": "msg_unknown"}]
+    for said, fields in (("x", {"conversation": "conv_1"}), (reference, {})):
+        refused = ask(line, said, **fields)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "invalid_request")
 
 
 def about(line: Line, method: str, path: str, agent: str = "alice", **more: Any) -> Any:
@@ -317,8 +300,7 @@ def test_other_ways_to_ask_are_refused(line: Line, up: scripted.Upstream) -> Non
     assert about(line, "GET", first, **{"x-correlation-id": "another"}).status_code == 400
     wrong = about(line, "POST", first)
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, DELETE, OPTIONS")
-    for path in ("compact", "input_tokens", "input_tokens/cancel"):
-        assert about(line, "POST", path).status_code == 404
+    assert about(line, "POST", "input_tokens/cancel").status_code == 404
     for id in ("a%20b", "..%2ffiles", "a%2fb", "%3fx"):
         assert about(line, "GET", id).status_code == 404
     assert len(up.seen) == before
@@ -344,7 +326,7 @@ def test_nothing_is_stored_in_plain_text(up: scripted.Upstream, tmp_path: Path) 
     with running(tmp_path, settings(tmp_path, up)) as line:
         first = id_of(ask(line, "I am ann@example.org", cid="carl@example.org"))
         assert ask(line, "who?", first).status_code == 200
-        assert line.rows("SELECT COUNT(*) FROM owned") == [(2,)]
+        assert line.rows("SELECT COUNT(*) FROM owned") == [(4,)], "two responses, and an item of each"
         data = b"".join(path.read_bytes() for path in tmp_path.glob("state.db*"))
     assert first.encode() not in data
     assert b"ann@example" not in data

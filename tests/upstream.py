@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import completing
 import generating
 import responding
 
@@ -69,8 +70,8 @@ class Upstream:
 def _text(body: dict[str, Any]) -> str:
     if body["model"] == "invent":
         return "It is made.up@example.org again."
-    if "input" in body:
-        return str(body["input"])
+    if "input" in body or "prompt" in body:
+        return str(body.get("input", body.get("prompt")))
     content = body["messages"][-1].get("content") or ""
     return content if isinstance(content, str) else " ".join(_said_in(part) for part in content)
 
@@ -277,6 +278,9 @@ async def responses(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | Non
 async def gemini(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
     """The bytes of an answer in Gemini's dialect."""
     body, model = seen.body, seen.model
+    if "mbedContent" in seen.path:
+        yield _json(200, generating.embedded(body))
+        return
     if seen.path.endswith(":countTokens"):
         yield _json(200, {"totalTokens": 42})
         return
@@ -327,16 +331,19 @@ async def _answer(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]
         for event in said:
             yield _piece(event)
         yield b"0\r\n\r\n"
+    elif seen.path.endswith("/moderations"):
+        yield _json(200, completing.moderation(body))
     elif "input" in body:
         yield _json(200, embeddings(body, **({} if "nousage" in model else {"usage": EMBEDDED})))
     elif model == "not-a-stream":
         yield _json(200, whole(body, usage=USAGE))
     elif not streamed:
         extra = {} if "nousage" in model else {"usage": PARTS if model == "parts" else USAGE}
-        yield _json(200, whole(body, x_unknown={"kept": True}, **extra))
+        made = completing.whole if "prompt" in body else whole
+        yield _json(200, made(body, x_unknown={"kept": True}, **extra))
     else:
         yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
-        parts = events(body)
+        parts = completing.events(body) if "prompt" in body else events(body)
         for number, part in enumerate(parts):
             if number == len(parts) // 2:
                 if model == "mid-hang":
@@ -384,8 +391,15 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
         writer.write(_json(400, {"error": {"message": reason}}))
         await writer.drain()
         return True
-    if "/responses/" in seen.path:
-        said = responding.about(seen.method, seen.path)
+    if seen.path.endswith(("/responses/input_tokens", "/responses/compact")):
+        writer.write(_json(200, responding.counted(seen.body, seen.path)))
+        await writer.drain()
+        return True
+    if "/responses/" in seen.path or "/conversations" in seen.path:
+        if "/conversations" in seen.path:
+            said = responding.conversation(seen.method, seen.path, seen.body)
+        else:
+            said = responding.about(seen.method, seen.path)
         error = {"error": {"message": "Response not found.", "type": "invalid_request_error", "code": None}}
         writer.write(_json(404, error) if said is None else _json(200, said))
         await writer.drain()

@@ -19,6 +19,7 @@ from gateway import call as words
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section, Stored
+from gateway.config.tools import NAME, Tool
 from gateway.dialects import Profile
 from gateway.dialects.items import Caps
 from gateway.dialects.openai_ceilings import CEILINGS
@@ -235,15 +236,6 @@ class Model(Section):
         """The price at each target."""
         every = [target for rank in self.targets for target in (rank if isinstance(rank, list) else [rank])]
         return {target.address: target.price or self.price for target in every}
-
-
-class Tool(Section):
-    """An MCP server or a plain HTTP tool."""
-
-    mcp: str = ""
-    """URL of an MCP server (Streamable HTTP)."""
-    http: str = ""
-    """Base URL of a plain HTTP tool."""
 
 
 class Agent(Section):
@@ -532,6 +524,10 @@ class Config(Section):
             if "/" in name:
                 words = "the name of a provider must not contain a slash, because targets are written provider/model"
                 yield ("providers", name), words
+        for name in self.tools:
+            if not NAME.fullmatch(name):
+                words = "the name of a tool has up to 63 letters, digits, `-` and single `_`, as it is part of paths"
+                yield ("tools", name), words
         for name, model in self.models.items():
             if name.count("*") > 1:
                 yield (

@@ -28,7 +28,6 @@ from gateway.config.sections import Named
 from gateway.config.yaml_file import Problem, YamlFile, spell
 from gateway.errors import ConfigError
 
-_NOT_ENFORCED = (("tools",),)
 _IDLE = "the limit has no effect"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # Read only at the start: where the gateway listens and writes, and the bounds of the HTTP server,
@@ -84,7 +83,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
         if "model_list" in doc.data:
             doc, warnings = litellm.translate(doc, env)
         else:
-            warnings = [*_not_enforced(doc)]
+            warnings = []
         kinds.complete(doc, env)
         if scanners:
             warnings += _platform()
@@ -107,7 +106,12 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
             warning for warning in warnings if "left out" in warning.text
         ]  # may explain why a target has no provider
         raise NotLoaded(_report(name, [*doc.problems, *left_out]), (Path(name), *_further(doc)))
-    warnings += [*_in_clear(config, doc), *_idle_limits(config, doc), *_without_effect(config, doc)]
+    warnings += [
+        *_in_clear(config, doc),
+        *_idle_limits(config, doc),
+        *_not_served(config, doc),
+        *_without_effect(config, doc),
+    ]
     return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name), *_further(doc)))
 
 
@@ -136,10 +140,12 @@ def _sentence(problem: Problem) -> str:
     return f"{spell(problem.path)}{joint}{problem.text}" if problem.path else problem.text.lstrip(": ")
 
 
-def _not_enforced(doc: YamlFile) -> Iterator[Problem]:
-    for path in _NOT_ENFORCED:
-        if path in doc.lines and _at(doc.data, path) is not None:
-            yield Problem(doc.line(path), path, "is not enforced in this version")
+def _not_served(config: Config, doc: YamlFile) -> Iterator[Problem]:
+    """Warnings about tools of a kind that is not served."""
+    for name, row in config.tools.items():
+        if row.http:
+            path: yaml_file.Path = ("tools", name)
+            yield Problem(doc.line(path), path, "is a plain HTTP tool, which is not served in this version")
 
 
 def _platform() -> Iterator[Problem]:
@@ -171,8 +177,8 @@ def _idle_limits(config: Config, doc: YamlFile) -> Iterator[Problem]:
     """Warnings about limits that no call can match."""
     for index, limit in enumerate(config.limits):
         path: yaml_file.Path = ("limits", index)
-        if limit.per == "tool" or limit.match.tool != "*":
-            yield Problem(doc.line(path), path, f"counts tool calls, which this version does not serve: {_IDLE}")
+        if (limit.per == "tool" or limit.match.tool != "*") and not config.tools:
+            yield Problem(doc.line(path), path, f"counts calls of tools, but there is no section tools: {_IDLE}")
         if limit.per.startswith("claims.") and config.jwt is None:
             yield Problem(doc.line(path), path, f"counts by a claim of tokens, but there is no jwt section: {_IDLE}")
         if limit.per.startswith("attributes.") and (config.policy is None or config.policy.mode == "shadow"):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 import orjson
 
-from gateway.call import Json, State, Usage
+from gateway.call import Json, Named, State, Usage
 from gateway.dialects.surrogates import mend
 from gateway.errors import Refusal
 from gateway.texts import Slot
@@ -33,6 +33,7 @@ MAX_ANSWER = 64 * 1024 * 1024
 """Maximum bytes of a whole answer of text."""
 NO_VALUES: Mapping[str, str] = {}
 """Of a path without parameters."""
+NO_ARGUMENTS: Mapping[str, object] = {}
 Level = Literal["delta", "choice", "chunk"]
 """The part of a chunk that holds a field."""
 
@@ -44,6 +45,8 @@ class Intent(NamedTuple):
     stream: bool
     tools: tuple[str, ...]
     ceiling: int | None  # output tokens allowed, times the number of answers; None: the caller gave no ceiling
+    arguments: Mapping[str, object] = NO_ARGUMENTS  # of a call of a tool: a part of the body
+    control: bool = False  # a message of the protocol itself, see `Request.control`
 
 
 class Outline(NamedTuple):
@@ -284,6 +287,8 @@ class Codec(Protocol):
     name: str
     noun: str
     """The name of an answer in messages: "a chat completion"."""
+    stores: str
+    """The kind of state that a provider stores for calls of the dialect: "response"."""
     formats: frozenset[str]
     """The formats of providers (`providers.*.format`) that have this dialect."""
     path: str
@@ -319,8 +324,16 @@ class Codec(Protocol):
         """The top-level fields that a provider has under other names or in other forms: field -> value, or `GONE`."""
         ...
 
-    def continues(self, body: Json) -> str:
-        """The id of a state at the provider that a request continues; "" for none. Raises Refusal(invalid_request)."""
+    def refers(self, body: Json) -> Sequence[Named]:
+        """The states at the provider that a request names, the one that it continues first. Raises Refusal."""
+        ...
+
+    def defers(self, body: Json) -> bool:
+        """Whether the answer may be made in the background, to be retrieved later."""
+        ...
+
+    def pending(self, answer: Json) -> bool:
+        """Whether a checked whole answer is still being made."""
         ...
 
     def keeps(self, body: Json) -> bool:
@@ -503,6 +516,10 @@ class Codec(Protocol):
 
     def demo(self, body: Json) -> Json:
         """The answer of the `demo` provider, which repeats the request."""
+        ...
+
+    def status(self, refusal: Refusal) -> int:
+        """The HTTP status of an error answer."""
         ...
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:

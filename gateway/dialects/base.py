@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, State, Step, Usage
+from gateway.call import Json, Named, State, Step, Usage
 from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, Profile, StreamCodec, openai_models, tree
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
@@ -55,6 +55,7 @@ class Plain:
     main: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     max_answer = MAX_ANSWER
+    stores = "state"
     restores = True
 
     def at(self, model: str, values: Mapping[str, str]) -> str:
@@ -142,9 +143,17 @@ class Plain:
         """Nothing: all providers of the dialect read the same fields."""
         return {}
 
-    def continues(self, body: Json) -> str:
+    def refers(self, body: Json) -> Sequence[Named]:
         """None: requests refer to no state at the provider."""
-        return ""
+        return ()
+
+    def defers(self, body: Json) -> bool:
+        """False: answers are complete."""
+        return False
+
+    def pending(self, answer: Json) -> bool:
+        """False: answers are complete."""
+        return False
 
     def keeps(self, body: Json) -> bool:
         """False: later requests cannot refer to an answer."""
@@ -237,6 +246,10 @@ class Plain:
     def unfold(self, answer: Json, cut: Callable[[str], Sequence[str]] = lambda text: (text,)) -> Iterator[bytes]:
         """Raises ValueError: there are no streams."""
         raise ValueError(f"{self.noun} does not stream")
+
+    def status(self, refusal: Refusal) -> int:
+        """That of the refusal."""
+        return refusal.status
 
     def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json | None:
         """None: an answer has no text, so a refusal is always an error."""

@@ -31,6 +31,7 @@ from gateway.dialects import (
     tree,
 )
 from gateway.dialects.base import TRACEPARENT, Plain
+from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.gemini_fields import BODY
 from gateway.dialects.gemini_steps import steps
@@ -94,7 +95,7 @@ class Gemini(Plain):
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
-        model = _model(body, values)
+        model = model_of(body, values)
         for name in _STATES:
             if field(body, name):
                 raise checks.wrong(name, "names content that the provider stores, whose owner is unknown here")
@@ -102,7 +103,7 @@ class Gemini(Plain):
         config = field(body, "generationConfig")
         if config is not None and type(config) is not dict:
             raise checks.wrong("generationConfig", "must be an object")
-        openai_models.check({**_strange(body), **_settings(body), "tools": _hosted(body), "model": model})
+        openai_models.check({**strange(body), **_settings(body), "tools": _hosted(body), "model": model})
         return Intent(model, self.streams, self.tools(body), self._ceiling(body))
 
     def _check_contents(self, body: Json) -> None:
@@ -110,10 +111,10 @@ class Gemini(Plain):
         if type(contents) is not list or not contents or not all(type(one) is dict for one in contents):
             raise checks.wrong("contents", "must be a list of at least one message")
         for message in contents:
-            _check_parts("contents", message)
+            check_parts("contents", message)
         system = field(body, "systemInstruction")
         if system is not None and type(system) is not str:
-            _check_parts("systemInstruction", system)
+            check_parts("systemInstruction", system)
 
     def _ceiling(self, body: Json) -> int | None:
         settings = _settings(body)
@@ -123,8 +124,8 @@ class Gemini(Plain):
             return None
         if type(most) is not int or not 0 <= most <= checks.MAX_CEILING:
             raise checks.wrong(_CEILING, f"must be an integer from 0 to {checks.MAX_CEILING}")
-        strange = openai_ceilings.is_endless(settings, _OWN) or openai_ceilings.is_endless(_strange(body), _OWN)
-        if not most or strange:
+        endless = openai_ceilings.is_endless(settings, _OWN) or openai_ceilings.is_endless(strange(body), _OWN)
+        if not most or endless:
             return None
         return max(most, elsewhere) * answers
 
@@ -138,20 +139,20 @@ class Gemini(Plain):
 
     def elsewhere(self, body: Json) -> int:
         """The largest output ceiling in fields other than `maxOutputTokens`."""
-        return max(openai_ceilings.elsewhere(_settings(body), _OWN), openai_ceilings.elsewhere(_strange(body)))
+        return max(openai_ceilings.elsewhere(_settings(body), _OWN), openai_ceilings.elsewhere(strange(body)))
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Lower `maxOutputTokens`, and other fields with names of ceilings, to a policy's limit."""
         most = checks.most_tokens(limits, "Gemini")
-        strange, settings = _strange(body), _settings(body)
-        changed = openai_ceilings.lower_elsewhere(strange, most, frozenset())
+        others, settings = strange(body), _settings(body)
+        changed = openai_ceilings.lower_elsewhere(others, most, frozenset())
         changed |= openai_ceilings.lower_elsewhere(settings, most, _OWN)
         if not 0 < (field(settings, _CEILING) or 0) <= most:
             settings[spelled(settings, _CEILING)] = most
             changed = True
         if changed:
             key = spelled(body, "generationConfig")
-            body |= {**strange, key: {**(body.get(key) or {}), **settings}}
+            body |= {**others, key: {**(body.get(key) or {}), **settings}}
         return changed
 
     def items(self, body: Json) -> dict[str, int]:
@@ -334,7 +335,7 @@ class GeminiCount(Gemini):
             return super().parse(body, values)
         if type(inner) is not dict or "contents" in body:
             raise checks.wrong("generateContentRequest", "must be an object, in place of `contents`")
-        model = _model(body, values)
+        model = model_of(body, values)
         super().parse(inner, {"model": model})
         return Intent(model, False, self.tools(body), None)
 
@@ -411,7 +412,7 @@ def _counted(body: Json) -> Json:
     return inner if type(inner) is dict else body
 
 
-def _model(body: Json, values: Mapping[str, str]) -> str:
+def model_of(body: Json, values: Mapping[str, str]) -> str:
     """The model in the path, which a body may repeat. Raises Refusal(invalid_request)."""
     named = values.get("model") or checks.model(body)
     said = body.get("model")
@@ -420,7 +421,8 @@ def _model(body: Json, values: Mapping[str, str]) -> str:
     return named.removeprefix("models/")
 
 
-def _check_parts(param: str, message: Any) -> None:
+def check_parts(param: str, message: Any) -> None:
+    """Raise Refusal(invalid_request) unless a message has parts that are objects."""
     held = message.get("parts") if type(message) is dict else None
     if not (held is None and type(message) is dict) and not (
         type(held) in (dict, list) and all(type(part) is dict for part in listed(held))
@@ -428,9 +430,9 @@ def _check_parts(param: str, message: Any) -> None:
         raise checks.wrong(param, "must have parts that are objects")
 
 
-def _strange(body: Json) -> Json:
+def strange(body: Json, known: Table = BODY) -> Json:
     """The top-level fields that the dialect does not have."""
-    return {key: value for key, value in body.items() if key not in BODY.keys}
+    return {key: value for key, value in body.items() if key not in known.keys}
 
 
 def _settings(body: Json) -> Json:

@@ -78,3 +78,8 @@ BODY: Final = _table(
     labels=None,
     generateContentRequest=None,
 )
+_EMBEDDED: Final = "model taskType title outputDimensionality autoTruncate"
+EMBEDDING: Final = _table(_EMBEDDED, content=CONTENT, embedContentConfig=None)
+"""The fields of a request for an embedding."""
+EMBEDDINGS: Final = _table("model", requests=EMBEDDING)
+"""The fields of a batch of such requests."""

@@ -196,12 +196,13 @@ class GeminiStream(Ordered):
                 chunk.fields.append(field)
             if part.keys() == _LONE:
                 return
-        held = {key for key, value in part.items() if key in SIGNATURE or type(value) in (dict, list)}
+        thought = is_thought(part)
+        held = {key for key, value in part.items() if key in SIGNATURE or (thought and type(value) in (dict, list))}
         self._fields.read(chunk, "delta", index, part, frozenset({*held, *(_LONE if type(text) is str else ())}))
         if held:
             survey = tree.Survey(ANSWER)
             copy = {key: part[key] for key in part if key in held}
-            survey.walk([{**copy, "text": "", "thought": True}] if is_thought(part) else copy)
+            survey.walk([{**copy, "text": "", "thought": True}] if thought else copy)
             survey.slots = [slot._replace(holder=part) if slot.holder is copy else slot for slot in survey.slots]
             if survey.slots or survey.kinds:
                 chunk.wholes.append(survey)

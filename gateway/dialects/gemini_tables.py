@@ -71,7 +71,6 @@ SHAPE: Final = tree.Shape(
         "toolUsePromptTokensDetails functionCall functionResponse executableCode codeExecutionResult toolCall "
         "toolResponse inlineData fileData urlContextMetadata urlMetadata computerUse generateContentRequest requests"
     ),
-    repeats=both("logprobsResult"),
     roles=dict.fromkeys(both("systemInstruction"), "system"),
     turns=frozenset({"contents"}),
     ahead=both("tools systemInstruction"),

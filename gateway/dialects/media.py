@@ -42,12 +42,17 @@ def kind(part: Json) -> str:
     return _typed(part, _DEPTH)
 
 
+def is_textual(medium: Any) -> bool:
+    """Whether a media type is that of a text."""
+    return type(medium) is str and _TEXTUAL.match(medium.lower()) is not None
+
+
 def _says_text(node: Json) -> bool:
     """Whether the content of an object is text: a text source, an embedded text, data with a text type."""
     if node.get("type") in ("text", "content") or type(node.get("text")) is str:
         return True
     typed = [value for key, value in node.items() if type(value) is str and _plain(key) in _MEDIA_TYPES]
-    return len(typed) > 0 and all(_TEXTUAL.match(one.lower()) for one in typed) and node.get("type") != "url"
+    return len(typed) > 0 and all(map(is_textual, typed)) and node.get("type") != "url"
 
 
 def _holds(node: Json, depth: int) -> bool:
@@ -65,7 +70,7 @@ def _typed(node: Json, depth: int) -> str:
     """The medium of a part by its media type, if its `type` does not show it: `{"inlineData": {"mimeType": ...}}`."""
     for key, value in node.items():
         if type(value) is str:
-            if _plain(key) in _MEDIA_TYPES and value and not _TEXTUAL.match(value.lower()) and _holds(node, 0):
+            if _plain(key) in _MEDIA_TYPES and value and not is_textual(value) and _holds(node, 0):
                 first = _KIND.match(value.partition("/")[0].lower())
                 return _KINDS[(first.lastindex or 1) - 1] if first is not None else "file"
         elif type(value) is dict and depth and (found := _typed(value, depth - 1)):

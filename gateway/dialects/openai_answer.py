@@ -119,7 +119,7 @@ def _is_token(token: Json) -> bool:
     said = token.get("bytes")
     if said is not None and said != list(str(token.get("token", "")).encode("utf-8", "replace")):
         return False
-    if type(token.get("logprob")) not in (int, float, type(None)):
+    if not is_number(token.get("logprob")):
         return False
     others = token.get("top_logprobs") or ()
     if type(others) not in (list, tuple):
@@ -128,9 +128,19 @@ def _is_token(token: Json) -> bool:
         type(other) is dict
         and "top_logprobs" not in other
         and _is_token(other)
-        and _SHORT_TOKEN.fullmatch(str(other.get("token", ""))) is not None
+        and is_short(str(other.get("token", "")))
         for other in others
     )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value may be a log probability."""
+    return type(value) in (int, float, type(None))
+
+
+def is_short(token: str) -> bool:
+    """Whether an alternative token has the length of one: see `_is_token`."""
+    return _SHORT_TOKEN.fullmatch(token) is not None
 
 
 def is_padding(value: Any) -> bool:

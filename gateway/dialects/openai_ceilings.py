@@ -231,13 +231,13 @@ def named(body: Json, name: str) -> dict[str, Any]:
     return {**dict.fromkeys(given, GONE), name: kept}
 
 
-def lower(body: Json, limit: int) -> bool:
-    """Lower the output limit to a policy's limit; True if anything changed."""
+def lower(body: Json, limit: int, name: str = "max_completion_tokens") -> bool:
+    """Lower the output limit to a policy's limit; True if anything changed. `name`: the field if there is none."""
     lowered = lower_elsewhere(body, limit)
     most = _own(body)
     if most and most <= limit:
         return unite(body) or lowered
-    _put(body, [key for key in CEILINGS if key in body] or ["max_completion_tokens"], limit)
+    _put(body, [key for key in CEILINGS if key in body] or [name], limit)
     return True
 
 

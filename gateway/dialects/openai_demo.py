@@ -1,5 +1,5 @@
 """The answers of the `demo` provider: to a chat, the user's last text or a call of the first tool offered; to an
-embeddings request, vectors derived from a hash.
+embeddings request, vectors derived from a hash; to a text completion, its prompts; to a moderation, no objection.
 """
 
 from __future__ import annotations
@@ -67,6 +67,33 @@ def answer(body: Json) -> Json:
     choices = [{"index": i, "message": message, "finish_reason": reason} for i in range(body.get("n") or 1)]
     head = {"id": "chatcmpl-demo", "object": "chat.completion", "created": int(time.time()), "model": body["model"]}
     return {**head, "choices": choices, "usage": _usage(body, text)}
+
+
+def completion(body: Json) -> Json:
+    """A whole text completion: each prompt, repeated."""
+    said = body.get("prompt") or ""
+    prompts = [said] if type(said) is str or type(said[0]) is int else said
+    texts = [f"You said: {one if type(one) is str else f'{len(one)} tokens'}" for one in prompts]
+    texts = [text for text in texts for _ in range(body.get("n") or 1)]
+    choices = [{"index": at, "text": text, "logprobs": None, "finish_reason": "stop"} for at, text in enumerate(texts)]
+    prompt, answer = (
+        sum(len(one.split()) if type(one) is str else len(one) for one in many) for many in (prompts, texts)
+    )
+    usage = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+    head = {"id": "cmpl-demo", "object": "text_completion", "created": int(time.time()), "model": body["model"]}
+    return {**head, "choices": choices, "usage": usage}
+
+
+def moderation(body: Json, number: int) -> Json:
+    """A moderation that flags nothing; the demo does not read what it moderates."""
+    categories = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
+    result = {
+        "flagged": False,
+        "categories": dict.fromkeys(categories, False),
+        "category_scores": dict.fromkeys(categories, 0.0),
+        "category_applied_input_types": {name: ["text"] for name in categories},
+    }
+    return {"id": "modr-demo", "model": body.get("model") or "demo", "results": [result] * number}
 
 
 def embeddings(body: Json) -> Json:

@@ -23,6 +23,7 @@ from gateway.dialects import (
     openai_ceilings,
     openai_demo,
     openai_forms,
+    openai_inputs,
     openai_models,
     openai_vectors,
     tree,
@@ -45,22 +46,8 @@ _ANSWER: Final = replace(
     json=frozenset(),
     within=frozenset({"data"}),
 )
-_TOKEN: Final = 1_000_000  # no vocabulary is larger, and no smaller number is personal data
 _MOST_DIMENSIONS: Final = 65_536
 _LARGEST: Final = 256 * 1024 * 1024  # 2,048 vectors of 3,072 numbers, one per line
-
-
-def _are_tokens(values: Any) -> bool:
-    """Whether a value is a list of token ids."""
-    return type(values) is list and set(map(type, values)) == {int} and min(values) >= 0 and max(values) < _TOKEN
-
-
-def _token_lists(body: Json) -> list[list[int]]:
-    """The lists of token ids of a checked request."""
-    said = body["input"]
-    if type(said) is str or type(said[0]) is str:
-        return []
-    return [said] if type(said[0]) is int else said
 
 
 class OpenAIEmbeddings(Plain):
@@ -81,9 +68,8 @@ class OpenAIEmbeddings(Plain):
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The model. Raises Refusal(invalid_request), which names the parameter."""
         model, said, wanted = checks.model(body), body.get("input"), body.get("dimensions")
-        if type(said) is not str and not (type(said) is list and said and _are_inputs(said)):
-            words = f"must be a string, a list of strings, a list of token ids from 0 to {_TOKEN - 1} or a list of such"
-            raise checks.wrong("input", f"{words} lists, and not empty")
+        if not openai_inputs.are_inputs(said):
+            raise checks.wrong("input", openai_inputs.WANTED)
         if body.get("stream") not in (None, False):
             raise checks.wrong("stream", "must be false or left out: embeddings do not stream")
         if type(body.get("encoding_format")) not in (str, type(None)):
@@ -103,7 +89,7 @@ class OpenAIEmbeddings(Plain):
 
     def unscannable(self, body: Json) -> dict[str, int]:
         """Lists of token ids."""
-        lists = len(_token_lists(body))
+        lists = len(openai_inputs.token_lists(body["input"]))
         return {"tokens": lists} if lists else {}
 
     def answers(self, body: Json) -> int:
@@ -116,7 +102,7 @@ class OpenAIEmbeddings(Plain):
 
     def overhead(self, body: Json) -> int:
         """The number of token ids."""
-        return sum(map(len, _token_lists(body)))
+        return sum(map(len, openai_inputs.token_lists(body["input"])))
 
     def tier(self, body: Json) -> str:
         """`service_tier`, which some servers have."""
@@ -129,16 +115,15 @@ class OpenAIEmbeddings(Plain):
 
     def choices(self, body: Json) -> int:
         """The number of inputs: one vector for each."""
-        said = body["input"]
-        return 1 if type(said) is str or type(said[0]) is int else len(said)
+        return openai_inputs.number(body["input"])
 
     def outline(self, raw: bytes) -> Outline:
         """The answer without its vectors."""
-        return openai_vectors.outline(raw)
+        return openai_vectors.VECTORS.outline(raw)
 
     def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
         """Put the vectors back, byte for byte."""
-        openai_vectors.fill(answer, raw, cuts)
+        openai_vectors.VECTORS.fill(answer, raw, cuts)
 
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is a list of at most `choices` embeddings, each with a list or a string."""
@@ -156,11 +141,7 @@ class OpenAIEmbeddings(Plain):
 
     def usage(self, answer: Json) -> Usage | None:
         """`prompt_tokens`, or the total if that is larger: all tokens are input. None without either."""
-        told = answer.get("usage")
-        if type(told) is not dict:
-            return None
-        counts = [it for key in ("prompt_tokens", "total_tokens") if (it := count(told.get(key))) is not None]
-        return Usage(input=max(counts), tier=tier(answer)) if counts else None
+        return input_usage(answer)
 
     def served_in(self, answer: Json) -> str:
         """`service_tier`."""
@@ -179,9 +160,13 @@ class OpenAIEmbeddings(Plain):
         return refused(refusal, request_id)
 
 
-def _are_inputs(said: list[Any]) -> bool:
-    """Whether a list holds texts, token ids, or lists of token ids, and only one kind of them."""
-    return set(map(type, said)) == {str} or _are_tokens(said) or all(map(_are_tokens, said))
+def input_usage(answer: Json) -> Usage | None:
+    """The usage of an answer whose tokens are all input: `prompt_tokens`, or the total if that is larger."""
+    told = answer.get("usage")
+    if type(told) is not dict:
+        return None
+    counts = [it for key in ("prompt_tokens", "total_tokens") if (it := count(told.get(key))) is not None]
+    return Usage(input=max(counts), tier=tier(answer)) if counts else None
 
 
 def _said(answer: Json) -> Iterator[tuple[int, str, Any]]:

@@ -1,4 +1,5 @@
-"""The fields of a request in this dialect (OpenAI API reference: chat/create, embeddings/create)."""
+"""The fields of a request in this dialect (OpenAI API reference: chat/create, completions/create,
+embeddings/create, moderations/create)."""
 
 from __future__ import annotations
 
@@ -53,3 +54,12 @@ CHAT: Final = table(
 KNOWN: Final = frozenset(CHAT.keys)
 EMBEDDINGS: Final = table("dimensions encoding_format input model user")
 """The fields of an embeddings request."""
+COMPLETIONS: Final = table(
+    "best_of echo frequency_penalty logprobs max_tokens model n presence_penalty prompt seed stop stream suffix "
+    "temperature top_p user",
+    logit_bias=None,
+    stream_options=table("include_usage include_obfuscation"),
+)
+"""The fields of a request for a text completion."""
+MODERATIONS: Final = table("model", input=table("type text", image_url=table("url")))
+"""The fields of a request for a moderation."""

@@ -2,9 +2,8 @@
 
 Rules: `input` is a text or a list of items: messages, tool calls, results of tools, reasoning; an answer is a list of
 items under `output`. Encrypted content (`encrypted_content`) and programs with a fingerprint are judged and never
-edited. A request may continue a response that the provider stores (`previous_response_id`); other stored state
-(`conversation`, references to items, answers in the background) is refused, because its owner is unknown. `store` is
-sent as the caller wrote it.
+edited. A request may continue a response or a conversation that the provider stores, and refer to items of earlier
+answers, of the caller's team; an answer may be made in the background. `store` is sent as the caller wrote it.
 Unclear cases: items of unknown types are text throughout, and tool calls if their type ends in `_call`.
 """
 
@@ -13,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway.call import Json, State, Step, Usage
+from gateway.call import Json, Named, State, Step, Usage
 from gateway.dialects import (
     NO_VALUES,
     Intent,
@@ -51,6 +50,7 @@ class OpenAIResponses(Plain):
     """The codec of `/v1/responses`."""
 
     name = "openai_responses"
+    stores = "response"
     noun = "a response"
     formats = frozenset({"openai", "demo"})
     path = "/responses"
@@ -72,13 +72,21 @@ class OpenAIResponses(Plain):
         openai_models.check(responses_items.settings(body))
         return Intent(model, stream, self.tools(body), self._ceiling(body))
 
-    def continues(self, body: Json) -> str:
-        """`previous_response_id`."""
-        return responses_items.continues(body)
+    def refers(self, body: Json) -> Sequence[Named]:
+        """`previous_response_id` or `conversation`, and items of earlier answers."""
+        return responses_items.refers(body)
+
+    def defers(self, body: Json) -> bool:
+        """With `background`."""
+        return body.get("background") is True
+
+    def pending(self, answer: Json) -> bool:
+        """Until its status says that it has ended."""
+        return answer.get("status") in ("queued", "in_progress")
 
     def keeps(self, body: Json) -> bool:
-        """Unless `store` is false."""
-        return body.get("store") is not False
+        """Unless `store` is false; a conversation keeps its items."""
+        return body.get("store") is not False or body.get("conversation") is not None
 
     def state(self, answer: Json) -> State | None:
         """The response."""

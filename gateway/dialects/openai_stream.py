@@ -9,7 +9,7 @@ missing; half a surrogate pair.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import NoneType
 from typing import Any
@@ -48,6 +48,8 @@ class OpenAIChatStream:
 
     ordered = False
     last: Json | None = None
+    kind = "chat.completion.chunk"
+    texts: Sequence[str] = TEXTS
     __slots__ = (
         "_calls",
         "_choices",
@@ -115,11 +117,12 @@ class OpenAIChatStream:
     def _left(self) -> Iterator[Chunk]:
         """The replacement for half characters whose other half never arrived."""
         for channel, text in self._halves.rest().items():
-            if channel[1] not in TEXTS:
+            if channel[1] not in self.texts:
                 continue
-            delta = {channel[1]: text}
-            chunk = Chunk(b"", {**self.envelope, "choices": [{**_silent(channel[0]), "delta": delta}]})
-            chunk.texts.append(Delta(channel, delta, channel[1]))
+            choice, holder = self.silent(channel[0])
+            holder[channel[1]] = text
+            chunk = Chunk(b"", {**self.envelope, "choices": [choice]})
+            chunk.texts.append(Delta(channel, holder, channel[1]))
             chunk.edited = True
             yield chunk
 
@@ -162,7 +165,7 @@ class OpenAIChatStream:
     def envelope(self) -> Json:
         """The values that every chunk repeats, as judged."""
         if self._head is None:
-            return {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+            return {"id": "", "object": self.kind, "created": 0, "model": ""}
         return {key: value for key, value in self._head.items() if key in ENVELOPE}
 
     def distrust(self) -> None:
@@ -223,7 +226,7 @@ class OpenAIChatStream:
         if all(type(choice) is dict for choice in choices):
             chunk.strays = strays(data, "delta")
         for choice in choices:
-            self._choice(chunk, choice)
+            self.choice(chunk, choice)
         chunk.closes = bool(choices) and len(chunk.ends) == len(choices)
         chunk.trails = not choices
         same = {key: value for key, value in data.items() if key not in _PARTS}
@@ -236,7 +239,8 @@ class OpenAIChatStream:
             self._trusts
             and len(choices) == 1
             and len(chunk.texts) == 1
-            and _is_plain(data, choices[0])
+            and data.get("usage") is None
+            and self.is_plain(choices[0])
             and self._may_frame(chunk)
         ):
             channel, holder, key = chunk.texts[0]
@@ -277,16 +281,9 @@ class OpenAIChatStream:
                 data[key] = head.get(key)
                 chunk.edited = True
 
-    def _choice(self, chunk: Chunk, choice: Any) -> None:
-        if type(choice) is not dict:
-            raise ValueError("a choice is not an object")
-        index, delta = max(0, ordinal(choice.get("index")) or 0), choice.get("delta")
-        if type(choice.get("index")) is not int or choice["index"] < 0:
-            choice["index"] = index
-            chunk.edited = True
-        self.open.setdefault(index, True)
-        if len(self.open) > self._choices:
-            raise ValueError(f"more than {self._choices} choices")
+    def choice(self, chunk: Chunk, choice: Any) -> None:
+        """Read one choice of a chunk. Raises ValueError for more choices than were asked for."""
+        index, delta = self._open(chunk, choice), choice.get("delta")
         probabilities = choice.get("logprobs")
         if probabilities is not None:
             if echoes(choice):
@@ -312,6 +309,23 @@ class OpenAIChatStream:
                 chunk.calls.append((index, {"function_call": delta.pop("function_call")}))
                 chunk.edited = True
             self._fields.read(chunk, "delta", index, delta, running)
+        self._close(chunk, choice, index)
+
+    def _open(self, chunk: Chunk, choice: Any) -> int:
+        """The index of a choice, which is written as a number. Raises ValueError."""
+        if type(choice) is not dict:
+            raise ValueError("a choice is not an object")
+        index = max(0, ordinal(choice.get("index")) or 0)
+        if type(choice.get("index")) is not int or choice["index"] < 0:
+            choice["index"] = index
+            chunk.edited = True
+        self.open.setdefault(index, True)
+        if len(self.open) > self._choices:
+            raise ValueError(f"more than {self._choices} choices")
+        return index
+
+    def _close(self, chunk: Chunk, choice: Json, index: int) -> None:
+        """Note the finish reason of a choice."""
         if choice.get("finish_reason"):
             chunk.ends += (index,)
             self._reasoned.add(index)
@@ -372,10 +386,10 @@ class OpenAIChatStream:
         if data is None:
             return b""
         says_more = data.get("usage") is not None or not data.keys() <= CHUNK
-        if not says_more and not any(_speaks(choice) for choice in data["choices"]):
+        if not says_more and not any(self.speaks(choice) for choice in data["choices"]):
             return b""
         if not data["choices"] and data.get("usage") is None:
-            data["choices"] = [_silent(0)]  # clients that did not request usage read the first choice
+            data["choices"] = [self.silent(0)[0]]  # clients that did not request usage read the first choice
         return sse.encode(orjson.dumps(data))
 
     def text(self, channel: Channel, text: str) -> bytes:
@@ -406,9 +420,8 @@ class OpenAIChatStream:
         """The end of a refused answer: `content_filter` with the reason in each choice, or an error event."""
         if refusal.domain != "policy":
             return sse.encode(orjson.dumps(refused(refusal, request_id)))
-        delta = {**({"content": reason} if reason else {}), "refusal": refusal.message}
         still = [index for index, is_open in self.open.items() if is_open] or [0]
-        ends = [{"index": index, "delta": delta, "finish_reason": "content_filter"} for index in still]
+        ends = [self.refused(index, refusal, reason) for index in still]
         return sse.encode(orjson.dumps({**({} if bare else self.envelope), "choices": ends})) + _DONE
 
     def tool_calls(self, choice: int, calls: list[Json]) -> bytes:
@@ -425,7 +438,7 @@ class OpenAIChatStream:
         """A chunk with a field that was removed from its chunk."""
         if field.level == "delta":
             return self._event(field.choice, field.holder)
-        choice = _silent(field.choice)
+        choice, _ = self.silent(field.choice)
         if field.level == "choice":
             return sse.encode(orjson.dumps({**self.envelope, "choices": [{**choice, **field.holder}]}))
         return sse.encode(orjson.dumps({**self.envelope, "choices": [choice], **field.holder}))
@@ -445,10 +458,37 @@ class OpenAIChatStream:
         self.open[choice] = False
         return self._event(choice, {}, reason)
 
-    def _event(self, choice: int, delta: Json, reason: Any = None) -> bytes:
-        return sse.encode(
-            orjson.dumps({**self.envelope, "choices": [{**_silent(choice), "delta": delta, "finish_reason": reason}]})
+    def _event(self, index: int, said: Json, reason: Any = None) -> bytes:
+        choice, holder = self.silent(index)
+        holder |= said
+        choice["finish_reason"] = reason
+        return sse.encode(orjson.dumps({**self.envelope, "choices": [choice]}))
+
+    def silent(self, index: int) -> tuple[Json, Json]:
+        """A choice without content, and the object in it that holds its texts."""
+        delta: Json = {}
+        return {"index": index, "delta": delta, "finish_reason": None}, delta
+
+    def is_plain(self, choice: Json) -> bool:
+        """Whether a choice with one text contains nothing else."""
+        return (
+            len(choice["delta"]) == 1
+            and choice.keys() <= CHOICE
+            and not choice.get("finish_reason")
+            and choice.get("logprobs") is None
         )
+
+    def speaks(self, choice: Json) -> bool:
+        """Whether a choice of a chunk still has content: a reason, a role, a text, an unknown field."""
+        if choice.get("finish_reason") or choice.get("logprobs") is not None or not choice.keys() <= CHOICE:
+            return True
+        delta = choice.get("delta")
+        return type(delta) is not dict or any(value not in ("", None) for value in delta.values())
+
+    def refused(self, index: int, refusal: Refusal, reason: str) -> Json:
+        """The last choice of a refused answer."""
+        delta = {**({"content": reason} if reason else {}), "refusal": refusal.message}
+        return {"index": index, "delta": delta, "finish_reason": "content_filter"}
 
 
 def refused(refusal: Refusal, request_id: str) -> Json:
@@ -456,28 +496,3 @@ def refused(refusal: Refusal, request_id: str) -> Json:
     kind = _TYPES.get(refusal.status) or ("invalid_request_error" if refusal.status < 500 else "server_error")
     error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
     return {"error": {**error, "request_id": request_id, **refusal.detail}}
-
-
-def _silent(index: int) -> Json:
-    """A choice without content."""
-    return {"index": index, "delta": {}, "finish_reason": None}
-
-
-def _is_plain(data: Json, choice: Json) -> bool:
-    """Whether a chunk with one choice contains nothing except its text."""
-    delta = choice["delta"]
-    return (
-        len(delta) == 1
-        and choice.keys() <= CHOICE
-        and not choice.get("finish_reason")
-        and choice.get("logprobs") is None
-        and data.get("usage") is None
-    )
-
-
-def _speaks(choice: Json) -> bool:
-    """Whether a choice of a chunk still has content: a reason, a role, a text, an unknown field."""
-    if choice.get("finish_reason") or choice.get("logprobs") is not None or not choice.keys() <= CHOICE:
-        return True
-    delta = choice.get("delta")
-    return type(delta) is not dict or any(value not in ("", None) for value in delta.values())

@@ -1,4 +1,4 @@
-"""The vectors of an embeddings answer: removed from its bytes before parsing, and put back if the answer was edited.
+"""The vectors of embeddings answers: removed from its bytes before parsing, and put back if the answer was edited.
 
 2,048 vectors of 3,072 numbers are 140 MB and six million values, none of which can be judged. A vector is a list of
 numbers, or the base64 of 32-bit floats in little-endian order (OpenAI API reference: embeddings/object). Other values
@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -24,12 +24,6 @@ from gateway.dialects import Outline, items
 # JSON's numbers (RFC 8259, section 6) of up to six digits before the point, possessive: a vector is scanned once.
 _NUMBER: Final = rb"-?+(?:0|[1-9][0-9]{0,5}+)(?:\.[0-9]++)?+(?:[eE](?:-[0-9]{1,3}+|\+?+[0-9]))?+"
 _BLANK: Final = rb"[ \t\r\n]*+"
-_VECTOR: Final = re.compile(
-    rb'"embedding"%b:%b(?:\[%b(?:%b(?:%b,%b%b)*+%b)?+\]|"([A-Za-z0-9+/]*+={0,2})")'
-    % (_BLANK, _BLANK, _BLANK, _NUMBER, _BLANK, _BLANK, _NUMBER, _BLANK)
-)
-_NAME: Final = len(b'"embedding"')
-_CUT: Final = b'"embedding":[]'
 _FLOAT: Final = 4  # bytes
 # The highest byte of a float below 2^17, of either sign: the exponent without its last bit (IEEE 754).
 _USUAL: Final = bytes([*range(0x48), *range(0x80, 0xC8)])
@@ -37,35 +31,58 @@ _CHECKED: Final = 4096  # bytes of a vector that are checked for text
 _SPENT: Final = 8  # one microsecond per 2^8 bytes of a vector
 
 
-def outline(raw: bytes) -> Outline:
-    """An answer whose vectors are replaced by empty lists; the whole answer if the vectors are not certain.
+class Vectors:
+    """The vectors of one dialect. `key`: the key of a vector; `items`: the objects of an answer that hold vectors."""
 
-    They are certain if every vector in the bytes belongs to an item of `data`: not to another place, a duplicate key or
-    a key with an escape.
-    """
-    parts: list[bytes] = []
-    cuts: list[tuple[int, int]] = []
-    at = 0
-    for found in _VECTOR.finditer(raw):
-        start, end = found.span()
-        spend((end - start) >> _SPENT)
-        if found[1] is not None and not is_vector(found[1]):
-            continue
-        parts += raw[at:start], _CUT
-        cuts.append((start + _NAME, end))
-        at = end
-    if not cuts:
-        return Outline(raw)
-    parts.append(raw[at:])
-    rest = b"".join(parts)
-    if b"\\u00" in rest or items.is_crowded(rest):
-        return Outline(raw)
-    try:
-        answer = orjson.loads(rest)
-    except orjson.JSONDecodeError:
-        return Outline(raw)
-    sure = type(answer) is dict and sum(1 for _ in _emptied(answer)) == len(cuts)
-    return Outline(rest, cuts) if sure else Outline(raw)
+    __slots__ = ("_cut", "_items", "_key", "_pattern", "_size")
+
+    def __init__(self, key: str, items: Callable[[Json], Iterator[Json]]) -> None:
+        name = b'"%b"' % key.encode()
+        self._key, self._items = key, items
+        self._size, self._cut = len(name), b"%b:[]" % name
+        self._pattern = re.compile(
+            rb'%b%b:%b(?:\[%b(?:%b(?:%b,%b%b)*+%b)?+\]|"([A-Za-z0-9+/]*+={0,2})")'
+            % (name, _BLANK, _BLANK, _BLANK, _NUMBER, _BLANK, _BLANK, _NUMBER, _BLANK)
+        )
+
+    def outline(self, raw: bytes) -> Outline:
+        """An answer whose vectors are replaced by empty lists; the whole answer if the vectors are not certain.
+
+        They are certain if every vector in the bytes belongs to an item: not to another place, a duplicate key or a key
+        with an escape.
+        """
+        parts: list[bytes] = []
+        cuts: list[tuple[int, int]] = []
+        at = 0
+        for found in self._pattern.finditer(raw):
+            start, end = found.span()
+            spend((end - start) >> _SPENT)
+            if found[1] is not None and not is_vector(found[1]):
+                continue
+            parts += raw[at:start], self._cut
+            cuts.append((start + self._size, end))
+            at = end
+        if not cuts:
+            return Outline(raw)
+        parts.append(raw[at:])
+        rest = b"".join(parts)
+        if b"\\u00" in rest or items.is_crowded(rest):
+            return Outline(raw)
+        try:
+            answer = orjson.loads(rest)
+        except orjson.JSONDecodeError:
+            return Outline(raw)
+        sure = type(answer) is dict and sum(1 for _ in self._emptied(answer)) == len(cuts)
+        return Outline(rest, cuts) if sure else Outline(raw)
+
+    def fill(self, answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
+        """Put the vectors that `outline` removed from `raw` back into the parsed answer, byte for byte."""
+        for item, (start, end) in zip(self._emptied(answer), cuts, strict=True):
+            item[self._key] = orjson.Fragment(raw[start:end].lstrip(b" \t\r\n:"))
+
+    def _emptied(self, answer: Json) -> Iterator[Json]:
+        """The items with an empty list in place of the vector."""
+        return (item for item in self._items(answer) if item.get(self._key) == [])
 
 
 def is_vector(said: bytes) -> bool:
@@ -79,16 +96,10 @@ def is_vector(said: bytes) -> bool:
     return not data or not encoded.is_text(data[:_CHECKED])
 
 
-def fill(answer: Json, raw: bytes, cuts: Sequence[tuple[int, int]]) -> None:
-    """Put the vectors that `outline` removed from `raw` back into the parsed answer, byte for byte."""
-    for item, (start, end) in zip(_emptied(answer), cuts, strict=True):
-        item["embedding"] = orjson.Fragment(raw[start:end].lstrip(b" \t\r\n:"))
+def listed(answer: Json, key: str) -> Iterator[Json]:
+    """The objects of a list in an answer."""
+    held: Any = answer.get(key)
+    return (item for item in held if type(item) is dict) if type(held) is list else iter(())
 
 
-def _emptied(answer: Json) -> Iterator[Json]:
-    """The items with an empty list in place of the vector."""
-    data: Any = answer.get("data")
-    if type(data) is list:
-        for item in data:
-            if type(item) is dict and item.get("embedding") == []:
-                yield item
+VECTORS: Final = Vectors("embedding", lambda answer: listed(answer, "data"))

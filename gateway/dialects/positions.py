@@ -77,7 +77,7 @@ def _written(inner: Nested) -> str:
     if inner.prefix is None:
         return literals.rewritten(inner.holder[inner.key], inner.root)
     data = inner.root["text"].encode("utf-8", "surrogatepass")
-    if ";base64" in inner.prefix.lower():
+    if not inner.prefix or ";base64" in inner.prefix.lower():
         return inner.prefix + base64.b64encode(data).decode()
     return inner.prefix + quote(data)
 

@@ -1,7 +1,7 @@
 """The fields of a request in the Responses dialect (OpenAI API reference: responses/create).
 
 One table serves items of all types, and one serves tools of all types. Left out on purpose, so that strict providers
-do not get them: fields that continue a state whose owner is unknown (`conversation`, `background_options`).
+do not get them: fields about background answers that are pushed elsewhere (`background_options`).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _ACTION: Final = table(
     env=None,
     sources=table("type url"),
 )
-_ITEM: Final = table(
+ITEM: Final = table(
     "type role id call_id status phase name namespace server_label approval_request_id approve reason "
     "encrypted_content code fingerprint result queries container_id max_output_length execution "
     "background output_format quality revised_prompt size",
@@ -84,11 +84,13 @@ _ITEM: Final = table(
     text=table("", format=_FORMAT),
     tools=_TOOL,
 )
+"""The fields of an item."""
 BODY: Final = table(
     "model instructions stream temperature top_p top_logprobs max_output_tokens max_tool_calls parallel_tool_calls "
     "store background include truncation service_tier user safety_identifier prompt_cache_key prompt_cache_retention "
     "previous_response_id",
-    input=_ITEM,
+    conversation=table("id"),
+    input=ITEM,
     prompt=table("id version", variables=None),
     reasoning=table("effort summary generate_summary context mode"),
     text=table("verbosity", format=_FORMAT),

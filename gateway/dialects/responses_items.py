@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, State, Step, ToolUse
+from gateway.call import Json, Named, State, Step, ToolUse
 from gateway.dialects import checks, openai_tools
 from gateway.dialects.checks import text
 from gateway.dialects.openai_steps import plain, waiting
@@ -15,10 +15,6 @@ from gateway.dialects.responses_tables import calls_a_tool, kind, speaks, tool
 
 _LISTS: Final = ("content", "summary", "output", "outputs", "results", "tools")
 _CONTENT: Final = frozenset({"input", "instructions", "prompt", "text", "metadata"})  # fields without settings
-_STORED: Final = {
-    "conversation": "send the items of the conversation in `input`",
-    "background_options": "leave it out, and wait for the answer",
-}
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}")
 """The form of the ids of responses, which stand in paths."""
 _ASKED: Final = {"custom_tool_call": "input", "local_shell_call": "action", "shell_call": "action"}
@@ -38,22 +34,50 @@ def check(body: Json) -> None:
         _check_item(item)
     if type(body.get("instructions")) not in (str, type(None)):
         raise checks.wrong("instructions", "must be a string")
-    for field, instead in _STORED.items():
-        if body.get(field) is not None:
-            words = f"names a state at the provider, which this gateway cannot tell the owner of: {instead}"
-            raise checks.wrong(field, f"{words} (with `store` false, and reasoning as `encrypted_content`)")
+    if body.get("background_options") is not None:
+        raise checks.wrong("background_options", "must be left out: retrieve the answer with GET /v1/responses/{id}")
     if body.get("background") not in (None, False):
-        raise checks.wrong("background", "must be left out or false: answers are not stored for later here")
+        _check_background(body)
 
 
-def continues(body: Json) -> str:
-    """The id of the stored response that a request continues; "" for none. Raises Refusal(invalid_request)."""
-    id = body.get("previous_response_id")
-    if id is None:
-        return ""
+def _check_background(body: Json) -> None:
+    if body["background"] is not True:
+        raise checks.wrong("background", "must be true or false")
+    if body.get("store") is False:
+        raise checks.wrong("store", "must not be false with `background`: the answer is stored until it is retrieved")
+    if body.get("stream"):
+        words = "must be left out with `stream` here: leave `stream` out, and retrieve the answer when it is complete"
+        raise checks.wrong("background", words)
+
+
+def refers(body: Json) -> list[Named]:
+    """The states that a request names: the response or conversation that it continues, and items of earlier answers.
+
+    Raises Refusal(invalid_request) for both of the former, and for what is no id.
+    """
+    named: list[Named] = []
+    if (id := body.get("previous_response_id")) is not None:
+        named.append(_named("response", id, "previous_response_id"))
+    if (said := body.get("conversation")) is not None:
+        id = said.get("id") if type(said) is dict else said
+        named.append(_named("conversation", id, "conversation"))
+    if len(named) > 1:
+        raise checks.wrong("conversation", "must be left out with `previous_response_id`: a call continues one of both")
+    return named + [_named("item", item.get("id"), "input") for item in items(body) if refers_to(item)]
+
+
+def refers_to(item: Json) -> bool:
+    """Whether an item is only a reference to one that the provider stores."""
+    said = item.get("type")
+    return said == "item_reference" or (said is None and "role" not in item)
+
+
+def _named(kind: str, id: Any, param: str) -> Named:
     if type(id) is not str or not ID.fullmatch(id):
-        raise checks.wrong("previous_response_id", "must be the id of a response")
-    return id
+        raise checks.wrong(
+            param, f"must {'refer to items by' if kind == 'item' else 'be'} the id of a{'n' * (kind == 'item')} {kind}"
+        )
+    return Named(kind, id, param)
 
 
 def state(answer: Json) -> State | None:
@@ -61,16 +85,17 @@ def state(answer: Json) -> State | None:
     id = text(answer.get("id"))
     if not ID.fullmatch(id):
         return None
-    return State(id, [_use(item) for item in answer["output"] if calls_a_tool(item)])
+    ids = [it for item in answer["output"] if ID.fullmatch(it := text(item.get("id")))]
+    return State(id, [_use(item) for item in answer["output"] if calls_a_tool(item)], ids)
 
 
 def _check_item(item: Json) -> None:
     said, content = item.get("type"), item.get("content")
     if said is not None and type(said) is not str:
         raise checks.wrong("input", "must hold items whose type is a string")
-    if said == "item_reference" or (said is None and "role" not in item):
-        words = "refers to an item that the provider stores (`item_reference`); send the item itself"
-        raise checks.wrong("input", words)
+    if refers_to(item):
+        _named("item", item.get("id"), "input")
+        return
     if said in (None, "message"):
         if not text(item.get("role")).strip():
             raise checks.wrong("input", "must hold messages with a role")

@@ -326,26 +326,44 @@ class Survey:
             self._count(KINDS.get(key, "file"))  # an address or the data
             if text[:5] == "data:":
                 return True
-        return blob and _is_blob(key, text)
+        return blob and self._data(holder, key, text, role, outer)
+
+    def _data(self, holder: Any, key: Any, text: str, role: str, outer: Nested | None) -> bool:
+        """Whether a string of an unscannable part is its data or an id; a text in base64 is walked here."""
+        if text[:5] == "data:":
+            return True
+        if key not in _DATA:
+            return key == "file_id" and terms.is_term(text)
+        said = encoded.text_in(text)
+        if said is None:
+            return encoded.is_data(text)
+        self._enclose(holder, key, "", said, role, outer)
+        return True
 
     def _encoded(self, holder: Any, key: Any, text: str, role: str, outer: Nested | None) -> bool:
         """Walk the text in a data: URL; False if there is none."""
         said = encoded.text_of(text)
         if said is None:
             return False
-        nested = Nested(holder, key, {"text": said[1]}, outer)
-        nested.prefix = said[0]
-        self.nested.append(nested)
-        if said[1]:
-            self.slots.append(Slot(nested.root, "text", said[1], role, nested))
+        self._enclose(holder, key, *said, role, outer)
         return True
+
+    def _enclose(self, holder: Any, key: Any, prefix: str, said: str, role: str, outer: Nested | None) -> None:
+        """Add the text that a string encodes."""
+        nested = Nested(holder, key, {"text": said}, outer)
+        nested.prefix = prefix
+        self.nested.append(nested)
+        if said:
+            self.slots.append(Slot(nested.root, "text", said, role, nested))
 
     def _blob(self, key: str, value: Any) -> bool:
         """Count an unscannable part; False if there is no data, and for text in a data: URL, which is scanned."""
         if key == SOURCE:
             return self._source(value)
         if key in _TYPED and type(value) is dict:
-            self._count(_medium(value.get("mimeType") or value.get("mime_type")))
+            medium = value.get("mimeType") or value.get("mime_type")
+            if not _is_text(medium, value.get("data")):
+                self._count(_medium(medium))
             return "data" in value
         held = value if type(value) is list else [value[name] for name in _HOLDS if name in value]
         if all(type(one) is str and encoded.text_of(one) for one in held):
@@ -358,7 +376,8 @@ class Survey:
         kind = value.get("type") if type(value) is dict else None
         if type(kind) is not str or kind in ("text", "content"):
             return False
-        self._count(_medium(value.get("media_type")))
+        if not _is_text(value.get("media_type"), value.get("data")):
+            self._count(_medium(value.get("media_type")))
         return kind == "base64"
 
     def _media(self, parts: list[Any]) -> None:
@@ -389,6 +408,11 @@ class Survey:
         self.widest = max(self.widest, inner.widest)
         self.lists += inner.lists
         return True
+
+
+def _is_text(medium: Any, data: Any) -> bool:
+    """Whether a part is text in base64 under the media type of a text, which is judged as any text."""
+    return media.is_textual(medium) and type(data) is str and encoded.text_in(data) is not None
 
 
 def _medium(named: Any) -> str:
@@ -426,13 +450,10 @@ def _signed(slots: list[Slot], role: str) -> list[Slot]:
     ]
 
 
-def _is_blob(key: object, value: str) -> bool:
-    return key in ("data", "file_data", "file_id") or value.startswith("data:")
-
-
 KINDS = {"image_url": "image", "input_audio": "audio", "audio": "audio", "video_url": "video"}
 """The kinds of parts under these keys; parts under other keys are files."""
 _HOLDS = frozenset({"url", "data", "file_data", "file_id", "id"})  # without one of these, a part has no content
+_DATA = frozenset({"data", "file_data"})
 _TYPED = frozenset({"inlineData", "inline_data", "fileData", "file_data"})  # objects with a media type beside the data
 _ADDRESSES = ("http:", "https:", "data:")
 

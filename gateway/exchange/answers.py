@@ -34,7 +34,22 @@ class Answers:
         """
         if self.owners is None:
             return
-        if call.outcome.state is not None:
-            await self.owners.keep(call, call.outcome.state)
-        if call.reference is not None and call.reference.method == "DELETE":
-            await self.owners.forget(call, call.reference.id)
+        await self.claim(call)
+        about, state = call.reference, call.outcome.state
+        if about is None:
+            if state is not None:
+                await self.owners.keep(call, state)
+        elif about.reads and about.below and state is not None:
+            await self.owners.grow(call, about.id, state)
+        elif about.method == "DELETE" and not about.below:
+            await self.owners.forget(call, about.id)
+
+    async def claim(self, call: Call) -> None:
+        """Charge an answer that was made in the background to the first call that sees its usage. Writes `claimed`.
+
+        Before the caller hears of the answer. Raises StoreUnavailable.
+        """
+        about, outcome = call.reference, call.outcome
+        if self.owners is None or about is None or outcome.claimed or outcome.pending or outcome.usage is None:
+            return
+        outcome.claimed = await self.owners.claim(call, about.id, outcome.state)

@@ -7,8 +7,11 @@ from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
+from gateway.exchange.tool import tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
+from gateway.policy.results import Results
+from gateway.tools.desk import Desk
 from gateway.upstream import fields
 from gateway.upstream.forward import Answer, Forward
 
@@ -16,9 +19,11 @@ from gateway.upstream.forward import Answer, Forward
 class Exchange:
     """The stage, built for one configuration."""
 
-    def __init__(self, forward: Forward, answers: Answers) -> None:
+    def __init__(self, forward: Forward, answers: Answers, desk: Desk, results: Results) -> None:
         self._forward = forward
         self._answers = answers
+        self._desk = desk
+        self._results = results
 
     def keep_fields(self, call: Call) -> None:
         """Keep, drop or refuse fields that the dialect does not know. Raises Refusal(invalid_request)."""
@@ -26,6 +31,10 @@ class Exchange:
 
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
+        if call.resource.kind != "llm":
+            await tool(self._answers, self._results, call, await self._desk.open(call), reply)
+            call.outcome.finished = True
+            return
         answer = await self._forward.open(call, call.admission.targets)
         try:
             if call.reference is not None:
@@ -41,11 +50,19 @@ class Exchange:
             answer.close(call.outcome.finished)
 
     async def _referred(self, call: Call, answer: Answer, reply: Reply) -> None:
-        """Send what the provider stores, judged again. It was charged when it was made: now nothing is."""
+        """Send what the provider stores, judged again. It was charged when it was made, or when its end was first seen.
+
+        An answer that is refused has been seen, too.
+        """
         try:
             await whole(self._answers, call, answer, reply)
         finally:
-            call.outcome.usage, call.outcome.heard = Usage(), []
+            try:
+                await self._answers.claim(call)
+            finally:
+                if not call.outcome.claimed:
+                    call.outcome.usage = Usage()
+                call.outcome.heard = []
 
     async def refuse(self, call: Call, refusal: Refusal, reply: Reply) -> None:
         """Refuse in the caller's format, also in the middle of a stream. Writes `call.refusal`."""
@@ -60,4 +77,5 @@ class Exchange:
             call.replay.keeper is not None
         ):  # before the caller hears of the refusal, so that the next try finds the key free
             await call.replay.keeper.abandon()
+            call.replay.keeper = None  # an error may have the status 200, and is not kept
         await reply.refuse(refusal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.call import Call, Json, Screening
+from gateway.call import Call, Json, Screening, Usage
 from gateway.dialects import nulls, numbers, tree
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
@@ -133,7 +133,7 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
     except TypeError:  # nested too deeply to be encoded
         raise garbage(call, "something that is nested too deep") from None
     answers.own.check(data)
-    if not call.outcome.translated and call.codec.keeps(call.request.body):
+    if not call.outcome.translated and (call.reference is not None or call.codec.keeps(call.request.body)):
         call.outcome.state = call.codec.state(body)
     return data
 
@@ -141,10 +141,15 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
 def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
     caps = answers.caps
     call.outcome.usage = call.codec.usage(body)
+    call.outcome.pending = call.codec.pending(body) and (
+        call.reference is not None or call.codec.defers(call.request.body)
+    )
     if len(raw) > caps.least and (too_many := caps.over(call.codec.answer_items(body))):
         raise garbage(call, too_many)
     survey: tree.Survey | None = None
-    if call.outcome.usage is None or not call.outcome.usage.output:
+    if call.outcome.pending:  # charged when its end is seen
+        call.outcome.usage = Usage()
+    elif call.outcome.usage is None or not call.outcome.usage.output:
         call.outcome.tier = call.codec.served_in(body)
         try:
             survey = call.codec.whole(body)

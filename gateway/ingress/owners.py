@@ -1,10 +1,10 @@
 """The owners of what providers store: a later call may refer to it only if the caller's team got it.
 
-Config key: `stored`. All teams share the provider's key, so the provider would answer anybody who knows an id. The id
-of a stored response is recorded after its answer was judged, and before its end is sent: a blocked or broken answer has
-no owner. A call that names another team's id, an expired or an unknown one, is refused alike (404, `invalid_request`),
-before anything else is read of it. The call becomes a call of the workflow of the stored conversation, and goes to the
-provider that stores it, without failover.
+Config key: `stored`. States are responses, conversations, their items, files, batches, and more. All teams share the
+provider's key, so the provider would answer anybody who knows an id. An id is recorded after its answer was judged, and
+before its end is sent: a blocked or broken answer has no owner. A call that names another team's id, an expired or an
+unknown one, is refused alike (404, `invalid_request`), before anything else is read of it. The call becomes a call of
+the workflow of the stored state, and goes to the provider that stores it, without failover.
 
 Fails closed: if the store does not answer, a call that names an id is refused. If an owner cannot be recorded, the paid
 answer is delivered, and its id is unknown later.
@@ -14,15 +14,18 @@ Stored are keyed digests of the ids, by team, and records encrypted with the vau
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway.amounts import NO_HISTORY
-from gateway.call import Call, Resource, State, Stored, Target, ToolUse
+from gateway.call import Call, Json, Named, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
 from gateway.errors import Refusal
 from gateway.ingress.request import named
@@ -32,8 +35,14 @@ from gateway.redaction.vault import Seal
 from gateway.stores import Owners as Store
 from gateway.stores import StoreUnavailable
 
-_PARAM = "previous_response_id"
 _log = logging.getLogger("meshgate")
+_INSTEAD = {
+    "response": "Send all items of the conversation in `input`, with `store` false.",
+    "conversation": "Send all items of the conversation in `input`, with `store` false.",
+    "item": "Send the items themselves, with `store` false and reasoning as `encrypted_content`.",
+}
+_SINCE = "Send all items of the conversation in `input`."
+_DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
 
 
 class Owners:
@@ -48,54 +57,86 @@ class Owners:
         self._seal = seal if settings is not None else None
 
     async def find(self, call: Call) -> None:
-        """Write `call.request.stored` for a call that continues a state of its team.
+        """Write `call.request.stored` for a call that names states of its team.
 
         Raises Refusal(invalid_request), StoreUnavailable.
         """
-        id = call.codec.continues(call.request.body)
-        if not id:
+        names = call.codec.refers(call.request.body)
+        if not names:
+            if self._seal is None and call.codec.defers(call.request.body):
+                raise _unrecorded("background", "Leave it out, and wait for the answer.")
             return
         if self._seal is None:
-            words = (
-                f"`{_PARAM}` cannot be used: this gateway does not record the owners of stored responses (stored, "
-                "pii.vault_key). Send all items of the conversation in `input`, with `store` false."
-            )
-            raise Refusal("invalid_request", words, param=_PARAM)
-        stored = await self._owned(call, id)
+            raise _unrecorded(names[0].param, _INSTEAD.get(names[0].kind, ""))
+        found = [await self._named(call, one) for one in names]
+        self._enter(call, _joined(found))
+        ids = {one.id for one in names}  # the provider's own, and known to be: no texts to be searched
+        call.request.slots = [slot for slot in call.request.slots if slot.text not in ids]
+
+    async def _named(self, call: Call, one: Named) -> Stored:
+        """The record of a state that a request names. Raises Refusal(invalid_request), StoreUnavailable."""
+        stored = await self._owned(call, one.kind, one.id)
         if stored is None:
-            words = "There is no response with this id. Send all items of the conversation in `input`."
-            detail = {"code": "previous_response_not_found"}
-            raise Refusal("invalid_request", words, param=_PARAM, status=404, detail=detail)
-        self._enter(call, stored)
+            words = f"There is no {one.kind} with this id. {_SINCE if one.kind in _INSTEAD else ''}".strip()
+            raise Refusal("invalid_request", words, param=one.param, status=404, detail=_DETAIL.get(one.param, {}))
+        if stored.due and one.kind == "response":
+            if (ended := await self._owned(call, "ended response", one.id)) is not None:
+                return ended
+            words = "The response is made in the background, and nobody has retrieved its end. GET /v1/responses/{id} "
+            raise Refusal("invalid_request", f"{words}until its status is `completed`, then continue.", param=one.param)
+        return stored
 
     async def refer(self, call: Call, id: str) -> None:
         """Write `call.request` of a call about a state of its team, as a call of its model with its tools.
 
         Raises Refusal(invalid_request), StoreUnavailable.
         """
-        stored = await self._owned(call, id)
+        kind = call.codec.stores
+        stored = await self._owned(call, kind, id)
         if stored is None:
-            raise Refusal("invalid_request", "There is no response with this id.", param="response_id", status=404)
+            words = f"There is no {kind} with this id."
+            raise Refusal("invalid_request", words, param=f"{kind}_id", status=404)
+        if stored.due and await self._owned(call, f"ended {kind}", id) is not None:
+            stored = replace(stored, due=False)
         self._enter(call, stored)
+        call.resource = Resource("llm", stored.model)
+        if call.reference is not None and call.reference.reads:
+            return
         tools = [{"type": "function", "name": name} for name in stored.tools]
         call.request.body = {"model": stored.model, "input": [], "tools": tools, "store": False}
         call.request.tools, call.request.ceiling = stored.tools, 1
-        call.resource = Resource("llm", stored.model)
 
     async def forget(self, call: Call, id: str) -> None:
         """The provider has deleted a state of the team: delete its record. A failure of the store is only logged."""
         if self._seal is None:
             return
         try:
-            await self._store.disown(call.team, self._name(self._seal, id))
+            await self._store.disown(call.team, self._name(self._seal, call.codec.stores, id))
         except StoreUnavailable as fault:
-            _log.error("the owner of a deleted response could not be deleted: %s", fault)
+            _log.error("the owner of a deleted %s could not be deleted: %s", call.codec.stores, fault)
 
-    async def _owned(self, call: Call, id: str) -> Stored | None:
+    async def claim(self, call: Call, id: str, state: State | None) -> bool:
+        """Whether this call is the first to see the end of an answer that was made in the background.
+
+        That call is charged for the answer. Raises StoreUnavailable.
+        """
+        stored, kind = call.request.stored, call.codec.stores
+        if self._seal is None or stored is None or not stored.due:
+            return False
+        record = self._record(call, self._seal, state or State(id, ())) | {
+            "target": tuple(stored.target),
+            "claim": call.id,
+        }
+        name = self._name(self._seal, f"ended {kind}", id)
+        await self._store.own(call.team, name, self._sealed(self._seal, call.team, name, record), self._ttl)
+        sealed = await self._store.owned(call.team, name)
+        return sealed is not None and _said(self._seal, call.team, name, sealed).get("claim") == call.id
+
+    async def _owned(self, call: Call, kind: str, id: str) -> Stored | None:
         """The record of an id of the caller's team; None if there is none. Raises StoreUnavailable."""
         if self._seal is None:
             return None
-        name = self._name(self._seal, id)
+        name = self._name(self._seal, kind, id)
         sealed = await self._store.owned(call.team, name)
         return _opened(self._seal, call.team, name, sealed) if sealed is not None else None
 
@@ -104,7 +145,7 @@ class Owners:
         request = call.request
         if named(call.headers) and request.correlation_id != stored.workflow:
             words = (
-                "X-Correlation-Id names another workflow than that of the stored response. Leave the header out, or "
+                "X-Correlation-Id names another workflow than that of the stored state. Leave the header out, or "
                 "send the id of that workflow."
             )
             raise Refusal("invalid_request", words, param="X-Correlation-Id")
@@ -112,17 +153,51 @@ class Owners:
             request.correlation_id, request.given_id = stored.workflow, ""
         request.alone = False
         request.stored = stored
-        # The id is the provider's own, and is known to be: it is no text to be searched.
-        request.slots = [slot for slot in request.slots if slot.holder is not request.body or slot.key != _PARAM]
 
     async def keep(self, call: Call, state: State) -> None:
         """Record the owner of a state that the provider stores. A failure of the store is only logged."""
-        if self._seal is None or _chosen(call, state.id):
+        seal, kind = self._seal, call.codec.stores
+        if seal is None or _chosen(call, state.id):
             return
-        name, usage = self._name(self._seal, state.id), call.outcome.usage
-        history = call.admission.history or NO_HISTORY
-        uses = [(use.id, use.tool, self._arguments(self._seal, use)) for use in state.uses]
-        record = {
+        record = self._record(call, seal, state)
+        names = [(kind, state.id), *(("item", id) for id in state.items if not _chosen(call, id))]
+        try:
+            await asyncio.gather(*(self._own(seal, call.team, *name, record) for name in names))
+            for one in call.codec.refers(call.request.body):
+                if one.kind == "conversation":
+                    await self._replace(call, seal, one.id, record)
+        except StoreUnavailable as fault:
+            _log.error("the owner of a stored %s could not be recorded: %s", kind, fault)
+
+    async def grow(self, call: Call, id: str, state: State) -> None:
+        """Record the items that a call added to a conversation. A failure of the store is only logged."""
+        seal = self._seal
+        if seal is None:
+            return
+        record = self._record(call, seal, state)
+        try:
+            await asyncio.gather(*(self._own(seal, call.team, "item", item, record) for item in state.items))
+            await self._replace(call, seal, id, record)
+        except StoreUnavailable as fault:
+            _log.error("the owner of the items of a conversation could not be recorded: %s", fault)
+
+    async def _replace(self, call: Call, seal: Seal, id: str, record: Json) -> None:
+        """Write the record of a conversation that has grown: a record that is there would stay."""
+        await self._store.disown(call.team, self._name(seal, "conversation", id))
+        await self._own(seal, call.team, "conversation", id, self._grown(call, record))
+
+    async def _own(self, seal: Seal, team: str, kind: str, id: str, record: Json) -> None:
+        name = self._name(seal, kind, id)
+        await self._store.own(team, name, self._sealed(seal, team, name, record), self._ttl)
+
+    def _grown(self, call: Call, record: Json) -> Json:
+        """The record of the conversation that a call continues: its model is that of its path, its provider stays."""
+        stored = call.request.stored
+        return record | {"model": stored.model, "target": tuple(stored.target)} if stored is not None else record
+
+    def _record(self, call: Call, seal: Seal, state: State) -> Json:
+        usage, history = call.outcome.usage, call.admission.history or NO_HISTORY
+        return {
             "workflow": call.request.correlation_id,
             "agent": call.subject.agent if call.subject is not None else "",
             "model": call.resource.name,
@@ -132,21 +207,37 @@ class Owners:
             "target": (call.outcome.provider, call.outcome.model),
             "at": int(time.time()),
             "tokens": usage.input + usage.output if usage is not None else call.request.input.bound,
-            "masked": held(call, self._seal),
-            "uses": uses,
+            "masked": held(call, seal),
+            "uses": [(use.id, use.tool, self._arguments(seal, use)) for use in state.uses],
+            "due": call.outcome.pending,
         }
-        sealed = self._seal.enclose(_context(call.team, name), orjson.dumps(record))
-        try:
-            await self._store.own(call.team, name, sealed, self._ttl)
-        except StoreUnavailable as fault:
-            _log.error("the owner of a stored response could not be recorded: %s", fault)
 
-    def _name(self, seal: Seal, id: str) -> str:
-        return seal.digest("response", id).hex()
+    def _sealed(self, seal: Seal, team: str, name: str, record: Json) -> bytes:
+        return seal.enclose(_context(team, name), orjson.dumps(record))
+
+    def _name(self, seal: Seal, kind: str, id: str) -> str:
+        return seal.digest(kind, id).hex()
 
     def _arguments(self, seal: Seal, use: ToolUse) -> str:
         """A digest: loop detection only compares arguments, and they may hold personal data."""
         return seal.digest("arguments", canonical(use.arguments)).hex()
+
+
+def _unrecorded(param: str, instead: str) -> Refusal:
+    words = (
+        f"`{param}` cannot be used: this gateway does not record the owners of stored state (stored, pii.vault_key)."
+    )
+    return Refusal("invalid_request", f"{words} {instead}".strip(), param=param)
+
+
+def _joined(found: Sequence[Stored]) -> Stored:
+    """The record of the first of several states, with the masked values of all. Raises Refusal if they differ."""
+    first = found[0]
+    if all(one.workflow == first.workflow and one.target.provider == first.target.provider for one in found):
+        masked = {name: digest for one in found for name, digest in one.masked.items()}
+        return first if len(found) == 1 else replace(first, masked=masked)
+    words = "The request refers to states of several workflows or providers. Refer to those of one conversation."
+    raise Refusal("invalid_request", words, param="input")
 
 
 def _chosen(call: Call, id: str) -> bool:
@@ -158,7 +249,7 @@ def _chosen(call: Call, id: str) -> bool:
 def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:
     """The record; None if it was encrypted with another key."""
     try:
-        said = orjson.loads(seal.disclose(_context(team, name), sealed))
+        said = _said(seal, team, name, sealed)
     except InvalidTag:
         return None
     uses = tuple(ToolUse(*use) for use in said["uses"])
@@ -174,7 +265,14 @@ def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:
         called=tuple(said["called"]),
         masked=said["masked"],
         uses=uses,
+        due=said.get("due", False),
     )
+
+
+def _said(seal: Seal, team: str, name: str, sealed: bytes) -> Json:
+    """The record as it was written. Raises InvalidTag."""
+    said: Json = orjson.loads(seal.disclose(_context(team, name), sealed))
+    return said
 
 
 def _context(team: str, name: str) -> str:

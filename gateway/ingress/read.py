@@ -57,7 +57,7 @@ class Ingress:
     async def read(self, call: Call, receive: Receive) -> None:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
-        if call.reference is not None:
+        if call.reference is not None and not call.reference.reads:
             await self._owners.refer(call, call.reference.id)
             self._models.find(call)
             return
@@ -67,6 +67,8 @@ class Ingress:
         if tainted:
             await separate(call)
             call.request.reading = None
+        if call.reference is not None:
+            await self._owners.refer(call, call.reference.id)
         await self._owners.find(call)
         self._models.find(call)
         try:

@@ -67,6 +67,7 @@ class Reply:
         self.status = status
         self.begun = self.over = True
         length = (b"content-length", b"%d" % len(body))
+        self._extra += self._call.outcome.headers
         await self._put(body, more=False, head=self._head(status, [_JSON, length, *(extra or ())]))
 
     async def stream(self, data: bytes, *, complete: bool = False) -> None:
@@ -125,7 +126,7 @@ class Reply:
             if self._parts.own.holds(data):
                 plain = Refusal(refusal.code, "The reason is hidden: it contains a secret.", status=refusal.status)
                 data = orjson.dumps(call.codec.refuse(plain, call.id))
-            await self.whole(refusal.status, data, _waiting(refusal))
+            await self.whole(call.codec.status(refusal), data, _waiting(refusal))
 
     async def _refuse_in_text(self, refusal: Refusal, words: str) -> bool:
         """Send an answer whose text is the reason for blocking; False if the dialect has no such answer. Not kept."""

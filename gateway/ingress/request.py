@@ -22,6 +22,8 @@ from gateway.redaction.openings import Known, Openings
 from gateway.redaction.taint import Taint
 from gateway.scheduling.judging import OFF_LOOP, judge
 
+SESSION = "session"
+"""In `Call.values`: the workflow of the session of a tool server that a call belongs to."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, section 3.2
 _BAGGAGE = re.compile(rb"(?:^|,)\s*correlation[-_]?id\s*=\s*([^,;\s]+)", re.IGNORECASE)  # W3C Baggage, section 3.2
 
@@ -84,7 +86,7 @@ class Correlation:
         """
         signer, ids = self._signer, self._ids
         if signer is None:
-            id = named(call.headers) or traced(call.headers)
+            id = named(call.headers) or traced(call.headers) or call.values.get(SESSION, "")
             if not id:
                 id, call.request.alone = uuid7(), True
             if self._taint.names_key(call, id):
@@ -148,7 +150,7 @@ async def receive(call: Call, receive: Receive, server: Server, openings: Openin
     if coding := unpack.coding_of(call.headers):
         call.request.raw = await unpack.unpack(coding, call.request.raw, server.max_body, hold)
     call.budget.extend(len(call.request.raw))
-    known = openings.find(call)
+    known = openings.find(call) if not call.values else None  # of a body alone: the path may name another model
     new = len(call.request.raw) - (known.opening.end if known is not None else 0)
     if new > OFF_LOOP:
         await judge(call, True, understand, call, server, openings, known)
@@ -163,10 +165,12 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
     if intent is None:
         call.request.body, survey = parse(call.request.raw, call.codec.shape, server)
         call.request.slots, call.request.nested = survey.slots, survey.nested
+        if deployment := call.values.get("deployment"):
+            _deploy(call, deployment)
         intent = call.codec.parse(call.request.body, call.values)
         call.request.unscannable = {**survey.kinds, **call.codec.unscannable(call.request.body)}
-    name, call.request.stream, call.request.tools, call.request.ceiling = intent
-    call.resource = Resource(call.resource.kind, name)
+    name, call.request.stream, call.request.tools, call.request.ceiling, arguments, call.request.control = intent
+    call.resource = Resource(call.resource.kind, name, arguments)
     call.request.tier = call.codec.tier(call.request.body)
     call.request.fields = call.codec.unknown(call.request.body)
     call.request.wants_usage = call.request.stream and call.codec.wants_usage(call.request.body)
@@ -174,7 +178,21 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
         caps = server.caps
         if len(call.request.raw) > caps.least and (too_many := caps.over(call.codec.items(call.request.body))):
             raise _too_many(too_many)
-        prepare(call, openings, survey, intent)
+        if not call.values:
+            prepare(call, openings, survey, intent)
+
+
+def _deploy(call: Call, deployment: str) -> None:
+    """Make the deployment in the path the model of the body, whatever model the body names: as Azure does."""
+    request, body = call.request, call.request.body
+    if body.get("model") == deployment:
+        return
+    body["model"], request.edited = deployment, True
+    inside = [it for it in request.nested if it.holder is body and it.key == "model"]
+    request.nested = [it for it in request.nested if it not in inside]
+    request.slots = [
+        slot for slot in request.slots if slot.nested not in inside and (slot.holder is not body or slot.key != "model")
+    ]
 
 
 def parse(raw: bytes, shape: tree.Shape, server: Server) -> tuple[Json, tree.Survey]:

@@ -32,20 +32,16 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "of Anthropic's API, /v1/messages and /v1/messages/count_tokens are served",
     ),
     (
-        r"(/v1)?(/engines/[^/]+)?/completions",
-        "/v1/completions",
-        "send the prompt as a message",
-    ),
-    (
         r"/openai/.*|.*/deployments/.*",
-        "/openai/deployments/{deployment}/chat/completions",
-        "use the plain OpenAI client in place of Azure's, with the base URL ending in /v1",
+        "",
+        "of Azure's API, the paths of OpenAI's are served below /openai/v1, and calls below "
+        "/openai/deployments/{deployment}; a deployment is a model of this gateway",
     ),
     (
         r".*:(stream)?(generatecontent|counttokens|(batch)?embedcontents?|predict|rawpredict)|/v1(beta|alpha)(/.*)?",
         "",
-        "of Gemini's API, generateContent, streamGenerateContent and countTokens are served, below /v1beta/models "
-        "and /v1/models; the base URL of its clients ends before the version",
+        "of Gemini's API, generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents are "
+        "served, below /v1beta/models and /v1/models; the base URL of its clients ends before the version",
     ),
     (
         r"/api/(chat|generate|tags|show|embed|embeddings|version|ps|pull)",
@@ -57,15 +53,19 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "/model/{model}/converse",
         "this is Bedrock's dialect: use an OpenAI-compatible client, with the base URL ending in /v1",
     ),
-    (r"(/[^/]+)?/mcp(/.*)?|(/mcp)?/sse", "/mcp", "MCP servers are not behind this gateway: call them directly"),
+    (
+        r"(/[^/]+)?/mcp(/.*)?|(/mcp)?/sse",
+        "/mcp",
+        "MCP servers are at /mcp/{server}, by their name in the section tools of the configuration",
+    ),
     (
         r"/a2a(/.*)?|.*/\.well-known/agent(-card)?\.json",
         "/a2a",
         "agents are not behind this gateway: call them directly",
     ),
     (
-        r"(/v1)?/(moderations|images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
-        r"|assistants|threads|vector_stores|conversations|evals|containers|organization)(/.*)?",
+        r"(/v1)?/(images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
+        r"|assistants|threads|vector_stores|evals|containers|organization)(/.*)?",
         "",
         f"{_OPENAI}; ask the provider itself for this",
     ),
@@ -75,7 +75,8 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "no completions are stored here",
     ),
     (
-        r"(/v1/chat/completions|/v1/embeddings|/v1/v1|/v1|/api/v1)?(/engines/[^/]+)?/(chat/completions|embeddings|responses|models)"
+        r"(/v1/chat/completions|/v1/completions|/v1/embeddings|/v1/v1|/v1|/api/v1)?(/engines/[^/]+)?/(chat/completions|completions|embeddings|moderations"
+        r"|responses|models)"
         r"(/.*)?/?",
         "",
         "the base URL of clients ends with /v1, and no slash follows the path",

@@ -54,16 +54,20 @@ class Quotas:
         found = {"tokens": self._settings.tokens, "cost": self._cost, "calls": self._settings.calls}
         return {key: limit for key, limit in found.items() if limit is not None}
 
-    def debits(self, model: Model | None, input_tokens: int, ceiling: int, tier: str = "") -> list[Debit]:
+    def debits(
+        self, model: Model | None, input_tokens: int, ceiling: int, tier: str = "", price: int = 0
+    ) -> list[Debit]:
         """The debits of a call with at most `input_tokens` in and `ceiling` out, in the requested service tier.
 
-        A call of a kind without models (None) has no tokens and costs nothing.
+        A call of a kind without models (None) has no tokens, and costs `price` in nano-USD.
         If any quota is limited, the others are counted with a limit that is never reached, so that operators see usage.
         """
         if not self._metered:
             return []
-        if model is None:
+        if model is None and not price:
             return [self._one_call]
+        if model is None:
+            return [Debit("cost", "cost", price, self._most_cost, "quotas.cost_usd"), self._one_call]
         amount = self._highest(model, tier).cost(input_tokens, ceiling)
         tokens = ("tokens", "tokens", input_tokens + ceiling, self._most_tokens, "quotas.tokens", 0.0, 0, "")
         cost = ("cost", "cost", amount, self._most_cost, "quotas.cost_usd", 0.0, 0, "")

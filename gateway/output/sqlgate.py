@@ -70,6 +70,16 @@ class SqlGate:
             self.arguments()(text, self._check(call), call.screening)
         return text
 
+    def request(self, call: Call, slots: Sequence[Slot]) -> None:
+        """Check the arguments of a call of a tool. Raises Refusal(sql_blocked)."""
+        try:
+            for slot in slots:
+                if positions.is_argument(slot):
+                    self.argument(call, slot.text)
+        except Refusal as refusal:
+            words = refusal.message.replace("The answer contained", "The arguments contained")
+            raise Refusal(refusal.code, words, stage="authorize", detail=refusal.detail) from None
+
     def arguments(self) -> Arguments:
         """A function that checks strings of arguments."""
         if self._arguments is None:

@@ -49,6 +49,11 @@ class PolicyCheck:
         return _reads_history(engine) or getattr(engine, "sets_labels", True)
 
     @property
+    def version(self) -> str:
+        """The version of the policy in force."""
+        return self._engine.version
+
+    @property
     def _engine(self) -> Engine:
         return self._live.engine if self._live is not None else self._source  # type: ignore[return-value]
 

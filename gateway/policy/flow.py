@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from gateway.amounts import LABELS, NO_HISTORY, UNREAD
 from gateway.call import NO_OBLIGATIONS, Call, Decision, Obligations, Stored
+from gateway.errors import Refusal
 from gateway.policy.authorize import PolicyCheck
 from gateway.stores import Workflows
 
@@ -73,6 +74,24 @@ class Flow:
             marked = await self._workflows.mark(call.team, call.request.correlation_id, lost, history.version)
             call.admission.history = marked.history
         self._policy.undecided(call, f"{_CHANGED} {TRIES} times; try again")
+
+    async def judge_result(self, call: Call) -> None:
+        """Judge a result. A withheld result labels the workflow as one that is passed on would. Raises Refusal."""
+        try:
+            await self.judge(call)
+        except Refusal:
+            decision = call.authorization.decision
+            for _ in range(TRIES if decision is not None and decision.obligations.labels else 0):
+                history = call.admission.history or NO_HISTORY
+                off = {*history.labels, *history.cleared}
+                fresh = [label for label in decision.obligations.labels if label not in off] if decision else []
+                if not fresh or len(history.labels) + len(fresh) > LABELS:
+                    break
+                marked = await self._workflows.mark(call.team, call.request.correlation_id, fresh, history.version)
+                call.admission.history = marked.history
+                if marked.done:
+                    break
+            raise
 
     async def _verdict(self, call: Call) -> tuple[bool, list[str]]:
         """Judge until the policy knows its own labels; returns whether it reads the history, and the new labels."""

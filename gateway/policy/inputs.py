@@ -64,7 +64,8 @@ class Inputs:
         from `max_output` of the model. `context.chain`: the agents from the workflow's first agent to the caller;
         `context.hop`: the depth of the chain. `context.time`: the minute of the call, in nanoseconds of Unix time:
         verdicts of one minute are memoized. `context.calls`: the calls of the workflow including this call; 0 if the
-        call is not counted (no `quotas.calls`, or a replayed answer).
+        call is not counted (no `quotas.calls`, or a replayed answer). Of a call of a tool, `action.server` is the row
+        of `tools`, `action.args` are the arguments as they leave, and `action.of_result`: the result is judged.
         """
         subject, request, admission = call.subject, call.request, call.admission
         content = request.content or EMPTY
@@ -72,12 +73,13 @@ class Inputs:
         chain = admission.chain or (subject.agent,)
         providers, (kind, name, arguments) = call.providers(), call.resource
         is_model = kind == "llm"
+        server, _, bare = name.partition("/") if kind == "tool" and "/" in name else ("", "", name)
         counts, unscannable = call.redaction.counts, request.unscannable
         return {
             "subject": self._caller(subject),
             "action": {
                 "kind": kind,
-                "name": name,
+                "name": bare,
                 "model": name if is_model else "",
                 "provider": providers[0] if providers else "",
                 "providers": providers,
@@ -86,6 +88,7 @@ class Inputs:
                 "fields": request.fields,
                 "max_tokens": self._max_tokens(call),
                 "args": {**arguments},
+                **({} if is_model else {"server": server, "of_result": call.authorization.of_result}),
             },
             "resource": {"type": "model" if is_model else kind, "name": name},
             "content": {

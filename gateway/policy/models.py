@@ -17,7 +17,8 @@ class Models:
     """The models of one configuration, by their `names`."""
 
     def __init__(self, names: Iterable[str], forward: Forward, texts: Texts, policy: PolicyCheck | None) -> None:
-        self._names = [name for name in names if "*" not in name]  # a pattern is not a name that can be asked for
+        # A pattern is not a name that can be asked for, and neither is a path.
+        self._names = [name for name in names if "*" not in name and not name.startswith("/")]
         self._forward = forward
         self._texts = texts
         self._policy = policy

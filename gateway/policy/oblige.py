@@ -10,12 +10,14 @@ import asyncio
 from typing import Protocol
 
 from gateway.call import NO_OBLIGATIONS, Call, Obligations
+from gateway.dialects import mcp
 from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlGate
 from gateway.policy import stripped
 from gateway.policy.candidate import Candidate
 from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
+from gateway.policy.visible import Visible
 from gateway.redaction.redact import Replacer
 from gateway.redaction.separate import separate
 from gateway.reserve.reserve import Reserve
@@ -42,6 +44,7 @@ class Authorize:
         *,
         candidate: Candidate | None,
         forward: Forward,
+        visible: Visible,
         replacer: Replacer | None,
         reserve: Reserve,
         sql_gate: SqlGate,
@@ -52,6 +55,7 @@ class Authorize:
         self._log = log
         self._candidate = candidate
         self._forward = forward
+        self._visible = visible
         self._replacer = replacer
         self._reserve = reserve
         self._sql_gate = sql_gate
@@ -60,12 +64,18 @@ class Authorize:
     async def authorize(self, call: Call) -> None:
         """Write `call.authorization`, and apply the obligations of the decision. Raises Refusal, StoreUnavailable."""
         flow = self._flow
+        if call.request.control:
+            return
         if flow is None:
             call.authorization.input = self._inputs.of(call)
             self._log.decided(call)
             return
         try:
             await flow.judge(call)
+        except Refusal as refusal:
+            if call.resource.kind != "llm" and refusal.code == "policy_denied" and not await self._visible.may(call):
+                raise mcp.unknown_tool() from None
+            raise
         finally:
             if call.authorization.decision is not None:  # a denial is recorded as well
                 self._log.decided(call)
@@ -73,6 +83,8 @@ class Authorize:
                     self._candidate.offer(call)
         if call.replay.kept is not None or call.authorization.decision is None:
             return
+        if call.resource.kind != "llm" and call.authorization.decision.obligations.route:
+            raise Refusal("policy_unavailable", "The policy routes a call of a tool to a model. Ask the operator.")
         demanded = stripped.obligations(call)
         if demanded is not NO_OBLIGATIONS and demanded != NO_OBLIGATIONS:
             judged = call.authorization.decision

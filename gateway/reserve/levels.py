@@ -18,7 +18,7 @@ _FAR: Final = 100
 _AMPLE: Final = 8
 """And this many times the whole amount."""
 _RECENT: Final = 1.0  # seconds; other replicas take from the same buckets
-_MOST: Final = 65_536  # buckets and quotas of workflows
+_MOST: Final = 8192  # buckets and quotas of workflows; those not used within the last second count for nothing
 _COUNTED: Final = frozenset({"tokens", "cost"})
 
 

@@ -16,6 +16,7 @@ from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
 from gateway.config.grammar import Model
 from gateway.limits import quota
+from gateway.limits.charges import Charges
 from gateway.limits.loops import Loops, fixed, shown
 from gateway.limits.quota import Quotas
 from gateway.limits.ratelimit import RateLimits
@@ -51,6 +52,7 @@ class Reserve:
         quotas: Quotas,
         loops: Loops,
         forward: Forward,
+        tools: Charges,
         judge: Judge | None,
         wait: float,
     ) -> None:
@@ -59,6 +61,7 @@ class Reserve:
         self._quotas = quotas
         self._loops = loops
         self._forward = forward
+        self._tools = tools
         self._judge = judge
         self._wait = wait
         self._levels = Levels()
@@ -70,6 +73,11 @@ class Reserve:
         if call.resource.kind == "llm":
             at = call.request.stored.target if call.request.stored is not None else None
             call.admission.targets = self._forward.targets(call.resource.name, call.codec, at)
+        elif not call.request.control:
+            call.admission.targets = self._tools.targets(call)
+        else:
+            await self._greet(call, subject)
+            return
         if call.replay.kept is not None:
             await self._look(call, subject)
             return
@@ -80,7 +88,9 @@ class Reserve:
             debits = self._debits(call, subject, await self._count(call))
         keeps = self._keeps_history
         steps: Sequence[Step] = ()
-        if keeps or self._loops.reads:
+        if call.resource.kind != "llm":
+            call.admission.repeats = self._tools.repeats(call, subject.agent)
+        elif keeps or self._loops.reads:
             large = openings.unread(call) > LARGE  # then a thread reads
             read = await judge(call, True, self._read, call, subject) if large else self._read(call, subject)
             steps, call.admission.repeats = read
@@ -100,6 +110,16 @@ class Reserve:
         call.admission.chain, call.admission.history = answer.chain, answer.history
         self._loops.follow(answer.chain, answer.path)
 
+    async def _greet(self, call: Call, subject: Subject) -> None:
+        """Take the request limits of a message of the protocol: no quota, no history. Raises Refusal."""
+        debits = self._limits.debits(subject)
+        call.admission.debits = tuple(debits)
+        names = (call.id, subject.team, call.request.correlation_id, subject.agent)
+        ask = self._quotas.ask(*names, call.admission.debits, lapse=self._tools.patience(call) + LAPSE_MARGIN)
+        answer = _granted(call, ask, await self._ledger.reserve(ask))
+        if not ask.bare:
+            call.admission.reservation = answer
+
     async def _count(self, call: Call) -> int:
         """The input tokens, counted; those of a large request in a thread, and the first of the process."""
         tokens = call.request.input
@@ -114,11 +134,12 @@ class Reserve:
         model, ceiling = self._priced(call, name)
         call.admission.ceiling = ceiling
         estimate = tokens + ceiling
-        quotas = self._quotas.debits(model, tokens, ceiling, call.request.tier)
+        price = self._tools.price(call) if kind != "llm" else 0
+        quotas = self._quotas.debits(model, tokens, ceiling, call.request.tier, price)
         limits = self._limits.debits(
             subject,
             _model_name(call.resource),
-            call.providers(),
+            call.providers() if kind == "llm" else (),
             estimate,
             tool=name if kind == "tool" else "",
             stream=call.request.stream,
@@ -134,8 +155,10 @@ class Reserve:
         judged = self._judge is not None
         stored = call.request.stored
         called = shown(steps, stored.called if stored is not None else ()) if keeps else ()
-        # A policy may route the call to another model, whose targets may take longer.
-        longest = self._forward.most_patience if judged else self._forward.patience(call.admission.targets)
+        if call.resource.kind != "llm":
+            called, longest = (call.resource.name,) if keeps else (), self._tools.patience(call)
+        else:  # a policy may route the call to another model, whose targets may take longer
+            longest = self._forward.most_patience if judged else self._forward.patience(call.admission.targets)
         return self._quotas.ask(
             call.id,
             subject.team,

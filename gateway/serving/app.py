@@ -43,6 +43,7 @@ from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.watch import Watch
 from gateway.stores.writer import Writer
+from gateway.tools.servers import Servers
 from gateway.upstream.clients import Clients
 
 NOTED = 30  # seconds between two writes of the last use of keys
@@ -134,6 +135,9 @@ class Gateway:
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
+            clients.open(["direct"])
+            self.shared.servers = Servers(clients["direct"])
+            stack.push_async_callback(self.shared.servers.close)
             stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)
             stack.push_async_callback(self._close_candidate)
@@ -173,6 +177,8 @@ class Gateway:
             self._retired.append(retired)  # calls in flight may still use them: closed with the gateway
         if before is not ner and before is not None:
             await before.retire()
+        if shared.servers is not None:
+            await shared.servers.follow(config.tools)
         if old is not None:
             shared.telemetry.say({"level": "info", "event": "config applied"})
             await old.identity.aclose()

@@ -16,10 +16,11 @@ from gateway import ids
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
-from gateway.dialects.routes import METHODS, MODEL, MODELS, REFERENCES, RESPONSE, ROUTES
+from gateway.dialects.routes import AZURE, AZURE_REFERENCES, LISTS, METHODS, MODELS, REFERENCES, ROUTES, TOOLS
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.ingress import query, references, served
+from gateway.ingress.reply import Reply
 from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
@@ -29,7 +30,7 @@ from gateway.upstream.forward import not_found
 Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
 """(match, scope, receive, send) -> served."""
 _UNREAD: Final = Resource("llm")
-_NO_IDS: Final = frozenset({"compact", "input_tokens"})  # paths of OpenAI that are not served
+_NO_IDS: Final = frozenset({"compact", "input_tokens"})  # paths of calls, not of responses
 _STEPS: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 _log = logging.getLogger("meshgate")
 
@@ -43,12 +44,14 @@ class Gateway(Protocol):
 
 def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
     """Every path template of the data plane with its endpoint."""
-    for path, codec in ROUTES.items():
+    for path, codec in [*ROUTES.items(), *AZURE.items()]:
         yield path, partial(_call, gateway, codec, path)
-    for path, codecs in REFERENCES.items():
+    for path, codecs in [*REFERENCES.items(), *AZURE_REFERENCES.items()]:
         yield path, partial(_about, gateway, codecs, path)
-    yield MODELS, partial(_models, gateway)
-    yield MODEL, partial(_models, gateway)
+    for path in TOOLS:
+        yield path, partial(_tool, gateway, path)
+    for path in LISTS:
+        yield path, partial(_models, gateway)
 
 
 def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
@@ -100,17 +103,46 @@ async def _about(
     exchange, method = _exchange(scope, receive, send), scope["method"]
     call = _arrived(gateway, path, codecs.get(method) or next(iter(codecs.values())), exchange)
     try:
-        id = match.values["id"]
-        if id in _NO_IDS:
+        if match.values["id"] in _NO_IDS:
             raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
         if method not in codecs:
             raise _wrong_method(path, scope["headers"])
-        below = path.removeprefix(RESPONSE)
-        call.reference = references.read(id, method, below, scope.get("query_string", b""))
+        below, asked = path.partition("{id}")[2], scope.get("query_string", b"")
+        call.reference = references.read(codecs[method].stores, match.values, method, below, asked)
     except Refusal as refusal:
         await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
         return
     await _through(gateway, call, exchange)
+
+
+async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve one message to a tool server, or end a session with the server."""
+    exchange, server, desk = _exchange(scope, receive, send), match.values["server"], gateway.runtime.line.desk
+    call = _arrived(gateway, path, TOOLS[path](server, exchange.headers), exchange)
+    call.resource = Resource("tool")
+    reply = gateway.runtime.replies.to(call, exchange.put)
+    if scope["method"] not in ("POST", "DELETE"):
+        await reply.refuse(_wrong_method(path, scope["headers"]))
+    elif not desk.serves(server):
+        await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
+    elif scope["method"] == "POST":
+        await _through(gateway, call, exchange)
+    else:
+        await _end_session(gateway, call, server, exchange, reply)
+
+
+async def _end_session(gateway: Gateway, call: Call, server: str, exchange: Exchange, reply: Reply) -> None:
+    """End the session that a call names, with an answer without content."""
+    line = gateway.runtime.line
+    try:
+        call.ticket = _ticket(gateway, exchange)
+        await line.identify(call)
+        await line.desk.end(call, server)
+        await reply.whole(200, b"{}")
+    except Refusal as refusal:
+        await reply.refuse(refusal)
+    finally:
+        call.ticket.close()
 
 
 async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
@@ -139,10 +171,13 @@ async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
 
 def _place(call: Call, values: Mapping[str, str], asked: bytes, models: Container[str]) -> None:
     """Write what path and query say. `models`: the names in the configuration. Raises Refusal."""
-    model = values["model"]
+    model = values.get("deployment") or values["model"]
     # Any other name may be a secret, personal data, or a way to another path of the provider.
     if model not in models and (not is_term(model) or _STEPS.search(model)):
         raise not_found(model)
+    if "deployment" in values:  # Azure: the version of its API in the query is that of a client, not of the provider
+        call.values = values
+        return
     call.values = {**values, "version": call.route.split("/")[1]}
     query.take(call, asked)
 

@@ -38,6 +38,7 @@ from gateway.ingress.read import Ingress
 from gateway.ingress.reply import Replies
 from gateway.ingress.request import Correlation
 from gateway.ingress.workflow_ids import WorkflowIds
+from gateway.limits.charges import Charges
 from gateway.limits.loops import Loops, remembers
 from gateway.limits.quota import Quotas
 from gateway.limits.ratelimit import RateLimits
@@ -55,6 +56,8 @@ from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
 from gateway.policy.models import Models
 from gateway.policy.oblige import Authorize
+from gateway.policy.results import Results
+from gateway.policy.visible import Visible
 from gateway.record.audit import Audit
 from gateway.record.durable import Durable
 from gateway.record.ended import Recorder
@@ -77,6 +80,9 @@ from gateway.settle.settle import Settle
 from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
+from gateway.tools.desk import Desk
+from gateway.tools.servers import Servers
+from gateway.tools.sessions import Sessions
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
 
@@ -101,6 +107,7 @@ class Shared:
     census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
+    servers: Servers | None = None  # the tool servers
     counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
 
@@ -336,33 +343,40 @@ def _line(
     names = Names(pool.config, pool, lambda: failures("names"), pii.keep) if pool and pii else None
     spellings = parts.replacer.spellings if parts.replacer is not None else None
     quotas = Quotas(config.quotas)
-    reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, parts.policy, config.quotas.wait)
+    charges = Charges(config.tools, parts.loops, config.quotas.repeats)
+    reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
     owners = Owners(config.stored, store, parts.seal)
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
+    visible, flow = Visible(parts.policy), Flow(parts.policy, store) if parts.policy else None
+    assert shared.servers is not None, "tool servers are there before the first runtime"
+    sql = parts.scanners.sql if parts.scanners.sql.configured else None
+    desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, sql)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
         ingress=Ingress(config.server, correlation, owners, parts.taint, models, texts, contents, memory, failures),
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
+        desk=desk,
         redact=Redact(names, parts.replacer, memory),
-        authorize=_authorize(shared, parts, reserve),
+        authorize=_authorize(shared, parts, reserve, flow, visible),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers),
-        settle=Settle(store, parts.loops, texts, forward, recorder, failures),
+        exchange=Exchange(forward, answers, desk, Results(flow, texts, contents)),
+        settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
 
 
-def _authorize(shared: Shared, parts: _Parts, reserve: Reserve) -> Authorize:
+def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None, visible: Visible) -> Authorize:
     return Authorize(
-        Flow(parts.policy, shared.store) if parts.policy else None,
+        flow,
         parts.inputs,
         parts.audit,
         candidate=parts.candidate,
         forward=parts.forward,
+        visible=visible,
         replacer=parts.replacer,
         reserve=reserve,
         sql_gate=parts.scanners.sql,

@@ -13,6 +13,7 @@ from gateway.budget import PASSING
 from gateway.call import Call, Target, Usage
 from gateway.errors import Failures
 from gateway.limits import quota, ratelimit
+from gateway.limits.charges import Charges
 from gateway.limits.loops import Loops
 from gateway.record.ended import Recorder, ended, report
 from gateway.redaction.texts import Texts
@@ -26,9 +27,17 @@ class Settle:
     """The stage, built for one configuration."""
 
     def __init__(
-        self, ledger: Ledger, loops: Loops, texts: Texts, forward: Forward, recorder: Recorder, failures: Failures
+        self,
+        ledger: Ledger,
+        loops: Loops,
+        texts: Texts,
+        forward: Forward,
+        tools: Charges,
+        recorder: Recorder,
+        failures: Failures,
     ) -> None:
         self._ledger = ledger
+        self._tools = tools
         self._loops = loops
         self._texts = texts
         self._forward = forward
@@ -60,9 +69,10 @@ class Settle:
                 if reservation is not None:
                     await self._ledger.settle(reservation, {}, "released")
             return 0
-        if call.resource.kind != "llm":  # no tokens and no cost
-            await self._charge(call, Usage(), 0)
-            return 0
+        if call.resource.kind != "llm":  # no tokens, and a price for the call
+            cost = self._tools.price(call)
+            await self._charge(call, Usage(), cost)
+            return cost
         if outcome.reported is not None:  # the answer was translated: the dialect of the caller may have fewer counts
             outcome.outdated |= outcome.usage is None
             outcome.usage = outcome.reported

@@ -201,11 +201,17 @@ class Counters:
             return "quotas.idle"
         return "quotas.seconds" if now > age_ends else ""
 
-    def evict(self, before: int, written: Callable[[int], bool]) -> None:
-        """Drop workflows from memory that were last seen before a time and can be loaded again."""
-        idle = [name for name, it in self.records.items() if it.last < before and it.at_rest() and written(it.mark)]
+    def evict(self, before: int, written: Callable[[int], bool], most: int) -> None:
+        """Drop workflows from memory that can be loaded again: those last seen before a time, and beyond `most` those
+        least recently seen, down to three quarters of `most`.
+        """
+        records = self.records
+        if len(records) > most:
+            last = sorted(it.last for it in records.values())
+            before = max(before, last[len(last) - most * 3 // 4])
+        idle = [name for name, it in records.items() if it.last < before and it.at_rest() and written(it.mark)]
         for name in idle:
-            del self.records[name]
+            del records[name]
 
     def drain(self, now: int) -> list[str]:
         """Drop full buckets, which need not be kept. Returns their keys."""

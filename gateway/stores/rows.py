@@ -43,7 +43,7 @@ def workflow_row(record: Record) -> tuple[Any, ...]:
     """The row of a workflow, without its counters of repeats."""
     counts = {key: (count.unit, count.used, count.lapsed) for key, count in record.counts.items()}
     if record.dirty or not record.who:
-        record.who = orjson.dumps({"parents": record.agents, "path": record.path})
+        record.who = _copy(orjson.dumps({"parents": record.agents, "path": record.path}))
         unseen = record.history is NO_HISTORY and not record.stripped
         record.flow = b"" if unseen else _copy(orjson.dumps((*record.history, record.stripped)))
     return (
@@ -66,7 +66,7 @@ def workflow_row(record: Record) -> tuple[Any, ...]:
 
 
 def _copy(text: bytes) -> bytes:
-    """A copy in its own, small buffer: orjson returns bytes at the start of a buffer of a kilobyte."""
+    """A copy in its own, small buffer: orjson returns bytes at the start of a buffer of 4 kB."""
     return bytes(memoryview(text))
 
 

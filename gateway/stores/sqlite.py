@@ -67,6 +67,7 @@ _KEYS_CHANGED: Statement = ("UPDATE meta SET value = value + 1 WHERE name = 'key
 
 # Microseconds after which an idle workflow is dropped from memory; its next call loads it again.
 _IDLE = 600 * MICRO
+_RECORDS = 16_384  # workflows kept in memory after a sweep, besides those with calls in flight; each takes about 1 kB
 _VAULTS = 2048  # vaults kept in memory, besides vaults not yet written; the least recently used are dropped first
 # Microseconds between two deletions of expired rows, each of which scans the tables.
 _PURGE = 60 * MICRO
@@ -176,7 +177,7 @@ class SqliteStore:
         self._write_buckets()
         for key in self._counters.drain(now):
             self.writer.submit("DELETE FROM buckets WHERE key = ?", (key,))
-        self._counters.evict(now - _IDLE, self.writer.written)
+        self._counters.evict(now - _IDLE, self.writer.written, _RECORDS)
         for name in [name for name, it in self._vaults.items() if it.ends < now and self.writer.written(it.mark)]:
             del self._vaults[name]
         self._answers.drop_written(self.writer)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ _LINGER = 0.5  # seconds to wait for the end of a body once the answer is comple
 _FAULTS = (TimeoutError, OSError)
 _UNREACHED = "could not be reached"
 _JSON = "application/json"
+_PATH = re.compile(r"/v1(?:beta)?(?:/[a-z_]{1,32}){1,3}")
 _TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
@@ -107,9 +109,13 @@ def order(model: Model, draw: random.Random) -> list[Target]:
 def not_found(name: str) -> Refusal:
     """The refusal for an unknown model; names the model only if the name cannot be a secret or personal data."""
     called = f"called {name[:80]!r}" if is_term(name) else "of that name"
-    return Refusal(
-        "model_not_found", f"There is no model {called} here. GET /v1/models lists the models.", param="model"
-    )
+    words = f"There is no model {called} here. GET /v1/models lists the models."
+    if _PATH.fullmatch(name):  # a path whose requests name no model
+        words = (
+            f"{name} is not configured: its requests name no model, so they are calls of a model called like the path. "
+            f'The operator chooses the provider: models: {{"{name}": {{targets: [PROVIDER/any]}}}}.'
+        )
+    return Refusal("model_not_found", words, param="model")
 
 
 def _called(name: str) -> str:
@@ -261,7 +267,7 @@ class Forward:
 
     async def _send(self, call: Call, target: Target) -> Answer:
         provider, model = target
-        codec, changed = call.codec, call.redaction.changed or call.authorization.edited
+        codec, changed = call.codec, call.redaction.changed or call.authorization.edited or call.request.edited
         fitting = self._fittings[provider]
         if call.outcome.tries > 1:
             undo(call)
@@ -276,7 +282,8 @@ class Forward:
         if self._providers[provider].format == "demo":
             return _demo(call)
         if call.reference is not None:
-            return await self._refer(call, call.reference, provider)
+            body = (openings.dumps(call) if changed else call.request.raw) if call.reference.reads else b""
+            return await self._refer(call, call.reference, provider, body)
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
         response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
@@ -314,12 +321,12 @@ class Forward:
         chunks = across.translated(answer.streamed, answer.start, answer.chunks)
         return Answer(answer.streamed and call.request.stream, b"", chunks, response)
 
-    async def _refer(self, call: Call, about: Reference, provider: str) -> Answer:
+    async def _refer(self, call: Call, about: Reference, provider: str, body: bytes) -> Answer:
         """Ask the provider about a state that it stores. Raises Refusal."""
         query = f"?{about.query}" if about.query else ""
         to = self._destinations.of(provider, call.codec, call.outcome.model)
         to = to.below(f"/{about.id}{about.below}{query}", about.method)
-        response = await self._to(call, provider, to, b"")
+        response = await self._to(call, provider, to, body)
         if not 200 <= response.status < 300:
             refusal = _refusal(response.status, response.headers, provider, await _words(response))
             refusal.status = 404 if response.status == 404 else refusal.status

@@ -10,9 +10,14 @@ from typing import Any, NamedTuple, Protocol
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
+from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
+from gateway.dialects.openai_conversations import CONVERSATIONS
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
+from gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
+from gateway.dialects.responses_counts import RESPONSES_COMPACTION, RESPONSES_COUNT
 
 
 class Heard(NamedTuple):
@@ -393,6 +398,50 @@ class Responses:
         return heard
 
 
+class ResponsesCounted(Responses):
+    """OpenAI's count of input tokens: the request of a response, answered with a number."""
+
+    name = "responses_count"
+    codec: Codec = RESPONSES_COUNT
+    says = False
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"object": "response.input_tokens", "input_tokens": USED[0], **fields}
+
+
+class Compaction(Responses):
+    """OpenAI's compaction of items: fewer items, with a text that is not an answer."""
+
+    name = "responses_compaction"
+    codec: Codec = RESPONSES_COMPACTION
+    says = False
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        items = [self.message(text), {"id": "cmp_a", "type": "compaction", "encrypted_content": "gAAAAABo-9_x7Yc0" * 6}]
+        usage = {"input_tokens": USED[0], "output_tokens": USED[1]}
+        head = {"id": "resp_a", "object": "response.compaction", "created_at": 1}
+        return {**head, "output": items, "usage": usage, **fields}
+
+
+class Conversations(Responses):
+    """OpenAI's conversations: items that are stored, and an answer with an id."""
+
+    name = "conversations"
+    codec: Codec = CONVERSATIONS
+    offer: Mapping[str, Any] | None = None
+    says = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with turns of (role, text)."""
+        return {"items": [{"role": role, "content": text} for role, text in turns], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"id": "conv_a", "object": "conversation", "created_at": 1, "metadata": {}, **fields}
+
+
 class Gemini:
     """Gemini."""
 
@@ -473,6 +522,53 @@ def _arguments(said: str) -> Any:
         return said
 
 
+class Completions:
+    """OpenAI text completions."""
+
+    name = "completions"
+    codec: Codec = OPENAI_COMPLETIONS
+    offer: Mapping[str, Any] | None = None
+    talks = False
+    says = True
+    blocked = "content_filter"
+    closes = True
+    alike = True
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request to complete the last turn's text."""
+        return {"model": "m", "prompt": turns[-1][1], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": "stop"}
+        usage = {"prompt_tokens": USED[0], "completion_tokens": USED[1]}
+        return {"id": "c", "object": "text_completion", "choices": [choice], "usage": usage, **fields}
+
+    def _event(self, text: str, reason: str | None = None, **more: Any) -> bytes:
+        choices = [{"index": 0, "text": text, "logprobs": None, "finish_reason": reason}]
+        return (
+            b"data: "
+            + json.dumps({"id": "c", "object": "text_completion", "choices": choices, **more}).encode()
+            + b"\n\n"
+        )
+
+    def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
+        """A streamed answer."""
+        usage = {"prompt_tokens": USED[0], "completion_tokens": USED[1]}
+        return [*map(self._event, texts), self._event("", "stop", usage=usage), b"data: [DONE]\n\n"]
+
+    def hear(self, answer: dict[str, Any]) -> Heard:
+        """What a client reads of a whole answer."""
+        choice = answer["choices"][0]
+        return Heard(choice["text"], [], choice["finish_reason"])
+
+    def listen(self, data: bytes) -> Heard:
+        """What a client reads of a stream."""
+        said = [choice for chunk in datas(data) for choice in chunk["choices"]]
+        reasons = [choice["finish_reason"] for choice in said if choice.get("finish_reason")]
+        return Heard("".join(choice["text"] for choice in said), [], reasons[-1] if reasons else "")
+
+
 class Embeddings:
     """OpenAI embeddings: one text, and an answer of numbers."""
 
@@ -490,6 +586,25 @@ class Embeddings:
         """An answer."""
         item = {"object": "embedding", "index": 0, "embedding": [0.5, -1.5]}
         return {"object": "list", "data": [item], "model": "m", "usage": {"prompt_tokens": USED[0]}, **fields}
+
+
+class Moderations:
+    """OpenAI moderations: one text, and an answer of verdicts."""
+
+    name = "moderations"
+    codec: Codec = OPENAI_MODERATIONS
+    offer: Mapping[str, Any] | None = None
+    talks = False
+    says = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request for a verdict on the last turn's text."""
+        return {"model": "m", "input": turns[-1][1], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        result = {"flagged": True, "categories": {"hate": True}, "category_scores": {"hate": 0.9}}
+        return {"id": "modr-a", "model": "m", "results": [result], **fields}
 
 
 class Count(Messages):
@@ -523,6 +638,51 @@ class GeminiCount(Gemini):
         return {"totalTokens": USED[0], **fields}
 
 
-WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini()]
-WHOLES: list[Whole] = [*WIRES, GeminiWhole(), Embeddings(), Count(), GeminiCount()]
+class GeminiEmbedded:
+    """Gemini's embedding: one text, and an answer of numbers."""
+
+    name = "gemini_embedding"
+    codec: Codec = GEMINI_EMBEDDING
+    offer: Mapping[str, Any] | None = None
+    talks = False
+    says = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request for the vector of the last turn's text."""
+        return {"model": "m", "content": {"parts": [{"text": turns[-1][1]}]}, **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"embedding": {"values": [0.5, -1.5]}, "usageMetadata": {"promptTokenCount": USED[0]}, **fields}
+
+
+class GeminiEmbeddedBatch(GeminiEmbedded):
+    """The same in a batch."""
+
+    name = "gemini_embeddings"
+    codec: Codec = GEMINI_EMBEDDINGS
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request for the vector of the last turn's text."""
+        return {"model": "m", "requests": [super().request(*turns)], **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {"embeddings": [{"values": [0.5, -1.5]}], "usageMetadata": {"promptTokenCount": USED[0]}, **fields}
+
+
+WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini(), Completions()]
+WHOLES: list[Whole] = [
+    *WIRES,
+    GeminiWhole(),
+    ResponsesCounted(),
+    Compaction(),
+    Conversations(),
+    Embeddings(),
+    Moderations(),
+    Count(),
+    GeminiCount(),
+    GeminiEmbedded(),
+    GeminiEmbeddedBatch(),
+]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sqlite3
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from gateway.amounts import Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Key, StoreUnavailable
+from gateway.stores import sqlite as sqlite_module
 from gateway.stores.sqlite import SqliteStore
 from store_harness import Clock, ask, bucket, quota, refused, standing, take
 
@@ -21,6 +24,7 @@ from store_harness import Clock, ask, bucket, quota, refused, standing, take
 _DOOMED = """
 import asyncio, os, signal, sys
 from gateway.amounts import Ask, Debit
+from gateway.stores import sqlite as sqlite_module
 from gateway.stores.sqlite import SqliteStore
 
 async def main():
@@ -121,6 +125,7 @@ async def test_the_command_line_works_beside_a_gateway(tmp_path: Path) -> None:
 # Opens the file beside a gateway, shows what a workflow has used, and leaves.
 _VISITOR = """
 import asyncio, sys
+from gateway.stores import sqlite as sqlite_module
 from gateway.stores.sqlite import SqliteStore
 
 async def main():
@@ -215,4 +220,48 @@ async def test_when_it_cannot_write_it_admits_nothing(tmp_path: Path) -> None:
     for doomed in (store.reserve(ask(quota(10, 1))), store.ping()):
         with pytest.raises(StoreUnavailable):
             await doomed
+    await store.close()
+
+
+async def test_workflows_in_memory_are_bounded_and_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep keeps the most recent workflows and those with calls in flight; the others are loaded again, exact."""
+    monkeypatch.setattr(sqlite_module, "_RECORDS", 8)
+    clock = Clock()
+    store = SqliteStore(url(tmp_path), clock=clock)
+    await store.open()
+    in_flight = await take(store, quota(1000, 5), cid="busy")
+    for number in range(40):
+        clock.advance(0.001)
+        await store.settle(await take(store, quota(1000, 5), cid=f"w{number}"), {"tokens": number}, "settled")
+    await store.durable()
+    await store.sweep()
+    kept = {cid for _, cid in store._counters.records}
+    assert kept == {"busy", *(f"w{number}" for number in range(34, 40))}
+    await store.settle(in_flight, {"tokens": 7}, "settled")
+    assert await standing(store, cid="busy") == (7, 0, 0)
+    for number in range(40):
+        await store.settle(await take(store, quota(1000, 5), cid=f"w{number}"), {"tokens": 1}, "settled")
+        assert await standing(store, cid=f"w{number}") == (number + 1, 0, 0)
+    await store.close()
+
+
+async def test_the_record_of_a_workflow_is_small(tmp_path: Path) -> None:
+    """What a workflow keeps beside its counters holds no oversized buffer of an encoder."""
+    store = SqliteStore(url(tmp_path), clock=Clock())
+    await store.open()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(500):
+            await store.settle(await take(store, quota(1000, 5), cid=f"w{number}"), {"tokens": 1}, "settled")
+        await store.durable()
+        await take(store, quota(1000, 5), cid="last")  # the thread of the writer holds its last batch until the next
+        await store.durable()
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken < 500 * 2500
     await store.close()

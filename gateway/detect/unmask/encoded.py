@@ -103,3 +103,26 @@ def text_of(url: str) -> tuple[str, str] | None:
         return url[: match.end()], data.decode()
     except UnicodeDecodeError:
         return None
+
+
+_LEAST: Final = 64  # characters of data that is not text; a shorter value is judged as a text
+_HEAD: Final = 4096  # characters that show whether data is text
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=\r\n"
+
+
+def text_in(data: str) -> str | None:
+    """The text in base64 without a media type; None for other data, and for a value that is no base64."""
+    lines = str.maketrans("", "", "\r\n")
+    head = from_base64(data[:_HEAD].translate(lines))
+    if not head or not is_text(head):
+        return None
+    whole = head if len(data) <= _HEAD else from_base64(data.translate(lines))
+    try:
+        return whole.decode() if whole is not None and is_text(whole) else None
+    except UnicodeDecodeError:
+        return None
+
+
+def is_data(value: str) -> bool:
+    """Whether a value has the form of base64, and is long enough to be the content of a file."""
+    return len(value) >= _LEAST and value.isascii() and not value.encode().translate(None, _ALPHABET)

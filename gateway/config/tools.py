@@ -1,0 +1,110 @@
+"""The section `tools`: MCP servers and other tools behind the gateway, one row for each.
+
+A row says where the tool is (exactly one of `mcp`, `http`, `command`), and how calls of it are treated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.config.scalars import Count, HttpUrl, Seconds, Secret
+from gateway.config.sections import Action, Section
+
+NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,62}")
+"""The name of a row: part of paths, and the prefix of names of tools."""
+
+
+def _by_tool(value: object) -> object:
+    """One price for all tools: `0.01` is `{"*": 0.01}`."""
+    return value if isinstance(value, Mapping) else {"*": value}
+
+
+def _priced(value: dict[str, float]) -> dict[str, float]:
+    if any(not price >= 0 for price in value.values()):
+        raise ValueError("a price is a number of USD from 0")
+    return value
+
+
+Prices = Annotated[
+    dict[str, float],
+    BeforeValidator(_by_tool, json_schema_input_type=float | dict[str, float]),
+    AfterValidator(_priced),
+]
+
+
+class ToolAuth(Section):
+    """The credential with which the gateway calls a tool. The caller's own key or token never leaves."""
+
+    type: Literal["static"] = "static"
+    """static: `token`, for all callers."""
+    token: Secret = Field(default="", repr=False)
+    """Sent as `Authorization: Bearer`."""
+
+
+class ToolRedact(Section):
+    """The actions on personal data in the arguments of a tool, as in `pii`."""
+
+    default: Action = "mask"
+    """The action for types without an entry."""
+    entities: dict[str, Action] = Field(default_factory=dict)
+    """Type -> action."""
+
+
+class Tool(Section):
+    """An MCP server, or another tool."""
+
+    mcp: HttpUrl = ""
+    """URL of an MCP server (Streamable HTTP)."""
+    http: HttpUrl = ""
+    """Base URL of a plain HTTP tool. Not served in this version."""
+    command: tuple[str, ...] = ()
+    """Program and arguments of an MCP server that the gateway runs (stdio)."""
+    env: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    """Environment variables of the program, beside PATH, HOME and LANG."""
+    headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    """Headers of every request."""
+    auth: ToolAuth | None = None
+    """The credential of the gateway; null: none."""
+    timeout: Seconds = Field(default=60, gt=0)
+    """Seconds until the answer to a call must be complete."""
+    connect_timeout: Seconds = Field(default=5, gt=0)
+    """Seconds to connect."""
+    pins: Literal["first_seen", "strict", "off"] = "first_seen"
+    """What happens to tools that are new or have changed. first_seen: those of the first list are accepted, later ones
+    are hidden until an operator accepts them; strict: all are hidden until accepted; off: none is hidden."""
+    price: Prices = Field(default_factory=dict)
+    """USD for a call: one number, or a number for each pattern of names; the first pattern that matches counts."""
+    redact: ToolRedact | None = None
+    """The actions on personal data in arguments. Default: those of `pii`."""
+    restore: bool = False
+    """Placeholders in arguments are replaced by the values of the workflow, if `redact` allows their type."""
+    write: tuple[str, ...] = ()
+    """Patterns of tools that write, whatever the server says of them."""
+    idempotent: tuple[str, ...] = ()
+    """Patterns of tools that may be called again without effect, whatever the server says of them."""
+    discovery: Literal["full", "search"] = "full"
+    """full: lists have every tool; search: they have `search_tools` and `call_tool` in place of all tools."""
+    refresh: Seconds = 30
+    """Seconds for which a list of tools is used before the server is asked again."""
+    max_answer: Count = Field(default=16_000_000, gt=0)
+    """Maximum size of an answer in bytes."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Tool:
+        named = [name for name in ("mcp", "http", "command") if getattr(self, name)]
+        if len(named) != 1:
+            said = " and ".join(named) or "none"
+            raise PydanticCustomError(
+                "one_kind", "has {said}; a tool has exactly one of mcp, http, command", {"said": said}
+            )
+        return self
+
+    def usd(self, tool: str) -> float:
+        """The price of a call of a tool, by its bare name."""
+        return next((price for pattern, price in self.price.items() if fnmatchcase(tool, pattern)), 0.0)

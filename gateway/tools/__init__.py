@@ -1,0 +1,1 @@
+"""Tool servers: connections to them, their lists of tools, and the answers to calls of tools."""

@@ -1,0 +1,95 @@
+"""The tools that a server lists, within bounds, and the digest of each.
+
+The digest covers everything that a model reads of a tool (RFC 8785 form, SHA-256): name, title, description, schemas,
+annotations and icons. A tool whose digest changes is another tool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import orjson
+
+from gateway.call import Json
+from gateway.dialects.mcp import LIST
+from gateway.dialects.tree import Shape, Survey
+from gateway.errors import Refusal
+from gateway.limits.loops import canonical
+from gateway.tools.wire import Hold, Session, Wire, broken
+
+MOST: Final = 2_000
+"""Tools of one server."""
+_PAGES: Final = 100
+_FIELDS: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations", "icons")
+_LONGEST: Final = 64 * 1024  # bytes of one tool
+_DEPTH: Final = 24  # levels of a schema
+_PLAIN: Final = Shape(frozenset(), frozenset(), frozenset())
+
+
+class Listed(NamedTuple):
+    """One tool as its server lists it: `tool` as JSON, with the digest of what a model reads of it."""
+
+    name: str
+    tool: Json
+    digest: str
+
+
+def digest(tool: Json) -> str:
+    """The digest of a tool, as hex."""
+    told = {name: tool[name] for name in _FIELDS if name in tool}
+    return hashlib.sha256(canonical(orjson.dumps(told).decode()).encode()).hexdigest()
+
+
+async def read(server: str, wire: Wire, session: Session, hold: Hold) -> list[Listed]:
+    """Ask a server for all its tools. Raises Refusal(upstream_error, upstream_timeout), SessionLost."""
+    found: dict[str, Listed] = {}
+    cursor: str | None = None
+    for _ in range(_PAGES):
+        params: Json = {} if cursor is None else {"cursor": cursor}
+        raw = await wire.ask(session, {"jsonrpc": "2.0", "id": 1, "method": LIST, "params": params}, hold)
+        try:
+            result = orjson.loads(raw).get("result")
+            tools, cursor = result["tools"], result.get("nextCursor")
+            for one in listed(tools):
+                found.setdefault(one.name, one)
+        except (ValueError, TypeError, AttributeError, LookupError):
+            raise broken(server, "answered with something that is not a list of tools") from None
+        if len(found) > MOST:
+            raise broken(server, f"lists more than {MOST} tools")
+        if not cursor or type(cursor) is not str:
+            return list(found.values())
+    raise broken(server, f"lists its tools on more than {_PAGES} pages")
+
+
+def listed(tools: Iterable[Json]) -> list[Listed]:
+    """The tools of a list that can be served: those with a name and an object as input, within the bounds.
+
+    Raises ValueError if this is not a list of objects.
+    """
+    found = []
+    for tool in tools:
+        if type(tool) is not dict:
+            raise ValueError("a tool is no object")
+        name, schema = tool.get("name"), tool.get("inputSchema")
+        if type(name) is not str or not 0 < len(name) <= 128 or type(schema) is not dict:
+            continue
+        if len(orjson.dumps(tool)) > _LONGEST or not _is_shallow(tool):
+            continue
+        found.append(Listed(name, tool, digest(tool)))
+    return found
+
+
+def _is_shallow(tool: Json) -> bool:
+    try:
+        Survey(_PLAIN, _DEPTH).walk(tool)
+    except Refusal:
+        return False
+    return True
+
+
+def writes(tool: Json) -> bool:
+    """Whether a tool says that it writes: every tool does that does not call itself read-only."""
+    said = tool.get("annotations")
+    return not (type(said) is dict and said.get("readOnlyHint") is True)

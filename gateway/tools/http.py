@@ -1,0 +1,199 @@
+"""A connection to an MCP server over Streamable HTTP, in either era of the protocol.
+
+Config keys: `tools.*.mcp`, `headers`, `auth`, `timeout`, `connect_timeout`, `max_answer`. No redirect is followed. The
+response to a request may come as JSON or as the last message of an event stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+import orjson
+from multidict import CIMultiDict
+from yarl import URL
+
+from gateway.call import Json
+from gateway.config.tools import Tool
+from gateway.dialects import mcp, sse
+from gateway.dialects.mcp import MODERN
+from gateway.tools.wire import OFFERED, Hold, Session, SessionLost, Wire, broken, unheld
+from gateway.upstream.client import Client, Destination, Response, Timeouts
+
+_SMALL = 64 * 1024  # bytes of an answer that is not a response
+_SELF: Json = {"name": "meshgate", "version": "1"}
+_UNREACHED = "could not be reached"
+
+
+def of_gateway() -> Json:
+    """What each request of the later era says of the gateway, in `params._meta`."""
+    return {mcp.VERSION: MODERN, mcp.CLIENT: _SELF, mcp.CAPABILITIES: {}}
+
+
+class HttpWire(Wire):
+    """One server, by its row of `tools`."""
+
+    def __init__(self, name: str, row: Tool, client: Client) -> None:
+        self._name = name
+        self._row = row
+        self._client = client
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "Accept-Encoding": "identity",
+            "User-Agent": "meshgate",
+        }
+        if row.auth is not None and row.auth.token:
+            headers["Authorization"] = f"Bearer {row.auth.token}"
+        timeouts = Timeouts(row.timeout, row.connect_timeout, row.timeout)
+        self._to = Destination(URL(row.mcp), CIMultiDict({**headers, **row.headers}), timeouts)
+
+    async def open(self) -> tuple[Session, Json]:
+        """Open a session with the handshake, or where a server has none, ask what the server is."""
+        params = {"protocolVersion": OFFERED, "capabilities": {}, "clientInfo": _SELF}
+        message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
+        async with self._in_time():
+            response = await self._post(message, {})
+            id = "".join(response.values(b"mcp-session-id")[:1])
+            said = _object(await self._body(response, 0, unheld)) if response.status < 500 else {}
+            result = said.get("result")
+            if type(result) is dict and result.get("protocolVersion") in mcp.VERSIONS:
+                session = Session(str(result["protocolVersion"]), id)
+                await self.tell(session, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+                return session, result
+            session = Session(MODERN)
+            message = {"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {}}
+            said = _object(await self._asked(session, message, unheld))
+        result = said.get("result")
+        if type(result) is not dict:
+            raise broken(self._name, "opens no session, and does not say what it is")
+        return session, result
+
+    async def ask(self, session: Session, message: Json, hold: Hold) -> bytes:
+        """Send a request, and wait for its response."""
+        async with self._in_time():
+            return await self._asked(session, message, hold)
+
+    async def _asked(self, session: Session, message: Json, hold: Hold) -> bytes:
+        method, params = message["method"], message.get("params", {})
+        headers = {"MCP-Protocol-Version": session.version}
+        if session.modern:
+            message = {**message, "params": {**params, mcp.META: {**params.get(mcp.META, {}), **of_gateway()}}}
+            headers["Mcp-Method"] = method
+            if param := mcp.NAMED.get(method):
+                headers["Mcp-Name"] = mcp.written(params[param])
+        if session.id:
+            headers["Mcp-Session-Id"] = session.id
+        response = await self._post(message, headers)
+        if response.status == 404 and session.id:
+            response.close()
+            raise SessionLost
+        if response.status in (401, 403):
+            response.close()
+            raise broken(self._name, f"refused the credentials of the gateway (HTTP {response.status})")
+        return await self._body(response, message["id"], hold)
+
+    async def tell(self, session: Session, message: Json) -> None:
+        """Send a notification."""
+        headers = {"MCP-Protocol-Version": session.version}
+        if session.id:
+            headers["Mcp-Session-Id"] = session.id
+        response = await self._post(message, headers)
+        response.close()
+
+    async def end(self, session: Session) -> None:
+        """End a session with DELETE."""
+        if not session.id:
+            return
+        to = self._to.having([("Mcp-Session-Id", session.id), ("MCP-Protocol-Version", session.version)])
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(self._row.connect_timeout):
+                response = await self._client.post(to.below("", "DELETE"), b"")
+                response.close()
+
+    async def close(self) -> None:
+        """Nothing: the connections belong to the client."""
+
+    def _in_time(self) -> _InTime:
+        return _InTime(self._name, self._row.timeout)
+
+    async def _post(self, message: Json, headers: Mapping[str, str]) -> Response:
+        to = self._to.having(headers.items()) if headers else self._to
+        try:
+            return await self._client.post(to, orjson.dumps(message))
+        except TimeoutError:
+            raise broken(self._name, "did not answer in time", late=True) from None
+        except OSError as fault:
+            raise broken(self._name, f"{_UNREACHED} ({type(fault).__name__})") from None
+
+    async def _body(self, response: Response, id: object, hold: Hold) -> bytes:
+        """The response to request `id`. Other messages of an event stream are left out."""
+        finished = False
+        try:
+            if "".join(response.values(b"content-type")[:1]).lower().startswith("text/event-stream"):
+                return await self._of_events(response, id, hold)
+            most = self._row.max_answer if response.status < 400 else _SMALL
+            parts, size = [], 0
+            async for data in response.chunks():
+                size += len(data)
+                if size > most:
+                    raise broken(self._name, f"answered with more than {most} bytes")
+                hold(len(data))
+                parts.append(data)
+            finished = True
+            body = b"".join(parts)
+            if not body.lstrip().startswith(b"{"):
+                raise broken(self._name, f"answered with HTTP {response.status} and no response")
+            return body
+        except TimeoutError:
+            raise broken(self._name, "fell silent in the middle of its answer", late=True) from None
+        except OSError as fault:
+            raise broken(self._name, f"broke off its answer ({type(fault).__name__})") from None
+        finally:
+            if finished:
+                response.release()
+            else:
+                response.close()
+
+    async def _of_events(self, response: Response, id: object, hold: Hold) -> bytes:
+        reader, size = sse.Reader(), 0
+        async for data in response.chunks():
+            size += len(data)
+            if size > self._row.max_answer:
+                raise broken(self._name, f"answered with more than {self._row.max_answer} bytes")
+            hold(len(data))
+            try:
+                events = reader.feed(data)
+            except ValueError as fault:
+                raise broken(self._name, f"sent {fault}") from None
+            for event in events:
+                if event.data and (said := _object(event.data)) and "method" not in said and said.get("id") == id:
+                    return event.data
+        raise broken(self._name, "ended its answer without a response")
+
+
+class _InTime:
+    """The time limit of one exchange as a refusal."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._name = name
+        self._limit = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> None:
+        try:
+            await self._limit.__aexit__(kind, fault, None)
+        except TimeoutError:
+            raise broken(self._name, "did not answer in time", late=True) from None
+
+
+def _object(data: bytes) -> Json:
+    """The object in a message; empty for anything else."""
+    try:
+        said = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return {}
+    return said if type(said) is dict else {}

@@ -1,0 +1,38 @@
+"""The tool servers of the process: opened when a call first needs them, kept by reloads that keep their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.config.tools import Tool
+from gateway.tools.http import HttpWire
+from gateway.tools.server import Server
+from gateway.upstream.client import Client
+
+
+class Servers:
+    """The open servers, by name."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._open: dict[str, Server] = {}
+
+    def of(self, name: str, row: Tool) -> Server:
+        """The server of a row."""
+        known = self._open.get(name)
+        if known is None or known.row != row:
+            known = self._open[name] = Server(name, row, HttpWire(name, row, self._client))
+        return known
+
+    async def follow(self, rows: Mapping[str, Tool]) -> None:
+        """Close the servers whose row is gone or has changed."""
+        for name, server in list(self._open.items()):
+            if rows.get(name) != server.row:
+                del self._open[name]
+                await server.close()
+
+    async def close(self) -> None:
+        """Close all servers."""
+        for server in self._open.values():
+            await server.close()
+        self._open.clear()

@@ -1,0 +1,65 @@
+"""The interface of a connection to an MCP server. `http` and `stdio` implement it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+from gateway.call import Json
+from gateway.dialects.mcp import HANDSHAKE, MODERN
+from gateway.errors import Refusal
+
+OFFERED: Final = HANDSHAKE[-1]
+"""The version that the gateway offers a server."""
+Hold = Callable[[int], None]
+"""Called with the size of each piece of an answer before it is kept; may raise Refusal."""
+
+
+class Session(NamedTuple):
+    """A session with a server: its version of the protocol, and the id that the server gave, if any."""
+
+    version: str
+    id: str = ""
+
+    @property
+    def modern(self) -> bool:
+        """Whether the version has no sessions."""
+        return self.version == MODERN
+
+
+class SessionLost(Exception):
+    """The server does not know the session any more. Nothing was done."""
+
+
+class Wire(Protocol):
+    """One server. Every method raises Refusal(upstream_error, upstream_timeout)."""
+
+    async def open(self) -> tuple[Session, Json]:
+        """Open a session; returns what the server said of itself: capabilities, serverInfo, instructions."""
+        ...
+
+    async def ask(self, session: Session, message: Json, hold: Hold) -> bytes:
+        """Send a request; returns the response as the server wrote it. Raises SessionLost."""
+        ...
+
+    async def tell(self, session: Session, message: Json) -> None:
+        """Send a notification."""
+        ...
+
+    async def end(self, session: Session) -> None:
+        """End a session. Faults are ignored."""
+        ...
+
+    async def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+def broken(server: str, what: str, *, late: bool = False) -> Refusal:
+    """The refusal for a server that does not answer as it should; `what` completes the sentence."""
+    code = "upstream_timeout" if late else "upstream_error"
+    return Refusal(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
+
+
+def unheld(size: int) -> None:
+    """Count nothing: for what is bounded otherwise."""
