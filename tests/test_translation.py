@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ import strict
 import upstream
 from gateway.call import Usage
 from gateway.errors import Refusal
-from gateway.translate import translation, words
+from gateway.translate import seals, translation, words
 from gateway.translate.model import (
     Answer,
     Argues,
@@ -50,6 +51,15 @@ PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "gemini"
 ORIGIN = words.origin("p", "m")
 CONTEXT = Context("0f" * 16, 1_700_000_000, ORIGIN)
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"], "additionalProperties": False}
+
+KEYS = sorted(
+    words.names(
+        "messages contents parts role content type text input output tools tool_choice function name arguments id "
+        "tool_calls call_id summary generationConfig thinkingConfig systemInstruction functionCall functionResponse "
+        "response args response_format json_schema schema format reasoning thinking output_config metadata choices "
+        "message delta candidates finishReason finish_reason usage content_block index stop_reason image_url source"
+    )
+)
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(str.strip)
 names = st.sampled_from(["send", "read_file", "x"])
@@ -273,6 +283,21 @@ def returned(dialect: Dialect, answer: Answer) -> tuple[Any, ...]:
     return dialect.read_request(body, notes()).turns[0].parts
 
 
+@pytest.mark.parametrize("dialect", DIALECTS, ids=title)
+def test_the_callers_own_format_never_gets_them(dialect: Dialect) -> None:
+    """The same history, sent to a provider of the caller's format: without them, and otherwise as it came."""
+    written = dialect.write_answer(Answer("x", "m", (*SIGNED, ToolUse("call_2", "send", "{}")), "tools"), CONTEXT)
+    body, names = seals.without(json_of({"history": written, "text": "mg1.t.said"}))
+    assert names
+    assert seals.may_hold(json_of(written))
+    assert ORIGIN.encode() not in body
+    assert json.loads(body)["text"] == "mg1.t.said"
+    assert b"call_1" in body
+    assert b"call_2" in body
+    plain = json_of({"content": "mg1. a", "type": "thinking", "signature": "EqQBCg"})
+    assert seals.without(plain) == (plain, [])
+
+
 def test_chat_keeps_the_signature_of_a_call() -> None:
     """At the place that Gemini's own OpenAI-compatible API has; a thought comes back as text alone."""
     kept = returned(CALLERS["openai_chat"], Answer("x", "m", SIGNED, "tools"))
@@ -444,6 +469,36 @@ def test_thinking(format: str, thinking: Thinking) -> None:
     for one in (request, request._replace(turns=history, tools=(Tool("send", "", SCHEMA),), choice=Choice("any"))):
         body = json.loads(json_of(TARGETS[format].write_request(one, target(format), notes(format))))
         assert refused(format, body) == ""
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "a", "user", "function", "text", "auto"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(sorted(CALLERS)), st.sampled_from(FORMATS), st.dictionaries(st.sampled_from(KEYS), values))
+def test_any_request_is_translated_or_refused(caller: str, format: str, body: dict[str, Any]) -> None:
+    """Whatever the types of the fields are."""
+    codec = next(codec for codec in all_codecs() if codec.name == caller)
+    with contextlib.suppress(Refusal):
+        json_of(translation.request(codec, body, False, target(format))[0])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@settings(max_examples=60)
+@given(st.sampled_from(sorted(CALLERS)), st.dictionaries(st.sampled_from(KEYS), values))
+def test_any_answer_is_translated_or_a_fault(format: str, caller: str, answer: dict[str, Any]) -> None:
+    """Whole, and as the event of a stream."""
+    codec = next(codec for codec in all_codecs() if codec.name == caller)
+    with contextlib.suppress(*translation.FAULTS):
+        translation.whole(codec, format, json_of(answer), CONTEXT)
+    stream = translation.Stream(codec, format, CONTEXT)
+    with contextlib.suppress(*translation.FAULTS):
+        stream.feed(b"data: %b\n\n" % json_of(answer))
+        stream.close()
 
 
 @pytest.mark.parametrize("format", FORMATS)

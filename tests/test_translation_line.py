@@ -204,3 +204,16 @@ def test_the_reserved_ceiling_is_the_limit(line: Line, up: scripted.Upstream) ->
     assert up.last.body["max_tokens"] == 33
     line.chat("hi", "anthropic-echo")
     assert up.last.body["max_tokens"] > 33
+
+
+def test_seals_of_another_target_stay_here(line: Line, up: scripted.Upstream) -> None:
+    """A provider of the caller's own format gets the history without them; the header names them."""
+    seal = f"mg1.t.{'0f' * 8}.c2ln"
+    blocks = [{"type": "thinking", "thinking": "so", "signature": seal}, {"type": "text", "text": "hello"}]
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": blocks}]
+    messages.append({"role": "user", "content": "b"})
+    body = {"model": "anthropic-echo", "max_tokens": 9, "messages": messages}
+    answer = line.client.post("/v1/messages", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-meshgate-dropped"] == "signature"
+    assert up.last.body["messages"][1]["content"] == blocks[1:]

@@ -12,6 +12,7 @@ from gateway.dialects import Codec, items, sse, surrogates
 from gateway.dialects import gemini as codecs
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.errors import Refusal
 from gateway.translate import (
     chat_answers,
     chat_requests,
@@ -150,8 +151,12 @@ def request(codec: Codec, body: Json, stream: bool, target: Target) -> tuple[Jso
     """The body for the target, and the names of what it drops. Raises Refusal(invalid_request)."""
     caller = CALLERS[codec.name]
     notes = Notes(target.format, caller.names)
-    neutral = caller.read_request(body, notes)._replace(stream=stream)
-    return TARGETS[target.format].write_request(neutral, target, notes), notes.dropped
+    try:
+        neutral = caller.read_request(body, notes)._replace(stream=stream)
+        return TARGETS[target.format].write_request(neutral, target, notes), notes.dropped
+    except FAULTS:  # a field of a type that the dialect does not have
+        words = f"The request has a field that cannot be translated for a provider of format {target.format}: its type "
+        raise Refusal("invalid_request", f"{words}is none that {caller.title} have.", stage="upstream") from None
 
 
 def whole(codec: Codec, format: str, raw: bytes, context: Context) -> tuple[bytes, Usage | None]:

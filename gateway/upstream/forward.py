@@ -24,6 +24,7 @@ from gateway.dialects.routes import ROUTES, shown
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.redaction import openings
+from gateway.translate import seals
 from gateway.translate.translation import translates
 from gateway.translate.words import Untranslatable
 from gateway.upstream import demo, forms, refusals
@@ -365,6 +366,9 @@ class Forward:
     async def _post(self, call: Call, provider: str, body: bytes, across: Across | None = None) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
         codec, values = (call.codec, call.values) if across is None else (across.codec, across.values)
+        if across is None and seals.may_hold(body):
+            body, names = seals.without(body)
+            call.outcome.dropped += tuple(names)
         to = self._destinations.of(provider, codec, call.outcome.model, values)
         passes = codec.passes
         if passes:
