@@ -31,6 +31,7 @@ from gateway.scheduling.judging import spent
 from gateway.settle.settle import Settle
 from gateway.stores import StoreUnavailable
 from gateway.tools.desk import Desk
+from gateway.tools.plain import PlainDesk
 
 _log = logging.getLogger("meshgate")
 
@@ -44,6 +45,7 @@ class Line:
     idempotency: Idempotency | None
     reserve: Reserve
     desk: Desk
+    plain: PlainDesk
     redact: Redact
     authorize: Authorize
     durable: Durable
@@ -57,7 +59,8 @@ class Line:
         try:
             await self.identify(call)
             call.step("ingress")
-            if call.resource.kind != "llm":
+            plain = call.codec.name == "http"
+            if call.resource.kind != "llm" and not plain:
                 self.desk.enter(call)
             await self.ingress.read(call, receive)
             if self.idempotency is not None and call.reference is None and not call.request.control:
@@ -65,7 +68,7 @@ class Line:
             call.step("reserve")
             await self.reserve.reserve(call)
             if call.resource.kind != "llm":
-                await self.desk.find(call)
+                await (self.plain if plain else self.desk).find(call)
             call.step("redact")
             await self.redact.redact(call)
             call.step("authorize")
@@ -76,7 +79,7 @@ class Line:
             await self.durable.wait()
             if call.replay.kept is not None:
                 call.replay.given = True
-                await reply.again(call.replay.kept.body, call.replay.kept.streamed, REPLAYED)
+                await reply.again(call.codec.again(call.replay.kept.body), call.replay.kept.streamed, REPLAYED)
                 return
             call.step("upstream")
             await self.exchange.forward(call, reply)

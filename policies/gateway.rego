@@ -15,7 +15,7 @@ allow if {
 
 allow if {
 	input.action.kind == "tool"
-	tools.allowed(input.action.name)
+	tools.permitted
 }
 
 # Every `deny` of a package below `rules` counts: a new rule is a new file, without any other change.

@@ -12,17 +12,20 @@ from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
 from gateway.tools.desk import Desk
+from gateway.tools.plain import PlainDesk
 from gateway.upstream import fields
-from gateway.upstream.forward import Answer, Forward
+from gateway.upstream.answer import Answer
+from gateway.upstream.forward import Forward
 
 
 class Exchange:
     """The stage, built for one configuration."""
 
-    def __init__(self, forward: Forward, answers: Answers, desk: Desk, results: Results) -> None:
+    def __init__(self, forward: Forward, answers: Answers, desk: Desk, plain: PlainDesk, results: Results) -> None:
         self._forward = forward
         self._answers = answers
         self._desk = desk
+        self._plain = plain
         self._results = results
 
     def keep_fields(self, call: Call) -> None:
@@ -32,7 +35,8 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            await tool(self._answers, self._results, call, await self._desk.open(call), reply)
+            desk = self._plain if call.codec.name == "http" else self._desk
+            await tool(self._answers, self._results, call, await desk.open(call), reply)
             call.outcome.finished = True
             return
         answer = await self._forward.open(call, call.admission.targets)

@@ -9,6 +9,7 @@ from fractions import Fraction
 from gateway.amounts import NANO_USD, NO_REPEATS, Look
 from gateway.call import Call, Target, ToolUse
 from gateway.config.tools import Tool
+from gateway.dialects.http_tool import HttpTool
 from gateway.limits.loops import Loops
 
 
@@ -27,7 +28,10 @@ class Charges:
 
     def price(self, call: Call) -> int:
         """The price of a call in nano-USD, rounded up."""
+        codec = call.codec
         server, _, tool = call.resource.name.partition("/")
+        if isinstance(codec, HttpTool):  # by its path only once that is judged
+            tool = codec.called
         row = self._tools.get(server)
         if row is None or not tool:
             return 0

@@ -72,7 +72,7 @@ class Reserve:
         assert subject is not None, "reserve comes after identify"
         if call.resource.kind == "llm":
             at = call.request.stored.target if call.request.stored is not None else None
-            call.admission.targets = self._forward.targets(call.resource.name, call.codec, at)
+            call.admission.targets = self._forward.targets(call.resource.name, call.codec, at, call)
         elif not call.request.control:
             call.admission.targets = self._tools.targets(call)
         else:

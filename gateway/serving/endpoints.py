@@ -16,7 +16,18 @@ from gateway import ids
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
-from gateway.dialects.routes import AZURE, AZURE_REFERENCES, LISTS, METHODS, MODELS, REFERENCES, ROUTES, TOOLS
+from gateway.dialects.http_tool import HttpTool
+from gateway.dialects.routes import (
+    AZURE,
+    AZURE_REFERENCES,
+    HTTP_TOOLS,
+    LISTS,
+    METHODS,
+    MODELS,
+    REFERENCES,
+    ROUTES,
+    TOOLS,
+)
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.ingress import query, references, served
@@ -50,6 +61,8 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_about, gateway, codecs, path)
     for path in TOOLS:
         yield path, partial(_tool, gateway, path)
+    for path in HTTP_TOOLS:
+        yield path, partial(_plain_tool, gateway, path)
     for path in LISTS:
         yield path, partial(_models, gateway)
 
@@ -117,18 +130,30 @@ async def _about(
 
 async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve one message to a tool server, or end a session with the server."""
-    exchange, server, desk = _exchange(scope, receive, send), match.values["server"], gateway.runtime.line.desk
-    call = _arrived(gateway, path, TOOLS[path](server, exchange.headers), exchange)
+    exchange, server, desk = _exchange(scope, receive, send), match.values.get("server", ""), gateway.runtime.line.desk
+    codec = TOOLS[path](server, exchange.headers)
+    desk.prepare(codec)
+    call = _arrived(gateway, path, codec, exchange)
     call.resource = Resource("tool")
     reply = gateway.runtime.replies.to(call, exchange.put)
     if scope["method"] not in ("POST", "DELETE"):
         await reply.refuse(_wrong_method(path, scope["headers"]))
-    elif not desk.serves(server):
+    elif server and not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
     elif scope["method"] == "POST":
         await _through(gateway, call, exchange)
     else:
         await _end_session(gateway, call, server, exchange, reply)
+
+
+async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve one request to a plain HTTP tool."""
+    exchange, name, method = _exchange(scope, receive, send), match.values["server"], scope["method"]
+    asked, query = f"/{match.values.get('path', '')}", scope.get("query_string", b"")
+    called = gateway.runtime.line.plain.name(name, method, asked)
+    call = _arrived(gateway, path, HttpTool(name, called, method, asked, query, exchange.headers), exchange)
+    call.resource = Resource("tool")
+    await _through(gateway, call, exchange)
 
 
 async def _end_session(gateway: Gateway, call: Call, server: str, exchange: Exchange, reply: Reply) -> None:
