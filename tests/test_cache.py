@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
+import calls
 import upstream as scripted
+from gateway.call import Subject
+from gateway.config.grammar import Cache as Settings
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_files import FILES
+from gateway.exchange.cache import Cache
+from gateway.redaction.vault import Seal
 from line import Line, config, running
 from waiting import eventually
 
@@ -139,3 +146,21 @@ def test_a_refused_caller_gets_nothing_of_the_cache(line: Line, up: scripted.Ups
     asyncio.run_coroutine_threadsafe(freezing, line.loop).result()
     assert line.chat("hello", cid="f").json()["error"]["code"] == "workflow_frozen"
     assert len(up.seen) == 1
+
+
+@pytest.mark.parametrize("form", [False, True])
+async def test_files_and_batches_are_never_cached(form: bool) -> None:
+    """A form with another file would look like the same call."""
+    asked: list[str] = []
+
+    class Store:
+        async def begin(self, *given: object) -> str:
+            asked.append("begin")
+            return "running"
+
+    cache = Cache(lambda name: Settings(), Store(), Seal(bytes(32)))  # type: ignore[arg-type]
+    call = calls.call(OPENAI_CHAT if form else FILES, subject=Subject("a", "t"), form=form, raw=b"{}")
+    assert await cache.find(call) == (None, None)
+    assert not asked
+    await cache.find(calls.call(OPENAI_CHAT, subject=Subject("a", "t"), raw=b"{}"))
+    assert asked

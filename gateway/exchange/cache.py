@@ -77,6 +77,8 @@ class Cache:
         settings = self._settings(name) if call.resource.kind == "llm" else None
         if settings is None or call.subject is None or call.reference is not None or request.stored is not None:
             return None
+        if call.codec.through or request.form:  # files are no part of the JSON, and batches are work to be done anew
+            return None
         if request.tools or request.body.get("tools") or call.codec.keeps(request.body) or _forbidden(call):
             return None
         body = orjson.dumps(orjson.loads(openings.dumps(call)), option=orjson.OPT_SORT_KEYS).decode()
