@@ -36,6 +36,7 @@ HEADINGS = {
     "`loops`": "Loops",
     "`idempotency`": "Idempotency",
     "`stored`": "Stored",
+    "`delegations`": "Delegations",
     "`policy`": "Policy",
     "`policy.candidate`": "Candidate",
     "`policy.git`": "GitSource",

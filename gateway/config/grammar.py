@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from gateway import call as words
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
-from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section, Stored
+from gateway.config.sections import Audit, Delegations, Idempotency, Loops, Output, Pii, Policy, Section, Stored
 from gateway.config.tools import NAME, Tool
 from gateway.dialects import Profile
 from gateway.dialects.items import Caps
@@ -491,6 +491,8 @@ class Config(Section):
     """Answers kept for repeated calls; null: the header `Idempotency-Key` is ignored."""
     stored: Stored | None = Stored()
     """The owners of responses that providers store; null: requests cannot refer to stored responses."""
+    delegations: Delegations | None = Delegations()
+    """Tokens for sub-agents (`POST /v1/delegations`); null: there are none, and those made before are refused."""
     policy: Policy | None = Policy()
     """The policy; null: every call is allowed."""
     pii: Pii | None = Pii()

@@ -85,8 +85,10 @@ LISTS: Final = tuple(
 """The paths of the list of models, and of one model."""
 TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp/{server}": Mcp}
 """Path template of tool servers -> their codec, which is made anew for each call."""
+DELEGATIONS: Final = "/v1/delegations"
 METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
+    DELEGATIONS: "POST, OPTIONS",
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},
     **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),

@@ -22,6 +22,9 @@ class Visible:
 
     async def may(self, call: Call, name: str = "") -> bool:
         """Whether the caller of an identified call may see a tool (`server/tool`). Default: the tool that it calls."""
+        delegation = call.subject.delegation if call.subject is not None else None
+        if delegation is not None and not delegation.allows(call.resource.kind, name or call.resource.name):
+            return False
         if self._policy is None:
             return True
         resource = Resource(call.resource.kind, name or call.resource.name)

@@ -16,15 +16,29 @@ from gateway import ids
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
-from gateway.dialects.routes import AZURE, AZURE_REFERENCES, LISTS, METHODS, MODELS, REFERENCES, ROUTES, TOOLS
+from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.routes import (
+    AZURE,
+    AZURE_REFERENCES,
+    DELEGATIONS,
+    LISTS,
+    METHODS,
+    MODELS,
+    REFERENCES,
+    ROUTES,
+    TOOLS,
+)
 from gateway.dialects.terms import is_term
-from gateway.errors import Refusal
+from gateway.errors import Refusal, trace
 from gateway.ingress import query, references, served
 from gateway.ingress.reply import Reply
+from gateway.ingress.request import Disconnected
 from gateway.ingress.wire import AsgiExchange, Exchange
+from gateway.serving.delegate import delegate
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
+from gateway.stores import StoreUnavailable
 from gateway.upstream.forward import not_found
 
 Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
@@ -52,6 +66,7 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_tool, gateway, path)
     for path in LISTS:
         yield path, partial(_models, gateway)
+    yield DELEGATIONS, partial(_delegate, gateway)
 
 
 def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
@@ -224,6 +239,33 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
     except Exception:
         _log.exception("the list of models failed")
         await reply.refuse(Refusal("overloaded", "The list of models is not available. Try again later."))
+    finally:
+        call.ticket.close()
+
+
+async def _delegate(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """`POST /v1/delegations`: a token for a sub-agent of the caller."""
+    runtime, exchange = gateway.runtime, _exchange(scope, receive, send)
+    call = _arrived(gateway, match.template, OPENAI_CHAT, exchange)
+    reply = runtime.replies.to(call, exchange.put)
+    try:
+        if scope["method"] != "POST":
+            raise _wrong_method(match.template, scope["headers"])
+        call.ticket = _ticket(gateway, exchange)
+        await runtime.line.identify(call)
+        await reply.whole(200, orjson.dumps(await delegate(runtime, gateway.shared, call, exchange.receive)))
+    except Refusal as refusal:
+        if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
+            gateway.shared.telemetry.stranger()
+        await reply.refuse(refusal)
+    except StoreUnavailable as fault:
+        _log.error("state store: %s", fault)
+        await reply.refuse(Refusal("state_unavailable", "The state store does not answer; try again later."))
+    except Disconnected:
+        reply.abandon()
+    except Exception as fault:
+        _log.error("a delegation failed: %s", trace(fault))
+        await reply.refuse(Refusal("overloaded", "The gateway failed to serve this request. Try again later."))
     finally:
         call.ticket.close()
 

@@ -30,6 +30,7 @@ from gateway.detect.unscannable import Beside
 from gateway.errors import ConfigError, Failures
 from gateway.exchange.answers import Answers
 from gateway.exchange.forward import Exchange
+from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
 from gateway.ingress.correlation import Signer, signer
 from gateway.ingress.idempotency import Idempotency
@@ -127,6 +128,7 @@ class Runtime:
     candidate: Candidate | None
     own: OwnSecrets
     alone: Callable[[], bool]  # whether the shared state is out of reach: see `Replies`
+    delegations: Delegations | None  # the tokens of sub-agents
 
 
 def _cache_dir(config: Config) -> Path:
@@ -268,6 +270,7 @@ class _Parts:
     taint: Taint
     audit: Audit
     candidate: Candidate | None
+    delegations: Delegations | None
 
 
 def build(
@@ -278,6 +281,8 @@ def build(
     admin = _admin_keys(config, identity)  # before the secrets are collected: the first start creates its file
     own = OwnSecrets(values(config))
     identity.refuse_secrets(own)
+    delegations = Delegations(seal) if config.delegations is not None and seal is not None else None
+    identity.accept(delegations)
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
     forward = Forward(config.providers, config.models, shared.clients, shared.upstreams, priced)
     look = own.scanning(scanners.look) if scanners.look else None
@@ -298,6 +303,7 @@ def build(
         taint=Taint(own, redacts=replacer is not None),
         audit=Audit(shared.audit_writer, config.audit),
         candidate=_candidate(config, shared),
+        delegations=delegations,
     )
     return _runtime(config, shared, parts, identity, admin, pool)
 
@@ -325,6 +331,7 @@ def _runtime(
         candidate=parts.candidate,
         own=own,
         alone=alone,
+        delegations=parts.delegations,
     )
 
 
