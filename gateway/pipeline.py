@@ -13,6 +13,7 @@ import logging
 from dataclasses import dataclass
 
 from gateway import budget
+from gateway.agents.desk import AgentDesk
 from gateway.budget import Spent
 from gateway.call import Call
 from gateway.errors import Failures, Refusal, trace
@@ -44,6 +45,7 @@ class Line:
     idempotency: Idempotency | None
     reserve: Reserve
     desk: Desk
+    agents: AgentDesk
     redact: Redact
     authorize: Authorize
     durable: Durable
@@ -57,7 +59,7 @@ class Line:
         try:
             await self.identify(call)
             call.step("ingress")
-            if call.resource.kind != "llm":
+            if call.resource.kind == "tool":
                 self.desk.enter(call)
             await self.ingress.read(call, receive)
             if self.idempotency is not None and call.reference is None and not call.request.control:
@@ -65,7 +67,7 @@ class Line:
             call.step("reserve")
             await self.reserve.reserve(call)
             if call.resource.kind != "llm":
-                await self.desk.find(call)
+                await (self.desk if call.resource.kind == "tool" else self.agents).find(call)
             call.step("redact")
             await self.redact.redact(call)
             call.step("authorize")

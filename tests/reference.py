@@ -28,6 +28,7 @@ HEADINGS = {
     "`tools`": "Tool",
     "`tools.*.auth`": "ToolAuth",
     "`tools.*.redact`": "ToolRedact",
+    "`a2a`": "RemoteAgent",
     "`agents`": "Agent",
     "`jwt`": "Jwt",
     "`limits`": "Limit",

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from pydantic_core import PydanticCustomError
 
 from gateway import call as words
+from gateway.config.a2a import RemoteAgent
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Delegations, Idempotency, Loops, Output, Pii, Policy, Section, Stored
@@ -477,6 +478,8 @@ class Config(Section):
     other calls count as unpriced; strict: an unknown price is a mistake; off: the table is not used."""
     tools: dict[str, Tool] = Field(default_factory=dict)
     """MCP servers and HTTP tools, by name."""
+    a2a: dict[str, RemoteAgent] = Field(default_factory=dict)
+    """Other agents that callers may send messages to (A2A), by name."""
     agents: dict[str, Agent] = Field(default_factory=dict)
     """Callers with a gateway key, by name."""
     jwt: Jwt | None = None
@@ -530,6 +533,10 @@ class Config(Section):
             if not NAME.fullmatch(name):
                 words = "the name of a tool has up to 63 letters, digits, `-` and single `_`, as it is part of paths"
                 yield ("tools", name), words
+        for name in self.a2a:
+            if not NAME.fullmatch(name):
+                words = "the name of an agent has up to 63 letters, digits, `-` and single `_`, as it is part of paths"
+                yield ("a2a", name), words
         for name, model in self.models.items():
             if name.count("*") > 1:
                 yield (

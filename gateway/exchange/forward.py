@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.agents.desk import AgentDesk
 from gateway.call import Call, Usage
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
@@ -19,10 +20,11 @@ from gateway.upstream.forward import Answer, Forward
 class Exchange:
     """The stage, built for one configuration."""
 
-    def __init__(self, forward: Forward, answers: Answers, desk: Desk, results: Results) -> None:
+    def __init__(self, forward: Forward, answers: Answers, desk: Desk, agents: AgentDesk, results: Results) -> None:
         self._forward = forward
         self._answers = answers
         self._desk = desk
+        self._agents = agents
         self._results = results
 
     def keep_fields(self, call: Call) -> None:
@@ -32,7 +34,8 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            await tool(self._answers, self._results, call, await self._desk.open(call), reply)
+            desk = self._desk if call.resource.kind == "tool" else self._agents
+            await tool(self._answers, self._results, call, await desk.open(call), reply)
             call.outcome.finished = True
             return
         answer = await self._forward.open(call, call.admission.targets)

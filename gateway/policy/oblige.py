@@ -73,7 +73,7 @@ class Authorize:
         try:
             await flow.judge(call)
         except Refusal as refusal:
-            if call.resource.kind != "llm" and refusal.code == "policy_denied" and not await self._visible.may(call):
+            if call.resource.kind == "tool" and refusal.code == "policy_denied" and not await self._visible.may(call):
                 raise mcp.unknown_tool() from None
             raise
         finally:

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.agents.desk import AgentDesk
+from gateway.agents.remote import Remotes
 from gateway.config import prices
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
@@ -109,6 +111,7 @@ class Shared:
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
+    remotes: Remotes | None = None  # the other agents
     counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
 
@@ -350,7 +353,7 @@ def _line(
     names = Names(pool.config, pool, lambda: failures("names"), pii.keep) if pool and pii else None
     spellings = parts.replacer.spellings if parts.replacer is not None else None
     quotas = Quotas(config.quotas)
-    charges = Charges(config.tools, parts.loops, config.quotas.repeats)
+    charges = Charges(config.tools, config.a2a, parts.loops, config.quotas.repeats)
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
@@ -360,6 +363,8 @@ def _line(
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
     desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, sql)
+    assert shared.remotes is not None, "agents are there before the first runtime"
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -367,10 +372,11 @@ def _line(
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
         desk=desk,
+        agents=agents,
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve, flow, visible),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers, desk, Results(flow, texts, contents)),
+        exchange=Exchange(forward, answers, desk, agents, Results(flow, texts, contents)),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
