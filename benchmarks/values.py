@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser as sre_parser  # type: ignore[attr-defined]
 from typing import Any, Final
@@ -135,6 +136,16 @@ def _day() -> str:
     return f"{random.randint(0, 99):02}{random.randint(1, 12):02}{random.randint(1, 28):02}"
 
 
+def _belgian() -> str:
+    """A day of birth, a number of that day, and 97 less the rest; the number of the century counts from 2000 on."""
+    born = random.choice(("", "2"))
+    year = f"{random.randint(0, 25) if born else random.randint(30, 99):02}"
+    stem = f"{year}{random.randint(1, 12):02}{random.randint(1, 28):02}{random.randint(1, 997):03}"
+    value = f"{stem}{97 - int(born + stem) % 97:02}"
+    way = random.choice(("{}", "{0[0]}{0[1]}.{0[2]}{0[3]}.{0[4]}{0[5]}-{0[6]}{0[7]}{0[8]}.{0[9]}{0[10]}"))
+    return way.format(value)
+
+
 MADE: Final[dict[str, Callable[[], str]]] = {
     "AU_ABN": lambda: _fits(
         lambda: digits(11, "123456789"),
@@ -143,8 +154,10 @@ MADE: Final[dict[str, Callable[[], str]]] = {
     "AU_ACN": lambda: (s := digits(8)) + str(-weighted(s, range(8, 0, -1)) % 10),
     "AU_MEDICARE": _medicare,
     "AU_TFN": lambda: _fits(lambda: digits(9), lambda v: weighted(v, (1, 4, 3, 7, 5, 8, 6, 9, 10)) % 11 == 0),
+    "BE_NATIONAL_NUMBER": _belgian,
     "CA_SIN": lambda: _grouped(luhn(digits(8, "1234567")), 3, 3, 3, by=random.choice(("", " ", "-"))),
     "FI_PERSONAL_IDENTITY_CODE": _faker("fi_FI", "ssn"),
+    "FR_SIRET": lambda: luhn(luhn(digits(8, "123456789")) + digits(4)),
     "DE_SOCIAL_SECURITY": _faker("de_DE", "rvnr"),
     "DE_TAX_ID": _tax_id,
     "DE_VAT_ID": lambda: "DE" + _iso7064(digits(8, "123456789")),
@@ -199,10 +212,15 @@ def forms_of(identity: Identity) -> list[str]:
     return list(identity.patterns) or [one.regex for one in identity.judge().patterns]
 
 
+@cache
+def _parsed(pattern: str) -> tuple[Any, Any]:
+    """The tree and the compiled form of a pattern, of which many values are drawn until one has its check digits."""
+    return sre_parser.parse(pattern.replace("(?i)", "")), regex.compile(pattern)
+
+
 def shaped(pattern: str) -> str:
     """A random text of a pattern's form, without its lookarounds."""
-    tree = sre_parser.parse(pattern.replace("(?i)", ""))
-    compiled = regex.compile(pattern)
+    tree, compiled = _parsed(pattern)
     while True:
         groups: dict[int, str] = {}
         value = "".join(_node(node, groups) for node in tree)

@@ -381,6 +381,8 @@ class Request:
     stream: bool = False
     wants_usage: bool = False  # the caller asked for the usage in the stream
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
+    recalled: Mapping[str, str] = field(default_factory=dict, repr=False)  # placeholder -> value that only a tool gets
+    writes: bool | None = None  # the called tool writes: by the operator, else by the server; None: nobody says
     control: bool = False  # a message of the protocol (a list): takes request limits, and no policy judges it
     fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not know
     tier: str = ""  # the requested service tier
@@ -402,6 +404,7 @@ class Admission:
     chain: tuple[str, ...] = ()  # the agents that led to the call, as recorded for the workflow; the caller is the last
     history: History | None = None  # of the workflow, as the policy last knew it
     targets: list[Target] = field(default_factory=list)  # in the order in which they are tried
+    workflow: bytes = b""  # the digest under which the target is remembered, if the model has several
     reservation: Reservation | None = None
     late: tuple[Debit, ...] = ()  # further debits that follow from the decision: a more expensive model, attributes
     rest: Reservation | None = None  # the reservation of `late`

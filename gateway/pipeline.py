@@ -32,6 +32,7 @@ from gateway.scheduling.judging import spent
 from gateway.settle.settle import Settle
 from gateway.stores import StoreUnavailable
 from gateway.tools.desk import Desk
+from gateway.tools.plain import PlainDesk
 
 _log = logging.getLogger("meshgate")
 
@@ -45,6 +46,7 @@ class Line:
     idempotency: Idempotency | None
     reserve: Reserve
     desk: Desk
+    plain: PlainDesk
     agents: AgentDesk
     redact: Redact
     authorize: Authorize
@@ -59,7 +61,7 @@ class Line:
         try:
             await self.identify(call)
             call.step("ingress")
-            if call.resource.kind == "tool":
+            if call.codec.name == "mcp":
                 self.desk.enter(call)
             await self.ingress.read(call, receive)
             if self.idempotency is not None and call.reference is None and not call.request.control:
@@ -67,7 +69,7 @@ class Line:
             call.step("reserve")
             await self.reserve.reserve(call)
             if call.resource.kind != "llm":
-                await (self.desk if call.resource.kind == "tool" else self.agents).find(call)
+                await self._desk(call).find(call)
             call.step("redact")
             await self.redact.redact(call)
             call.step("authorize")
@@ -78,7 +80,7 @@ class Line:
             await self.durable.wait()
             if call.replay.kept is not None:
                 call.replay.given = True
-                await reply.again(call.replay.kept.body, call.replay.kept.streamed, REPLAYED)
+                await reply.again(call.codec.again(call.replay.kept.body), call.replay.kept.streamed, REPLAYED)
                 return
             call.step("upstream")
             await self.exchange.forward(call, reply)
@@ -114,3 +116,12 @@ class Line:
             call.throttled = often is not None
             raise often or refusal from None
         call.ticket.claim(call.subject.team)
+
+    def _desk(self, call: Call) -> Desk | PlainDesk | AgentDesk:
+        """Where a call of a tool or of an agent is answered."""
+        match call.codec.name:
+            case "http":
+                return self.plain
+            case "a2a":
+                return self.agents
+        return self.desk

@@ -25,6 +25,7 @@ deny contains {
 } if {
 	some tool in writers
 	refused
+	not input.action.of_result
 }
 
 deny contains {
@@ -33,6 +34,7 @@ deny contains {
 	"message": sprintf("This workflow has read untrusted content, and %v is an address outside", [host]),
 } if {
 	untrusted
+	not input.action.of_result
 	some host in input.content.urls
 	not inside(host)
 }
@@ -56,6 +58,20 @@ writers contains tool if {
 	some tool in wanted
 	some pattern in data.flow.write_tools
 	names.fits(pattern, tool)
+}
+
+# What is called itself: also under its whole name, and if operator or server say that the tool writes.
+writers contains input.action.name if {
+	untrusted
+	input.action.kind == "tool"
+	some pattern in data.flow.write_tools
+	glob.match(pattern, null, names.written(input.action.name))
+}
+
+writers contains input.action.name if {
+	untrusted
+	input.action.kind == "tool"
+	input.action.writes == true
 }
 
 wanted contains tool if some tool in input.action.tools

@@ -90,6 +90,33 @@ test_a_call_of_a_tool_is_refused if {
 		with data.flow as stripping
 }
 
+test_a_call_under_its_whole_name_is_refused if {
+	codes == {"flow_write"} with input as call([], ["untrusted"]) with input.action as tool("delete__get_order")
+		with data.flow as config
+}
+
+test_a_call_of_what_says_that_it_writes_is_refused if {
+	codes == {"flow_write"} with input as call([], ["untrusted"])
+		with input.action as object.union(tool("commit"), {"writes": true})
+		with data.flow as config
+}
+
+test_a_call_of_what_reads_goes_on if {
+	every says in [false, null] {
+		codes == set() with input as call([], ["untrusted"])
+			with input.action as object.union(tool("commit"), {"writes": says})
+			with data.flow as config
+	}
+}
+
+test_a_result_labels_and_is_not_refused_as_a_call if {
+	judged := object.union(tool("delete_order"), {"writes": true, "of_result": true})
+	codes == set() with input as call([], ["untrusted"]) with input.action as judged with data.flow as config
+	flow.labels == {"untrusted"} with input as call([], []) with input.action as judged
+		with input.content.injection as {"tool": 0.6}
+		with data.flow as config
+}
+
 test_stripping_denies_nothing if {
 	codes == set() with input as call(["send_mail"], ["untrusted"]) with data.flow as stripping
 }

@@ -16,7 +16,7 @@ allow if {
 
 allow if {
 	input.action.kind == "tool"
-	tools.allowed(input.action.name)
+	tools.permitted
 }
 
 allow if {

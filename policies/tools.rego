@@ -10,6 +10,16 @@ allowed(name) if {
 	names.fits(pattern, name)
 }
 
+# A call of a tool. A pattern with a slash is compared with server and tool: `orders/get_*`.
+permitted if allowed(input.action.name)
+
+permitted if {
+	some role in input.subject.roles
+	some pattern in data.roles[role].tools
+	contains(pattern, "/")
+	glob.match(pattern, null, input.resource.name)
+}
+
 # One message with a list, not a set of messages: the time for a set grows with the square of its size.
 refused := [name | some name in input.action.tools; not allowed(name)]
 
@@ -27,5 +37,5 @@ deny contains {
 	"message": sprintf("Agent %v has no role that may use the tool %v", [input.subject.agent, input.action.name]),
 } if {
 	input.action.kind == "tool"
-	not allowed(input.action.name)
+	not permitted
 }

@@ -36,6 +36,13 @@ test_a_prefix_is_no_name if {
 	codes == {"tool_not_allowed"} with input as offering(["get_x__delete_order"]) with data.roles as roles
 }
 
+test_called_tool_of_a_server_of_the_role if {
+	every name, expected in {"orders/delete_order": set(), "crm/delete_order": {"tool_not_allowed"}} {
+		codes == expected with input as calling("delete_order") with input.resource as {"name": name}
+			with data.roles as {"reader": {"tools": ["orders/*"]}}
+	}
+}
+
 test_called_tool_of_the_role if {
 	codes == set() with input as calling("get_order") with data.roles as roles
 }

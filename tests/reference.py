@@ -35,6 +35,8 @@ HEADINGS = {
     "`limits.*.match`": "Match",
     "`quotas`": "Quotas",
     "`loops`": "Loops",
+    "`routing`": "Routing",
+    "`routing.breaker`": "Breaker",
     "`idempotency`": "Idempotency",
     "`stored`": "Stored",
     "`delegations`": "Delegations",

@@ -26,7 +26,7 @@ providers:
   demo: {format: demo}
 models:
   demo: {targets: [demo/demo]}
-tools: {x: {http: http://127.0.0.1:1/x}}
+limits: [{per: tool, requests: 1/min}]
 """
 PASSED: dict[str, Any] = {"path": "policies", "version": "abc", "passed": ["a.test_x"], "failed": []}
 FAILED: dict[str, Any] = {**PASSED, "failed": ["a.test_y: undefined"]}
@@ -183,7 +183,7 @@ def test_check_prints_warnings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert main(["check"]) == 0
     out, err = capsys.readouterr()
     assert out == "config/gateway.yaml: ok; policies: version abc, 1 of 1 tests passed\n"
-    assert err == "warning: config/gateway.yaml:5: tools.x is a plain HTTP tool, which is not served in this version\n"
+    assert err.startswith("warning: config/gateway.yaml:5: limits[0] counts calls of tools")
 
 
 def test_check_finds_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from certificates import issue
-from gateway.upstream.client import Client, Destination, Response, Timeouts
+from gateway.upstream.client import Client, Destination, Late, Response, Timeouts
 from gateway.upstream.direct import MAX_HEAD, DirectClient
 from gateway.upstream.library import LibraryClient
 
@@ -360,6 +361,33 @@ async def test_silence_is_a_timeout(client: Client, timeouts: Timeouts, begun: b
 
     async with listening(silent) as url:
         with pytest.raises(TimeoutError):
+            await whole(await client.post(to(url, timeouts), b""))
+        held.set()
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "begun", "name"),
+    [
+        (Timeouts(30, 5, 30, 0.1), b"", "first_byte_timeout"),
+        (Timeouts(30, 5, 0.1), b"", "idle_timeout"),
+        (Timeouts(30, 5, 30, 0.1), b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", "first_byte_timeout"),
+        (Timeouts(30, 5, 0.1, 30), b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", "idle_timeout"),
+        (Timeouts(0.3, 5, 30, 30), b"", "(timeout)"),
+        (Timeouts(0.3, 5, 30, 30), b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", "(timeout)"),
+    ],
+)
+async def test_each_time_limit_names_itself(client: Client, timeouts: Timeouts, begun: bytes, name: str) -> None:
+    """So that the operator knows which to raise."""
+    held = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(begun)
+        await held.wait()
+        writer.close()
+
+    async with listening(silent) as url:
+        with pytest.raises(Late, match=re.escape(name)):
             await whole(await client.post(to(url, timeouts), b""))
         held.set()
 

@@ -332,7 +332,8 @@ def test_unknown_key() -> None:
     """An unknown key is reported with its line, the most similar key, and all known keys."""
     text = "providers: {demo: {format: demo}}\nmodels:\n  m:\n    targets: [demo/x]\n    max_outptu: 5\n"
     assert errors(text) == [
-        "g.yaml:5: models.m.max_outptu is not a known key; did you mean max_output? allowed: max_output, price, targets"
+        "g.yaml:5: models.m.max_outptu is not a known key; did you mean max_output? "
+        "allowed: connect_timeout, first_byte_timeout, idle_timeout, max_output, prefer, price, targets, timeout"
     ]
 
 
@@ -648,8 +649,8 @@ async def test_keys_that_need_a_start(running: Running) -> None:
 
 async def test_warnings_of_a_new_file(running: Running) -> None:
     """The warnings of a changed file reach the operator as those of the first do."""
-    await running.write(MINIMAL + "tools: {orders: {http: http://127.0.0.1:9}}\n")
-    assert "tools.orders is a plain HTTP tool" in running.warnings[0]
+    await running.write(MINIMAL + "limits: [{per: tool, requests: 1/min}]\n")
+    assert "counts calls of tools, but there is no section tools" in running.warnings[0]
 
 
 async def test_kick_applies_what_looks_unchanged(running: Running) -> None:

@@ -10,6 +10,8 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
+from yarl import URL
 
 import upstream as scripted
 from gateway.config.load import Loaded, loads
@@ -17,6 +19,7 @@ from gateway.config.providers import LITELLM, ROWS, Kind
 from gateway.dialects import GONE, openai_ceilings, openai_roles
 from gateway.dialects.openai_tables import TEXTS
 from gateway.errors import ConfigError
+from gateway.upstream.client import Destination, Timeouts
 from line import config, running
 from reference import CONFIG, KINDS, kind_rows, table_of
 
@@ -314,9 +317,22 @@ def test_deployments(strict: scripted.Upstream, tmp_path: Path) -> None:
         assert "authorization" not in strict.last.headers
         assert line.embed(model="azure").status_code == 200
         assert strict.last.path == "/openai/deployments/echo/embeddings?api-version=2024-10-21"
+        line.client.post("/v1/responses", json={"model": "azure", "input": "hi"})
+        assert strict.last.path == "/openai/responses?api-version=2024-10-21"
     with running(tmp_path, settings(tmp_path, strict.url, azure={"kind": "azure"})) as line:
         assert line.chat(model="azure").status_code == 200
         assert strict.last.path == "/openai/v1/chat/completions"
+
+
+def test_below_a_path_with_a_version() -> None:
+    """The stored responses of Azure: the version stays in the query, beside what is asked for."""
+    to = Destination(URL("https://a.example/openai/responses?api-version=1"), CIMultiDict(), Timeouts(1, 1, 1))
+    assert str(to.below("/resp_a/input_items?limit=2", "GET").url) == (
+        "https://a.example/openai/responses/resp_a/input_items?api-version=1&limit=2"
+    )
+    plain = Destination(URL("https://a.example/v1/responses"), CIMultiDict(), Timeouts(1, 1, 1))
+    assert str(plain.below("/resp_a", "GET").url) == "https://a.example/v1/responses/resp_a"
+    assert str(plain.below("/resp_a?include=x", "GET").url) == "https://a.example/v1/responses/resp_a?include=x"
 
 
 def test_conversations_with_known_beginnings(strict: scripted.Upstream, tmp_path: Path) -> None:

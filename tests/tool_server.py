@@ -63,6 +63,18 @@ class Orders:
             self.called.append(("send_mail", {"to": to, "text": text}))
             return f"sent to {to}"
 
+        @self.server.resource("notes://{name}")
+        def note(name: str) -> str:
+            """A note."""
+            self.called.append(("note", {"name": name}))
+            return INJECTION if name == "evil" else f"Note {name} of {MAIL}"
+
+        @self.server.prompt()
+        def greet(name: str) -> str:
+            """A greeting."""
+            self.called.append(("greet", {"name": name}))
+            return f"Say hello to {name}"
+
         @tool()
         def delete_order(id: int) -> str:
             """Delete an order."""
@@ -74,14 +86,19 @@ class Orders:
 def orders(*, json_response: bool = False) -> Iterator[Orders]:
     """The server of the official SDK on a port of its own, in a thread."""
     made = Orders()
+    with serving(made.server.streamable_http_app(json_response=json_response)) as made.url:
+        yield made
+
+
+@contextlib.contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """An ASGI application on a port of its own, in a thread; yields the URL of its server of MCP."""
     listener = socket.create_server(("127.0.0.1", 0))
-    made.url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-    app = made.server.streamable_http_app(json_response=json_response)
     running = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield made
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
     finally:
         running.should_exit = True
         thread.join()

@@ -58,6 +58,8 @@ class Upstream:
         """What the model `script` answers to a message: a body, its bytes, or the events of a stream."""
         self.refuses: Callable[[Seen], str] = lambda seen: ""
         """The reason why a strict provider refuses a request with 400; "": it does not."""
+        self.answers: Callable[[Seen], tuple[int, str] | None] = lambda seen: None
+        """The status and the headers (each with its CRLF) of the answer to a request; None: as its model says."""
         self.kept: dict[str, list[str]] = {}
         """The texts of the conversations that models called `keep` store, by the id of their last response."""
 
@@ -382,6 +384,12 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
     last, model = b"", seen.model
     if reason := upstream.refuses(seen):
         writer.write(_json(400, {"error": {"message": reason}}))
+        await writer.drain()
+        return True
+    if (chosen := upstream.answers(seen)) is not None:
+        status, extra = chosen
+        value = whole(seen.body, usage=USAGE) if status == 200 else {"error": {"message": "no"}}
+        writer.write(_json(status, value, extra))
         await writer.drain()
         return True
     if seen.path.endswith(("/responses/input_tokens", "/responses/compact")):

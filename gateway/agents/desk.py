@@ -21,7 +21,7 @@ from gateway.errors import Refusal
 from gateway.policy.visible import Visible
 from gateway.redaction.vault import Seal
 from gateway.stores import Owners
-from gateway.upstream.forward import Answer
+from gateway.upstream.answer import Answer
 
 _KEPT: Final = 30 * 86400  # seconds that the owner of a task is known
 
@@ -49,7 +49,7 @@ class AgentDesk:
 
     async def shows(self, call: Call) -> bool:
         """Whether the caller of an identified call may send messages to its agent."""
-        return self.serves(call.resource.name) and await self._visible.may(call)
+        return self.serves(call.resource.name) and await self._visible.may(call, call.resource.name)
 
     def remote(self, agent: str) -> Remote:
         """An agent that is served."""

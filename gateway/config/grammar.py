@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from gateway import call as words
 from gateway.config.a2a import RemoteAgent
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
+from gateway.config.routing import Routing
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Delegations, Idempotency, Loops, Output, Pii, Policy, Section, Stored
 from gateway.config.tools import NAME, Tool
@@ -74,6 +75,9 @@ class Provider(Section):
     """Seconds a call may take as a whole."""
     connect_timeout: Seconds = 5
     """Seconds to connect."""
+    first_byte_timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds until the first byte of an answer; a whole answer begins only when it is complete. Default:
+    idle_timeout."""
     idle_timeout: Seconds = 60
     """Seconds that the provider may stay silent in the middle of an answer."""
     client: Literal["direct", "aiohttp"] = "direct"
@@ -209,17 +213,35 @@ class Model(Section):
 
     targets: list[Rank] = Field(min_length=1)
     """Targets in the order of failover. A list inside the list is a group of equal targets, chosen by weight."""
+    prefer: Literal["weights", "least_busy", "price", "latency", "sticky"] = "weights"
+    """Which of equal targets comes first. weights: drawn by weight; least_busy: fewest calls in flight for its weight;
+    price: the lowest; latency: the shortest measured time to the first byte; sticky: the same for all calls of a
+    workflow, which keeps the caches of the provider warm."""
     price: Price = Price()
     """Price of tokens at targets without a price of their own. A call reserves at the highest price that may apply.
     Default: that of the table of prices (`prices`)."""
     max_output: Count = 4096
     """Output tokens reserved for a call that sets no limit of its own."""
+    timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds a call may take as a whole. Default: that of the provider."""
+    connect_timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds to connect. Default: that of the provider."""
+    first_byte_timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds until the first byte of an answer. Default: that of the provider."""
+    idle_timeout: Seconds | None = Field(default=None, gt=0)
+    """Seconds that a provider may stay silent in the middle of an answer. Default: that of the provider."""
+
+    @cached_property
+    def has_times(self) -> bool:
+        """Whether the model has a time limit of its own."""
+        times = (self.timeout, self.connect_timeout, self.first_byte_timeout, self.idle_timeout)
+        return any(time is not None for time in times)
 
     def served_at(self, targets: list[Rank]) -> Model:
         """The same model at other targets."""
         # Not a copy, which would have the prices of the old targets.
-        given = self.model_fields_set
-        return Model.model_construct(given, targets=targets, price=self.price, max_output=self.max_output)
+        fields = {name: getattr(self, name) for name in Model.model_fields}
+        return Model.model_construct(self.model_fields_set, **{**fields, "targets": targets})
 
     @property
     def is_priced(self) -> bool:
@@ -473,6 +495,8 @@ class Config(Section):
     """Upstream accounts, by a name of your choice (without a slash)."""
     models: dict[str, Model]
     """Models, by the name that callers use."""
+    routing: Routing = Routing()
+    """What happens when targets fail."""
     prices: Literal["known", "strict", "off"] = "known"
     """Prices of models without a `price`, at providers of a kind. known: those of the table gateway/config/prices.yaml,
     other calls count as unpriced; strict: an unknown price is a mistake; off: the table is not used."""
@@ -533,6 +557,10 @@ class Config(Section):
             if not NAME.fullmatch(name):
                 words = "the name of a tool has up to 63 letters, digits, `-` and single `_`, as it is part of paths"
                 yield ("tools", name), words
+            for other in self.tools:
+                if name.startswith(f"{other}_"):
+                    words = f"begins with the name of tools.{other}: names such as {other}_TOOL could mean both"
+                    yield ("tools", name), words
         for name in self.a2a:
             if not NAME.fullmatch(name):
                 words = "the name of an agent has up to 63 letters, digits, `-` and single `_`, as it is part of paths"

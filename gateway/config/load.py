@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from gateway.config import kinds, litellm, messages, prices, yaml_file
+from gateway.config import kinds, litellm, messages, openapi, prices, yaml_file
 from gateway.config.grammar import Config
 from gateway.config.sections import Named
 from gateway.config.yaml_file import Problem, YamlFile, spell
@@ -100,7 +100,7 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
             doc.problems += [p for p in found if not any(b[: len(p.path)] == p.path for b in broken)]
     if config is not None and not doc.problems:
         config = prices.applied(config)
-        doc.problems += prices.check(config, doc)
+        doc.problems += [*prices.check(config, doc), *_operations(config, doc)]
     if config is None or doc.problems:
         left_out = [
             warning for warning in warnings if "left out" in warning.text
@@ -109,16 +109,27 @@ def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners
     warnings += [
         *_in_clear(config, doc),
         *_idle_limits(config, doc),
-        *_not_served(config, doc),
         *_without_effect(config, doc),
     ]
     return Loaded(config, tuple(_report(name, warnings).splitlines()), (Path(name), *_further(doc)))
 
 
+def _operations(config: Config, doc: YamlFile) -> Iterator[Problem]:
+    """Mistakes in the documents of HTTP tools."""
+    for name, row in config.tools.items():
+        try:
+            openapi.operations(row)
+        except ValueError as fault:
+            path: yaml_file.Path = ("tools", name, "openapi")
+            yield Problem(doc.line(path), path, f": {row.openapi} {fault}")
+
+
 def _further(doc: YamlFile) -> list[Path]:
     """Further files that the configuration names."""
-    path = _at(doc.data, ("pii", "recognizers"))
-    return [Path(path)] if isinstance(path, str) and path else []
+    tools = _at(doc.data, ("tools",))
+    named = [_at(doc.data, ("pii", "recognizers"))]
+    named += [_at(doc.data, ("tools", name, "openapi")) for name in (tools if isinstance(tools, dict) else ())]
+    return [Path(path) for path in named if isinstance(path, str) and path]
 
 
 def _text(path: Path) -> str:
@@ -138,14 +149,6 @@ def _report(name: str, problems: Iterable[Problem]) -> str:
 def _sentence(problem: Problem) -> str:
     joint = "" if problem.text.startswith(":") else " "
     return f"{spell(problem.path)}{joint}{problem.text}" if problem.path else problem.text.lstrip(": ")
-
-
-def _not_served(config: Config, doc: YamlFile) -> Iterator[Problem]:
-    """Warnings about tools of a kind that is not served."""
-    for name, row in config.tools.items():
-        if row.http:
-            path: yaml_file.Path = ("tools", name)
-            yield Problem(doc.line(path), path, "is a plain HTTP tool, which is not served in this version")
 
 
 def _platform() -> Iterator[Problem]:

@@ -18,6 +18,8 @@ from gateway.config.sections import Action, Section
 
 NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,62}")
 """The name of a row: part of paths, and the prefix of names of tools."""
+ANY: Final = "/*"
+"""The pattern of any path."""
 
 
 def _by_tool(value: object) -> object:
@@ -36,6 +38,16 @@ Prices = Annotated[
     BeforeValidator(_by_tool, json_schema_input_type=float | dict[str, float]),
     AfterValidator(_priced),
 ]
+
+
+def _is_path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("a pattern of paths begins with /")
+    return value
+
+
+HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+PathPattern = Annotated[str, AfterValidator(_is_path)]
 
 
 class ToolAuth(Section):
@@ -62,11 +74,21 @@ class Tool(Section):
     mcp: HttpUrl = ""
     """URL of an MCP server (Streamable HTTP)."""
     http: HttpUrl = ""
-    """Base URL of a plain HTTP tool. Not served in this version."""
+    """Base URL of a plain HTTP tool, served at `/tools/{name}/...`."""
+    methods: tuple[HttpMethod, ...] = ("GET",)
+    """Methods that calls of an HTTP tool may have."""
+    paths: tuple[PathPattern, ...] = (ANY,)
+    """Paths below the base URL that calls of an HTTP tool may have; `*` stands for any characters, slashes too."""
+    openapi: str = ""
+    """Path of an OpenAPI 3 document of an HTTP tool (JSON or YAML): its operations are tools of `/mcp/{name}`, too."""
+    operations: tuple[str, ...] = ()
+    """Patterns of operations that are tools. Default: those whose method and path are allowed."""
     command: tuple[str, ...] = ()
     """Program and arguments of an MCP server that the gateway runs (stdio)."""
     env: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Environment variables of the program, beside PATH, HOME and LANG."""
+    memory: Count | None = Field(default=None, gt=0)
+    """Maximum bytes of memory (address space) of the program. Default: no limit."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Headers of every request."""
     auth: ToolAuth | None = None
@@ -77,7 +99,7 @@ class Tool(Section):
     """Seconds to connect."""
     pins: Literal["first_seen", "strict", "off"] = "first_seen"
     """What happens to tools that are new or have changed. first_seen: those of the first list are accepted, later ones
-    are hidden until an operator accepts them; strict: all are hidden until accepted; off: none is hidden."""
+    are hidden until `meshgate tools accept`; strict: all are hidden until accepted; off: none is hidden."""
     price: Prices = Field(default_factory=dict)
     """USD for a call: one number, or a number for each pattern of names; the first pattern that matches counts."""
     redact: ToolRedact | None = None
@@ -103,7 +125,25 @@ class Tool(Section):
             raise PydanticCustomError(
                 "one_kind", "has {said}; a tool has exactly one of mcp, http, command", {"said": said}
             )
+        if not self.http and (beside := {"methods", "paths", "openapi", "operations"} & self.model_fields_set):
+            raise PydanticCustomError(
+                "http_only", "has {said}, which only HTTP tools have (`http`)", {"said": " and ".join(sorted(beside))}
+            )
         return self
+
+    @model_validator(mode="after")
+    def _has_operations(self) -> Tool:
+        if self.operations and not self.openapi:
+            raise PydanticCustomError("no_document", "has `operations` without `openapi`")
+        return self
+
+    def takes(self, method: str, path: str) -> bool:
+        """Whether an HTTP tool takes calls of this method and path."""
+        return method in self.methods and any(fnmatchcase(path, pattern) for pattern in self.paths)
+
+    def pattern(self, path: str) -> str:
+        """The first pattern of paths that matches."""
+        return next((pattern for pattern in self.paths if fnmatchcase(path, pattern)), ANY)
 
     def usd(self, tool: str) -> float:
         """The price of a call of a tool, by its bare name."""

@@ -518,6 +518,18 @@ class Codec(Protocol):
         """The answer of the `demo` provider, which repeats the request."""
         ...
 
+    def enclosed(self, raw: bytes) -> bytes:
+        """A request body as a JSON object, where bodies are something else. Raises Refusal(invalid_request)."""
+        ...
+
+    def asked(self, body: Json) -> Json:
+        """What two requests have in common that are the same call, for idempotency keys."""
+        ...
+
+    def again(self, answer: bytes) -> bytes:
+        """A kept answer as the answer to this request."""
+        ...
+
     def status(self, refusal: Refusal) -> int:
         """The HTTP status of an error answer."""
         ...

@@ -25,6 +25,7 @@ from gateway.dialects import (
     openai_ceilings,
     openai_models,
     openai_tools,
+    states,
     tree,
 )
 from gateway.dialects.anthropic_fields import BODY
@@ -93,6 +94,7 @@ class AnthropicMessages(Plain):
             raise checks.wrong("system", "must be a string or a list of blocks")
         stream = checks.stream(body)
         openai_models.check(body)
+        states.check(body)
         return Intent(model, self._streams(stream), self.tools(body), self._ceiling(body))
 
     def _streams(self, stream: bool) -> bool:

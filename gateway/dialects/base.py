@@ -247,6 +247,18 @@ class Plain:
         """Raises ValueError: there are no streams."""
         raise ValueError(f"{self.noun} does not stream")
 
+    def enclosed(self, raw: bytes) -> bytes:
+        """The body as it came."""
+        return raw
+
+    def asked(self, body: Json) -> Json:
+        """The whole body."""
+        return body
+
+    def again(self, answer: bytes) -> bytes:
+        """The same bytes."""
+        return answer
+
     def status(self, refusal: Refusal) -> int:
         """That of the refusal."""
         return refusal.status

@@ -28,6 +28,7 @@ from gateway.dialects import (
     nulls,
     openai_ceilings,
     openai_models,
+    states,
     tree,
 )
 from gateway.dialects.base import TRACEPARENT, Plain
@@ -45,6 +46,7 @@ from gateway.dialects.gemini_tables import (
     called,
     calls_a_tool,
     candidates,
+    check_twins,
     each_part,
     field,
     is_thought,
@@ -60,6 +62,7 @@ from gateway.texts import Slot
 
 _MESSAGE: Final = 4  # tokens around a message: an estimate
 _CEILING: Final = "maxOutputTokens"
+_NONE: Final[frozenset[str]] = frozenset()
 _OWN: Final = frozenset({_CEILING, snake(_CEILING)})
 # Settings with names of their own below them; a budget of thinking is part of the output limit.
 _APART: Final = frozenset(
@@ -68,6 +71,7 @@ _APART: Final = frozenset(
 _SETTINGS: Final = _APART | frozenset(map(snake, _APART))
 _STATES: Final = ("cachedContent", "previousInteractionId")
 _PASSES: Final[Mapping[bytes, re.Pattern[bytes]]] = {b"traceparent": TRACEPARENT}
+_COUNTED: Final = "generateContentRequest"
 _PREFIXES: Final = ("models/", "tunedModels/")
 
 
@@ -99,6 +103,9 @@ class Gemini(Plain):
         for name in _STATES:
             if field(body, name):
                 raise checks.wrong(name, "names content that the provider stores, whose owner is unknown here")
+        if field(body, _COUNTED) is not None:
+            raise checks.wrong(_COUNTED, "is a field of countTokens")
+        states.check(body)
         self._check_contents(body)
         config = field(body, "generationConfig")
         if config is not None and type(config) is not dict:
@@ -107,6 +114,7 @@ class Gemini(Plain):
         return Intent(model, self.streams, self.tools(body), self._ceiling(body))
 
     def _check_contents(self, body: Json) -> None:
+        check_twins(body)
         contents = body.get("contents")
         if type(contents) is not list or not contents or not all(type(one) is dict for one in contents):
             raise checks.wrong("contents", "must be a list of at least one message")
@@ -124,7 +132,7 @@ class Gemini(Plain):
             return None
         if type(most) is not int or not 0 <= most <= checks.MAX_CEILING:
             raise checks.wrong(_CEILING, f"must be an integer from 0 to {checks.MAX_CEILING}")
-        endless = openai_ceilings.is_endless(settings, _OWN) or openai_ceilings.is_endless(strange(body), _OWN)
+        endless = openai_ceilings.is_endless(settings, _OWN) or openai_ceilings.is_endless(strange(body), _NONE)
         if not most or endless:
             return None
         return max(most, elsewhere) * answers
@@ -139,13 +147,13 @@ class Gemini(Plain):
 
     def elsewhere(self, body: Json) -> int:
         """The largest output ceiling in fields other than `maxOutputTokens`."""
-        return max(openai_ceilings.elsewhere(_settings(body), _OWN), openai_ceilings.elsewhere(strange(body)))
+        return max(openai_ceilings.elsewhere(_settings(body), _OWN), openai_ceilings.elsewhere(strange(body), _NONE))
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Lower `maxOutputTokens`, and other fields with names of ceilings, to a policy's limit."""
         most = checks.most_tokens(limits, "Gemini")
         others, settings = strange(body), _settings(body)
-        changed = openai_ceilings.lower_elsewhere(others, most, frozenset())
+        changed = openai_ceilings.lower_elsewhere(others, most, _NONE)
         changed |= openai_ceilings.lower_elsewhere(settings, most, _OWN)
         if not 0 < (field(settings, _CEILING) or 0) <= most:
             settings[spelled(settings, _CEILING)] = most
@@ -330,11 +338,11 @@ class GeminiCount(Gemini):
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The same; the request may be in `generateContentRequest`."""
-        inner = field(body, "generateContentRequest")
+        inner = field(body, _COUNTED)
         if inner is None:
             return super().parse(body, values)
         if type(inner) is not dict or "contents" in body:
-            raise checks.wrong("generateContentRequest", "must be an object, in place of `contents`")
+            raise checks.wrong(_COUNTED, "must be an object, in place of `contents`")
         model = model_of(body, values)
         super().parse(inner, {"model": model})
         return Intent(model, False, self.tools(body), None)
@@ -408,7 +416,7 @@ class GeminiCount(Gemini):
 
 def _counted(body: Json) -> Json:
     """The request whose tokens are counted."""
-    inner = field(body, "generateContentRequest")
+    inner = field(body, _COUNTED)
     return inner if type(inner) is dict else body
 
 

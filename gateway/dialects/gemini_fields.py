@@ -20,7 +20,7 @@ def _table(names: str = "", **below: Table | None) -> Table:
 
 _CONTENT_OF: Final = _table("mimeType data displayName fileUri")
 _MEDIA: Final = _table("startOffset endOffset fps level")
-_PART: Final = _table(
+PART: Final = _table(
     "text thought thoughtSignature",
     inlineData=_CONTENT_OF,
     fileData=_CONTENT_OF,
@@ -36,7 +36,7 @@ _PART: Final = _table(
     mediaResolution=_MEDIA,
     partMetadata=None,
 )
-CONTENT: Final = _table("role", parts=_PART)
+CONTENT: Final = _table("role", parts=PART)
 _TOOL: Final = _table(
     "",
     functionDeclarations=_table(
@@ -53,6 +53,17 @@ _TOOL: Final = _table(
     retrieval=None,
     enterpriseWebSearch=None,
 )
+SETTINGS: Final = _table(
+    "stopSequences responseMimeType responseModalities candidateCount maxOutputTokens temperature topP topK seed "
+    "presencePenalty frequencyPenalty responseLogprobs logprobs enableEnhancedCivicAnswers mediaResolution "
+    "audioTimestamp",
+    responseSchema=None,
+    responseJsonSchema=None,
+    responseFormat=None,
+    speechConfig=None,
+    imageConfig=None,
+    thinkingConfig=_table("includeThoughts thinkingBudget thinkingLevel"),
+)
 BODY: Final = _table(
     "model serviceTier",
     contents=CONTENT,
@@ -64,17 +75,7 @@ BODY: Final = _table(
         retrievalConfig=None,
     ),
     safetySettings=_table("category threshold method"),
-    generationConfig=_table(
-        "stopSequences responseMimeType responseModalities candidateCount maxOutputTokens temperature topP topK seed "
-        "presencePenalty frequencyPenalty responseLogprobs logprobs enableEnhancedCivicAnswers mediaResolution "
-        "audioTimestamp",
-        responseSchema=None,
-        responseJsonSchema=None,
-        responseFormat=None,
-        speechConfig=None,
-        imageConfig=None,
-        thinkingConfig=_table("includeThoughts thinkingBudget thinkingLevel"),
-    ),
+    generationConfig=SETTINGS,
     labels=None,
     generateContentRequest=None,
 )

@@ -44,6 +44,27 @@ def field(holder: Json, name: str) -> Any:
     return holder[other]
 
 
+_THEIRS: Final = both(
+    "args response parameters parametersJsonSchema responseJsonSchema responseSchema labels partMetadata"
+)
+"""Fields whose keys are the caller's own."""
+
+
+def check_twins(body: Json) -> None:
+    """Raise Refusal(invalid_request) if an object of a request gives a field by both names: receivers differ."""
+    waiting: list[Any] = [body]
+    while waiting:
+        node = waiting.pop()
+        if type(node) is dict:
+            for key, value in node.items():
+                if "_" in key and (other := camel(key)) != key and other in node:
+                    raise wrong(other[:64], f"is given twice, also as `{key[:64]}`; write the field once")
+                if (type(value) is dict or type(value) is list) and key not in _THEIRS:
+                    waiting.append(value)
+        else:
+            waiting += [one for one in node if type(one) is dict or type(one) is list]
+
+
 def spelled(holder: Json, name: str) -> str:
     """The name under which an object has a field, by default that in camel case."""
     return snake(name) if snake(name) in holder else name

@@ -7,17 +7,18 @@ in camel case. Fields that the dialect does not have are searched as those of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gateway.call import Json
 from gateway.dialects import openai_tools
 from gateway.dialects.checks import wrong
-from gateway.dialects.gemini_fields import BODY
-from gateway.dialects.gemini_tables import camel, field, snake, spelled
+from gateway.dialects.gemini_fields import BODY, CONTENT, PART, SETTINGS
+from gateway.dialects.gemini_tables import camel, each_part, field, snake, spelled
 from gateway.dialects.toolnames import normal
 
 _NAMING: Final = ("functionDeclarations", "mcpServers")
+_FOLDED: Final = frozenset(map(str.lower, _NAMING))
 _FOREIGN: Final = frozenset({"type", "name", "function", "input_schema", "server_label"})  # keys of other dialects
 _EXCLUDED: Final = "excludedPredefinedFunctions"
 _COMPUTER: Final = (
@@ -38,9 +39,27 @@ def names(body: Json) -> tuple[str, ...]:
         if type(allowed) is not list:
             raise wrong("toolConfig", f"must have a list of names in `{_ALLOWED}`")
         found.update(dict.fromkeys(map(_name, allowed)))
-    if strange := {key: value for key, value in body.items() if key not in BODY.keys}:
-        found.update(dict.fromkeys(openai_tools.names(strange)))
+    for holder, known in _holders(body):
+        if strange := _strange(holder, known):
+            found.update(dict.fromkeys(openai_tools.names(strange)))
     return tuple(found)
+
+
+def _holders(body: Json) -> Iterator[tuple[Json, Mapping[str, object]]]:
+    """The objects that may offer tools in fields that the dialect does not have, with the fields that it has."""
+    yield body, BODY.keys
+    settings = field(body, "generationConfig")
+    if type(settings) is dict:
+        yield settings, SETTINGS.keys
+    for message in body.get("contents") or ():
+        yield message, CONTENT.keys
+        for part in each_part(message):
+            yield part, PART.keys
+
+
+def _strange(holder: Json, known: Mapping[str, object]) -> Json:
+    """The fields that the dialect does not have."""
+    return {} if holder.keys() <= known.keys() else {key: value for key, value in holder.items() if key not in known}
 
 
 def _entries(body: Json) -> list[Json]:
@@ -63,6 +82,8 @@ def _of(entry: Json) -> Iterator[str]:
         if value is None:
             continue
         if camel(key) not in _NAMING:
+            if key.replace("_", "").lower() in _FOLDED:
+                raise wrong("tools", f"holds `{key[:64]}`: names of fields are case-sensitive")
             if not 0 < len(key) <= openai_tools.MAX_NAME:
                 raise wrong("tools", "holds a tool without a name")
             yield camel(key)
@@ -139,12 +160,12 @@ def strip(body: Json, unwanted: frozenset[str]) -> bool:
         else:
             _unchoose(body)
         changed = True
-    if strange := {key: value for key, value in body.items() if key not in BODY.keys}:
-        kept = dict(strange)
-        if openai_tools.strip(kept, unwanted):
+    for holder, known in list(_holders(body)):
+        kept = strange = _strange(holder, known)
+        if strange and openai_tools.strip(kept := dict(strange), unwanted):
             for key in strange.keys() - kept.keys():
-                del body[key]
-            body.update(kept)
+                del holder[key]
+            holder.update(kept)
             changed = True
     return changed
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from gateway.call import Json, Usage
 from gateway.dialects.base import Plain
 from gateway.errors import Refusal
@@ -105,6 +107,14 @@ class JsonRpc(Plain):
     def error(self, said: Json) -> Json | None:
         """None: an error of a server is an answer, which is judged as one."""
         return None
+
+    def asked(self, body: Json) -> Json:
+        """Everything except the id, which differs in each request."""
+        return {key: value for key, value in body.items() if key != "id"}
+
+    def again(self, answer: bytes) -> bytes:
+        """The answer with the id of this request."""
+        return orjson.dumps({**orjson.loads(answer), "id": self.id})
 
     def status(self, refusal: Refusal) -> int:
         """200 for an error that answers a request, because clients read errors of the protocol only there."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from gateway.call import Headers, Json
@@ -27,15 +27,27 @@ VERSIONS: Final = (*HANDSHAKE, MODERN)
 META: Final = "_meta"
 VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 CLIENT: Final = "io.modelcontextprotocol/clientInfo"
+SERVER: Final = "io.modelcontextprotocol/serverInfo"
 CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 MISMATCH: Final = -32020
 UNSUPPORTED: Final = -32022
 CALL: Final = "tools/call"
 LIST: Final = "tools/list"
+SEARCH_TOOLS: Final = "search_tools"
+CALL_TOOL: Final = "call_tool"
 NAMED: Final[Mapping[str, str]] = {CALL: "name", "prompts/get": "name", "resources/read": "uri"}
 """Method -> the parameter that the header `Mcp-Name` repeats."""
-OLD_METHODS: Final = frozenset({"initialize", "ping", LIST, CALL})
-NEW_METHODS: Final = frozenset({"server/discover", LIST, CALL})
+READS: Final[Mapping[str, str]] = {"resources/read": "read_resource", "prompts/get": "get_prompt"}
+"""Method that reads something of a server -> the name under which it is judged, as a call of a tool."""
+LISTS: Final[Mapping[str, str]] = {
+    "resources/list": "resources/read",
+    "resources/templates/list": "resources/read",
+    "prompts/list": "prompts/get",
+}
+"""Method that lists what can be read -> the method that reads it."""
+_BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
+OLD_METHODS: Final = _BOTH | {"initialize", "ping"}
+NEW_METHODS: Final = _BOTH | {"server/discover"}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
@@ -81,7 +93,12 @@ def unknown_tool() -> Refusal:
 
 
 class Mcp(JsonRpc):
-    """The codec of one call to the server `server`."""
+    """The codec of one call.
+
+    `door`: the name in the path, "" for all servers; `server`: the server that is called, once that is known.
+    `servers`: all servers, of which tools have the names `{server}_{tool}`. `searched`: those whose tools are found by
+    a search.
+    """
 
     name = "mcp"
     noun = "a response of the Model Context Protocol"
@@ -95,7 +112,15 @@ class Mcp(JsonRpc):
 
     def __init__(self, server: str, headers: Headers) -> None:
         super().__init__()
-        self.server = server
+        self.door = self.server = server
+        self.servers: Collection[str] = ()
+        self.searched: Collection[str] = ()
+        self.query: str | None = None
+        self.given: Json = {}
+        self.found = False
+        """The tool was found by a search."""
+        self.mirrored: Mapping[tuple[str, ...], str] = {}
+        """The arguments that are repeated in headers: see `mcp_params`."""
         self.called = ""
         self.modern = False
         self._headers = headers
@@ -104,6 +129,12 @@ class Mcp(JsonRpc):
     def told(self) -> bool:
         """Whether the message is a notification or the answer to a question, of which only the receipt is answered."""
         return not self.answered
+
+    def asked(self, body: Json) -> Json:
+        """Method and parameters, without what describes the request."""
+        params = body.get("params")
+        rest = {key: value for key, value in params.items() if key != META} if type(params) is dict else params
+        return {"method": body.get("method"), "params": rest}
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The tool as `server/name`; the server for other messages. Raises Refusal(invalid_request, tool_not_found)."""
@@ -114,17 +145,49 @@ class Mcp(JsonRpc):
             if self.method not in known:
                 status = 404 if self.modern else 200
                 raise Fault(UNKNOWN_METHOD, "The method is not served here.", status=status)
+        if self.method in READS and not self.told:
+            return self._reading()
         if self.method != CALL or self.told:
             return Intent(self.server, False, (), 0, control=True)
         name, arguments = self.params.get("name"), self.params.get("arguments")
-        if type(name) is not str or not _TOOL.fullmatch(name):
-            raise unknown_tool()
         if arguments is None:
             arguments = self.params["arguments"] = {}
         if type(arguments) is not dict:
             raise Fault(PARAMS, "`params.arguments` must be an object.")
-        self.called = name
+        if self.searched and name == SEARCH_TOOLS:
+            self.query = arguments["query"] if type(arguments.get("query")) is str else ""
+            return Intent(self.server, False, (), 0, control=True)
+        if self.searched and name == CALL_TOOL:
+            self.found = True
+            name, arguments = arguments.get("name"), arguments.setdefault("arguments", {})
+            if type(arguments) is not dict:
+                raise Fault(PARAMS, "`params.arguments.arguments` must be an object.")
+        if type(name) is not str or not _TOOL.fullmatch(name):
+            raise unknown_tool()
+        if not self.door:
+            self.server, name = self._split(name)
+        self.called, self.given = name, arguments
         return Intent(f"{self.server}/{name}", False, (), 0, arguments)
+
+    def _reading(self) -> Intent:
+        """A resource or a prompt of one server. Raises Refusal(invalid_request)."""
+        param = NAMED[self.method]
+        if not self.door:
+            raise Fault(
+                UNKNOWN_METHOD, "The method is served at the path of one server.", status=404 * self.modern or 200
+            )
+        if type(self.params.get(param)) is not str:
+            raise Fault(PARAMS, f"`params.{param}` must be a string.")
+        self.params.pop(META, None)
+        self.called, self.given = READS[self.method], self.params
+        return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """Server and tool of a name with both. Raises Refusal(tool_not_found)."""
+        for server in self.servers:
+            if name.startswith(f"{server}_") and len(name) > len(server) + 1:
+                return server, name[len(server) + 1 :]
+        raise unknown_tool()
 
     def _check_version(self) -> None:
         """Determine the era, and compare headers with the body. Raises Refusal(invalid_request)."""

@@ -65,6 +65,7 @@ _ORDINARY: Final = _CALLERS | frozenset(  # fields of most requests that are not
     | {"parallel_tool_calls", "presence_penalty", "frequency_penalty", "store", "reasoning_effort", "verbosity"}
     | {"service_tier", "logprobs", "top_logprobs", "modalities", "prompt_cache_key", "safety_identifier"}
 )
+_SKIPPED: Final = _ORDINARY - {"max_tokens"}  # a ceiling, which is a field of its own in some dialects only
 _DEPTH: Final = 8
 _LONGEST_NUMBER: Final = 64  # characters
 MAX_CHOICES: Final = 128
@@ -108,7 +109,7 @@ def elsewhere(body: Json, own: frozenset[str] = _CEILINGS) -> int:
 
 
 def _numbers(body: Json, own: frozenset[str]) -> list[int]:
-    if body.keys() <= _ORDINARY:  # as in most requests
+    if body.keys() <= _ORDINARY and ("max_tokens" in own or "max_tokens" not in body):  # as in most requests
         return []
     return [_number(holder, key, -checks.MAX_CEILING, checks.MAX_CEILING) or 0 for holder, key in _spoken(body, own)]
 
@@ -146,7 +147,7 @@ def _counts(key: str) -> bool:
 def _settings(body: Json) -> Iterator[tuple[Json, str, str, bool]]:
     """Every field that may be a setting of the model: holder, key, key of the parent, whether at the top level."""
     waiting: list[tuple[Any, str, int]] = []
-    for key in body.keys() - _ORDINARY:
+    for key in body.keys() - _SKIPPED:
         value = body[key]
         if type(value) is dict or type(value) is list:
             waiting.append((value, key, 1))

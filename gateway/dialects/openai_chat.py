@@ -29,6 +29,7 @@ from gateway.dialects import (
     openai_models,
     openai_roles,
     openai_tools,
+    states,
     tree,
 )
 from gateway.dialects.base import TRACEPARENT, Plain
@@ -101,6 +102,7 @@ class OpenAIChat(Plain):
         if options is not None and type(options) is not dict:
             raise checks.wrong("stream_options", "must be an object")
         openai_models.check(body)
+        states.check(body)
         answers, ceiling = openai_ceilings.answers(body), openai_ceilings.ceiling(body)
         return Intent(model, stream, self.tools(body), ceiling and ceiling * answers)
 

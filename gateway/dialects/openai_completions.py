@@ -31,6 +31,7 @@ from gateway.dialects import (
     openai_models,
     ordinal,
     sse,
+    states,
     surrogates,
     tree,
 )
@@ -90,6 +91,7 @@ class OpenAICompletions(OpenAIChat):
         if options is not None and type(options) is not dict:
             raise checks.wrong("stream_options", "must be an object")
         openai_models.check(body)
+        states.check(body)
         answers, ceiling = self.answers(body), openai_ceilings.ceiling(body)
         if answers > (most := MAX_CHOICES if stream else _MOST_ANSWERS):
             words = (

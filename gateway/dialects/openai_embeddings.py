@@ -26,6 +26,7 @@ from gateway.dialects import (
     openai_inputs,
     openai_models,
     openai_vectors,
+    states,
     tree,
 )
 from gateway.dialects.base import Plain
@@ -77,6 +78,7 @@ class OpenAIEmbeddings(Plain):
         if wanted is not None and not (type(wanted) is int and 0 < wanted <= _MOST_DIMENSIONS):
             raise checks.wrong("dimensions", f"must be an integer from 1 to {_MOST_DIMENSIONS}")
         openai_models.check(body)
+        states.check(body)
         return Intent(model, False, (), 0)
 
     def items(self, body: Json) -> dict[str, int]:

@@ -4,7 +4,7 @@ Rules: `input` is a text or a list of items: messages, tool calls, results of to
 items under `output`. Encrypted content (`encrypted_content`) and programs with a fingerprint are judged and never
 edited. A request may continue a response or a conversation that the provider stores, and refer to items of earlier
 answers, of the caller's team; an answer may be made in the background. `store` is sent as the caller wrote it.
-Unclear cases: items of unknown types are text throughout, and tool calls if their type ends in `_call`.
+Unclear cases: items of unknown types are text throughout: of a tool, or tool calls if their type ends in `_call`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gateway.dialects import (
     responses_demo,
     responses_forms,
     responses_items,
+    states,
     tree,
 )
 from gateway.dialects.base import Plain
@@ -36,13 +37,15 @@ from gateway.dialects.openai_stream import refused
 from gateway.dialects.parts import Joined, joined
 from gateway.dialects.responses_fields import BODY
 from gateway.dialects.responses_stream import ResponsesStream
-from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, tool
+from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, namespaces, tool
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
 _ITEM: Final = 4  # tokens around an item: an estimate
 _ANSWER: Final = 3
 _CEILING: Final = frozenset({"max_output_tokens"})
+CONTINUES: Final = frozenset({"previous_response_id", "conversation"})
+"""Fields that name the stored state that a request continues."""
 _TEXTS: Final = frozenset({"content", "reasoning.summary", "reasoning.content"})
 
 
@@ -70,6 +73,7 @@ class OpenAIResponses(Plain):
             if type(body.get(field)) not in (dict, type(None)):
                 raise checks.wrong(field, "must be an object")
         openai_models.check(responses_items.settings(body))
+        states.check(responses_items.settings(body), CONTINUES)
         return Intent(model, stream, self.tools(body), self._ceiling(body))
 
     def refers(self, body: Json) -> Sequence[Named]:
@@ -270,6 +274,7 @@ def strays(answer: Json) -> list[Json]:
     """The tool calls of a response in shapes that the dialect does not have."""
     found: list[Json] = []
     for item in answer["output"]:
+        found += namespaces(item)
         if not calls_a_tool(item):
             found += in_blocks([item])
         if kind(item) == "message" and type(item.get("content")) is list:

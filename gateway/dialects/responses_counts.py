@@ -8,9 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.call import Json, State, Usage
-from gateway.dialects import NO_VALUES, Intent, checks, count, openai_models, responses_demo, responses_items, tree
+from gateway.dialects import (
+    NO_VALUES,
+    Intent,
+    checks,
+    count,
+    openai_models,
+    responses_demo,
+    responses_items,
+    states,
+    tree,
+)
 from gateway.dialects.fields import Run
-from gateway.dialects.openai_responses import OpenAIResponses
+from gateway.dialects.openai_responses import CONTINUES, OpenAIResponses
 from gateway.errors import Refusal
 
 
@@ -28,6 +38,7 @@ class ResponsesCount(OpenAIResponses):
         if checks.stream(body):
             raise checks.wrong("stream", "must be left out: tokens are counted in one answer")
         openai_models.check(responses_items.settings(body))
+        states.check(responses_items.settings(body), CONTINUES)
         return Intent(model, False, self.tools(body), None)
 
     def keeps(self, body: Json) -> bool:

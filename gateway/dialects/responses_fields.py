@@ -1,7 +1,8 @@
 """The fields of a request in the Responses dialect (OpenAI API reference: responses/create).
 
 One table serves items of all types, and one serves tools of all types. Left out on purpose, so that strict providers
-do not get them: fields about background answers that are pushed elsewhere (`background_options`).
+do not get them: fields about background answers that are pushed elsewhere (`background_options`), and an id whose owner
+is not asked for (`comparison_response_id`).
 """
 
 from __future__ import annotations
@@ -102,5 +103,5 @@ BODY: Final = table(
     access_programs=table("cyber"),
     image=table("context_compression"),
     moderation=table("model", policy=table(input=table("mode"), output=table("mode"))),
-    prompt_cache_options=table("mode ttl prewarm comparison_response_id"),
+    prompt_cache_options=table("mode ttl prewarm"),
 )

@@ -15,6 +15,7 @@ from gateway.dialects.responses_tables import calls_a_tool, kind, speaks, tool
 
 _LISTS: Final = ("content", "summary", "output", "outputs", "results", "tools")
 _CONTENT: Final = frozenset({"input", "instructions", "prompt", "text", "metadata"})  # fields without settings
+_APART: Final = {"prompt": frozenset({"variables"}), "text": frozenset({"format"})}  # what is content in these fields
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}")
 """The form of the ids of responses, which stand in paths."""
 _ASKED: Final = {"custom_tool_call": "input", "local_shell_call": "action", "shell_call": "action"}
@@ -138,15 +139,22 @@ def messages(body: Json) -> list[Json]:
 
 
 def settings(body: Json) -> Json:
-    """The fields of a request except its content. Changes of fields must be written back: see `restore`."""
-    return {key: value for key, value in body.items() if key not in _CONTENT}
+    """The fields of a request except its content. Changes of fields must be written back: see `write_back`."""
+    found = {key: value for key, value in body.items() if key not in _CONTENT}
+    for key, apart in _APART.items():
+        if type(held := body.get(key)) is dict:
+            found[key] = {name: value for name, value in held.items() if name not in apart}
+    return found
 
 
 def write_back(body: Json, settings: Json) -> None:
     """Write changed settings to their request."""
-    for key in [key for key in body if key not in _CONTENT and key not in settings]:
-        del body[key]
-    body.update(settings)
+    for key in [key for key in body if key not in settings and (key not in _CONTENT or type(body[key]) is dict)]:
+        if key not in _CONTENT or key in _APART:
+            del body[key]
+    for key, value in settings.items():
+        kept = {name: body[key][name] for name in _APART[key] & body[key].keys()} if key in _APART else {}
+        body[key] = {**value, **kept} if kept else value
 
 
 def _offered(body: Json) -> Json:

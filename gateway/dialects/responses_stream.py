@@ -29,7 +29,7 @@ from gateway.dialects.responses_closing import Closing
 from gateway.dialects.responses_forms import ENDS, encode
 from gateway.dialects.responses_frame import DeltaFrame
 from gateway.dialects.responses_said import Event, Framed, Place, Said, Same, Source, places
-from gateway.dialects.responses_tables import ANSWER, CALLING, calls_a_tool, kind, tool
+from gateway.dialects.responses_tables import ANSWER, CALLING, calls_a_tool, kind, namespaces, tool
 from gateway.dialects.surrogates import Halves, mend
 from gateway.dialects.terms import LONG, is_term
 from gateway.errors import Refusal
@@ -353,6 +353,10 @@ class ResponsesStream(Ordered):
                 item.said.parts.append(text)
             item.complete()
             self._open -= 1
+        if name in _NAMES and data.get("name") is not None:
+            begun = item.event.data["item"] if item is not None and item.event.data is not None else {}
+            if begun.get("name") != data["name"]:
+                chunk.tools.append({**begun, "type": "function_call", "name": data["name"]})
         said = self._said.get(place)
         if said is not None:
             said.ended = True
@@ -419,6 +423,7 @@ class ResponsesStream(Ordered):
         call = known.call if known is not None else None
         texts = self._texts(index)
         if calls_a_tool(item):
+            chunk.strays.extend(namespaces(item))
             key = CALLING.get(kind(item), ("", ""))[0]
             same = call is not None and (kind(call), tool(call)) == (kind(item), tool(item))
             said = item.get(key)

@@ -44,11 +44,13 @@ SHAPE: Final = tree.Shape(
         **dict.fromkeys(_MODEL, tree.SPEAKER),
         "program": tree.SIGNED,  # a fingerprint covers its code
     },
+    strangers="tool",
     seals=frozenset({"encrypted_content", "fingerprint"}),
     pictures=frozenset({"result", "partial_image_b64"}),
 )
 ANSWER: Final = replace(
     SHAPE,
+    strangers="",
     roles={},
     turns=frozenset(),
     ahead=frozenset(),
@@ -104,6 +106,11 @@ def tool(call: Json) -> str:
     if said in ("function_call", "custom_tool_call") or "name" in call:
         return text(call.get("name"))
     return "programmatic_tool_calling" if said == "program" else said.removesuffix("_call")
+
+
+def namespaces(item: Json) -> list[Json]:
+    """The namespace of a called tool, as a call: it must have been offered too."""
+    return [{"name": item["namespace"]}] if item.get("namespace") and calls_a_tool(item) else []
 
 
 def speaks(item: Json) -> bool:

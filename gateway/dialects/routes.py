@@ -84,14 +84,17 @@ LISTS: Final = tuple(
     f"{base}{rest}" for base in ("/v1", "/openai/v1", "/openai") for rest in ("/models", "/models/{model:path}")
 )
 """The paths of the list of models, and of one model."""
-TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp/{server}": Mcp}
+TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp": Mcp, "/mcp/{server}": Mcp}
 """Path template of tool servers -> their codec, which is made anew for each call."""
 AGENTS: Final[Mapping[str, type[A2a]]] = {"/a2a/{agent}": A2a}
 """Path template of other agents -> their codec, which is made anew for each call."""
 CARDS: Final = ("/a2a/{agent}/.well-known/agent-card.json", "/a2a/{agent}/.well-known/agent.json")
 """The paths of an agent's card, in the versions of the protocol."""
 DELEGATIONS: Final = "/v1/delegations"
+HTTP_TOOLS: Final = ("/tools/{server}", "/tools/{server}/", "/tools/{server}/{path:path}")
+"""Path templates of plain HTTP tools."""
 METHODS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(HTTP_TOOLS, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
     **dict.fromkeys(AGENTS, "POST, OPTIONS"),
     **dict.fromkeys(CARDS, "GET, HEAD, OPTIONS"),

@@ -82,6 +82,8 @@ class Shape:
     """The authors of messages by their role, if a dialect calls them differently; that of `""` has no role."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Keys of objects in messages that have an author of their own, and who that is."""
+    strangers: str = ""
+    """The author of items of the conversation whose type is unknown; "": that of their role."""
     thoughts: bool = False
     """Texts of the model with `thought: true` beside them are signed."""
 
@@ -264,6 +266,8 @@ class Survey:
         if type(kind) is not str:
             return role
         author = self._shape.blocks.get(kind, "tool" if self._shape.blocks and kind.endswith(_RESULTS) else role)
+        if self._shape.strangers and depth == MESSAGE - 1 and kind not in self._shape.blocks and kind != "message":
+            return SPEAKER if kind.endswith(_CALL) and not role else self._shape.strangers
         if author == SPEAKER:  # only an item of the conversation: what is inside others is written by their authors
             return author if depth == MESSAGE - 1 and not role else role
         return role if author == SIGNED and role not in _MODEL else author
@@ -458,6 +462,7 @@ _TYPED = frozenset({"inlineData", "inline_data", "fileData", "file_data"})  # ob
 _ADDRESSES = ("http:", "https:", "data:")
 
 _RESULTS = ("_result", "_call_output")  # endings of the types of blocks with what a tool returned
+_CALL = "_call"  # ending of the types of items with what the model asks of a tool
 _MODEL = frozenset({"assistant", ""})  # roles whose blocks a provider may have signed: neither tools nor users
 _SEALS = frozenset({"signature", "data"})
 # Base64 with the standard alphabet: no key of a provider, and no JSON.

@@ -13,17 +13,28 @@ from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
 from gateway.tools.desk import Desk
+from gateway.tools.plain import PlainDesk
 from gateway.upstream import fields
-from gateway.upstream.forward import Answer, Forward
+from gateway.upstream.answer import Answer
+from gateway.upstream.forward import Forward
 
 
 class Exchange:
     """The stage, built for one configuration."""
 
-    def __init__(self, forward: Forward, answers: Answers, desk: Desk, agents: AgentDesk, results: Results) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        answers: Answers,
+        desk: Desk,
+        plain: PlainDesk,
+        agents: AgentDesk,
+        results: Results,
+    ) -> None:
         self._forward = forward
         self._answers = answers
         self._desk = desk
+        self._plain = plain
         self._agents = agents
         self._results = results
 
@@ -34,7 +45,8 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            desk = self._desk if call.resource.kind == "tool" else self._agents
+            desks: dict[str, Desk | PlainDesk | AgentDesk] = {"http": self._plain, "a2a": self._agents}
+            desk = desks.get(call.codec.name, self._desk)
             await tool(self._answers, self._results, call, await desk.open(call), reply)
             call.outcome.finished = True
             return

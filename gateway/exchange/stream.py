@@ -15,7 +15,7 @@ from gateway.ingress.reply import Reply
 from gateway.output.screen import AnswerFilter
 from gateway.scheduling.judging import LEARNED, NEW_TEXT, Pace, judge
 from gateway.scheduling.lanes import SMALL, apart
-from gateway.upstream.forward import Answer
+from gateway.upstream.answer import Answer
 
 HELD = 64 * 1024  # characters that are kept for counting tokens before they count as bytes in flight
 

@@ -13,7 +13,7 @@ from gateway.exchange.heard import MAX_COUNTED, Listener
 from gateway.ingress.reply import Reply
 from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
-from gateway.upstream.forward import Answer
+from gateway.upstream.answer import Answer
 
 _NO_STREAM = "an event stream that is not {}, or breaks off"
 

@@ -83,7 +83,7 @@ class Idempotency:
         assert call.subject is not None, "idempotency comes after identify"
         subject = call.subject
         name = self._seal.digest("idempotency key", f"{subject.agent}\0{key}").hex()
-        body = orjson.dumps(call.request.body, option=orjson.OPT_SORT_KEYS).decode()
+        body = orjson.dumps(call.codec.asked(call.request.body), option=orjson.OPT_SORT_KEYS).decode()
         digest = self._seal.digest("idempotency body", "\0".join((call.route, *call.values.values(), body)))
         return Keeper(self, self._seal, subject.team, name, digest)
 

@@ -21,6 +21,7 @@ from gateway.policy.models import Models
 from gateway.redaction import openings, passages
 from gateway.redaction.content import Contents
 from gateway.redaction.openings import Openings, Passage
+from gateway.redaction.recall import Recall
 from gateway.redaction.redact import broken
 from gateway.redaction.separate import separate
 from gateway.redaction.taint import Taint
@@ -30,7 +31,10 @@ from gateway.scheduling.lanes import SMALL, apart
 
 
 class Ingress:
-    """The stage, built for one configuration. `contents`: None without `policy.content`."""
+    """The stage, built for one configuration.
+
+    `contents`: None without `policy.content`. `recall`: None without `tools.*.restore`.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Ingress:
         texts: Texts,
         contents: Contents | None,
         openings: Openings,
+        recall: Recall | None,
         failures: Failures,
     ) -> None:
         self._server = server
@@ -52,6 +57,7 @@ class Ingress:
         self._texts = texts
         self._contents = contents
         self._openings = openings
+        self._recall = recall
         self._failures = failures
 
     async def read(self, call: Call, receive: Receive) -> None:
@@ -62,6 +68,8 @@ class Ingress:
             self._models.find(call)
             return
         await request.receive(call, receive, self._server, self._openings)
+        if self._recall is not None and call.resource.kind == "tool":
+            await self._recall.fill(call)
         size = openings.unread(call) >> 10
         tainted = self._taint.look(call) if size <= SMALL else await apart(call, size, partial(self._taint.look, call))
         if tainted:

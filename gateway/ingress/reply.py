@@ -59,16 +59,19 @@ class Reply:
         self.over = False
         self.ending = False  # the call is being settled: a disconnect has no effect any more
 
-    async def whole(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None) -> None:
-        """Send a whole answer."""
-        if self._call.replay.keeper is not None and status == 200:
+    async def whole(
+        self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None, *, kind: str | None = None
+    ) -> None:
+        """Send a whole answer. `kind`: its Content-Type, "" for none; None: JSON. Other answers are not kept."""
+        if self._call.replay.keeper is not None and status == 200 and kind in (None, "application/json"):
             self._call.replay.keeper.add(body)
             await self._call.replay.keeper.keep(streamed=False)
         self.status = status
         self.begun = self.over = True
         length = (b"content-length", b"%d" % len(body))
         self._extra += self._call.outcome.headers
-        await self._put(body, more=False, head=self._head(status, [_JSON, length, *(extra or ())]))
+        types = [_JSON] if kind is None else [(b"content-type", kind.encode())] if kind else []
+        await self._put(body, more=False, head=self._head(status, [*types, length, *(extra or ())]))
 
     async def stream(self, data: bytes, *, complete: bool = False) -> None:
         """Send a piece of a stream, after the headers if it is the first. `complete`: the answer is now complete."""

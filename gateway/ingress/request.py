@@ -163,6 +163,8 @@ async def receive(call: Call, receive: Receive, server: Server, openings: Openin
     call.request.raw = await read_body(receive, call.headers, server.max_body, hold)
     if coding := unpack.coding_of(call.headers):
         call.request.raw = await unpack.unpack(coding, call.request.raw, server.max_body, hold)
+    if call.resource.kind != "llm":
+        call.request.raw = call.codec.enclosed(call.request.raw)
     call.budget.extend(len(call.request.raw))
     known = openings.find(call) if not call.values else None  # of a body alone: the path may name another model
     new = len(call.request.raw) - (known.opening.end if known is not None else 0)

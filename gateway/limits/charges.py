@@ -10,6 +10,7 @@ from gateway.amounts import NANO_USD, NO_REPEATS, Look
 from gateway.call import Call, Target, ToolUse
 from gateway.config.a2a import RemoteAgent
 from gateway.config.tools import Tool
+from gateway.dialects.http_tool import HttpTool
 from gateway.limits.loops import Loops
 
 
@@ -34,7 +35,10 @@ class Charges:
         if call.resource.kind == "agent":
             agent = self._agents.get(call.resource.name) if call.resource.arguments else None
             return math.ceil(Fraction(str(agent.price)) * NANO_USD) if agent is not None else 0
+        codec = call.codec
         server, _, tool = call.resource.name.partition("/")
+        if isinstance(codec, HttpTool):  # by its path only once that is judged
+            tool = codec.called
         row = self._tools.get(server)
         if row is None or not tool:
             return 0

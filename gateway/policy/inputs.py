@@ -65,7 +65,8 @@ class Inputs:
         `context.hop`: the depth of the chain. `context.time`: the minute of the call, in nanoseconds of Unix time:
         verdicts of one minute are memoized. `context.calls`: the calls of the workflow including this call; 0 if the
         call is not counted (no `quotas.calls`, or a replayed answer). Of a call of a tool, `action.server` is the row
-        of `tools`, `action.args` are the arguments as they leave, and `action.of_result`: the result is judged.
+        of `tools`, `action.args` are the arguments as they leave, `action.writes`: whether the
+        tool writes, as operator or server say (null: neither does); and `action.of_result`: the result is judged.
         `subject.acting`: the name of a sub-agent; undefined for other callers.
         """
         subject, request, admission = call.subject, call.request, call.admission
@@ -89,7 +90,7 @@ class Inputs:
                 "fields": request.fields,
                 "max_tokens": self._max_tokens(call),
                 "args": {**arguments},
-                **({} if is_model else {"server": server, "of_result": call.authorization.of_result}),
+                **({} if is_model else _called(call, server)),
             },
             "resource": {"type": "model" if is_model else kind, "name": name},
             "content": {
@@ -137,6 +138,11 @@ class Inputs:
         if call.admission.ceiling is not None:
             return call.admission.ceiling
         return call.most(self._models.model(call.resource.name).max_output)
+
+
+def _called(call: Call, server: str) -> Json:
+    """The part of the input about a called tool or agent."""
+    return {"server": server, "writes": call.request.writes, "of_result": call.authorization.of_result}
 
 
 def again(asked: Json, history: History | None) -> Json:

@@ -10,14 +10,12 @@ import asyncio
 from typing import Protocol
 
 from gateway.call import NO_OBLIGATIONS, Call, Obligations
-from gateway.dialects import mcp
 from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlGate
 from gateway.policy import stripped
 from gateway.policy.candidate import Candidate
 from gateway.policy.flow import Flow
 from gateway.policy.inputs import Inputs
-from gateway.policy.visible import Visible
 from gateway.redaction.redact import Replacer
 from gateway.redaction.separate import separate
 from gateway.reserve.reserve import Reserve
@@ -44,7 +42,6 @@ class Authorize:
         *,
         candidate: Candidate | None,
         forward: Forward,
-        visible: Visible,
         replacer: Replacer | None,
         reserve: Reserve,
         sql_gate: SqlGate,
@@ -55,7 +52,6 @@ class Authorize:
         self._log = log
         self._candidate = candidate
         self._forward = forward
-        self._visible = visible
         self._replacer = replacer
         self._reserve = reserve
         self._sql_gate = sql_gate
@@ -72,10 +68,6 @@ class Authorize:
             return
         try:
             await flow.judge(call)
-        except Refusal as refusal:
-            if call.resource.kind == "tool" and refusal.code == "policy_denied" and not await self._visible.may(call):
-                raise mcp.unknown_tool() from None
-            raise
         finally:
             if call.authorization.decision is not None:  # a denial is recorded as well
                 self._log.decided(call)
@@ -110,7 +102,7 @@ class Authorize:
             call.authorization.edited |= call.codec.limit(call.request.body, demanded.limit)
         if demanded.route:
             at = call.request.stored.target if call.request.stored is not None else None
-            call.admission.targets = self._forward.targets(demanded.route, call.codec, at)
+            call.admission.targets = self._forward.targets(demanded.route, call.codec, at, call)
             call.authorization.served_as = demanded.route
             call.authorization.edited = True
         if self._replacer is not None and (demanded.redact or demanded.no_restore or demanded.route):

@@ -36,7 +36,7 @@ class Results:
         content = self._contents.read(told, call.team) if self._contents is not None else None
         return replace(
             call,
-            request=Request(correlation_id=call.request.correlation_id, content=content),
+            request=Request(correlation_id=call.request.correlation_id, content=content, writes=call.request.writes),
             redaction=Redaction(counts=counts, roles=frozenset({"tool"}) if counts else frozenset()),
             authorization=Authorization(of_result=True),
         )

@@ -3,42 +3,76 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 from gateway.call import Admission, Authorization, Call, Redaction, Request, Resource, Target
 from gateway.errors import Refusal
 from gateway.policy.authorize import PolicyCheck
 
 
+class DecisionLog(Protocol):
+    """Records decisions."""
+
+    def decided(self, call: Call) -> None:
+        """Record the decision of a call."""
+        ...
+
+
 class Visible:
     """Asks the policy of one configuration; without a policy, every tool is visible."""
 
-    def __init__(self, policy: PolicyCheck | None) -> None:
+    def __init__(self, policy: PolicyCheck | None, log: DecisionLog) -> None:
         self._policy = policy
+        self._log = log
 
     @property
     def version(self) -> str:
         """The version of the policy in force; "" without a policy."""
         return self._policy.version if self._policy is not None else ""
 
-    async def may(self, call: Call, name: str = "") -> bool:
-        """Whether the caller of an identified call may see a tool (`server/tool`). Default: the tool that it calls."""
-        delegation = call.subject.delegation if call.subject is not None else None
-        if delegation is not None and not delegation.allows(call.resource.kind, name or call.resource.name):
+    async def may(self, call: Call, name: str, *, writes: bool | None = None) -> bool:
+        """Whether the caller of an identified call may see a tool (`server/tool`) or an agent."""
+        if not _delegated(call, name):
+            return False
+        return self._policy is None or await self._allows(_plain(call, name, writes), self._policy)
+
+    async def admits(self, call: Call) -> bool:
+        """Whether the caller may see the tool that it calls. A denial is the decision of the call, and is recorded."""
+        if not _delegated(call, call.resource.name):
             return False
         if self._policy is None:
             return True
-        resource = Resource(call.resource.kind, name or call.resource.name)
-        server, _, tool = resource.name.partition("/")
-        asked = replace(
-            call,
-            resource=resource,
-            request=Request(),
-            admission=Admission(targets=[Target(server, tool)]),
-            redaction=Redaction(),
-            authorization=Authorization(),
-        )
+        asked = _plain(call, call.resource.name, call.request.writes)
+        if await self._allows(asked, self._policy):
+            return True
+        call.authorization = asked.authorization
+        self._log.decided(call)
+        return False
+
+    async def _allows(self, asked: Call, policy: PolicyCheck) -> bool:
         try:
-            await self._policy.check(asked)
+            await policy.check(asked)
         except Refusal as refusal:
+            if refusal.code == "policy_unavailable":
+                raise
             return refusal.code == "approval_required"
         return True
+
+
+def _delegated(call: Call, name: str) -> bool:
+    """Whether the parents of a sub-agent let it call this; True for other callers."""
+    delegation = call.subject.delegation if call.subject is not None else None
+    return delegation is None or delegation.allows(call.resource.kind, name)
+
+
+def _plain(call: Call, name: str, writes: bool | None) -> Call:
+    """A call of a tool without arguments."""
+    server, _, tool = name.partition("/")
+    return replace(
+        call,
+        resource=Resource(call.resource.kind, name),
+        request=Request(writes=writes),
+        admission=Admission(targets=[Target(server, tool)]),
+        redaction=Redaction(),
+        authorization=Authorization(),
+    )

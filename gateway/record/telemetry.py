@@ -79,6 +79,7 @@ class Telemetry:
         self.quota = Histogram("meshgate_quota_used_ratio", "Quota used after a call.", ("quota",), RATIO)
         self.reload_failures = Counter("meshgate_reload_failures", "Changes on disk that were refused.", ("what",))
         self.reload_failed = {"config": 0, "policy": 0}  # and "policy source", for a bundle from git or a server
+        self.hidden = Counter("meshgate_hidden_tools", "Tools hidden as new or changed.", ("server", "state"))
         self.failures = Counter("meshgate_internal_errors", "Faults of the gateway itself.", ("stage",))
         self._rules: set[str] = set()
         self.gauges: list[Callable[[], Metric]] = []
@@ -124,6 +125,12 @@ class Telemetry:
     def collect(self) -> Iterator[Metric]:
         """All families, for prometheus_client."""
         yield from self.collected(())
+
+    def hide_tool(self, server: str, tool: str, state: str) -> None:
+        """Count and log that a tool is hidden until an operator accepts its definition."""
+        self.hidden.add((server, state))
+        shown = tool if tool.isascii() and tool.isprintable() else "?"
+        self.say({"level": "warning", "event": "tool hidden", "server": server, "tool": shown[:128], "state": state})
 
     def failed(self, stage: str) -> None:
         """Count a fault of the gateway itself."""

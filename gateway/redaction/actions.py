@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from gateway.call import Call, Subject
 from gateway.config.sections import Action, Pii, PiiMatch, PiiRule
+from gateway.config.tools import ToolRedact
 from gateway.detect.secrets.own import ENTITY as OWN
 from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
 
@@ -62,16 +63,26 @@ def _strictest(actions: Sequence[Action]) -> Action:
 class Rules:
     """The rules of `pii.rules`, compiled. They determine the actions for a call."""
 
-    def __init__(self, config: Pii, canonical: Callable[[str], str]) -> None:
+    def __init__(
+        self, config: Pii, canonical: Callable[[str], str], tools: Mapping[str, ToolRedact] | None = None
+    ) -> None:
         self._secrets: dict[str, Action] = dict.fromkeys(SECRET_TYPES, config.secrets)
         # Permanently: the gateway's own secrets are never restored for a caller.
         self._secrets[OWN] = "block" if config.secrets == "block" else "redact"
         self.base = Actions(config.default, self._with(_named(config.entities, canonical)))
         self._rules = [(rule.match, self._actions(rule, canonical)) for rule in config.rules]
         self._known: dict[Hashable, Actions] = {}
+        self._tools = {
+            server: Actions(row.default, self._with(_named(row.entities, canonical)))
+            for server, row in (tools or {}).items()
+        }
 
     def of(self, call: Call) -> Actions:
         """The actions for this call, the strictest over all providers that may receive the call."""
+        if self._tools and call.resource.kind == "tool":
+            own = self._tools.get(call.resource.name.partition("/")[0])
+            if own is not None:
+                return own
         if not self._rules:
             return self.base
         subject, model = call.subject, call.authorization.served_as or call.resource.name

@@ -27,6 +27,7 @@ from gateway.budget import PASSING, Spent
 from gateway.call import NO_OBLIGATIONS, Call, Obligations, Redaction, Stored
 from gateway.config.sections import Action, Named
 from gateway.config.sections import Pii as PiiConfig
+from gateway.config.tools import ToolRedact
 from gateway.detect.personal import placeholders, scanner
 from gateway.detect.personal.placeholders import LIKE, WRITTEN
 from gateway.detect.secrets.scanner import TYPES as SECRET_TYPES
@@ -72,9 +73,10 @@ class Replacer:
         own: Collection[str] = (),
         spellings: Spellings | None = None,
         failures: Failures = uncounted,
+        tools: Mapping[str, ToolRedact] | None = None,
     ) -> None:
         self._failures = failures
-        self._rules = Rules(config, canonical)
+        self._rules = Rules(config, canonical, tools)
         self._canonical = canonical
         self._restore = config.restore
         self._restore_tools = config.restore_tools
@@ -120,6 +122,10 @@ class Replacer:
         await separate(call)
         call.request.reading = call.redaction.spelled = None
         await self._act(call, self._rules.of(call), NO_OBLIGATIONS)
+
+    def actions(self, call: Call) -> Actions:
+        """The actions for a call by configuration."""
+        return self._rules.of(call)
 
     def allows(self, entity: str) -> bool:
         """Whether values of this type may leave unchanged if no rule applies."""

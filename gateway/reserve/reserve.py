@@ -77,7 +77,7 @@ class Reserve:
             _check(call, subject.delegation)
         if call.resource.kind == "llm":
             at = call.request.stored.target if call.request.stored is not None else None
-            call.admission.targets = self._forward.targets(call.resource.name, call.codec, at)
+            call.admission.targets = self._forward.targets(call.resource.name, call.codec, at, call)
         elif not call.request.control:
             call.admission.targets = self._tools.targets(call)
         else:
@@ -280,9 +280,9 @@ def _chain(subject: Subject, answer: Reservation) -> tuple[str, ...]:
 
 
 def _check(call: Call, delegation: Delegation) -> None:
-    """Raise Refusal if the parents of a sub-agent do not let it make this call."""
+    """Raise Refusal if the parents of a sub-agent do not let it make this call. Tools are checked once known."""
     kind, name, _ = call.resource
-    if not call.request.control and not delegation.allows(kind, name):
+    if kind != "tool" and not delegation.allows(kind, name):
         words = f"The delegation of sub-agent {delegation.chain[-1]} does not include this {_KINDS[kind]}."
         raise Refusal("policy_denied", words, detail={"rule": "delegation"})
     if hidden := delegation.hidden(call.request.tools):

@@ -285,6 +285,7 @@ class Gateway:
                 self.shared.telemetry.report()
                 if self._watch is not None:
                     self._watch.look()
+                await self.shared.healths.exchange(store)
                 try:
                     now = await store.keys_version()
                     if now != version:

@@ -19,6 +19,7 @@ from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.a2a import A2a
+from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.routes import (
     AGENTS,
@@ -26,6 +27,7 @@ from gateway.dialects.routes import (
     AZURE_REFERENCES,
     CARDS,
     DELEGATIONS,
+    HTTP_TOOLS,
     LISTS,
     METHODS,
     MODELS,
@@ -74,6 +76,8 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_agent, gateway, path)
     for path in CARDS:
         yield path, partial(_card, gateway)
+    for path in HTTP_TOOLS:
+        yield path, partial(_plain_tool, gateway, path)
     for path in LISTS:
         yield path, partial(_models, gateway)
     yield DELEGATIONS, partial(_delegate, gateway)
@@ -142,13 +146,15 @@ async def _about(
 
 async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve one message to a tool server, or end a session with the server."""
-    exchange, server, desk = _exchange(scope, receive, send), match.values["server"], gateway.runtime.line.desk
-    call = _arrived(gateway, path, TOOLS[path](server, exchange.headers), exchange)
+    exchange, server, desk = _exchange(scope, receive, send), match.values.get("server", ""), gateway.runtime.line.desk
+    codec = TOOLS[path](server, exchange.headers)
+    desk.prepare(codec)
+    call = _arrived(gateway, path, codec, exchange)
     call.resource = Resource("tool")
     reply = gateway.runtime.replies.to(call, exchange.put)
     if scope["method"] not in ("POST", "DELETE"):
         await reply.refuse(_wrong_method(path, scope["headers"]))
-    elif not desk.serves(server):
+    elif server and not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
     elif scope["method"] == "POST":
         await _through(gateway, call, exchange)
@@ -198,6 +204,16 @@ async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, s
         await reply.refuse(Refusal("overloaded", "The card is not available. Try again later."))
     finally:
         call.ticket.close()
+
+
+async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve one request to a plain HTTP tool."""
+    exchange, name, method = _exchange(scope, receive, send), match.values["server"], scope["method"]
+    asked, query = f"/{match.values.get('path', '')}", scope.get("query_string", b"")
+    called = gateway.runtime.line.plain.name(name, method, asked)
+    call = _arrived(gateway, path, HttpTool(name, called, method, asked, query, exchange.headers), exchange)
+    call.resource = Resource("tool")
+    await _through(gateway, call, exchange)
 
 
 async def _end_session(gateway: Gateway, call: Call, server: str, exchange: Exchange, reply: Reply) -> None:

@@ -69,6 +69,7 @@ from gateway.record.upload import Uploads
 from gateway.redaction.content import Contents
 from gateway.redaction.names import Names
 from gateway.redaction.openings import MOST, Openings
+from gateway.redaction.recall import Recall
 from gateway.redaction.redact import Replacer
 from gateway.redaction.spellings import Spellings
 from gateway.redaction.stage import Redact
@@ -84,10 +85,13 @@ from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
 from gateway.tools.desk import Desk
+from gateway.tools.pins import Pins
+from gateway.tools.plain import PlainDesk
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
+from gateway.upstream.health import Healths
 
 
 @dataclass(slots=True)
@@ -106,7 +110,7 @@ class Shared:
     candidate: Candidate | None = None
     shares: Shares = field(default_factory=Shares)
     lanes: Lanes = field(default_factory=Lanes)
-    upstreams: dict[str, int] = field(default_factory=dict)  # provider -> 1 if its last call was answered, else 0
+    healths: Healths = field(default_factory=Healths)  # of the targets
     census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
@@ -287,7 +291,8 @@ def build(
     delegations = Delegations(seal) if config.delegations is not None and seal is not None else None
     identity.accept(delegations)
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
-    forward = Forward(config.providers, config.models, shared.clients, shared.upstreams, priced)
+    shared.healths.follow(config.routing)
+    forward = Forward(config.providers, config.models, shared.clients, shared.healths, priced, shared.store)
     look = own.scanning(scanners.look) if scanners.look else None
     reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None
     inputs = Inputs(forward, SqlFacts(scanners.sql) if reads_sql else None)
@@ -358,38 +363,54 @@ def _line(
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
     owners = Owners(config.stored, store, parts.seal)
+    restoring = frozenset(name for name, row in config.tools.items() if row.restore)
+    recall = None
+    if restoring and parts.seal is not None and parts.replacer is not None:
+        recall = Recall(restoring, store, parts.seal, parts.replacer)
     recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
-    visible, flow = Visible(parts.policy), Flow(parts.policy, store) if parts.policy else None
+    visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
-    desk = Desk(config.tools, shared.servers, Sessions(parts.seal), visible, sql)
+    desk = Desk(
+        config.tools,
+        shared.servers,
+        Sessions(parts.seal),
+        visible,
+        Pins(store, telemetry.hide_tool),
+        sql,
+        shared.healths.states,
+    )
+    readable = config.output is not None and config.output.unscannable == "block"
+    plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
     assert shared.remotes is not None, "agents are there before the first runtime"
     agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
-        ingress=Ingress(config.server, correlation, owners, parts.taint, models, texts, contents, memory, failures),
+        ingress=Ingress(
+            config.server, correlation, owners, parts.taint, models, texts, contents, memory, recall, failures
+        ),
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
         desk=desk,
+        plain=plain,
         agents=agents,
         redact=Redact(names, parts.replacer, memory),
-        authorize=_authorize(shared, parts, reserve, flow, visible),
+        authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers, desk, agents, Results(flow, texts, contents)),
+        exchange=Exchange(forward, answers, desk, plain, agents, Results(flow, texts, contents)),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
 
 
-def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None, visible: Visible) -> Authorize:
+def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None) -> Authorize:
     return Authorize(
         flow,
         parts.inputs,
         parts.audit,
         candidate=parts.candidate,
         forward=parts.forward,
-        visible=visible,
         replacer=parts.replacer,
         reserve=reserve,
         sql_gate=parts.scanners.sql,
@@ -411,7 +432,8 @@ def _replacer(
         return None
     own_types, ttl = scanner.own_types if scanner is not None else (), config.quotas.ttl
     spellings, failures = Spellings(shared.store, seal, ttl), shared.telemetry.failed
-    return Replacer(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings, failures)
+    tools = {name: row.redact for name, row in config.tools.items() if row.redact is not None}
+    return Replacer(config.pii, shared.store, seal, pii_scan.canonical, ttl, own_types, spellings, failures, tools)
 
 
 def _candidate(config: Config, shared: Shared) -> Candidate | None:

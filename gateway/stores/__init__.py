@@ -257,6 +257,36 @@ class Owners(Protocol):
         """Delete the record of an id, durably."""
 
 
+class Pins(Protocol):
+    """What operators accepted of the tools of each server: one record for a server, of any bytes, for all teams."""
+
+    async def pins(self, server: str) -> bytes | None:
+        """The record of a server; None if there is none."""
+
+    async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
+        """Replace the record `before` (None: no record) durably. False if the record is another by now."""
+        ...
+
+
+class Outages(Protocol):
+    """Which upstreams are known to fail, shared by all gateways. `name`: a digest.
+
+    A store of one process has nobody to share with: it remembers nothing, and every probe is granted.
+    """
+
+    async def shut(self, name: str, seconds: float, level: int) -> None:
+        """An upstream failed, and is not to be called for `seconds`. `level`: how often so far."""
+
+    async def reopen(self, name: str) -> None:
+        """An upstream answered again."""
+
+    async def outages(self) -> Mapping[str, tuple[float, int]]:
+        """Name -> seconds left (negative: it may be probed), and level. Entries end an hour after their time."""
+
+    async def probe(self, name: str, seconds: float) -> bool:
+        """Whether the caller may probe an upstream: one at a time, for at most `seconds`."""
+
+
 class Keys(Protocol):
     """Gateway keys."""
 
@@ -279,7 +309,7 @@ class Keys(Protocol):
         """A number that changes whenever any process changes keys; cheap enough to read each second."""
 
 
-class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Keys, Protocol):
+class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Outages, Keys, Protocol):
     """A state store: all these protocols in one object, so that one atomic step can change several of them."""
 
 

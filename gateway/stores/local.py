@@ -359,6 +359,24 @@ class LocalStore:
     async def disown(self, team: str, id: str) -> None:
         await self._there().disown(team, id)
 
+    async def pins(self, server: str) -> bytes | None:
+        return await self._there().pins(server)
+
+    async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
+        return await self._there().pin(server, record, before)
+
+    async def shut(self, name: str, seconds: float, level: int) -> None:
+        await self._there().shut(name, seconds, level)
+
+    async def reopen(self, name: str) -> None:
+        await self._there().reopen(name)
+
+    async def outages(self) -> Mapping[str, tuple[float, int]]:
+        return await self._there().outages()
+
+    async def probe(self, name: str, seconds: float) -> bool:
+        return await self._there().probe(name, seconds)
+
     async def keys(self) -> list[Key]:
         if not self.local:
             self._keys = await self._or_lose(self._remote.keys())

@@ -41,10 +41,12 @@ from gateway.stores.redis_keys import (
     call_keys,
     open_key,
     owned_key,
+    pins_key,
     seen_key,
     vault_key,
     work_key,
 )
+from gateway.stores.redis_outages import RedisOutages
 from gateway.stores.redis_replies import ask_of, history_of, key_of, member_of, outcome, workflow_of
 from gateway.stores.redis_vault import RedisVault
 from gateway.stores.waiting import Waiting
@@ -97,6 +99,8 @@ class RedisStore:
         self.begin, self.finish, self.abandon = answers.begin, answers.finish, answers.abandon
         vault = RedisVault(self._call, lambda team, id: [vault_key(team, id), work_key(team, id)])
         self.seal, self.unseal, self.spell, self.spellings = vault.seal, vault.unseal, vault.spell, vault.spellings
+        outages = RedisOutages(self._batch.call)
+        self.shut, self.reopen, self.outages, self.probe = outages.shut, outages.reopen, outages.outages, outages.probe
 
     async def open(self) -> None:
         await check_version(self._batch)
@@ -337,6 +341,16 @@ class RedisStore:
 
     async def disown(self, team: str, id: str) -> None:
         await self._call("disown", [owned_key(team, id)])
+
+    # Pins
+
+    async def pins(self, server: str) -> bytes | None:
+        record: bytes | None = await self._batch.call("GET", pins_key(server))
+        return record
+
+    async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
+        had = ("0", b"") if before is None else ("1", before)
+        return bool(await self._call("pin", [pins_key(server)], record, *had))
 
     # Keys
 

@@ -227,6 +227,15 @@ end
 
 local function disown() return redis.call("DEL", KEYS[1]) end
 
+-- The tools of a server that operators accepted. KEYS: pins. ARGV: 3 record, 4 1 if there is one, 5 the record to replace
+local function pin()
+  local had = redis.call("GET", KEYS[1])
+  if had == ARGV[3] then return 1 end -- the same again: the reply was lost
+  if (had and "1" or "0") ~= ARGV[4] or (had and had ~= ARGV[5]) then return 0 end
+  redis.call("SET", KEYS[1], ARGV[3])
+  return 1
+end
+
 local operations = {
   reserve = reserve,
   settle = settle,
@@ -252,5 +261,6 @@ local operations = {
   own = own,
   owned = owned,
   disown = disown,
+  pin = pin,
 }
 return operations[operation]()

@@ -34,6 +34,11 @@ def owned_key(team: str, id: str) -> str:
     return f"mg1:{{{_tag(team)}}}:o:{id}"
 
 
+def pins_key(server: str) -> str:
+    """The accepted tools of a server."""
+    return f"mg1:{{pins}}:{server}"
+
+
 def open_key(team: str) -> str:
     """The open reservations of a team."""
     return f"mg1:{{{_tag(team)}}}:open"

@@ -72,6 +72,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE owned (team TEXT NOT NULL, id TEXT NOT NULL, ends INTEGER NOT NULL, record BLOB NOT NULL,
            PRIMARY KEY (team, id)) WITHOUT ROWID""",
     ),
+    (
+        # What operators accepted of the tools of a server. A record may be large, so not in the index itself.
+        "CREATE TABLE pins (server TEXT PRIMARY KEY, record BLOB NOT NULL)",
+    ),
 )
 
 

@@ -405,6 +405,34 @@ class SqliteStore:
         self.writer.submit("DELETE FROM owned WHERE team = ? AND id = ?", (team, id))
         await self.durable()
 
+    # Pins
+
+    async def pins(self, server: str) -> bytes | None:
+        with self._reading():
+            row = self._reader.execute("SELECT record FROM pins WHERE server = ?", (server,)).fetchone()
+        return None if row is None else row[0]
+
+    async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
+        if before is None:
+            self.writer.submit("INSERT OR IGNORE INTO pins VALUES (?, ?)", (server, record))
+        else:
+            row = (record, server, before)
+            self.writer.submit("UPDATE pins SET record = ? WHERE server = ? AND record = ?", row)
+        await self.durable()
+        return await self.pins(server) == record
+
+    # Outages: there is no other gateway to share them with
+
+    async def shut(self, name: str, seconds: float, level: int) -> None: ...
+
+    async def reopen(self, name: str) -> None: ...
+
+    async def outages(self) -> Mapping[str, tuple[float, int]]:
+        return {}
+
+    async def probe(self, name: str, seconds: float) -> bool:  # noqa: ARG002  (needed where it is shared)
+        return True
+
     # Keys
 
     async def keys(self) -> list[Key]:

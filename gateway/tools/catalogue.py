@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 import orjson
 
 from gateway.call import Json
+from gateway.config.tools import Tool
 from gateway.dialects.mcp import LIST
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
@@ -89,7 +91,18 @@ def _is_shallow(tool: Json) -> bool:
     return True
 
 
-def writes(tool: Json) -> bool:
-    """Whether a tool says that it writes: every tool does that does not call itself read-only."""
-    said = tool.get("annotations")
-    return not (type(said) is dict and said.get("readOnlyHint") is True)
+def writes(row: Tool, listed: Listed) -> bool | None:
+    """Whether a tool writes: by the row of its server, else by its annotations; None if neither says."""
+    if any(fnmatchcase(listed.name, pattern) for pattern in row.write):
+        return True
+    said = listed.tool.get("annotations")
+    reads = said.get("readOnlyHint") if type(said) is dict else None
+    return None if type(reads) is not bool else not reads
+
+
+def repeats(row: Tool, listed: Listed) -> bool:
+    """Whether a tool may be called again without effect: by the row of its server, or if it reads or says so."""
+    if any(fnmatchcase(listed.name, pattern) for pattern in row.idempotent):
+        return True
+    said = listed.tool.get("annotations")
+    return writes(row, listed) is False or (type(said) is dict and said.get("idempotentHint") is True)

@@ -6,28 +6,35 @@ Messages of the protocol itself (initialize, lists, pings) are answered here, fr
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import orjson
 
 from gateway.call import Call, Json, Subject
 from gateway.config.tools import Tool
-from gateway.dialects import mcp
-from gateway.dialects.jsonrpc import INVALID, Fault
+from gateway.dialects import mcp, mcp_params
+from gateway.dialects.jsonrpc import INVALID, PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
-from gateway.tools.catalogue import Listed
+from gateway.tools.catalogue import Listed, repeats, writes
+from gateway.tools.discovery import DEFINITIONS, found
+from gateway.tools.pins import Pins
 from gateway.tools.schema import check
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
-from gateway.tools.wire import SessionLost
-from gateway.upstream.forward import Answer
+from gateway.tools.wire import Session, SessionLost, broken
+from gateway.upstream.answer import Answer
 
+_SELF: Final[Json] = {"name": "meshgate", "version": "1"}
+_KEPT: Final = 4096  # lists of callers
+_LONGEST_NAME: Final = 128
 _SESSION: Final = b"mcp-session-id"
 
 
@@ -35,9 +42,19 @@ class Desk:
     """The stage, built for one configuration."""
 
     def __init__(
-        self, rows: Mapping[str, Tool], servers: Servers, sessions: Sessions, visible: Visible, sql: SqlGate | None
+        self,
+        rows: Mapping[str, Tool],
+        servers: Servers,
+        sessions: Sessions,
+        visible: Visible,
+        pins: Pins,
+        sql: SqlGate | None,
+        states: dict[str, int],
     ) -> None:
-        self._rows = {name: row for name, row in rows.items() if row.mcp or row.command}
+        self._states = states
+        self._pins = pins
+        self._kept: dict[tuple[str, int], tuple[tuple[object, ...], list[Listed]]] = {}
+        self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
         self._servers = servers
         self._sessions = sessions
         self._visible = visible
@@ -47,9 +64,17 @@ class Desk:
         """Whether there is a server of this name."""
         return server in self._rows
 
+    def prepare(self, codec: Mcp) -> None:
+        """Tell the codec of a new call which servers there are."""
+        searched = [name for name, row in self._rows.items() if row.discovery == "search"]
+        if not codec.door:
+            codec.servers, codec.searched = tuple(self._rows), searched
+        elif codec.door in searched:
+            codec.searched = (codec.door,)
+
     def enter(self, call: Call) -> None:
         """Find the session of a call: its calls are one workflow. Raises Refusal(invalid_request) for a foreign one."""
-        opened = self.opened(call, _codec(call).server)
+        opened = self.opened(call, _codec(call).door)
         if opened is not None:
             call.values = {SESSION: opened.workflow}
 
@@ -71,10 +96,22 @@ class Desk:
             call.request.label = codec.server
             return
         server = self._server(codec.server)
+        if codec.method in mcp.READS:
+            call.request.label, call.request.writes = call.resource.name, False
+            if not await self._visible.admits(call):
+                raise Fault(
+                    PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
+                )
+            return
         tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
         if tool is None:
             raise mcp.unknown_tool()
-        call.request.label = call.resource.name
+        call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
+        if not await self._visible.admits(call):
+            raise mcp.unknown_tool()
+        codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
+        if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
+            mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
         check(call.resource.arguments, tool.tool["inputSchema"])
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
@@ -82,18 +119,18 @@ class Desk:
     async def open(self, call: Call) -> Answer:
         """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal."""
         codec, outcome = _codec(call), call.outcome
-        server = self._server(codec.server)
         if call.request.control:
-            result = await self._control(call, codec, server)
+            result = await self._control(call, codec)
             return _answer({"jsonrpc": "2.0", "id": codec.id, "result": result})
+        server = self._server(codec.server)
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
-            raw = await self._ask(call, codec, server)
+            raw = await self._tried(call, codec, server)
         except Refusal:
-            server.up = False
+            self._states[server.name] = 0
             raise
-        server.up, outcome.status = True, 200
+        self._states[server.name], outcome.status = 1, 200
         return _answer(_completed(raw) if codec.modern else raw)
 
     async def end(self, call: Call, server: str) -> None:
@@ -101,52 +138,157 @@ class Desk:
         opened = self.opened(call, server)
         if opened is None:
             raise _no_session()
-        await self._server(server).wire.end(opened.upstream)
+        if server:
+            await self._server(server).wire.end(opened.upstream)
+
+    async def _tried(self, call: Call, codec: Mcp, server: Server) -> bytes:
+        """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
+        try:
+            return await self._ask(call, codec, server)
+        except Refusal as fault:
+            if fault.code != "upstream_error" or not await self._repeats(codec, server):
+                raise
+        call.outcome.tries += 1
+        return await self._ask(call, codec, server)
+
+    async def _repeats(self, codec: Mcp, server: Server) -> bool:
+        """Whether a call may be sent again."""
+        if codec.method in mcp.READS:
+            return True
+        tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
+        return tool is not None and repeats(server.row, tool)
 
     async def _ask(self, call: Call, codec: Mcp, server: Server) -> bytes:
-        params: Json = {"name": codec.called, "arguments": call.request.body["params"]["arguments"]}
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": mcp.CALL, "params": params}
+        called = codec.method == mcp.CALL
+        params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
+        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
+        return await self._exchange(call, codec, server, message)
+
+    async def _exchange(self, call: Call, codec: Mcp, server: Server, message: Json) -> bytes:
+        """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
         hold = call.ticket.hold
-        opened = self.opened(call, codec.server) if not codec.modern else None
+        headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
+        opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
         if opened is None:
-            return await server.ask(message, hold, _seat(call.subject))
+            return await server.ask(message, hold, _seat(call.subject), headers)
         try:
-            return await server.wire.ask(opened.upstream, message, hold)
+            return await server.wire.ask(opened.upstream, message, hold, headers)
         except SessionLost:
             raise _no_session() from None
 
-    async def _control(self, call: Call, codec: Mcp, server: Server) -> Json:
+    async def _control(self, call: Call, codec: Mcp) -> Json:
+        """The result of a message of the protocol; nothing for a notification."""
         if codec.told:
+            await self._tell(call, codec)
             return {}
+        done: Json = {"resultType": "complete"} if codec.modern else {}
         match codec.method:
             case "initialize":
-                return await self._initialize(call, codec, server)
+                return await self._initialize(call, codec)
             case "server/discover":
-                await server.seat()
-                return {**_about(server.about), "supportedVersions": list(mcp.VERSIONS), **_fresh(codec, server)}
+                about = _about(await self._said(codec))
+                about[mcp.META] = {mcp.SERVER: about.pop("serverInfo")}
+                return {**about, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.LIST:
-                tools = [one.tool for one in await self._listed(call, server)]
-                return {"tools": tools, **_fresh(codec, server)}
-        return {}
+                return {"tools": await self._list(call, codec), **self._fresh(codec)}
+            case _ if codec.method in mcp.LISTS:
+                return await self._readable(call, codec, done)
+            case mcp.CALL if codec.query is not None:
+                return {**found(await self._all(call, codec), codec.query), **done}
+        return done
 
-    async def _initialize(self, call: Call, codec: Mcp, server: Server) -> Json:
-        """Open a session with the server for this client."""
+    async def _tell(self, call: Call, codec: Mcp) -> None:
+        """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
+        id = codec.params.get("requestId")
+        opened = self.opened(call, codec.door) if codec.door else None
+        if codec.method == "notifications/cancelled" and opened is not None and type(id) in (str, int):
+            message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
+            await self._server(codec.door).wire.tell(opened.upstream, message)
+
+    async def _said(self, codec: Mcp) -> Json:
+        """What the server of a path says of itself; nothing for all servers."""
+        if not codec.door:
+            return {}
+        server = self._server(codec.door)
+        await server.seat()
+        return server.about
+
+    async def _initialize(self, call: Call, codec: Mcp) -> Json:
+        """Open a session for this client, with the server if the path names one."""
         assert call.subject is not None, "sessions come after identify"
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
-        upstream, about = await server.wire.open()
-        server.about = about
-        id = self._sessions.new(call.subject, server.name, upstream, version)
+        upstream, about = Session(version), Json()
+        if codec.door:
+            server = self._server(codec.door)
+            upstream, about = await server.wire.open()
+            server.about = about
+        id = self._sessions.new(call.subject, codec.door, upstream, version)
         call.outcome.headers = ((_SESSION, id.encode()),)
         return {"protocolVersion": version, **_about(about)}
 
+    async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
+        """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
+        name = mcp.READS[mcp.LISTS[codec.method]]
+        kind = codec.method.split("/")[-2] if codec.method != "resources/templates/list" else "resourceTemplates"
+        if not codec.door or not await self._visible.may(call, f"{codec.door}/{name}", writes=False):
+            return {kind: [], **done, **self._fresh(codec)}
+        cursor = codec.params.get("cursor")
+        params = {"cursor": cursor} if type(cursor) is str else {}
+        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
+        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        result = said.get("result") if type(said) is dict else None
+        if type(result) is not dict or type(result.get(kind)) is not list:
+            raise broken(codec.door, "answered with something that is not a list")
+        return {**result, **done, **self._fresh(codec)}
+
+    async def _list(self, call: Call, codec: Mcp) -> list[Json]:
+        """The tools in a list: those that are searched for are replaced by the search."""
+        names = [name for name in ([codec.door] if codec.door else self._rows) if name not in codec.searched]
+        return [*await self._of(call, codec, names), *(DEFINITIONS if codec.searched else ())]
+
+    async def _all(self, call: Call, codec: Mcp) -> list[Json]:
+        """The tools that a search finds."""
+        return await self._of(call, codec, [codec.door] if codec.door else list(self._rows))
+
+    async def _of(self, call: Call, codec: Mcp, names: Sequence[str]) -> list[Json]:
+        """The visible tools of these servers. In a list of several, a server that does not answer is left out."""
+        servers = [self._server(name) for name in names]
+        several = await asyncio.gather(*(self._listed(call, one) for one in servers), return_exceptions=not codec.door)
+        tools: list[Json] = []
+        for server, listed in zip(servers, several, strict=True):
+            if isinstance(listed, Refusal):
+                self._states[server.name] = 0
+            elif isinstance(listed, BaseException):
+                raise listed
+            else:
+                tools += [one.tool for one in listed] if codec.door else _joined(server.name, listed)
+        return tools
+
+    def _fresh(self, codec: Mcp) -> Json:
+        """How long a list may be used, and that nobody else may."""
+        if not codec.modern:
+            return {}
+        seconds = min(row.refresh for name, row in self._rows.items() if codec.door in ("", name))
+        return {"resultType": "complete", "ttlMs": int(seconds * 1000), "cacheScope": "private"}
+
     async def _listed(self, call: Call, server: Server) -> list[Listed]:
-        """The tools of a server that the caller may see, in the order of the server."""
-        return [one for one in await self._tools(server) if await self._visible.may(call, f"{server.name}/{one.name}")]
+        """The tools of a server that the caller may see, in the order of the server; kept for a minute."""
+        tools, subject = await self._tools(server), call.subject
+        now = (subject, tools, self._visible.version, int(time.time()) // 60)
+        known = self._kept.get((server.name, id(subject)))
+        if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:
+            return known[1]
+        may, name = self._visible.may, server.name
+        seen = [one for one in tools if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
+        if len(self._kept) >= _KEPT:
+            self._kept.clear()
+        self._kept[server.name, id(subject)] = now, seen
+        return seen
 
     async def _tools(self, server: Server) -> list[Listed]:
-        """The tools of a server that are accepted."""
-        return await server.tools()
+        """The tools of a server that are accepted. Raises Refusal, StoreUnavailable."""
+        return await self._pins.served(server.name, await server.tools(), server.row.pins)
 
     def _server(self, name: str) -> Server:
         return self._servers.of(name, self._rows[name])
@@ -164,17 +306,24 @@ def _seat(subject: Subject | None) -> tuple[str, str]:
 
 
 def _about(about: Json) -> Json:
-    """What a client hears of a server: that it has tools, and who it is."""
-    kept = {name: about[name] for name in ("serverInfo", "instructions") if name in about}
-    said: Json = {"capabilities": {"tools": {}}, "serverInfo": {"name": "meshgate", "version": "1"}}
-    return said | kept
+    """What a client hears of a server: that it has tools, who it is, and its instructions."""
+    meta = about.get(mcp.META)
+    info = about.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
+    able = about.get("capabilities")
+    offered = [name for name in ("resources", "prompts") if type(able) is dict and type(able.get(name)) is dict]
+    said: Json = {
+        "capabilities": {"tools": {}, **{name: {} for name in offered}},
+        "serverInfo": info if type(info) is dict else _SELF,
+    }
+    if type(about.get("instructions")) is str:
+        said["instructions"] = about["instructions"]
+    return said
 
 
-def _fresh(codec: Mcp, server: Server) -> Json:
-    """How long a list may be used, and that nobody else may."""
-    if not codec.modern:
-        return {}
-    return {"resultType": "complete", "ttlMs": int(server.row.refresh * 1000), "cacheScope": "private"}
+def _joined(server: str, listed: Sequence[Listed]) -> list[Json]:
+    """Tools under the names that they have beside those of other servers, except for names that would be too long."""
+    named = [{**one.tool, "name": f"{server}_{one.name}"} for one in listed]
+    return [tool for tool in named if len(tool["name"]) <= _LONGEST_NAME]
 
 
 def _completed(raw: bytes) -> bytes:

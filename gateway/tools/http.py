@@ -18,7 +18,7 @@ from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp, sse
 from gateway.dialects.mcp import MODERN
-from gateway.tools.wire import OFFERED, Hold, Session, SessionLost, Wire, broken, unheld
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, SessionLost, Wire, broken, unheld
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
@@ -70,17 +70,17 @@ class HttpWire(Wire):
             raise broken(self._name, "opens no session, and does not say what it is")
         return session, result
 
-    async def ask(self, session: Session, message: Json, hold: Hold) -> bytes:
+    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         """Send a request, and wait for its response."""
         async with self._in_time():
-            return await self._asked(session, message, hold)
+            return await self._asked(session, message, hold, headers)
 
-    async def _asked(self, session: Session, message: Json, hold: Hold) -> bytes:
+    async def _asked(self, session: Session, message: Json, hold: Hold, more: Mapping[str, str] = NO_HEADERS) -> bytes:
         method, params = message["method"], message.get("params", {})
         headers = {"MCP-Protocol-Version": session.version}
         if session.modern:
             message = {**message, "params": {**params, mcp.META: {**params.get(mcp.META, {}), **of_gateway()}}}
-            headers["Mcp-Method"] = method
+            headers |= {"Mcp-Method": method, **more}
             if param := mcp.NAMED.get(method):
                 headers["Mcp-Name"] = mcp.written(params[param])
         if session.id:
@@ -115,8 +115,8 @@ class HttpWire(Wire):
     async def close(self) -> None:
         """Nothing: the connections belong to the client."""
 
-    def _in_time(self) -> _InTime:
-        return _InTime(self._name, self._row.timeout)
+    def _in_time(self) -> InTime:
+        return InTime(self._name, self._row.timeout)
 
     async def _post(self, message: Json, headers: Mapping[str, str]) -> Response:
         to = self._to.having(headers.items()) if headers else self._to
@@ -171,23 +171,6 @@ class HttpWire(Wire):
                 if event.data and (said := _object(event.data)) and "method" not in said and said.get("id") == id:
                     return event.data
         raise broken(self._name, "ended its answer without a response")
-
-
-class _InTime:
-    """The time limit of one exchange as a refusal."""
-
-    def __init__(self, name: str, seconds: float) -> None:
-        self._name = name
-        self._limit = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> None:
-        await self._limit.__aenter__()
-
-    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> None:
-        try:
-            await self._limit.__aexit__(kind, fault, None)
-        except TimeoutError:
-            raise broken(self._name, "did not answer in time", late=True) from None
 
 
 def _object(data: bytes) -> Json:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.tools import catalogue
 from gateway.tools.catalogue import Listed
-from gateway.tools.wire import Hold, Session, SessionLost, Wire, unheld
+from gateway.tools.wire import NO_HEADERS, Hold, Session, SessionLost, Wire, unheld
 
 _SEATS: Final = 1024  # sessions of the gateway with one server
 Seat = tuple[str, str]
@@ -35,8 +35,6 @@ class Server:
         self._until = 0.0
         self.about: Json = {}
         """What the server says of itself: capabilities, serverInfo, instructions."""
-        self.up = True
-        """Whether the last exchange succeeded."""
 
     async def seat(self, seat: Seat = OWN) -> Session:
         """The gateway's session for a caller, opened if there is none. Raises Refusal."""
@@ -55,15 +53,15 @@ class Server:
                 await self.wire.end(oldest)
             return session
 
-    async def ask(self, message: Json, hold: Hold, seat: Seat = OWN) -> bytes:
+    async def ask(self, message: Json, hold: Hold, seat: Seat = OWN, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         """Send a request in the session of a seat; in a new one if the server has lost that. Raises Refusal."""
         session = await self.seat(seat)
         try:
-            return await self.wire.ask(session, message, hold)
+            return await self.wire.ask(session, message, hold, headers)
         except SessionLost:
             if self._seats.get(seat) == session:
                 del self._seats[seat]
-            return await self.wire.ask(await self.seat(seat), message, hold)
+            return await self.wire.ask(await self.seat(seat), message, hold, headers)
 
     async def tools(self) -> list[Listed]:
         """The tools of the server, asked again after `refresh` seconds. Raises Refusal."""

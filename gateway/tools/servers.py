@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 from gateway.config.tools import Tool
 from gateway.tools.http import HttpWire
+from gateway.tools.operations import OperationsWire
 from gateway.tools.server import Server
+from gateway.tools.stdio import StdioWire
+from gateway.tools.wire import Wire
 from gateway.upstream.client import Client
 
 
@@ -21,8 +24,13 @@ class Servers:
         """The server of a row."""
         known = self._open.get(name)
         if known is None or known.row != row:
-            known = self._open[name] = Server(name, row, HttpWire(name, row, self._client))
+            known = self._open[name] = Server(name, row, self._wire(name, row))
         return known
+
+    def _wire(self, name: str, row: Tool) -> Wire:
+        if row.command:
+            return StdioWire(name, row)
+        return OperationsWire(name, row, self._client) if row.openapi else HttpWire(name, row, self._client)
 
     async def follow(self, rows: Mapping[str, Tool]) -> None:
         """Close the servers whose row is gone or has changed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from gateway.call import Json
@@ -11,6 +12,7 @@ from gateway.errors import Refusal
 
 OFFERED: Final = HANDSHAKE[-1]
 """The version that the gateway offers a server."""
+NO_HEADERS: Final[Mapping[str, str]] = {}
 Hold = Callable[[int], None]
 """Called with the size of each piece of an answer before it is kept; may raise Refusal."""
 
@@ -38,8 +40,11 @@ class Wire(Protocol):
         """Open a session; returns what the server said of itself: capabilities, serverInfo, instructions."""
         ...
 
-    async def ask(self, session: Session, message: Json, hold: Hold) -> bytes:
-        """Send a request; returns the response as the server wrote it. Raises SessionLost."""
+    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+        """Send a request; returns the response as the server wrote it. Raises SessionLost.
+
+        `headers`: of arguments, for servers of the later era.
+        """
         ...
 
     async def tell(self, session: Session, message: Json) -> None:
@@ -59,6 +64,23 @@ def broken(server: str, what: str, *, late: bool = False) -> Refusal:
     """The refusal for a server that does not answer as it should; `what` completes the sentence."""
     code = "upstream_timeout" if late else "upstream_error"
     return Refusal(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
+
+
+class InTime:
+    """The time limit of one exchange as a refusal."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._name = name
+        self._limit = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> None:
+        try:
+            await self._limit.__aexit__(kind, fault, None)
+        except TimeoutError:
+            raise broken(self._name, "did not answer in time", late=True) from None
 
 
 def unheld(size: int) -> None:

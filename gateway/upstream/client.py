@@ -26,12 +26,42 @@ class Malformed(ConnectionError):
     """The answer is not HTTP/1.1."""
 
 
+class Late(TimeoutError):
+    """A time limit has passed. The words complete a sentence about the provider, and name the limit."""
+
+
 class Timeouts(NamedTuple):
-    """Time limits of one exchange, in seconds: in total, to connect, and between two pieces of the answer."""
+    """Time limits of one exchange, in seconds: in total, to connect, between two pieces of the answer, for the first.
+
+    `first`: None for `idle`.
+    """
 
     total: float
     connect: float
     idle: float
+    first: float | None = None
+
+    @property
+    def first_byte(self) -> float:
+        """Seconds until the first byte of the body."""
+        return self.idle if self.first is None else self.first
+
+    def connected(self) -> Late:
+        """No connection in time."""
+        return Late(f"did not accept a connection within {min(self.connect, self.total):g} s (connect_timeout)")
+
+    def begun(self) -> Late:
+        """No beginning of an answer in time."""
+        name = "idle_timeout" if self.first is None else "first_byte_timeout"
+        return Late(f"did not begin to answer within {self.first_byte:g} s ({name})")
+
+    def stirred(self) -> Late:
+        """Silence in the middle of an answer."""
+        return Late(f"fell silent in the middle of its answer, for {self.idle:g} s (idle_timeout)")
+
+    def ended(self) -> Late:
+        """No end of the answer in time."""
+        return Late(f"did not complete its answer within {self.total:g} s (timeout)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +85,12 @@ class Destination:
         return Destination(self.url, headers, self.timeouts, self.method)
 
     def below(self, path: str, method: str) -> Destination:
-        """What is below this URL, with the same headers. `path`: encoded, with its query."""
-        return Destination(URL(f"{self.url}{path}", encoded=True), self.headers, self.timeouts, method)
+        """What is below this URL, with the same headers and query. `path`: encoded, with a query of its own."""
+        place, _, query = path.partition("?")
+        own = self.url.raw_query_string
+        asked = "&".join(filter(None, (own, query)))
+        url = f"{str(self.url).partition('?')[0]}{place}{'?' if asked else ''}{asked}"
+        return Destination(URL(url, encoded=True), self.headers, self.timeouts, method)
 
 
 class Response(Protocol):

@@ -10,12 +10,14 @@ from urllib.parse import quote
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.config.grammar import Provider
+from gateway.config.grammar import Model, Provider
 from gateway.dialects import NO_VALUES, Codec
 from gateway.upstream.client import Destination, Timeouts
 
 _VERSION: Final = re.compile(r"/v1(?:beta|alpha)?$")
+_WITHOUT: Final = ("/responses", "/conversations")  # paths of Azure without a deployment: the body names the model
 _MOST: Final = 1024  # remembered destinations: with models by a pattern, deployments come and go
+_UNTIMED: Final = ("", Model.model_construct())
 
 
 class Destinations:
@@ -23,28 +25,47 @@ class Destinations:
 
     def __init__(self, providers: Mapping[str, Provider]) -> None:
         self._providers = providers
-        self._known: dict[tuple[str, str], Destination] = {}  # by provider and path
+        self._known: dict[tuple[str, str, str], Destination] = {}  # by provider, path, and model with times of its own
 
-    def of(self, provider: str, codec: Codec, model: str, values: Mapping[str, str] = NO_VALUES) -> Destination:
+    def of(
+        self,
+        provider: str,
+        codec: Codec,
+        model: str,
+        values: Mapping[str, str] = NO_VALUES,
+        timed: tuple[str, Model] = _UNTIMED,
+    ) -> Destination:
         """The destination of the calls of a dialect; `model` is the deployment of an API with deployments (Azure).
 
-        `values`: the parameters of the path of the call.
+        `values`: the parameters of the path of the call. `timed`: the model that the caller named and its settings, if
+        it has time limits of its own.
         """
         account = self._providers[provider]
         path = codec.at(model, values)
         if account.api_version:
-            path = f"/openai/deployments/{quote(model, safe='')}{path}?api-version={account.api_version}"
-        to = self._known.get((provider, path))
+            place = "" if path.startswith(_WITHOUT) else f"/deployments/{quote(model, safe='')}"
+            path = f"/openai{place}{path}?api-version={account.api_version}"
+        to = self._known.get((provider, path, timed[0]))
         if to is None:
             base = account.base_url.rstrip("/")
             if path.startswith("/v1"):  # a base URL may be given with the version or without it
                 base = _VERSION.sub("", base)
-            timeouts = Timeouts(account.timeout, account.connect_timeout, account.idle_timeout)
-            to = Destination(URL(base + path), _headers(account, codec), timeouts)
+            to = Destination(URL(base + path), _headers(account, codec), _timeouts(account, timed[1]))
             if len(self._known) >= _MOST:
                 self._known.clear()
-            self._known[provider, path] = to
+            self._known[provider, path, timed[0]] = to
         return to
+
+
+def _timeouts(provider: Provider, model: Model) -> Timeouts:
+    """Those of the model, or else of the provider."""
+    first = provider.first_byte_timeout if model.first_byte_timeout is None else model.first_byte_timeout
+    return Timeouts(
+        provider.timeout if model.timeout is None else model.timeout,
+        provider.connect_timeout if model.connect_timeout is None else model.connect_timeout,
+        provider.idle_timeout if model.idle_timeout is None else model.idle_timeout,
+        first,
+    )
 
 
 def _headers(provider: Provider, codec: Codec) -> CIMultiDict[str]:

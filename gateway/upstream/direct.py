@@ -55,7 +55,10 @@ class DirectClient:
             else:
                 return response
             begun = loop.time()
-        connection = await self._connect(origin, to)
+        try:
+            connection = await self._connect(origin, to)
+        except TimeoutError:
+            raise to.timeouts.connected() from None
         response = DirectResponse(loop, connection, to, begun)
         await connection.send(response, head, body)
         return response

@@ -29,15 +29,16 @@ class DirectResponse:
     """One exchange, and its answer as it arrives."""
 
     __slots__ = (
-        *("_connection", "_deadline", "_fault", "_idle", "_last", "_loop", "_parts", "_size", "_waiter"),
-        *("_names", "_over", "_raw", "paused", "status"),
+        *("_connection", "_deadline", "_fault", "_heard", "_last", "_loop", "_parts", "_size", "_waiter"),
+        *("_names", "_over", "_raw", "_times", "paused", "status"),
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: Wire, to: Destination, begun: float) -> None:
         self._loop = loop
         self._connection: Wire | None = connection
         self._deadline = begun + to.timeouts.total
-        self._idle = to.timeouts.idle
+        self._times = to.timeouts
+        self._heard = False  # bytes of the body have arrived
         self._last = loop.time()
         self._waiter: asyncio.Future[None] | None = None
         self._parts: list[bytes] = []
@@ -132,6 +133,10 @@ class DirectResponse:
 
     def take(self, parts: Sequence[bytes]) -> None:
         """Parts of the body have arrived."""
+        if not self._heard:
+            self._heard, times = True, self._times
+            if times.first is not None and times.idle < times.first and self._connection is not None:
+                self._connection.look_at(self.due)
         self._parts += parts
         self._size += sum(map(len, parts))
 
@@ -179,16 +184,18 @@ class DirectResponse:
             return
         if self.paused:
             self._last = now
-        if now < self._deadline and now < self._last + self._idle:
+        if now < self.due:
             connection.look_at(self.due)
             return
-        self.fail(TimeoutError("the provider was silent for too long"))
+        times = self._times
+        self.fail(times.ended() if now >= self._deadline else times.stirred() if self._heard else times.begun())
         connection.leave()
 
     @property
     def due(self) -> float:
         """When the next deadline passes, in the loop's clock, if nothing arrives before."""
-        return min(self._deadline, self._last + self._idle)
+        times = self._times
+        return min(self._deadline, self._last + (times.idle if self._heard else times.first_byte))
 
 
 def _text(value: bytes) -> str:

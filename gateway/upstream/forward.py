@@ -7,100 +7,29 @@ equal rank are drawn by weight. After an answer has begun, there is no second tr
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-import orjson
-
-from gateway.call import Call, Reference, Target
+from gateway.call import Call, Target
 from gateway.config import grammar
 from gateway.config.grammar import Model, Price, Provider
 from gateway.dialects import Codec
 from gateway.dialects.routes import ROUTES, shown
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
-from gateway.redaction import openings
-from gateway.upstream import demo, forms, refusals
-from gateway.upstream.client import Broken, Client, Destination, Malformed, Response
-from gateway.upstream.destinations import Destinations
-from gateway.upstream.fitting import Fitting, undo
-from gateway.upstream.forms import first_error, is_object, is_stream, peeked, status_of
-from gateway.upstream.inflate import Inflater, Packed, unpacked
+from gateway.stores import Outages
+from gateway.upstream.answer import Answer
+from gateway.upstream.attempts import Attempts
+from gateway.upstream.choice import is_signed, kept, order, workflow_of
+from gateway.upstream.client import Client
+from gateway.upstream.health import Healths
+from gateway.upstream.sender import Sender
 from gateway.upstream.wildcards import Pattern
 
 _MOST_MADE = 1024  # remembered names that match a pattern
-MAX_ERROR = 64 * 1024  # bytes of an error answer that are read
-_ERROR_TIME = 5.0  # seconds to wait for these bytes
-_LINGER = 0.5  # seconds to wait for the end of a body once the answer is complete
-_FAULTS = (TimeoutError, OSError)
-_UNREACHED = "could not be reached"
-_JSON = "application/json"
 _PATH = re.compile(r"/v1(?:beta)?(?:/[a-z_]{1,32}){1,3}")
-_TRY_NEXT = frozenset({401, 402, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529})
-
-
-@dataclass(slots=True)  # not frozen: that would make the creation three times as long
-class Answer:
-    """An answer that has begun: its first bytes, and the rest as it arrives. `close` releases the connection.
-
-    `streamed`: the answer is server-sent events.
-    """
-
-    streamed: bool
-    start: bytes
-    chunks: AsyncIterator[bytes]
-    response: Response | None
-
-    @property
-    def length(self) -> int:
-        """The size in bytes that the upstream announced; 0 if it announced none."""
-        return self.response.length if self.response is not None else 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing is left in `chunks`, as far as is known without waiting."""
-        chunks = self.chunks
-        return isinstance(chunks, _Body) and chunks.ended
-
-    async def drain(self) -> None:
-        """The caller has the answer: wait a moment for the end of the body, so that the connection can be reused.
-
-        Some providers leave the body open after the last event of a stream.
-        """
-        if self.ended:
-            return
-        with contextlib.suppress(TimeoutError, Refusal):
-            async with asyncio.timeout(_LINGER):
-                size = 0
-                async for data in self.chunks:
-                    size += len(data)
-                    if size > MAX_ERROR:
-                        return
-
-    def close(self, finished: bool) -> None:
-        """Return the connection to the pool, or close it if the answer was not read completely: the upstream stops."""
-        if self.response is not None:
-            if finished:
-                self.response.release()
-            else:
-                self.response.close()
-
-
-def order(model: Model, draw: random.Random) -> list[Target]:
-    """The targets in the order of attempts: ranks as configured, drawn by weight within a rank."""
-    chosen: list[Target] = []
-    for rank in model.targets:
-        equals = list(rank) if isinstance(rank, list) else [rank]
-        while equals:
-            weights = [target.weight for target in equals]
-            pick = draw.choices(equals, weights)[0] if any(weights) else equals[0]
-            equals.remove(pick)
-            chosen.append(pick.address)
-    return chosen
+Open = Callable[[Call, Sequence[Target]], Awaitable[Answer]]
 
 
 def not_found(name: str) -> Refusal:
@@ -128,20 +57,22 @@ class Forward:
         providers: Mapping[str, Provider],
         models: Mapping[str, Model],
         clients: Mapping[str, Client],
-        states: dict[str, int] | None = None,
+        healths: Healths | None = None,
         known: Callable[[grammar.Target], Price | None] | None = None,
+        outages: Outages | None = None,
     ) -> None:
-        self._states = {} if states is None else states
+        self._healths = Healths() if healths is None else healths
         self._models = models
         self._providers = providers
-        self._clients = {name: clients[provider.client] for name, provider in providers.items()}
+        self._longest = max((model.timeout or 0.0 for model in models.values()), default=0.0)
         self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
-        self._relented: set[tuple[str, Target]] = set()  # pairs of codec and target that refuse what `request` adds
         self._draw = random.Random()  # noqa: S311  (distributes load; guessing the result gains nothing)
-        self._destinations = Destinations(providers)
+        timed = any(model.has_times for model in models.values())
+        sender = Sender(providers, clients, self.model if timed else None)
+        attempts = Attempts(self._healths, sender, outages, self._draw)
+        self.open: Open = attempts.open
         self._patterns = [Pattern(name, model, known) for name, model in models.items() if "*" in name]
         self._made: dict[str, Model] = {}  # models by names that match a pattern
-        self._fittings = {name: Fitting(name, provider) for name, provider in providers.items()}
         self.fields = {name: provider.unknown_fields for name, provider in providers.items()}
         self._simple = {
             name: model.targets[0].address
@@ -175,23 +106,31 @@ class Forward:
                 return made
         return None
 
-    def targets(self, name: str, codec: Codec | None = None, at: Target | None = None) -> list[Target]:
+    def targets(
+        self, name: str, codec: Codec | None = None, at: Target | None = None, call: Call | None = None
+    ) -> list[Target]:
         """The targets for a call in this dialect (None: any dialect), in the order of attempts.
 
         `at`: where the state is that the call continues; then the only target is this one, or else one of the same
-        provider. Raises Refusal(invalid_request) if no target of the model has this dialect, or the state.
+        provider. `call`: whose workflow and signed state count, if there is a choice. Raises Refusal(invalid_request)
+        if no target of the model has this dialect, or the state.
         """
         if at is not None:
             return [self._holding(at, name, self.targets(name, codec))]
         simple = self._simple.get(name)
         if simple is not None and (codec is None or self._spoken[name] in codec.formats):
             return [simple]
-        found = [simple] if simple else order(self.model(name), self._draw)
+        workflow = b""
+        if not simple and call is not None:
+            workflow = call.admission.workflow = workflow_of(call)
+        found = [simple] if simple else order(self.model(name), self._draw, self._healths, workflow)
         if codec is None:
             return found
         spoken = [target for target in found if self._format(target) in codec.formats]
         if not spoken:
             raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
+        if len(spoken) > 1 and call is not None and is_signed(call):
+            return kept(spoken, self._healths.served.get(workflow))
         return spoken
 
     def _holding(self, at: Target, name: str, targets: Sequence[Target]) -> Target:
@@ -231,221 +170,6 @@ class Forward:
 
     def patience(self, targets: Sequence[Target]) -> float:
         """Seconds that a call may take if it tries all of these targets."""
-        return sum([self._providers[target.provider].timeout for target in targets])
-
-    async def open(self, call: Call, targets: Sequence[Target]) -> Answer:
-        """Send the call until a target begins to answer; writes `call.outcome`. Raises Refusal."""
-        failed: Refusal | None = None
-        for target in targets:
-            provider, model = target
-            call.outcome.provider, call.outcome.model = provider, model
-            call.outcome.tries += 1
-            call.outcome.status = 0
-            try:
-                answer = await self._send(call, target)
-            except Refusal as refusal:
-                if not refusal.retry:
-                    raise
-                self._states[provider] = 0
-                failed = refusal
-            else:
-                self._states[provider] = 1
-                return answer
-        assert failed is not None
-        raise failed
-
-    async def _send(self, call: Call, target: Target) -> Answer:
-        provider, model = target
-        codec, changed = call.codec, call.redaction.changed or call.authorization.edited or call.request.edited
-        fitting = self._fittings[provider]
-        if call.outcome.tries > 1:
-            undo(call)
-            changed = True
-        changed |= codec.request(call.request.body, model, call.request.stream and fitting.asks_usage)
-        if fitting.needed:
-            changed |= fitting.fit(call)
-        call.outcome.sent = True
-        if self._providers[provider].format == "demo":
-            return _demo(call)
-        if call.reference is not None:
-            body = (openings.dumps(call) if changed else call.request.raw) if call.reference.reads else b""
-            return await self._refer(call, call.reference, provider, body)
-        if (codec.name, target) in self._relented:
-            changed |= codec.relents(call.request.body, None)
-        response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
-        if response.status in (400, 422):
-            said = await _words(response)
-            if not codec.relents(call.request.body, said):
-                raise _refusal(response.status, response.headers, provider, said)
-            if len(self._relented) < _MOST_MADE:
-                self._relented.add((codec.name, target))
-            response = await self._post(call, provider, openings.dumps(call))
-        if not 200 <= response.status < 300:
-            raise _refusal(response.status, response.headers, provider, await _words(response))
-        return await self._opened(call, provider, response)
-
-    async def _refer(self, call: Call, about: Reference, provider: str, body: bytes) -> Answer:
-        """Ask the provider about a state that it stores. Raises Refusal."""
-        query = f"?{about.query}" if about.query else ""
-        to = self._destinations.of(provider, call.codec, call.outcome.model)
-        to = to.below(f"/{about.id}{about.below}{query}", about.method)
-        response = await self._to(call, provider, to, body)
-        if not 200 <= response.status < 300:
-            refusal = _refusal(response.status, response.headers, provider, await _words(response))
-            refusal.status = 404 if response.status == 404 else refusal.status
-            raise refusal
-        return await self._opened(call, provider, response)
-
-    async def _opened(self, call: Call, provider: str, response: Response) -> Answer:
-        """The answer of a successful response, which is closed if there is none. Raises Refusal."""
-        call.outcome.status = 200
-        try:
-            return await self._begun(call, provider, response)
-        except BaseException:  # also if the caller has disconnected: the connection must not stay open
-            response.close()
-            raise
-
-    async def _begun(self, call: Call, provider: str, response: Response) -> Answer:
-        """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
-        kind = "".join(response.values(b"content-type")[:1]).strip().lower()
-        chunks = _Body(response, provider)
-        start = await peeked(chunks)
-        if kind == _JSON and not call.request.stream and start.startswith(b"{") and b'"error"' not in start:
-            return Answer(False, start, chunks, response)  # as most answers do
-        if (error := first_error(start, call.codec)) is not None:
-            call.outcome.status = status_of(error)
-            raise _refusal(call.outcome.status, response.headers, provider, orjson.dumps({"error": error}))
-        if (call.request.stream or forms.is_lines(kind)) and is_object(start):
-            start = await forms.gathered(start, chunks)
-            if forms.begins_lines(start, call.codec, forms.is_lines(kind)):
-                return Answer(True, b"", forms.events_of_lines(start, chunks), response)
-        streamed = is_stream(start, kind.startswith("text/event-stream"))
-        if not streamed and not is_object(start):
-            words = f"The provider {provider} answered with something that is not {call.codec.noun}. Try again later."
-            raise Refusal("upstream_error", words, stage="upstream")
-        return Answer(streamed, start, chunks, response)
-
-    async def _post(self, call: Call, provider: str, body: bytes) -> Response:
-        """Send a body; again on a new connection if the provider had already closed the pooled connection."""
-        to = self._destinations.of(provider, call.codec, call.outcome.model, call.values)
-        passes = call.codec.passes
-        if passes:
-            extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
-            if extra:  # these replace the gateway's own headers, such as a version
-                to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
-        return await self._to(call, provider, to, body)
-
-    async def _to(self, call: Call, provider: str, to: Destination, body: bytes) -> Response:
-        try:
-            response = await self._clients[provider].post(to, body)
-        except _FAULTS as fault:
-            raise _broken(provider, fault, "did not answer in time", _UNREACHED) from None
-        call.outcome.status = response.status
-        return response
-
-
-def _demo(call: Call) -> Answer:
-    call.outcome.status = 200
-
-    async def chunks() -> AsyncIterator[bytes]:
-        if not call.request.stream:
-            yield demo.whole(call.codec, call.request.body)
-            return
-        for event in demo.streamed(call.codec, call.request.body):
-            yield event
-
-    return Answer(call.request.stream, b"", chunks(), None)
-
-
-class _Body:
-    """The body as it arrives. Raises Refusal if the provider stalls or the connection breaks.
-
-    Not a generator, which the event loop would have to keep track of.
-    """
-
-    __slots__ = ("_chunks", "_plain", "_provider")
-
-    def __init__(self, response: Response, provider: str) -> None:
-        encoding, chunks = _encoding(response), response.chunks()
-        self._chunks = unpacked(chunks, encoding) if encoding else chunks
-        self._plain = None if encoding else response
-        self._provider = provider
-
-    @property
-    def ended(self) -> bool:
-        """Whether the body was read to its end; False for a compressed body, whose end is checked by reading on."""
-        return self._plain is not None and self._plain.ended
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await self._chunks.__anext__()
-        except Packed as fault:
-            words = f"The provider {self._provider} answered with {fault}. Try again later."
-            raise Refusal("upstream_error", words, stage="upstream") from None
-        except _FAULTS as fault:
-            late, cut = "fell silent in the middle of its answer", "broke off its answer"
-            raise _broken(self._provider, fault, late, cut) from None
-
-
-def _encoding(response: Response) -> str:
-    """The compression of the body; "" for none. Some providers send `none`, or the encoding of the text."""
-    every = response.values(b"content-encoding")
-    if not every:
-        return ""
-    said = ",".join(every).lower().split(",")
-    return ",".join([one for one in map(str.strip, said) if one not in ("", "identity", "none", "utf-8", "utf8")])
-
-
-def _broken(provider: str, fault: Exception, late: str, cut: str) -> Refusal:
-    """The refusal for a fault of the connection: `late` is the phrase for a timeout, `cut` for any other fault."""
-    if isinstance(fault, TimeoutError):
-        return Refusal("upstream_timeout", f"The provider {provider} {late}. Try again later.", stage="upstream")
-    if isinstance(fault, Malformed):
-        cut = "sent what is no HTTP/1.1"
-    elif isinstance(fault, Broken) and cut == _UNREACHED:
-        cut = "closed the connection without an answer"
-    name = type(fault).__name__
-    return Refusal("upstream_error", f"The provider {provider} {cut} ({name}). Try again later.", stage="upstream")
-
-
-async def _words(response: Response) -> bytes:
-    """The body of an error answer, up to `MAX_ERROR` bytes; it may arrive in pieces, and break off."""
-    parts, size = list[bytes](), 0
-    try:
-        with contextlib.suppress(*_FAULTS):
-            async with asyncio.timeout(_ERROR_TIME):
-                while size < MAX_ERROR and (data := await response.read(MAX_ERROR - size)):
-                    parts.append(data)
-                    size += len(data)
-        body = b"".join(parts)
-        if encoding := _encoding(response):
-            body, _ = Inflater(encoding).feed(body, MAX_ERROR)
-        return body
-    except Packed:
-        return b""
-    finally:
-        response.close()
-
-
-def _refusal(status: int, headers: Mapping[str, str], provider: str, body: bytes) -> Refusal:
-    """The refusal for an error answer of the provider."""
-    if status in (401, 402, 403):
-        said = "refused the gateway's own account or credentials; the operator must look at providers." + provider
-        return Refusal("upstream_error", f"The provider {provider} {said} (HTTP {status}).", stage="upstream")
-    if status in _TRY_NEXT or status >= 500 or status < 400:
-        refusal = Refusal(
-            "rate_limited" if status == 429 else "upstream_error",
-            f"The provider {provider} answered with HTTP {status}. Try again later.",
-            stage="upstream",
-            retry_after=refusals.retry_after(headers, body),
-        )
-        refusal.hints = refusals.hints(headers)
-        return refusal
-    refusal = Refusal(
-        "invalid_request", f"The provider {provider} refused the request (HTTP {status}).", stage="upstream"
-    )
-    refusal.said, refusal.terms = refusals.words(body), refusals.terms(body)
-    return refusal
+        times = [max(self._providers[target.provider].timeout, self._longest) for target in targets]
+        rules = self._healths.retries
+        return sum(times) + rules.most * max(times, default=0.0) + rules.wait

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import aiohttp
 from multidict import MultiMapping
 
-from gateway.upstream.client import KEEP_ALIVE, Broken, Destination, Malformed
+from gateway.upstream.client import KEEP_ALIVE, Broken, Destination, Malformed, Timeouts
 from gateway.upstream.pool import ATTEMPT, Attempt, Pool
 
 _MAX_HEADER: Final = 64 * 1024  # bytes of one header of an answer: a proxy of the provider may send long headers
@@ -37,21 +39,31 @@ class LibraryClient:
 
     async def post(self, to: Destination, body: bytes) -> LibraryResponse:
         """Send a body; returns once the head of the answer has arrived. Raises TimeoutError, or another OSError."""
-        timeout = aiohttp.ClientTimeout(
-            total=to.timeouts.total, sock_connect=to.timeouts.connect, sock_read=to.timeouts.idle
-        )
+        times = to.timeouts
+        silent = max(times.idle, times.first_byte)
+        timeout = aiohttp.ClientTimeout(total=times.total, sock_connect=times.connect, sock_read=silent)
+        begun = time.monotonic()
         for fresh in (False, True):
             attempt = Attempt(fresh=fresh)
             ATTEMPT.set(attempt)
             try:
-                response = await self._session.request(
-                    to.method, to.url, data=_payload(body), headers=to.headers, timeout=timeout, allow_redirects=False
-                )
+                async with asyncio.timeout(times.connect + times.first_byte):
+                    response = await self._session.request(
+                        *(to.method, to.url),
+                        data=_payload(body),
+                        headers=to.headers,
+                        timeout=timeout,
+                        allow_redirects=False,
+                    )
+            except aiohttp.ConnectionTimeoutError:
+                raise times.connected() from None
+            except TimeoutError:
+                raise (times.ended() if time.monotonic() - begun >= times.total else times.begun()) from None
             except (aiohttp.ClientError, OSError) as fault:
                 if not fresh and attempt.unanswered and isinstance(fault, _CLOSED):
                     continue
                 raise _known(fault) from None
-            return LibraryResponse(response)
+            return LibraryResponse(response, times)
         raise AssertionError("a fresh connection is not tried again")
 
     async def close(self) -> None:
@@ -62,9 +74,10 @@ class LibraryClient:
 class LibraryResponse:
     """An answer of aiohttp."""
 
-    __slots__ = ("_response", "headers", "status")
+    __slots__ = ("_response", "_times", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, times: Timeouts) -> None:
+        self._times = times
         self._response = response
         self.status = response.status
         self.headers: MultiMapping[str] = response.headers
@@ -85,11 +98,21 @@ class LibraryResponse:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives."""
-        try:
-            async for data in self._response.content.iter_any():
-                yield data
-        except aiohttp.ClientError as fault:
-            raise _known(fault) from None
+        times, content, heard = self._times, self._response.content, False
+        while True:
+            late = asyncio.timeout(times.idle if heard else times.first_byte)
+            try:
+                async with late:
+                    data = await content.readany()
+            except TimeoutError:
+                silent = times.stirred() if heard else times.begun()
+                raise (silent if late.expired() else times.ended()) from None
+            except aiohttp.ClientError as fault:
+                raise _known(fault) from None
+            if not data:
+                return
+            heard = True
+            yield data
 
     async def read(self, most: int) -> bytes:
         """The first bytes of the body: at most `most`, at least one unless the body is empty."""

@@ -346,7 +346,7 @@ ITEMS: list[tuple[dict[str, Any], str]] = [
     ({"type": "reasoning", "summary": [{"type": "summary_text", "text": "SAID"}]}, "assistant"),
     ({"type": "compaction", "encrypted_content": "SAID that"}, "assistant"),
     ({"type": "program", "code": "SAID", "fingerprint": SEAL}, "assistant"),
-    ({"type": "new_item", "text": "SAID"}, ""),
+    ({"type": "new_item", "text": "SAID"}, "tool"),
 ]
 
 

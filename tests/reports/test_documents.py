@@ -22,6 +22,7 @@ from gateway.control.admin.health import gauges
 from gateway.errors import TABLE
 from gateway.record.telemetry import Telemetry
 from gateway.serving.app import Gateway
+from gateway.upstream.health import Healths
 from reference import COMMANDS, command_page, commands
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +98,7 @@ def test_every_error_code_is_documented() -> None:
 def families() -> dict[str, Metric]:
     """Every family that the gateway itself reports, by its name in a scrape."""
     shared = SimpleNamespace(
-        policies=None, shares=SimpleNamespace(calls=0), upstreams={}, census={}, uploads=None, stopping=False
+        policies=None, shares=SimpleNamespace(calls=0), healths=Healths(), census={}, uploads=None, stopping=False
     )
     gateway = cast(Gateway, SimpleNamespace(shared=shared, runtime=SimpleNamespace(alone=lambda: False)))
     telemetry = Telemetry(None)

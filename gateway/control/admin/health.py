@@ -1,6 +1,7 @@
 """`/livez`, `/readyz` and `/metrics`, without a key.
 
-`/livez` fails only if a restart is needed. `/readyz` pings every part that a call needs. `/metrics` is Prometheus text.
+`/livez` fails only if a restart is needed. `/readyz` pings every part that a call needs, and
+names providers with an open circuit, which does not make the gateway unready. `/metrics` is Prometheus text.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def readyz(_: Request) -> Response:
         failed = await _failed(gateway)
-        return JSONResponse({"ready": not failed, "failed": failed}, status_code=503 if failed else 200)
+        troubled = gateway.shared.healths.troubled()
+        said = {"ready": not failed, "failed": failed, **({"upstreams": troubled} if troubled else {})}
+        return JSONResponse(said, status_code=503 if failed else 200)
 
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -113,10 +116,25 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         return GaugeMetricFamily("meshgate_calls_in_flight", "Calls in flight.", value=gateway.shared.shares.calls)
 
     def upstreams() -> Metric:
-        words = "1: the provider answered its last call, 0: it did not."
+        words = "1: the provider answered its last call, 0: it did not, or a circuit of its targets is open."
         family = GaugeMetricFamily("meshgate_upstream_state", words, labels=["provider"])
-        for provider, state in gateway.shared.upstreams.items():
-            family.add_metric([provider], state)
+        open_ = gateway.shared.healths.troubled()
+        for provider, state in gateway.shared.healths.states.items():
+            family.add_metric([provider], 0 if provider in open_ else state)
+        return family
+
+    def circuits() -> Metric:
+        words = "Targets by the state of their circuit: closed, open, half_open."
+        family = GaugeMetricFamily("meshgate_upstream_circuits", words, labels=["provider", "state"])
+        for provider, state, number in gateway.shared.healths.circuits():
+            family.add_metric([provider, state], number)
+        return family
+
+    def waiting() -> Metric:
+        words = "Calls that wait until the provider's own rate limit has room."
+        family = GaugeMetricFamily("meshgate_upstream_waiting", words, labels=["provider"])
+        for provider, number in gateway.shared.healths.waiting().items():
+            family.add_metric([provider], number)
         return family
 
     def workflows() -> Metric:
@@ -134,4 +152,4 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         uploads = gateway.shared.uploads
         return GaugeMetricFamily("meshgate_decisions_unsent", words, value=uploads.waiting if uploads else 0)
 
-    return [policy_info, in_flight, upstreams, workflows, local, unsent]
+    return [policy_info, in_flight, upstreams, circuits, waiting, workflows, local, unsent]

@@ -18,6 +18,7 @@ from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.stores import Store
 from gateway.stores.writer import Writer
+from gateway.upstream.health import Healths
 
 
 class Runtime(Protocol):
@@ -59,9 +60,7 @@ class Shared(Protocol):
     @property
     def shares(self) -> Shares: ...
     @property
-    def upstreams(self) -> Mapping[str, int]:
-        """Provider -> 1 if its last call was answered, else 0."""
-        ...
+    def healths(self) -> Healths: ...
 
     @property
     def census(self) -> Mapping[str, int]:

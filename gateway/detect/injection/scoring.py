@@ -22,7 +22,7 @@ import regex
 
 from gateway.budget import spend
 from gateway.detect.core import index
-from gateway.detect.injection import layout, misspelt
+from gateway.detect.injection import guards, layout, misspelt
 from gateway.detect.injection.cues import CUES
 from gateway.detect.unmask.letters import plain, scattered
 from gateway.detect.unmask.readings import SIGNS, may_hide, readings
@@ -119,7 +119,8 @@ class Injection:
         found = self._find(shown)
         if not found and not may_hide(text):
             return ()
-        read = self._read(shown, found)
+        read = [(view, set(numbers)) for view, numbers in self._read(shown, found)]
+        self._drop_guards(read)
         open_ = set[int]().union(*(numbers for _, numbers in read))
         hidden = self._hidden(text, shown, found) - open_
         signs = _signs(hidden | open_)
@@ -163,19 +164,38 @@ class Injection:
         """A text whose lines were joined, and its cues, without those that depend on lines."""
         return view, {number for number in self._find(view) if number in _SPOKEN or number >= _CUES}
 
+    def _drop_guards(self, read: Sequence[tuple[str, set[int]]]) -> None:
+        """Remove the cues of sentences that protect, from texts without cues of another kind of attack."""
+        for shown, numbers in read:
+            groups = {CUES[number].group for number in numbers if number < _CUES}
+            if "override" in groups and guards.are_harmless(groups):
+                numbers -= {
+                    number
+                    for number in numbers
+                    if number < _CUES
+                    and CUES[number].group == "override"
+                    and guards.protects(shown, self._pattern(number))
+                }
+
+    def _pattern(self, number: int) -> Any:
+        """The compiled pattern of a cue."""
+        if number not in self._compiled:
+            self._compiled[number] = regex.compile(self._patterns[number])
+        return self._compiled[number]
+
     def _all_quoted(self, read: Sequence[tuple[str, set[int]]], *, about: bool) -> bool:
         """Whether each cue that would override instructions is in the message of a commit.
 
         `about`: or in quotation marks, in a text about attacks.
         """
         for shown, found in read:
+            groups = {CUES[number].group for number in found if number < _CUES}
+            alone = guards.are_harmless(groups)  # a message of a commit that asks for more is no message
             for number in found & _OVERRIDES:
-                pattern = self._compiled.get(number) or regex.compile(self._patterns[number])
-                self._compiled[number] = pattern
-                for match in pattern.finditer(shown):
+                for match in self._pattern(number).finditer(shown):
                     before = shown[max(0, match.start() - 120) : match.start()].rpartition("\n")[2]
                     quoted = about and any(quote in before[-60:] for quote in _QUOTES)
-                    if not quoted and not _COMMITS.search(before):
+                    if not quoted and not (alone and _COMMITS.search(before)):
                         return False
         return True
 

@@ -9,7 +9,6 @@ does not depend on how a stream is cut.
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import Final, Literal
 
 import regex
@@ -174,22 +173,33 @@ def opening(text: str, word: str, since: int, final: bool) -> tuple[Verdict, int
     if second and second[1].lower() in _PROSE_SECOND:
         return "no", second.end(), second.end()
     form = pattern(word)
-    ends = [match.end() for match in islice(_BREAK.finditer(text, len(word)), LOOKS + 1)]
-    if len(ends) > LOOKS:
-        del ends[LOOKS:]
-        final, text = True, text[: ends[-1]]
-        late: Verdict = "long"
-    else:
-        late = "no" if final else "open"
-    for end in [*(end for end in ends if end > since), *([len(text)] if final else [])]:
-        looked = text[:end]
-        found = form.match(looked + "\0" if final and end == len(text) else looked, partial=True)
-        if found is None:
-            return "no", end, end
-        if not found.partial:
-            return _named(found), min(found.end(), end), end
-        since = end
+    breaks = _BREAK.finditer(text, len(word))  # found one by one: the first words decide nearly every text
+    late: Verdict = "no" if final else "open"
+    for count, found in enumerate(breaks, 1):
+        end = found.end()
+        if count == LOOKS and next(breaks, None):
+            final, text, late = True, text[:end], "long"
+        if end > since:
+            verdict, yes = _looked(form, text[:end], final and end == len(text))
+            if verdict != "open":
+                return verdict, yes, end
+            since = end
+    if final:
+        verdict, yes = _looked(form, text, True)
+        if verdict != "open":
+            return verdict, yes, len(text)
+        since = len(text)
     return late, len(text), max(since, len(word))
+
+
+def _looked(form: regex.Pattern[str], text: str, final: bool) -> tuple[Verdict, int]:
+    """Whether a text is an opening of this form, and where the opening ends. `final`: nothing follows."""
+    found = form.match(text + "\0" if final else text, partial=True)
+    if found is None:
+        return "no", len(text)
+    if found.partial:
+        return "open", len(text)
+    return _named(found), min(found.end(), len(text))
 
 
 _SECOND: Final = re.compile(r"\s+([A-Za-z]{2,})[^\w$@(]")

@@ -1,0 +1,161 @@
+"""An HTTP tool with an OpenAPI document as an MCP server: its operations are tools. Config keys: `tools.*.openapi`.
+
+Nothing is asked of the HTTP server until an operation is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from gateway.call import Json
+from gateway.config.openapi import Operation, operations
+from gateway.config.tools import Tool
+from gateway.dialects import http_tool, mcp
+from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
+from gateway.tools.plain import destination
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken
+from gateway.upstream.client import Client, Response
+
+_READS: Final = frozenset({"GET", "HEAD"})
+_REPEATS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_STEPS: Final = frozenset({".", ".."})
+
+
+class OperationsWire(Wire):
+    """One row with `openapi`. Raises ValueError for a document with mistakes, which the check of the file found."""
+
+    def __init__(self, name: str, row: Tool, client: Client) -> None:
+        self._name = name
+        self._row = row
+        self._client = client
+        self._to = destination(row)
+        self._operations = {one.name: one for one in operations(row)}
+
+    async def open(self) -> tuple[Session, Json]:
+        """No session: each operation is a request of its own."""
+        return Session(OFFERED), {"serverInfo": {"name": self._name, "version": "1"}, "capabilities": {"tools": {}}}
+
+    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+        """The list of operations, or the answer of one."""
+        del session, headers  # of MCP
+        match message["method"]:
+            case mcp.LIST:
+                return _result(message, {"tools": [_tool(one) for one in self._operations.values()]})
+            case mcp.CALL:
+                async with InTime(self._name, self._row.timeout):
+                    return await self._call(message, hold)
+        return _error(message, UNKNOWN_METHOD, "The method is not served here.")
+
+    async def tell(self, session: Session, message: Json) -> None:
+        """Nothing to tell."""
+
+    async def end(self, session: Session) -> None:
+        """Nothing to end."""
+
+    async def close(self) -> None:
+        """Nothing: the connections belong to the client."""
+
+    async def _call(self, message: Json, hold: Hold) -> bytes:
+        operation = self._operations.get(str(message["params"].get("name")))
+        if operation is None:
+            return _error(message, PARAMS, "There is no tool of this name.")
+        arguments: Mapping[str, Any] = message["params"].get("arguments") or {}
+        at = _path(operation, arguments)
+        if at is None:
+            return _error(message, PARAMS, "A parameter of the path is empty, `.` or `..`.")
+        body = orjson.dumps(arguments["body"]) if operation.body and "body" in arguments else b""
+        to = self._to.having(
+            [("Accept", "application/json"), *([("Content-Type", "application/json")] if body else [])]
+        )
+        try:
+            response = await self._client.post(to.below(at, operation.method), body)
+            return _result(message, await self._read(response, hold))
+        except TimeoutError:
+            raise broken(self._name, "did not answer in time", late=True) from None
+        except OSError as fault:
+            raise broken(self._name, f"could not be reached, or broke off ({type(fault).__name__})") from None
+
+    async def _read(self, response: Response, hold: Hold) -> Json:
+        parts, size, finished, status = [], 0, False, response.status
+        try:
+            if 300 <= status < 400 or status < 200:
+                raise broken(self._name, f"answered with HTTP {status}, which is not followed")
+            async for data in response.chunks():
+                size += len(data)
+                if size > self._row.max_answer:
+                    raise broken(self._name, f"answered with more than {self._row.max_answer} bytes")
+                hold(len(data))
+                parts.append(data)
+            finished = True
+        finally:
+            if finished:
+                response.release()
+            else:
+                response.close()
+        return self._content(status, b"".join(parts), ", ".join(response.values(b"content-type")[:1]))
+
+    def _content(self, status: int, raw: bytes, kind: str) -> Json:
+        """The answer as the result of a tool: as text, and JSON objects as structured content, too."""
+        content: Json = {"content": [], "isError": status >= 400}
+        media = http_tool.media_type(kind)
+        if raw and not (http_tool.is_json(media) or http_tool.is_text(media) or not media):
+            raise broken(self._name, f"answered with {media}, which is no text")
+        text = http_tool.decoded(raw, kind)
+        if text is None:
+            raise broken(self._name, "answered with bytes that are no text")
+        content["content"].append({"type": "text", "text": text or f"HTTP {status}"})
+        if http_tool.is_json(media) and raw:
+            try:
+                said = orjson.loads(raw)
+            except orjson.JSONDecodeError:
+                raise broken(self._name, "answered with something that is not JSON, though it says so") from None
+            if isinstance(said, dict) and status < 400:
+                content["structuredContent"] = said
+        return content
+
+
+def _tool(one: Operation) -> Json:
+    hints = {"readOnlyHint": one.method in _READS, "idempotentHint": one.method in _REPEATS}
+    hints["destructiveHint"] = one.method == "DELETE"
+    told: Json = {
+        "name": one.name,
+        "description": one.description,
+        "inputSchema": dict(one.schema),
+        "annotations": hints,
+    }
+    return {**told, "title": one.title} if one.title else told
+
+
+def _path(operation: Operation, arguments: Mapping[str, Any]) -> str | None:
+    """The path with its query; None if a parameter would change which path it is."""
+    steps = []
+    for step in operation.path.split("/"):
+        filled = step
+        if "{" in step:
+            for name in operation.places:
+                filled = filled.replace(f"{{{name}}}", quote(_written(arguments.get(name, "")), safe=""))
+            if not filled or filled in _STEPS:
+                return None
+        steps.append(filled)
+    given = [(name, arguments[name]) for name in operation.query if name in arguments]
+    query = urlencode(
+        [(name, _written(one)) for name, value in given for one in (value if isinstance(value, list) else [value])]
+    )
+    return "/".join(steps) + (f"?{query}" if query else "")
+
+
+def _written(value: Any) -> str:
+    """A value in a path or a query: JSON without the quotes of strings."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _result(message: Json, result: Json) -> bytes:
+    return orjson.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result})
+
+
+def _error(message: Json, code: int, words: str) -> bytes:
+    return orjson.dumps({"jsonrpc": "2.0", "id": message["id"], "error": {"code": code, "message": words}})

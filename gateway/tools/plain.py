@@ -1,0 +1,172 @@
+"""Where calls of plain HTTP tools are answered: checks method and path, sends the request, and reads the answer.
+
+Config keys: `tools.*.http`, `methods`, `paths`, `headers`, `auth`, `timeout`, `connect_timeout`, `max_answer`. Refuses
+with tool_not_found, sql_blocked, upstream_error and upstream_timeout. No redirect is followed, and no header of the
+caller is passed on but Accept and Accept-Language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Final
+
+import orjson
+from multidict import CIMultiDict
+from yarl import URL
+
+from gateway.call import Call, Resource
+from gateway.config.openapi import operations
+from gateway.config.tools import ANY, Tool
+from gateway.dialects import http_tool
+from gateway.dialects.http_tool import HttpTool
+from gateway.errors import Refusal
+from gateway.output.sqlgate import SqlGate
+from gateway.policy.visible import Visible
+from gateway.tools.wire import broken
+from gateway.upstream.answer import Answer
+from gateway.upstream.client import Client, Destination, Response, Timeouts
+
+_READS: Final = frozenset({"GET", "HEAD"})
+_PASSED: Final[Mapping[bytes, re.Pattern[bytes]]] = {
+    b"accept": re.compile(rb"[A-Za-z0-9*/+.,;=\" -]{1,200}"),
+    b"accept-language": re.compile(rb"[A-Za-z0-9*.,;= -]{1,100}"),
+}
+_UNREAD: Final = (
+    "The answer is a file of type {}, which no scanner can read. The operator may set output.unscannable: allow."
+)
+
+
+class PlainDesk:
+    """The stage, built for one configuration. `unscannable`: whether an answer that no scanner can read may pass."""
+
+    def __init__(
+        self,
+        rows: Mapping[str, Tool],
+        client: Client,
+        visible: Visible,
+        sql: SqlGate | None,
+        *,
+        unscannable: bool,
+    ) -> None:
+        self._rows = {name: row for name, row in rows.items() if row.http}
+        self._to = {name: destination(row) for name, row in self._rows.items()}
+        self._operations = {name: operations(row) for name, row in self._rows.items()}
+        self._client = client
+        self._visible = visible
+        self._sql = sql
+        self._unscannable = unscannable
+
+    def name(self, server: str, method: str, path: str) -> str:
+        """What a request calls: an operation of the document of the tool, or else `METHOD /pattern`."""
+        for one in self._operations.get(server, ()):
+            if one.is_called_by(method, path):
+                return one.name
+        row = self._rows.get(server)
+        return f"{method} {row.pattern(path) if row is not None else ANY}"
+
+    async def find(self, call: Call) -> None:
+        """Name the call by its path, unless the path holds personal data: names are recorded.
+
+        Raises Refusal(tool_not_found) if there is no tool that takes this method and path.
+        """
+        codec, body = _codec(call), call.request.body
+        row = self._rows.get(codec.server)
+        if row is None or not row.takes(codec.method, codec.route):
+            raise Refusal("tool_not_found", http_tool.UNKNOWN)
+        call.request.label = call.resource.name
+        call.request.writes = codec.method not in _READS or any(fnmatchcase(codec.called, it) for it in row.write)
+        tainted = any(slot.holder is body and slot.key == "path" for slot, findings in call.request.found if findings)
+        if " " in codec.called and not tainted:
+            call.resource = Resource("tool", f"{codec.server}/{codec.method} {codec.route}", call.resource.arguments)
+        if not await self._visible.admits(call):
+            raise Refusal("tool_not_found", http_tool.UNKNOWN)
+        if self._sql is not None:
+            self._sql.request(call, call.request.slots)
+
+    async def open(self, call: Call) -> Answer:
+        """Send the request; the answer is wrapped as the codec reads it. Writes `call.outcome`. Raises Refusal."""
+        codec, outcome, row = _codec(call), call.outcome, self._rows[_codec(call).server]
+        outcome.provider, outcome.model, outcome.tries = codec.server, call.request.label.partition("/")[2], 1
+        edited = call.redaction.changed or call.authorization.edited
+        at, body, kind = codec.sent(call.request.body, call.request.raw, edited=edited)
+        to = self._to[codec.server].having(_headers(call, kind)).below(at, codec.method)
+        outcome.sent = True
+        try:
+            response = await self._client.post(to, body)
+        except TimeoutError:
+            raise broken(codec.server, "did not answer in time", late=True) from None
+        except OSError as fault:
+            raise broken(codec.server, f"could not be reached ({type(fault).__name__})") from None
+        raw = await self._read(call, response, row, codec)
+        outcome.status = response.status
+        return self._answer(codec, response, raw)
+
+    async def _read(self, call: Call, response: Response, row: Tool, codec: HttpTool) -> bytes:
+        parts, size, finished = [], 0, False
+        try:
+            if codec.method != "HEAD":
+                async for data in response.chunks():
+                    size += len(data)
+                    if size > row.max_answer:
+                        raise broken(codec.server, f"answered with more than {row.max_answer} bytes")
+                    call.ticket.hold(len(data))
+                    parts.append(data)
+            finished = codec.method != "HEAD"
+            return b"".join(parts)
+        except TimeoutError:
+            raise broken(codec.server, "fell silent in the middle of its answer", late=True) from None
+        except OSError as fault:
+            raise broken(codec.server, f"broke off its answer ({type(fault).__name__})") from None
+        finally:
+            if finished:
+                response.release()
+            else:
+                response.close()
+
+    def _answer(self, codec: HttpTool, response: Response, raw: bytes) -> Answer:
+        status = response.status
+        if 300 <= status < 400 and status != 304:
+            raise broken(codec.server, f"answered with a redirect (HTTP {status}), which is not followed")
+        if status < 200:
+            raise broken(codec.server, f"answered with HTTP {status}")
+        kind = ", ".join(response.values(b"content-type")[:1])
+        try:
+            said = http_tool.wrapped(status, raw, kind)
+        except orjson.JSONDecodeError:
+            raise broken(codec.server, "answered with something that is not JSON, though it says so") from None
+        codec.got(status, raw, kind, said)
+        if said is None and not self._unscannable:
+            words = _UNREAD.format(http_tool.media_type(kind) or "unknown")
+            raise Refusal("output_blocked", words, stage="output")
+        return Answer(False, said or b'{"status":%d}' % status, _nothing(), None)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def destination(row: Tool) -> Destination:
+    """The base URL of an HTTP tool, with the headers and the credential of the gateway."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "meshgate"}
+    if row.auth is not None and row.auth.token:
+        headers["Authorization"] = f"Bearer {row.auth.token}"
+    timeouts = Timeouts(row.timeout, row.connect_timeout, row.timeout)
+    return Destination(URL(row.http.rstrip("/")), CIMultiDict({**headers, **row.headers}), timeouts)
+
+
+def _headers(call: Call, kind: str) -> list[tuple[str, str]]:
+    kept = [
+        (name.decode(), value.decode("latin-1"))
+        for name, value in call.headers
+        if name in _PASSED and _PASSED[name].fullmatch(value)
+    ]
+    return [*kept, ("Content-Type", kind)] if kind else kept
+
+
+def _codec(call: Call) -> HttpTool:
+    codec = call.codec
+    assert isinstance(codec, HttpTool), "calls of HTTP tools have their codec"
+    return codec

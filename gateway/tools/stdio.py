@@ -1,0 +1,208 @@
+"""A connection to an MCP server that the gateway runs as a child process (stdio transport: one message a line).
+
+Config keys: `tools.*.command`, `env`, `memory`, `timeout`, `max_answer`. The process starts with the first call, and
+again after it has ended, at most once in each of a growing number of seconds. All callers share the process, so ids are
+the gateway's own. What it writes to its standard error is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from gateway.call import Json
+from gateway.config.tools import Tool
+from gateway.dialects import mcp
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken
+
+_PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
+_LONGEST_WAIT: Final = 30.0  # seconds between two starts
+_GRACE: Final = 2.0  # seconds for a process to end by itself
+_HELD: Final = 256  # requests at a time
+_SELF: Json = {"name": "meshgate", "version": "1"}
+
+
+class StdioWire(Wire):
+    """One process, by its row of `tools`. For one event loop."""
+
+    def __init__(self, name: str, row: Tool) -> None:
+        self._name = name
+        self._row = row
+        self._starting = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._last = 0
+        self._session = Session(OFFERED)
+        self._about: Json = {}
+        self._failed = 0  # starts in a row after which the process ended without an answer
+        self._next = 0.0  # event-loop time of the next start
+
+    async def open(self) -> tuple[Session, Json]:
+        """Start the process if it does not run; all sessions are the same."""
+        async with self._in_time():
+            await self._run()
+        return self._session, self._about
+
+    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+        """Send a request; the response gets the id of the caller back."""
+        del session, headers  # all share the process, which has no headers
+        async with self._in_time():
+            process = await self._run()
+            raw = await self._send(process, message)
+        hold(len(raw))
+        said = orjson.loads(raw)
+        said["id"] = message["id"]
+        return orjson.dumps(said)
+
+    async def tell(self, session: Session, message: Json) -> None:
+        """Send a notification."""
+        del session
+        async with self._in_time():
+            await self._write(await self._run(), message)
+
+    async def end(self, session: Session) -> None:
+        """Nothing: others use the process."""
+
+    async def close(self) -> None:
+        """End the process: by the end of its input, else by a signal."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            async with asyncio.timeout(_GRACE):
+                await process.wait()
+        except TimeoutError:
+            _kill(process)
+            await process.wait()
+        if self._reader is not None:
+            await self._reader
+
+    def _in_time(self) -> InTime:
+        return InTime(self._name, self._row.timeout)
+
+    async def _run(self) -> asyncio.subprocess.Process:
+        """The running process. Raises Refusal if it does not start."""
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        async with self._starting:
+            if self._process is not None and self._process.returncode is None:
+                return self._process
+            now = asyncio.get_running_loop().time()
+            if now < self._next:
+                raise broken(self._name, "has ended and is not started again yet")
+            self._failed += 1
+            self._next = now + min(_LONGEST_WAIT, 0.25 * 2**self._failed)
+            try:
+                return await self._start()
+            except (OSError, ValueError) as fault:
+                raise broken(self._name, f"could not be started ({type(fault).__name__})") from None
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+        process = await asyncio.create_subprocess_exec(
+            *self._row.command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={**environment, **self._row.env},
+            start_new_session=True,
+            limit=self._row.max_answer,
+        )
+        if self._row.memory is not None:
+            with contextlib.suppress(OSError):
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (self._row.memory, self._row.memory))
+        self._process = process
+        self._reader = asyncio.create_task(self._read(process))
+        try:
+            params = {"protocolVersion": OFFERED, "capabilities": {}, "clientInfo": _SELF}
+            message: Json = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
+            result = orjson.loads(await self._send(process, message)).get("result")
+            if type(result) is not dict or result.get("protocolVersion") not in mcp.HANDSHAKE:
+                raise broken(self._name, "opens no session of a version that the gateway has")
+            self._session, self._about = Session(str(result["protocolVersion"])), result
+            await self._write(process, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+        except BaseException:
+            _kill(process)
+            raise
+        self._failed = 0
+        return process
+
+    async def _send(self, process: asyncio.subprocess.Process, message: Json) -> bytes:
+        if len(self._waiting) >= _HELD:
+            raise broken(self._name, f"has {_HELD} calls in flight")
+        self._last += 1
+        id = self._last
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[id] = answer
+        try:
+            await self._write(process, {**message, "id": id})
+            return await answer
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError, RuntimeError):
+                params = {"requestId": id, "reason": "the caller has gone"}
+                _put(process, {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+            raise
+        finally:
+            self._waiting.pop(id, None)
+
+    async def _write(self, process: asyncio.subprocess.Process, message: Json) -> None:
+        try:
+            _put(process, message)
+            if process.stdin is not None:
+                await process.stdin.drain()
+        except OSError:
+            raise broken(self._name, "has ended") from None
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """Pass each response to its request, until the process ends or writes a line that is too long."""
+        assert process.stdout is not None
+        why = "has ended"
+        try:
+            while line := await process.stdout.readline():
+                self._take(process, line)
+        except ValueError:
+            why = f"answered with more than {self._row.max_answer} bytes"
+        _kill(process)
+        await process.wait()
+        for waiting in list(self._waiting.values()):
+            if not waiting.done():
+                waiting.set_exception(broken(self._name, why))
+
+    def _take(self, process: asyncio.subprocess.Process, line: bytes) -> None:
+        try:
+            said = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return
+        if type(said) is not dict:
+            return
+        id = said.get("id")
+        if "method" in said:
+            if "id" in said:  # a question of the server
+                error = {"code": -32601, "message": "not served"}
+                with contextlib.suppress(OSError, RuntimeError):
+                    _put(process, {"jsonrpc": "2.0", "id": id, "error": error})
+            return
+        waiting = self._waiting.get(id) if type(id) is int else None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(line)
+
+
+def _put(process: asyncio.subprocess.Process, message: Json) -> None:
+    if process.stdin is not None:
+        process.stdin.write(orjson.dumps(message) + b"\n")
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """End the process, and those that it started."""
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)

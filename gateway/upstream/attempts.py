@@ -1,0 +1,156 @@
+"""The attempts of a call: targets in order, then waiting for a provider's limits, then retries.
+
+Config key: `routing`. A call is sent to the first target whose circuit is closed and whose window has room. If there is
+none, the call waits for the one that will have room first, within `routing.wait`; a target that failed is tried again
+within the budget of retries. After an answer has begun, there is no second try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.call import Call, Target
+from gateway.errors import Refusal
+from gateway.stores import Outages
+from gateway.upstream.answer import Answer
+from gateway.upstream.failures import Failed
+from gateway.upstream.health import Account, Healths
+from gateway.upstream.retries import pause
+from gateway.upstream.sender import Sender
+
+_PROBE = 60.0  # seconds after which another gateway may probe a target, if this one has died meanwhile
+_BYTES = 4  # bytes of a request for each token of its estimate
+
+
+class _Next(NamedTuple):
+    """Where a call goes next: seconds until then in all, those before it asks for room, and the target."""
+
+    wait: float
+    pause: float
+    target: Target
+    account: Account
+
+
+class Attempts:
+    """Built for one configuration. `outages`: None if no other gateway is to be asked."""
+
+    def __init__(self, healths: Healths, sender: Sender, outages: Outages | None, draw: random.Random) -> None:
+        self._healths = healths
+        self._sender = sender
+        self._outages = outages
+        self._draw = draw
+
+    async def open(self, call: Call, targets: Sequence[Target]) -> Answer:
+        """Send the call until a target begins to answer; writes `call.outcome`. Raises Refusal."""
+        failed: dict[Target, Failed] = {}
+        for target in targets:
+            health = self._healths.of(target)
+            probes = not health.circuit.closed
+            if probes and not await self._healths.may_probe(health, self._outages, _PROBE):
+                continue
+            account = health.account
+            if account.window.guarded and not account.window.take(_tokens(call), time.monotonic()):
+                if probes:
+                    health.circuit.let_go()
+                continue
+            health.budget.calls += 1
+            health.busy += 1
+            began = time.monotonic()
+            try:
+                answer = await self._sender.send(call, target, account)
+            except BaseException as fault:
+                health.busy -= 1
+                if not isinstance(fault, Failed):
+                    self._healths.ended(health, isinstance(fault, Refusal) and call.outcome.status > 0, probes)
+                    raise
+                self._healths.failed(account, fault, probes)
+                failed[target] = fault
+            else:
+                return self._begun(call, account, answer, began)
+        return await self._later(call, targets, failed)
+
+    def _begun(self, call: Call, account: Account, answer: Answer, began: float) -> Answer:
+        """The answer, which has begun."""
+        health = answer.health = account.health
+        now = time.monotonic()
+        health.measure(now - began, now)
+        if call.admission.workflow:
+            self._healths.remember(call.admission.workflow, Target(call.outcome.provider, call.outcome.model))
+        self._healths.answered(account)
+        return answer
+
+    async def _later(self, call: Call, targets: Sequence[Target], failed: dict[Target, Failed]) -> Answer:
+        """Wait for a window, or retry, as long as the call may wait. Raises Refusal."""
+        rules, last = self._healths.retries, next(reversed(failed.values()), None)
+        until, retries = time.monotonic() + rules.wait, 0
+        while True:
+            soonest = self._soonest(call, targets, failed, retries)
+            if soonest is None:
+                raise last or self._out(call, targets)
+            now = time.monotonic()
+            health, window, again = self._healths.of(soonest.target), soonest.account.window, soonest.target in failed
+            call.outcome.provider, call.outcome.model = soonest.target
+            if now + soonest.wait > until:
+                raise last or window.late(call.team, _tokens(call), rules.wait)
+            if again and (retries >= rules.most or not health.budget.take(now, rules)):
+                raise failed[soonest.target]
+            if soonest.pause:
+                await asyncio.sleep(soonest.pause)
+            if window.guarded and not window.take(_tokens(call), time.monotonic()):
+                await window.turn(call.team, _tokens(call), until - time.monotonic(), rules.queue)
+            retries += again
+            health.budget.calls += not again
+            health.busy += 1
+            began = time.monotonic()
+            try:
+                answer = await self._sender.send(call, soonest.target, soonest.account)
+            except BaseException as fault:
+                health.busy -= 1
+                if not isinstance(fault, Failed):
+                    raise
+                self._healths.failed(soonest.account, fault, False)
+                failed[soonest.target] = last = fault
+            else:
+                return self._begun(call, soonest.account, answer, began)
+
+    def _soonest(
+        self, call: Call, targets: Sequence[Target], failed: dict[Target, Failed], retries: int
+    ) -> _Next | None:
+        """The target that the call can be sent to first; None if there is none."""
+        found: list[_Next] = []
+        for target in targets:
+            health = self._healths.of(target)
+            fault, account = failed.get(target), health.account
+            if not health.circuit.closed:
+                continue
+            wait: float | None = 0.0
+            if fault is not None:
+                wait = pause(fault, retries, self._draw)
+                if fault.kind == "limited" and wait is not None and account.window.guarded:
+                    wait = 0.0  # the window knows
+            if wait is None:
+                continue
+            window = account.window
+            room = window.expected(call.team, _tokens(call), time.monotonic()) if window.guarded else 0.0
+            found.append(_Next(max(wait, room), wait, target, account))
+        return min(found, key=lambda one: one.wait, default=None)
+
+    def _out(self, call: Call, targets: Sequence[Target]) -> Failed:
+        """The refusal if the circuits of all targets are open."""
+        now = time.monotonic()
+        wait = max(1.0, min(self._healths.of(target).circuit.until - now for target in targets))
+        names = " and ".join(dict.fromkeys(target.provider for target in targets))
+        words = (
+            f"The provider {names} failed several calls in succession, and is not called. Try again in {wait:.0f} s."
+        )
+        call.outcome.provider, call.outcome.model = targets[0]
+        return Failed("down", words, retry_after=wait)
+
+
+def _tokens(call: Call) -> int:
+    """About how many tokens the provider will count for the request."""
+    return max(1, len(call.request.raw) // _BYTES)

@@ -1,0 +1,147 @@
+"""Sends a call to one target, and returns the answer once its beginning is recognized as one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from gateway.call import Call, Reference, Target
+from gateway.config.grammar import Model, Provider
+from gateway.redaction import openings
+from gateway.upstream import failures, forms
+from gateway.upstream.answer import Answer, Body, demonstrated
+from gateway.upstream.client import Client, Destination, Response
+from gateway.upstream.destinations import Destinations
+from gateway.upstream.failures import FAULTS, UNREACHED, Failed, broken
+from gateway.upstream.fitting import Fitting, undo
+from gateway.upstream.forms import first_error, is_object, is_stream, peeked, status_of
+from gateway.upstream.health import Account, Health
+from gateway.upstream.ratelimits import is_tight, told
+
+_JSON = "application/json"
+_MOST = 1024  # pairs of codec and target that are remembered
+
+
+class Sender:
+    """Sends calls, for one configuration. `clients` outlive reloads: one pool of connections for the whole process."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        clients: Mapping[str, Client],
+        timed: Callable[[str], Model] | None = None,
+    ) -> None:
+        self._timed = timed  # the model that a caller named; None if no model has time limits of its own
+        self._providers = providers
+        self._clients = {name: clients[provider.client] for name, provider in providers.items()}
+        self._destinations = Destinations(providers)
+        self._fittings = {name: Fitting(name, provider) for name, provider in providers.items()}
+        self._relented: set[tuple[str, Target]] = set()  # pairs of codec and target that refuse what `request` adds
+
+    async def send(self, call: Call, target: Target, account: Account) -> Answer:
+        """Send the call to a target. Raises Failed where another target may answer, else Refusal."""
+        provider, model = target
+        outcome = call.outcome
+        outcome.provider, outcome.model, outcome.status = provider, model, 0
+        outcome.tries += 1
+        codec, changed = call.codec, call.redaction.changed or call.authorization.edited or call.request.edited
+        fitting = self._fittings[provider]
+        if call.outcome.tries > 1:
+            undo(call)
+            changed = True
+        changed |= codec.request(call.request.body, model, call.request.stream and fitting.asks_usage)
+        if fitting.needed:
+            changed |= fitting.fit(call)
+        call.outcome.sent = True
+        if self._providers[provider].format == "demo":
+            return demonstrated(call)
+        if call.reference is not None:
+            body = (openings.dumps(call) if changed else call.request.raw) if call.reference.reads else b""
+            return await self._refer(call, call.reference, account.health, body)
+        if (codec.name, target) in self._relented:
+            changed |= codec.relents(call.request.body, None)
+        response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
+        if response.status in (400, 422):
+            said = await failures.words(response)
+            if not codec.relents(call.request.body, said):
+                raise failures.refusal(response.status, response.headers, provider, said)
+            if len(self._relented) < _MOST:
+                self._relented.add((codec.name, target))
+            response = await self._post(call, provider, openings.dumps(call))
+        if not 200 <= response.status < 300:
+            raise failures.refusal(response.status, response.headers, provider, await failures.words(response))
+        if is_tight(response):
+            account.window.learn(told(response.headers), time.monotonic())
+        elif account.window.buckets:
+            account.window.forget()
+        return await self._opened(call, account.health, response)
+
+    async def _refer(self, call: Call, about: Reference, health: Health, body: bytes) -> Answer:
+        """Ask the provider about a state that it stores. Raises Refusal."""
+        provider = health.provider
+        query = f"?{about.query}" if about.query else ""
+        to = self._destinations.of(provider, call.codec, call.outcome.model)
+        to = to.below(f"/{about.id}{about.below}{query}", about.method)
+        response = await self._to(call, provider, to, body)
+        if not 200 <= response.status < 300:
+            refusal = failures.refusal(response.status, response.headers, provider, await failures.words(response))
+            refusal.status = 404 if response.status == 404 else refusal.status
+            raise refusal
+        return await self._opened(call, health, response)
+
+    async def _opened(self, call: Call, health: Health, response: Response) -> Answer:
+        """The answer of a successful response, which is closed if there is none. Raises Refusal."""
+        call.outcome.status = 200
+        try:
+            return await self._begun(call, health, response)
+        except BaseException:  # also if the caller has disconnected: the connection must not stay open
+            response.close()
+            raise
+
+    async def _begun(self, call: Call, health: Health, response: Response) -> Answer:
+        """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
+        kind = "".join(response.values(b"content-type")[:1]).strip().lower()
+        chunks = Body(response, health)
+        start = await peeked(chunks)
+        if kind == _JSON and not call.request.stream and start.startswith(b"{") and b'"error"' not in start:
+            return Answer(False, start, chunks, response)  # as most answers do
+        if (error := first_error(start, call.codec)) is not None:
+            call.outcome.status = status_of(error)
+            raise failures.refusal(
+                call.outcome.status, response.headers, health.provider, orjson.dumps({"error": error})
+            )
+        if (call.request.stream or forms.is_lines(kind)) and is_object(start):
+            start = await forms.gathered(start, chunks)
+            if forms.begins_lines(start, call.codec, forms.is_lines(kind)):
+                return Answer(True, b"", forms.events_of_lines(start, chunks), response)
+        streamed = is_stream(start, kind.startswith("text/event-stream"))
+        if not streamed and not is_object(start):
+            what = f"something that is not {call.codec.noun}"
+            words = f"The provider {health.provider} answered with {what}. Try again later."
+            raise Failed("cut", words)
+        return Answer(streamed, start, chunks, response)
+
+    async def _post(self, call: Call, provider: str, body: bytes) -> Response:
+        """Send a body; again on a new connection if the provider had already closed the pooled connection."""
+        if self._timed is None:
+            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values)
+        else:
+            name = call.authorization.served_as or call.resource.name
+            timed = (name, self._timed(name))
+            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values, timed)
+        passes = call.codec.passes
+        if passes:
+            extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
+            if extra:  # these replace the gateway's own headers, such as a version
+                to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
+        return await self._to(call, provider, to, body)
+
+    async def _to(self, call: Call, provider: str, to: Destination, body: bytes) -> Response:
+        try:
+            response = await self._clients[provider].post(to, body)
+        except FAULTS as fault:
+            raise broken(provider, fault, "did not answer in time", UNREACHED) from None
+        call.outcome.status = response.status
+        return response

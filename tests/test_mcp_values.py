@@ -1,0 +1,120 @@
+"""What a tool gets of values, and calls that are repeated: redaction by row, restoring, retries, idempotency keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import tool_server
+from line import Line, config, running
+from tool_client import Client, failed, text
+from tool_server import MAIL, Scripted, tool
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Scripted]:
+    """A scripted server."""
+    with tool_server.scripted() as made:
+        made.tools = [
+            tool("send_it", annotations={"readOnlyHint": False}),
+            tool("get_it", annotations={"readOnlyHint": True}),
+            tool("put_it", annotations={"idempotentHint": True}),
+            tool("own_it"),
+        ]
+        yield made
+
+
+@pytest.fixture(scope="module")
+def line(server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A gateway with three rows for one server."""
+    folder = tmp_path_factory.mktemp("values")
+    mails = {"default": "mask", "entities": {"EMAIL_ADDRESS": "allow"}}
+    tools = {
+        "plain": {"mcp": server.url, "idempotent": ["own_*"]},
+        "open": {"mcp": server.url, "redact": mails},
+        "mailer": {"mcp": server.url, "redact": mails, "restore": True},
+    }
+    with running(folder, config(folder, "http://127.0.0.1:9/v1", tools=tools)) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def calm(server: Scripted) -> Iterator[None]:
+    """The server behaves again after each test."""
+    yield
+    server.answers.clear()
+
+
+def sent(server: Scripted) -> Any:
+    """The arguments that the server got last."""
+    return server.seen[-1][1]["params"]["arguments"]
+
+
+def test_each_tool_has_its_actions(line: Line, server: Scripted) -> None:
+    """Those of its row, else those of `pii`."""
+    Client(line, "/mcp/plain").call("send_it", {"to": MAIL})
+    assert sent(server) == {"to": "<EMAIL_1>"}
+    Client(line, "/mcp/open").call("send_it", {"to": MAIL, "phone": "call +1 212-555-0123"})
+    assert sent(server) == {"to": MAIL, "phone": "call <PHONE_1>"}
+
+
+def test_a_tool_gets_what_the_model_never_saw(line: Line, server: Scripted) -> None:
+    """A placeholder of the workflow; the result has the placeholder again. Other rows and workflows get no value."""
+    cid = "mailing"
+    assert line.chat(f"Write to {MAIL}", "demo", cid=cid).status_code == 200
+    answer = Client(line, "/mcp/mailer").call("send_it", {"to": ["<EMAIL_1>"], "n": 1}, x_correlation_id=cid)
+    assert sent(server) == {"to": [MAIL], "n": 1}
+    assert json.loads(text(answer)) == {"to": ["<EMAIL_1>"], "n": 1}
+    Client(line, "/mcp/open").call("send_it", {"to": "<EMAIL_1>"}, x_correlation_id=cid)
+    assert MAIL not in json.dumps(sent(server))
+    Client(line, "/mcp/mailer").call("send_it", {"to": "<EMAIL_1>"}, x_correlation_id="another")
+    assert MAIL not in json.dumps(sent(server))
+    Client(line, "/mcp/mailer", "mallory").call("send_it", {"to": "<EMAIL_1>"}, x_correlation_id=cid)
+    assert MAIL not in json.dumps(sent(server))
+
+
+@pytest.mark.parametrize(("name", "tries"), [("get_it", 2), ("put_it", 2), ("own_it", 2), ("send_it", 1)])
+def test_only_what_has_no_effect_is_tried_again(line: Line, server: Scripted, name: str, tries: int) -> None:
+    """By the row, and by what the server says; a tool that writes is called once."""
+    seen: list[Any] = []
+
+    def once(message: Any) -> Any:
+        seen.append(message)
+        return (500, b"") if len(seen) == 1 else None
+
+    server.answers["tools/call"] = once
+    answer = Client(line, "/mcp/plain").call(name)
+    assert len(seen) == tries
+    assert ("result" in answer) == (tries == 2)
+    assert line.metric("meshgate_upstream_state", provider="plain") == (tries == 2)
+
+
+def test_an_idempotency_key(line: Line, server: Scripted) -> None:
+    """The tool is called once, whatever the id of the request; a refusal is not kept."""
+    client = Client(line, "/mcp/plain")
+    server.answers["tools/call"] = lambda message: (500, b"")
+    first = client.send("tools/call", {"name": "send_it", "arguments": {"a": 1}}, id=1, idempotency_key="k")
+    assert failed(first.json()) == (-32000, "upstream_error")
+    server.answers.clear()
+    before = len(server.seen)
+    answers = [
+        client.send("tools/call", {"name": "send_it", "arguments": {"a": 1}}, id=id, idempotency_key="k")
+        for id in (2, "three")
+    ]
+    assert [answer.json()["id"] for answer in answers] == [2, "three"]
+    assert answers[0].json()["result"] == answers[1].json()["result"]
+    assert [message["method"] for _, message in server.seen[before:]] == ["tools/call"]
+    other = client.send("tools/call", {"name": "send_it", "arguments": {"a": 2}}, idempotency_key="k")
+    assert other.json()["error"]["data"]["code"] == "invalid_request"
+
+
+def test_a_client_cancels(line: Line, server: Scripted) -> None:
+    """The server of its session hears of it."""
+    client = Client(line, "/mcp/plain")
+    session = client.open()
+    note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5, "reason": MAIL}}
+    assert client.post(json.dumps(note), mcp_session_id=session).status_code == 202
+    assert server.seen[-1][1] == {**note, "params": {"requestId": 5}}
