@@ -199,8 +199,11 @@ class Outcome:
 
     provider: str = ""
     model: str = ""
+    account: str = ""  # the name of the provider's key, if it has several
     status: int = 0
     tries: int = 0
+    hit: bool = False  # the answer is one of the cache: no provider was called
+    saved: int = 0  # nano-USD that a call of the provider would have cost
     usage: Usage | None = None
     sent: bool = False  # the request was sent to an upstream: from here on the call may cost money
     finished: bool = False  # the answer is complete
@@ -332,6 +335,7 @@ class Stored:
     called: tuple[str, ...] = ()
     masked: Mapping[str, str] = field(default_factory=dict)
     uses: tuple[ToolUse, ...] = ()
+    account: str = ""  # see `Outcome.account`
     due: bool = False  # the answer was not complete when it was recorded, and is not charged yet
 
     @property
@@ -373,6 +377,7 @@ class Request:
     alone: bool = False  # without a correlation id of the caller: the call is a workflow of its own
     raw: bytes = b""  # the body as received; forwarded unchanged if no stage changes the body
     body: Json = field(default_factory=dict)
+    form: bool = False  # the body is a form, and leaves as one: see `dialects.multipart`
     edited: bool = False  # the body is no longer that of `raw`: the path names the model (Azure)
     slots: list[Slot] = field(default_factory=list)  # every text position of the body
     nested: list[Nested] = field(default_factory=list)  # JSON within strings, outer before inner
@@ -404,6 +409,7 @@ class Admission:
     chain: tuple[str, ...] = ()  # the agents that led to the call, as recorded for the workflow; the caller is the last
     history: History | None = None  # of the workflow, as the policy last knew it
     targets: list[Target] = field(default_factory=list)  # in the order in which they are tried
+    account: str = ""  # the only one that may serve the call, because it has its state; "" for any
     workflow: bytes = b""  # the digest under which the target is remembered, if the model has several
     reservation: Reservation | None = None
     late: tuple[Debit, ...] = ()  # further debits that follow from the decision: a more expensive model, attributes

@@ -77,7 +77,8 @@ class Line:
             if call.replay.kept is None:
                 self.exchange.keep_fields(call)
             call.step("durable")
-            await self.durable.wait()
+            if not call.request.control:  # nothing is decided, and nothing is called
+                await self.durable.wait()
             if call.replay.kept is not None:
                 call.replay.given = True
                 await reply.again(call.codec.again(call.replay.kept.body), call.replay.kept.streamed, REPLAYED)

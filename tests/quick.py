@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-SERVERS = frozenset({"servers", "line", "upstream", "redis_cluster", "toxiproxy", "engines.opa_server", "raw_provider"})
+SERVERS = frozenset(
+    {"servers", "line", "upstream", "redis_cluster", "tool_server", "toxiproxy", "engines.opa_server", "raw_provider"}
+)
 """Helpers that start a server or a client of one."""
 FIXTURES = frozenset({"redis_url", "valkey_url", "cluster_url", "up", "opa_url", "wasm_engine"})
 VARIANTS = frozenset({"redis", "valkey", "cluster", "opa", "wasm"})

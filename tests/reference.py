@@ -25,6 +25,7 @@ HEADINGS = {
     "`models`": "Model",
     "`models.*.targets`": "Target",
     "`models.*.price`": "Price",
+    "`models.*.cache`": "Cache",
     "`tools`": "Tool",
     "`tools.*.auth`": "ToolAuth",
     "`tools.*.redact`": "ToolRedact",

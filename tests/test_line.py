@@ -151,6 +151,23 @@ def test_the_trace_gives_the_workflow_its_id(line: Line) -> None:
     assert post("/v1/chat/completions", json=body, headers=both).headers["x-correlation-id"] == "from-baggage"
 
 
+@pytest.mark.parametrize(
+    "name", ["x-claude-code-session-id", "session_id", "x-litellm-trace-id", "x-portkey-trace-id", "x-session-id"]
+)
+def test_sessions_of_other_clients_are_workflows(line: Line, up: scripted.Upstream, name: str) -> None:
+    """Where nothing else names the workflow; an id of another form is ignored, and no such header is forwarded."""
+    body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
+
+    def id(**headers: str) -> str:
+        answer = line.client.post("/v1/chat/completions", json=body, headers=headers)
+        return str(answer.headers["x-correlation-id"])
+
+    assert id(**{name: "session-1"}) == "session-1"
+    assert name not in up.last.headers
+    assert id(**{name: "session-1", "x-correlation-id": "chosen"}) == "chosen"
+    assert id(**{name: "not an id"}) not in ("not an id", "")
+
+
 # Personal data
 
 

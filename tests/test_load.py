@@ -499,15 +499,48 @@ def test_litellm_details(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     ]
     assert loaded_config.models["a"].price.input == 0.15
     assert loaded_config.models["b"].max_output == 7
+    [limit] = loaded_config.limits
+    assert (limit.per, limit.match.model, limit.requests is not None) == ("model", "a", True)
     assert loaded_config.policy is None
     text = "\n".join(loaded.warnings)
     for words in (
-        "rpm is ignored",
         "is a wildcard",
         "needs api_base",
         "provider bedrock is not available",
         "every call is allowed",
     ):
+        assert words in text
+
+
+ROUTED = """
+router_settings:
+  fallbacks: [{a: [b, nothing]}, {b: [c]}]
+  model_group_alias: {alias: a, other: nothing}
+  timeout: 30
+  num_retries: 2
+litellm_settings: {request_timeout: 600, drop_params: true, default_fallbacks: [c]}
+"""
+
+
+def test_litellm_router(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Fallbacks are further targets, aliases further models, rates limits; the rest is named."""
+    monkeypatch.chdir(tmp_path)
+    entry = "  - {model_name: %s, litellm_params: {model: openai/%s, api_base: http://h/v1, api_key: k, %s}}\n"
+    models = entry % ("a", "one", "tpm: 1000") + entry % ("a", "two", "tpm: 500")
+    loaded = litellm(models + entry % ("b", "three", "rpm: 5") + entry % ("c", "four", "weight: 1"), ROUTED)
+    names = {
+        name: [one.target for rank in model.targets for one in (rank if isinstance(rank, list) else [rank])]
+        for name, model in loaded.config.models.items()
+    }
+    assert names["a"] == ["openai/one", "openai/two", "openai/three", "openai/four"]
+    assert names["b"] == ["openai/three", "openai/four"]
+    assert names["alias"] == names["a"]
+    assert loaded.config.providers["openai"].timeout == 30
+    rates = {limit.match.model: str(limit.tokens or limit.requests) for limit in loaded.config.limits}
+    assert rates.keys() == {"a", "b"}
+    assert "1500" in rates["a"]
+    text = "\n".join(loaded.warnings)
+    for words in ("no model nothing", "alias other", "router_settings is ignored (num_retries)", "drop_params"):
         assert words in text
 
 

@@ -106,7 +106,7 @@ RESULT = {"content": [{"type": "text", "text": "done"}]}
         (events({"jsonrpc": "2.0", "id": 7, "method": "elicitation/create", "params": {}}), "upstream_error"),
         ((200, b"data: " + b"x" * 190_000, "text/event-stream"), "upstream_error"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", "answer"),
 )
 def test_a_server_that_misbehaves(line: Line, server: Scripted, said: Any, code: str) -> None:
     """One error; nothing of the answer leaks, and the next call is served."""

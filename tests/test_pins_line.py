@@ -13,7 +13,7 @@ from gateway.tools import pins
 from gateway.tools.catalogue import digest, listed
 from line import Line, config, running
 from tool_client import Client, failed
-from tool_server import Scripted, tool
+from tool_server import INJECTION, Scripted, tool
 from waiting import eventually
 
 
@@ -81,6 +81,20 @@ def test_strict_hides_all_and_off_none(line: Line, server: Scripted) -> None:
     server.tools = [tool("other")]
     assert off.tools() == ["other"]
     assert strict.tools() == []
+
+
+def test_a_definition_with_instructions_is_not_accepted_at_first_sight(tmp_path: Path, server: Scripted) -> None:
+    """Nor anywhere in its schema; the others of the list are."""
+    schema = {"type": "object", "properties": {"a": {"type": "string", "description": INJECTION}}}
+    server.tools = [tool("get_it"), tool("help", INJECTION), tool("deep", inputSchema=schema)]
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "gateway.rego").write_text('package gateway\n\ndecision := {"allow": true}\n')
+    policy = {"path": str(tmp_path / "policies")}
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": server.url}}, policy=policy)
+    with running(tmp_path, settings) as line:
+        assert Client(line, "/mcp/it").tools() == ["get_it"]
+        assert command(line, "accept", "it/deep") == 0
+        eventually(lambda: Client(line, "/mcp/it").tools() == ["get_it", "deep"])
 
 
 def test_mistakes_in_commands(line: Line, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import completing
 import generating
+import passed
 import responding
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
@@ -365,7 +366,8 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
             method, path, _ = head[0].split(" ")
-            body = json.loads(raw or b'{"model": ""}')
+            form = headers.get("content-type", "").startswith("multipart/form-data")
+            body = {"model": "form"} if form else json.loads(raw or b'{"model": ""}')
             model = body.get("model") or path.rpartition("/")[2].partition(":")[0]
             seen = Seen(headers, raw, body, path, model, method)
             upstream.seen.append(seen)
@@ -390,6 +392,22 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
         status, extra = chosen
         value = whole(seen.body, usage=USAGE) if status == 200 else {"error": {"message": "no"}}
         writer.write(_json(status, value, extra))
+        await writer.drain()
+        return True
+    if "/interactions" in seen.path:
+        said = generating.interaction(seen.method, seen.path, seen.body)
+        error = {"error": {"code": 404, "message": "Interaction not found.", "status": "NOT_FOUND"}}
+        if said is not None and seen.body.get("stream"):
+            events = generating.interaction_events(said)
+            writer.write(_head(200, SSE, "transfer-encoding: chunked\r\n\r\n"))
+            writer.write(b"".join(map(_piece, events)) + b"0\r\n\r\n")
+        else:
+            writer.write(_json(404, error) if said is None else _json(200, said))
+        await writer.drain()
+        return True
+    if (passing := passed.answer(seen.method, seen.path, seen.raw, seen.body)) is not None:
+        status, kind, content = passing
+        writer.write(_head(status, kind) + b"content-length: %d\r\n\r\n" % len(content) + content)
         await writer.drain()
         return True
     if seen.path.endswith(("/responses/input_tokens", "/responses/compact")):

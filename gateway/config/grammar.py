@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from hashlib import blake2b
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway import call as words
@@ -53,6 +55,9 @@ class Provider(Section):
     Default: that of the kind."""
     api_key: Secret = Field(default="", repr=False)
     """Sent as the provider wants it (`auth`); callers never see it. Default: the environment variable of the kind."""
+    api_keys: tuple[Secret, ...] = Field(default=(), repr=False)
+    """Further keys, with rate limits of their own at the provider. A call goes out with the least busy key; a key that
+    is refused (401) or at its limit (429) steps aside."""
     auth: Auth | None = None
     """The header of the key: bearer is `Authorization: Bearer`. Default: that of the kind, or of the format."""
     api_version: str = Field(default="", pattern=r"^[0-9A-Za-z.-]*$")
@@ -87,6 +92,14 @@ class Provider(Section):
     refuse: the call is refused, and the message names the field. Default: pass, or refuse if strict."""
     strict: bool = False
     """Send only fields that the dialect has."""
+
+    @cached_property
+    def keys(self) -> Mapping[str, str]:
+        """Every key by a short digest, which may be recorded; of a provider with one key or none, by ""."""
+        every = dict.fromkeys(key for key in (self.api_key, *self.api_keys) if key)
+        if len(every) < 2:
+            return {"": next(iter(every), "")}
+        return {blake2b(key.encode(), digest_size=6).hexdigest(): key for key in every}
 
     @property
     def unknown_fields(self) -> str:
@@ -208,6 +221,15 @@ Rank = Annotated[
 ]
 
 
+class Cache(Section):
+    """Answers of the model that are given again to the same call of the same team."""
+
+    ttl: Seconds = Field(default=3600, gt=0)
+    """Seconds that an answer is kept."""
+    max_answer: Count = 1_048_576
+    """Maximum size of a kept answer in bytes; a larger one is not kept."""
+
+
 class Model(Section):
     """A model by the name that callers use."""
 
@@ -222,6 +244,8 @@ class Model(Section):
     Default: that of the table of prices (`prices`)."""
     max_output: Count = 4096
     """Output tokens reserved for a call that sets no limit of its own."""
+    cache: Cache | None = None
+    """Keep answers, and give them again to calls that are the same, without a charge; null: no cache."""
     timeout: Seconds | None = Field(default=None, gt=0)
     """Seconds a call may take as a whole. Default: that of the provider."""
     connect_timeout: Seconds | None = Field(default=None, gt=0)
@@ -430,8 +454,18 @@ class Server(Section):
     """JSON values in one body."""
     drain: Seconds = 30
     """Seconds that calls in flight have to end when the gateway stops."""
+    websockets: bool = False
+    """Whether `/v1/responses` is served over WebSocket, too. Needs the extra `websockets`, and takes effect with the
+    next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
     """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all origins."""
+
+    @field_validator("websockets")
+    @classmethod
+    def _has_websockets(cls, wanted: bool) -> bool:
+        if wanted and find_spec("websockets") is None:
+            raise ValueError("needs the library: .venv/bin/pip install -e '.[websockets]'")
+        return wanted
 
     @cached_property
     def caps(self) -> Caps:

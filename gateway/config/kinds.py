@@ -72,7 +72,7 @@ def _url(doc: YamlFile, path: Path, provider: dict[str, Any], row: Row, env: Map
 
 def _key(doc: YamlFile, path: Path, provider: dict[str, Any], row: Row, env: Mapping[str, str]) -> Iterator[Problem]:
     """The key of the file, else of the environment."""
-    if "api_key" in provider or not row.keys or provider.get("headers"):
+    if "api_key" in provider or provider.get("api_keys") or not row.keys or provider.get("headers"):
         return
     variable = next((name for name in row.keys if env.get(name)), "")
     if not variable:

@@ -304,6 +304,12 @@ class Codec(Protocol):
     """Maximum bytes of a whole answer."""
     restores: bool
     """Whether masked values of the request are restored in the answer."""
+    forms: bool
+    """Whether a request may be a form (`multipart`)."""
+    through: bool
+    """Whether an answer may be of any media type: text, or bytes that no scanner reads."""
+    inherits: bool
+    """Whether a call is one of the model of the state that it names."""
 
     def at(self, model: str, values: Mapping[str, str]) -> str:
         """The path for a model of a provider, with its query. `values`: the parameters of the caller's path."""

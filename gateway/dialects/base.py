@@ -56,6 +56,9 @@ class Plain:
     words: frozenset[str] = frozenset()
     max_answer = MAX_ANSWER
     stores = "state"
+    forms = False
+    through = False
+    inherits = False
     restores = True
 
     def at(self, model: str, values: Mapping[str, str]) -> str:

@@ -45,4 +45,9 @@ _ANTHROPIC: Final = ModelForm(ANTHROPIC_MESSAGES, _anthropic, _anthropic_list)
 
 def form(headers: Headers) -> ModelForm:
     """The form that a client reads."""
-    return _ANTHROPIC if any(name == _MARK for name, _ in headers) else _OPENAI
+    return _ANTHROPIC if is_anthropic(headers) else _OPENAI
+
+
+def is_anthropic(headers: Headers) -> bool:
+    """Whether a client of Anthropic's sent these headers."""
+    return any(name == _MARK for name, _ in headers)

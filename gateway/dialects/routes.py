@@ -7,15 +7,26 @@ from typing import Final
 
 from gateway.dialects import Codec
 from gateway.dialects.a2a import A2a
+from gateway.dialects.anthropic_batches import (
+    ANTHROPIC_FILE,
+    ANTHROPIC_FILES,
+    MESSAGE_BATCH,
+    MESSAGE_BATCHES,
+    MESSAGE_RESULTS,
+)
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
+from gateway.dialects.gemini_interactions import GEMINI_INTERACTIONS, INTERACTION_DELETED
+from gateway.dialects.gemini_interactions import PATH as INTERACTIONS
 from gateway.dialects.mcp import Mcp
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_conversations import CONVERSATION_ITEM, CONVERSATION_ITEMS
 from gateway.dialects.openai_conversations import CONVERSATIONS as OPENAI_CONVERSATIONS
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
+from gateway.dialects.openai_files import BATCHES, FILE_PROOF, FILES
+from gateway.dialects.openai_media import IMAGE_EDITS, IMAGE_VARIATIONS, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
 from gateway.dialects.responses_counts import RESPONSES_COMPACTION, RESPONSES_COUNT
@@ -34,6 +45,11 @@ MESSAGES: Final = "/v1/messages"
 _RESPONDING: Final = (RESPONSES, f"{RESPONSES}/input_tokens", f"{RESPONSES}/compact", CONVERSATIONS)
 OPENAI: Final = (CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, *_RESPONDING)
 """The paths of OpenAI's API with calls, which Azure's API has too."""
+_PASSED: Final = (
+    *(IMAGES, IMAGE_EDITS, IMAGE_VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
+    *(FILES, BATCHES),
+)
+_INTERACTIONS: Final = (INTERACTIONS, INTERACTIONS.replace("v1beta", "v1"))
 _GEMINI_CODECS: Final = (GEMINI, GEMINI_STREAMING, GEMINI_COUNT, GEMINI_EMBEDDING, GEMINI_EMBEDDINGS)
 _GEMINI: Final = ("/v1beta/models/{model:path}", "/v1/models/{model:path}")
 ROUTES: Final[Mapping[str, Codec]] = {
@@ -45,8 +61,11 @@ ROUTES: Final[Mapping[str, Codec]] = {
     f"{RESPONSES}/input_tokens": RESPONSES_COUNT,
     f"{RESPONSES}/compact": RESPONSES_COMPACTION,
     CONVERSATIONS: OPENAI_CONVERSATIONS,
+    **{f"/v1{codec.path}": codec for codec in _PASSED},
+    **dict.fromkeys(_INTERACTIONS, GEMINI_INTERACTIONS),
     MESSAGES: ANTHROPIC_MESSAGES,
     f"{MESSAGES}/count_tokens": ANTHROPIC_COUNT,
+    MESSAGE_BATCHES.path: MESSAGE_BATCHES,
     **{f"{path}:{codec.verb}": codec for path in _GEMINI for codec in _GEMINI_CODECS},
 }
 REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
@@ -55,9 +74,25 @@ REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     f"{RESPONSE}/input_items": {"GET": RESPONSE_ITEMS},
     CONVERSATION: dict.fromkeys(("GET", "POST", "DELETE"), OPENAI_CONVERSATIONS),
     f"{CONVERSATION}/items": dict.fromkeys(("GET", "POST"), CONVERSATION_ITEMS),
+    f"{MESSAGE_BATCHES.path}/{{id}}": {"GET": MESSAGE_BATCH, "DELETE": MESSAGE_BATCH},
+    f"{MESSAGE_BATCHES.path}/{{id}}/cancel": {"POST": MESSAGE_BATCH},
+    f"{MESSAGE_BATCHES.path}/{{id}}/results": {"GET": MESSAGE_RESULTS},
+    **{f"{path}/{{id}}": {"GET": GEMINI_INTERACTIONS, "DELETE": INTERACTION_DELETED} for path in _INTERACTIONS},
+    **{f"{path}/{{id}}/cancel": {"POST": GEMINI_INTERACTIONS} for path in _INTERACTIONS},
+    "/v1/files/{id}": {"GET": FILE_PROOF, "DELETE": FILE_PROOF},
+    "/v1/files/{id}/content": {"GET": FILE_PROOF},
+    "/v1/batches/{id}": {"GET": BATCHES},
+    "/v1/batches/{id}/cancel": {"POST": BATCHES},
     f"{CONVERSATION}/items/{{item}}": {"GET": CONVERSATION_ITEM, "DELETE": OPENAI_CONVERSATIONS},
 }
 """Path template of a state that a provider stores -> the methods that it takes, with the codec of each answer."""
+
+VERSIONED: Final[Mapping[str, Codec]] = {
+    "/v1/files": ANTHROPIC_FILES,
+    "/v1/files/{id}": ANTHROPIC_FILE,
+    "/v1/files/{id}/content": ANTHROPIC_FILE,
+}
+"""Path -> codec of calls with the header `anthropic-version`, of paths that OpenAI's API has too."""
 
 
 def _versions(path: str) -> str:
@@ -70,6 +105,11 @@ def _plainly(path: str) -> str:
     return f"/openai{path.removeprefix('/v1')}"
 
 
+def _is_openai(path: str) -> bool:
+    """Whether a path about a state is one of OpenAI's API."""
+    return path.startswith("/v1/") and not path.startswith((MESSAGES, *_INTERACTIONS))
+
+
 DEPLOYMENT: Final = "/openai/deployments/{deployment}"
 AZURE: Final[Mapping[str, Codec]] = {
     **{_versions(path): ROUTES[path] for path in OPENAI},
@@ -78,7 +118,7 @@ AZURE: Final[Mapping[str, Codec]] = {
 }
 """Path -> codec, as Azure's API has them; a deployment is a model. The key is in `api-key`, as in any call."""
 AZURE_REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
-    alias(path): codecs for alias in (_versions, _plainly) for path, codecs in REFERENCES.items()
+    alias(path): codecs for alias in (_versions, _plainly) for path, codecs in REFERENCES.items() if _is_openai(path)
 }
 LISTS: Final = tuple(
     f"{base}{rest}" for base in ("/v1", "/openai/v1", "/openai") for rest in ("/models", "/models/{model:path}")
@@ -104,6 +144,9 @@ METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),
 }
 """Path template -> the methods that it takes, for `Allow`."""
+
+SOCKETS: Final = (RESPONSES, _versions(RESPONSES), _plainly(RESPONSES))
+"""The paths that are served over WebSocket, if `server.websockets` is on."""
 
 
 def shown(template: str) -> str:

@@ -43,6 +43,8 @@ class Answers:
             await self.owners.grow(call, about.id, state)
         elif about.method == "DELETE" and not about.below:
             await self.owners.forget(call, about.id)
+        elif state is not None and state.items:
+            await self.owners.adopt(call, state)
 
     async def claim(self, call: Call) -> None:
         """Charge an answer that was made in the background to the first call that sees its usage. Writes `claimed`.

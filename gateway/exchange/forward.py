@@ -6,9 +6,11 @@ from gateway.agents.desk import AgentDesk
 from gateway.call import Call, Usage
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
+from gateway.exchange.cache import Cache
+from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
-from gateway.exchange.tool import tool
+from gateway.exchange.tool import Lists, told, tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
@@ -30,6 +32,7 @@ class Exchange:
         plain: PlainDesk,
         agents: AgentDesk,
         results: Results,
+        cache: Cache | None = None,
     ) -> None:
         self._forward = forward
         self._answers = answers
@@ -37,6 +40,8 @@ class Exchange:
         self._plain = plain
         self._agents = agents
         self._results = results
+        self._lists = Lists()
+        self._cache = cache
 
     def keep_fields(self, call: Call) -> None:
         """Keep, drop or refuse fields that the dialect does not know. Raises Refusal(invalid_request)."""
@@ -46,14 +51,38 @@ class Exchange:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
             desks: dict[str, Desk | PlainDesk | AgentDesk] = {"http": self._plain, "a2a": self._agents}
-            desk = desks.get(call.codec.name, self._desk)
-            await tool(self._answers, self._results, call, await desk.open(call), reply)
+            answer = await desks.get(call.codec.name, self._desk).open(call)
+            if call.request.control:
+                await told(self._answers, self._lists, call, answer, reply)
+            else:
+                await tool(self._answers, self._results, call, answer, reply)
             call.outcome.finished = True
             return
-        answer = await self._forward.open(call, call.admission.targets)
+        if self._cache is not None:
+            await self._cached(call, reply, self._cache)
+            return
+        await self._sent(call, await self._forward.open(call, call.admission.targets), reply)
+
+    async def _cached(self, call: Call, reply: Reply, cache: Cache) -> None:
+        """Send the kept answer, or keep the one that is sent."""
+        answer, keeping = await cache.find(call)
+        try:
+            if answer is None:
+                answer = await self._forward.open(call, call.admission.targets)
+                if keeping is not None:
+                    answer = keeping.over(answer)
+            await self._sent(call, answer, reply)
+        finally:
+            if keeping is not None:
+                await keeping.end(call, answer)
+
+    async def _sent(self, call: Call, answer: Answer, reply: Reply) -> None:
+        """Send the judged answer. Raises Refusal."""
         try:
             if call.reference is not None:
                 await self._referred(call, answer, reply)
+            elif call.codec.through:
+                await passed(self._answers, call, answer, reply)
             elif call.request.stream:
                 await stream(self._answers, call, answer, reply)
             else:
@@ -70,7 +99,7 @@ class Exchange:
         An answer that is refused has been seen, too.
         """
         try:
-            await whole(self._answers, call, answer, reply)
+            await (passed if call.codec.through else whole)(self._answers, call, answer, reply)
         finally:
             try:
                 await self._answers.claim(call)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Final
+
 import orjson
 
 from gateway.call import Call
@@ -18,31 +21,65 @@ from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
 from gateway.upstream.answer import Answer
 
+_RESULT: Final = b',"result":'
+_LONG: Final = 4096  # bytes of a result that is worth remembering
+_MOST: Final = 16 * 1024 * 1024  # bytes of all that are remembered
 
-async def tool(answers: Answers, results: Results, call: Call, answer: Answer, reply: Reply) -> None:
-    """Judge an answer that is complete, and send it. Raises Refusal."""
+
+class Lists:
+    """Results of messages of the protocol that were judged: lists of tools are long, and asked for again and again.
+
+    Nothing of a call is in these results, so that the verdict depends on the configuration alone.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, bytes] = {}
+        self._size = 0
+
+    def find(self, result: bytes) -> bytes | None:
+        """The judged form of a result."""
+        return self._known.get(hashlib.sha256(result).digest())
+
+    def keep(self, result: bytes, judged: bytes) -> None:
+        """Remember the judged form."""
+        if len(judged) < _LONG or len(judged) > _MOST // 8:
+            return
+        if self._size + len(judged) > _MOST:
+            self._known.clear()
+            self._size = 0
+        self._known[hashlib.sha256(result).digest()] = judged
+        self._size += len(judged)
+
+
+async def told(answers: Answers, lists: Lists, call: Call, answer: Answer, reply: Reply) -> None:
+    """Judge and send the answer to a message of the protocol. Raises Refusal."""
     codec = call.codec
     if isinstance(codec, Mcp) and codec.told:
         await reply.whole(202, b"")
         return
-    body = await _judged(answers, results, call, answer.start)
-    if not isinstance(codec, HttpTool):
-        await reply.whole(200, body)
+    raw = answer.start
+    call.step("output")
+    at = raw.find(_RESULT)
+    known = lists.find(raw[at:]) if at >= 0 else None
+    if known is not None:
+        await reply.whole(200, raw[:at] + known)
         return
-    status, body, kind = codec.delivered(body)
-    answers.own.check(body)
-    await reply.whole(status, body, kind=kind)
+    call.budget.extend(len(raw))
+    body = await judge(call, len(raw) > NEW_TEXT, judged, answers, call, [raw])
+    if at >= 0 and body.startswith(raw[:at] + _RESULT):
+        lists.keep(raw[at:], body[at:])
+    await reply.whole(200, body)
 
 
-async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
-    """An answer after judging. Raises Refusal."""
+async def tool(answers: Answers, results: Results, call: Call, answer: Answer, reply: Reply) -> None:
+    """Judge the answer to a call, which is complete, and send it. Raises Refusal."""
+    raw = answer.start
     call.step("output")
     call.budget.extend(len(raw))
     long = len(raw) > NEW_TEXT or len(call.redaction.known) > SMALL
-    asked: Call | None = None
-    if not call.request.control:
-        asked = await judge(call, long, _read, answers, results, call, raw)
+    asked = await judge(call, long, _read, answers, results, call, raw) if results.judges else None
     refused: Refusal | None = None
+    body = b""
     try:
         body = await judge(call, long, judged, answers, call, [_hidden(call, raw) if call.request.recalled else raw])
     except Refusal as refusal:
@@ -53,7 +90,12 @@ async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) ->
         raise refused
     if call.redaction.spoken:
         await answers.keep_spellings(call)
-    return body
+    if isinstance(call.codec, HttpTool):
+        status, body, kind = call.codec.delivered(body)
+        answers.own.check(body)
+        await reply.whole(status, body, kind=kind)
+    else:
+        await reply.whole(200, body)
 
 
 def _hidden(call: Call, raw: bytes) -> bytes:

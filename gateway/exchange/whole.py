@@ -124,7 +124,7 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
         ) from None
     call.screening = Screening()
     try:
-        data = _screened(answers, call, orjson.dumps(body) if mended else raw, body)
+        data = screened(answers, call, orjson.dumps(body) if mended else raw, body)
         if cuts and data is not raw:
             call.codec.fill(body, answer, cuts)
             data = orjson.dumps(body)
@@ -138,7 +138,8 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
     return data
 
 
-def _screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
+def screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
+    """The bytes of a checked answer after judging. Writes usage, and the texts for counting tokens. Raises Refusal."""
     caps = answers.caps
     call.outcome.usage = call.codec.usage(body)
     call.outcome.pending = call.codec.pending(body) and (

@@ -18,8 +18,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -39,19 +40,24 @@ _log = logging.getLogger("meshgate")
 _INSTEAD = {
     "response": "Send all items of the conversation in `input`, with `store` false.",
     "conversation": "Send all items of the conversation in `input`, with `store` false.",
+    "interaction": "Send all steps of the conversation in `input`, with `store` false.",
     "item": "Send the items themselves, with `store` false and reasoning as `encrypted_content`.",
 }
 _SINCE = "Send all items of the conversation in `input`."
+_MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
+_CITED = frozenset({"annotations", "citations", "results", "outputs", "arguments", "metadata"})
+_HOLDS = {"batch": "file"}  # what the states of an answer are
 _DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
 
 
 class Owners:
     """Part of the stage, built for one configuration. `settings`: None if no call may refer to stored state.
 
-    `seal` is None without an encryption key.
+    `seal` is None without an encryption key. `files`: whether calls may store files, so that every file has an owner.
     """
 
-    def __init__(self, settings: Settings | None, store: Store, seal: Seal | None) -> None:
+    def __init__(self, settings: Settings | None, store: Store, seal: Seal | None, *, files: bool = False) -> None:
+        self._files = files
         self._ttl = math.ceil(settings.ttl) if settings is not None else 0
         self._store = store
         self._seal = seal if settings is not None else None
@@ -62,6 +68,7 @@ class Owners:
         Raises Refusal(invalid_request), StoreUnavailable.
         """
         names = call.codec.refers(call.request.body)
+        await self._find_files(call)
         if not names:
             if self._seal is None and call.codec.defers(call.request.body):
                 raise _unrecorded("background", "Leave it out, and wait for the answer.")
@@ -70,8 +77,27 @@ class Owners:
             raise _unrecorded(names[0].param, _INSTEAD.get(names[0].kind, ""))
         found = [await self._named(call, one) for one in names]
         self._enter(call, _joined(found))
+        if call.codec.inherits:
+            call.resource = Resource("llm", found[0].model)
         ids = {one.id for one in names}  # the provider's own, and known to be: no texts to be searched
         call.request.slots = [slot for slot in call.request.slots if slot.text not in ids]
+
+    async def _find_files(self, call: Call) -> None:
+        """Check that the files of the provider that a request names are of the team, and where they are.
+
+        A file is of no workflow: any call of the team may use it. Raises Refusal(invalid_request), StoreUnavailable.
+        """
+        request = call.request
+        if not self._files or not (b"file_id" in request.raw or b"\\u00" in request.raw):
+            return
+        found = [await self._named(call, Named("file", id, "file_id")) for id in dict.fromkeys(_files(request.body))]
+        if not found:
+            return
+        if len({one.target.provider for one in found}) > 1:
+            words = "The request names files of several providers. Upload them for the model that is to read them."
+            raise Refusal("invalid_request", words, param="file_id")
+        agent = call.subject.agent if call.subject is not None else ""
+        request.stored = Stored(request.correlation_id, agent, call.resource.name, found[0].target, found[0].at)
 
     async def _named(self, call: Call, one: Named) -> Stored:
         """The record of a state that a request names. Raises Refusal(invalid_request), StoreUnavailable."""
@@ -79,10 +105,12 @@ class Owners:
         if stored is None:
             words = f"There is no {one.kind} with this id. {_SINCE if one.kind in _INSTEAD else ''}".strip()
             raise Refusal("invalid_request", words, param=one.param, status=404, detail=_DETAIL.get(one.param, {}))
-        if stored.due and one.kind == "response":
-            if (ended := await self._owned(call, "ended response", one.id)) is not None:
+        if stored.due and one.kind in _MADE:
+            if (ended := await self._owned(call, f"ended {one.kind}", one.id)) is not None:
                 return ended
-            words = "The response is made in the background, and nobody has retrieved its end. GET /v1/responses/{id} "
+            words = (
+                f"The {one.kind} is made in the background, and nobody has retrieved its end. GET {_MADE[one.kind]} "
+            )
             raise Refusal("invalid_request", f"{words}until its status is `completed`, then continue.", param=one.param)
         return stored
 
@@ -160,12 +188,23 @@ class Owners:
         if seal is None or _chosen(call, state.id):
             return
         record = self._record(call, seal, state)
-        names = [(kind, state.id), *(("item", id) for id in state.items if not _chosen(call, id))]
+        names = [(kind, state.id), *((_HOLDS.get(kind, "item"), id) for id in state.items if not _chosen(call, id))]
         try:
             await asyncio.gather(*(self._own(seal, call.team, *name, record) for name in names))
             for one in call.codec.refers(call.request.body):
                 if one.kind == "conversation":
                     await self._replace(call, seal, one.id, record)
+        except StoreUnavailable as fault:
+            _log.error("the owner of a stored %s could not be recorded: %s", kind, fault)
+
+    async def adopt(self, call: Call, state: State) -> None:
+        """Record the states that an answer about a state names, such as the results of a batch."""
+        seal = self._seal
+        if seal is None:
+            return
+        record, kind = self._record(call, seal, state) | {"due": False}, _HOLDS.get(call.codec.stores, "")
+        try:
+            await asyncio.gather(*(self._own(seal, call.team, kind, id, record) for id in state.items if kind))
         except StoreUnavailable as fault:
             _log.error("the owner of a stored %s could not be recorded: %s", kind, fault)
 
@@ -205,6 +244,7 @@ class Owners:
             "labels": history.labels,
             "called": history.tools,
             "target": (call.outcome.provider, call.outcome.model),
+            "account": call.outcome.account,
             "at": int(time.time()),
             "tokens": usage.input + usage.output if usage is not None else call.request.input.bound,
             "masked": held(call, seal),
@@ -221,6 +261,23 @@ class Owners:
     def _arguments(self, seal: Seal, use: ToolUse) -> str:
         """A digest: loop detection only compares arguments, and they may hold personal data."""
         return seal.digest("arguments", canonical(use.arguments)).hex()
+
+
+def _files(value: Any) -> Iterator[str]:
+    """The ids of files in the parts and tools of a request; not those in results and citations of earlier answers."""
+    waiting = [value]
+    while waiting:
+        node = waiting.pop()
+        if type(node) is list:
+            waiting += [one for one in node if type(one) is dict or type(one) is list]
+            continue
+        for key, inner in node.items():
+            if key == "file_id" and type(inner) is str:
+                yield inner
+            elif key == "file_ids" and type(inner) is list:
+                yield from (one for one in inner if type(one) is str)
+            elif (type(inner) is dict or type(inner) is list) and key not in _CITED:
+                waiting.append(inner)
 
 
 def _unrecorded(param: str, instead: str) -> Refusal:
@@ -265,6 +322,7 @@ def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:
         called=tuple(said["called"]),
         masked=said["masked"],
         uses=uses,
+        account=said.get("account", ""),  # records of earlier versions have none
         due=said.get("due", False),
     )
 

@@ -167,6 +167,8 @@ class Reply:
         )
         if call.outcome.dropped:
             headers.append((b"x-meshgate-dropped", ", ".join(call.outcome.dropped).encode()))
+        if call.outcome.hit:
+            headers.append((b"x-meshgate-cache", b"hit"))
         if self._parts.alone():
             headers.append((b"x-meshgate-state", b"local"))
         outcome = _taken(call)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gateway.call import Call, Headers, Json, Resource
 from gateway.config.grammar import Server
 from gateway.delegation import Delegation
-from gateway.dialects import items, tree
+from gateway.dialects import items, multipart, tree
 from gateway.errors import Refusal
 from gateway.ids import CORRELATION_ID, uuid7
 from gateway.ingress import unpack
@@ -27,6 +27,12 @@ SESSION = "session"
 """In `Call.values`: the workflow of the session of a tool server that a call belongs to."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, section 3.2
 _BAGGAGE = re.compile(rb"(?:^|,)\s*correlation[-_]?id\s*=\s*([^,;\s]+)", re.IGNORECASE)  # W3C Baggage, section 3.2
+
+# Headers with the id of a session or a trace: of Claude Code, Codex, and of clients of LiteLLM, Portkey and Helicone.
+_FOREIGN = frozenset(
+    {b"x-claude-code-session-id", b"session_id", b"session-id", b"x-session-id", b"x-litellm-trace-id"}
+    | {b"x-litellm-session-id", b"x-portkey-trace-id", b"helicone-session-id"}
+)
 
 
 class Disconnected(Exception):
@@ -72,6 +78,17 @@ def traced(headers: Headers) -> str:
     return ""
 
 
+def told(headers: Headers) -> str:
+    """The id of a session or trace in a header of another client or gateway; empty if there is none.
+
+    The client did not choose the header for this gateway, so an id of another form is ignored.
+    """
+    for name, value in headers:
+        if name in _FOREIGN and CORRELATION_ID.fullmatch(value):
+            return value.decode("ascii")
+    return ""
+
+
 class Correlation:
     """Determines the correlation id of a call. `signer`: with `quotas.strict`. `ids`: unless `pii` is null."""
 
@@ -89,7 +106,7 @@ class Correlation:
         if call.subject is not None and call.subject.delegation is not None:
             return self._delegated(call, call.subject.delegation)
         if signer is None:
-            id = named(call.headers) or traced(call.headers) or call.values.get(SESSION, "")
+            id = named(call.headers) or traced(call.headers) or call.values.get(SESSION, "") or told(call.headers)
             if not id:
                 id, call.request.alone = uuid7(), True
             if self._taint.names_key(call, id):
@@ -179,7 +196,7 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
     intent = resume(call, server, openings, known) if known is not None else None
     survey = None
     if intent is None:
-        call.request.body, survey = parse(call.request.raw, call.codec.shape, server)
+        call.request.body, survey = _read(call, server)
         call.request.slots, call.request.nested = survey.slots, survey.nested
         if deployment := call.values.get("deployment"):
             _deploy(call, deployment)
@@ -196,6 +213,20 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
             raise _too_many(too_many)
         if not call.values:
             prepare(call, openings, survey, intent)
+
+
+def _read(call: Call, server: Server) -> tuple[Json, tree.Survey]:
+    """The body and a survey of it. Raises Refusal(invalid_request, request_too_large)."""
+    boundary = multipart.boundary_of(header(call.headers, b"content-type")) if call.codec.forms else b""
+    if not boundary:
+        body, survey = parse(call.request.raw, call.codec.shape, server)
+        if call.codec.forms and any(multipart.files(body)):
+            raise Refusal("invalid_request", "A file must be sent in a form: Content-Type multipart/form-data.")
+        return body, survey
+    call.request.form = True
+    body, survey = multipart.parse(call.request.raw, boundary), tree.Survey(call.codec.shape, server.max_depth)
+    survey.walk(body)
+    return body, survey
 
 
 def _deploy(call: Call, deployment: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from gateway.dialects.routes import MODELS, ROUTES, shown
 
 _LIMIT = 80  # maximum length of a path that a message repeats
+_AGAIN = ("/v1/models/", "/v1/interactions")  # Gemini's paths in another version
 _PLAIN = re.compile(r"(?:/[A-Za-z_]{1,40}){1,4}/?")
 _OPENAI = "this gateway serves no such calls"
 _ROWS: tuple[tuple[str, str, str], ...] = (
@@ -27,9 +28,9 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "the base URL of Anthropic's clients ends before /v1, and the path is /v1/messages",
     ),
     (
-        r"/v1/messages/batches(/.*)?|(/v1)?/complete",
+        r"/v1/messages/batches/.*|(/v1)?/complete",
         "",
-        "of Anthropic's API, /v1/messages and /v1/messages/count_tokens are served",
+        "of Anthropic's API, /v1/messages, /v1/messages/count_tokens, /v1/messages/batches and /v1/files are served",
     ),
     (
         r"/openai/.*|.*/deployments/.*",
@@ -64,7 +65,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "agents are not behind this gateway: call them directly",
     ),
     (
-        r"(/v1)?/(images|audio|files|uploads|batches|rerank|realtime|videos|fine_tuning|fine-tunes"
+        r"(/v1)?/(images|audio|uploads|rerank|realtime|videos|fine_tuning|fine-tunes"
         r"|assistants|threads|vector_stores|evals|containers|organization)(/.*)?",
         "",
         f"{_OPENAI}; ask the provider itself for this",
@@ -96,7 +97,7 @@ def nothing_at(path: str) -> str:
     name = name or (path if len(path) <= _LIMIT and _PLAIN.fullmatch(path) else "")
     asked = f"`{name}`" if name else "This path"
     hint = f" ({words})" if words else ""
-    served = ", ".join(f"`{path}`" for path in map(shown, ROUTES))
+    served = ", ".join(f"`{path}`" for path in map(shown, ROUTES) if not path.startswith(_AGAIN))
     return f"{asked} is not served; use {served} or `{MODELS}`{hint}."
 
 

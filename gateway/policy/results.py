@@ -25,6 +25,11 @@ class Results:
         self._texts = texts
         self._contents = contents
 
+    @property
+    def judges(self) -> bool:
+        """Whether there is a policy."""
+        return self._flow is not None
+
     def read(self, call: Call, slots: Sequence[Slot]) -> Call:
         """The call as the policy judges its result. Takes CPU time. `slots`: the texts of the result, unedited."""
         told = [slot._replace(role="tool") for slot in slots]

@@ -180,6 +180,7 @@ def _outcome(record: Ended) -> Json:
         else {"input": usage.input, "output": usage.output, "cached": usage.cached, "counted": usage.counted},
         "cost_nano_usd": record.cost,
         **({} if record.priced else {"unpriced": True}),
+        **({"cache": "hit", "saved_nano_usd": record.saved} if record.hit else {}),
         "reserved": {debit.name: debit.amount for debit in record.debits},
         "bound": record.bound,
         "redacted": record.redacted,

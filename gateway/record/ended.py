@@ -49,6 +49,8 @@ class Ended:
     sent: bool
     finished: bool
     replayed: bool
+    hit: bool  # the answer is one of the cache
+    saved: int  # nano-USD that the call would have cost without the cache
     usage: Usage | None
     cost: int
     priced: bool  # False: the price is unknown, and the cost is 0
@@ -87,6 +89,8 @@ def ended(call: Call, status: int, cost: int, ended_ns: int) -> Ended:
         sent=outcome.sent,
         finished=outcome.finished,
         replayed=call.replay.given,
+        hit=outcome.hit,
+        saved=outcome.saved,
         usage=outcome.usage,
         cost=cost,
         priced=outcome.priced,

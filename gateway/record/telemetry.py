@@ -69,6 +69,8 @@ class Telemetry:
         self.first = Histogram("meshgate_time_to_first_token_seconds", words, ("model", "provider"), DURATION, _NANO)
         self.tokens = Counter("meshgate_tokens", "Tokens settled.", ("direction", "model", "team"))
         self.cost = Counter("meshgate_cost_usd", "USD settled.", ("model", "team"))
+        self.hits = Counter("meshgate_cache_hits", "Answers of the cache.", ("model", "team"))
+        self.saved = Counter("meshgate_cache_saved_usd", "USD saved by the cache.", ("model", "team"))
         words = "Calls settled without a known price."
         self.unpriced = Counter("meshgate_unpriced_calls", words, ("model", "provider", "team"))
         self.violations = Counter("meshgate_violations", "Refusals.", ("code", "stage", "team", "mode"))
@@ -126,11 +128,12 @@ class Telemetry:
         """All families, for prometheus_client."""
         yield from self.collected(())
 
-    def hide_tool(self, server: str, tool: str, state: str) -> None:
+    def hide_tool(self, server: str, tool: str, state: str, suspicion: float) -> None:
         """Count and log that a tool is hidden until an operator accepts its definition."""
         self.hidden.add((server, state))
         shown = tool if tool.isascii() and tool.isprintable() else "?"
-        self.say({"level": "warning", "event": "tool hidden", "server": server, "tool": shown[:128], "state": state})
+        said = {"server": server, "tool": shown[:128], "state": state, "injection": round(suspicion, 2)}
+        self.say({"level": "warning", "event": "tool hidden", **said})
 
     def failed(self, stage: str) -> None:
         """Count a fault of the gateway itself."""
@@ -207,6 +210,9 @@ class Telemetry:
             sum_out = series.output = series.output or self.tokens.row(("output", model, team))
             sum_in[0] += usage.input
             sum_out[0] += usage.output
+        if record.hit:
+            self.hits.add((model, team))
+            self.saved.add((model, team), record.saved / NANO_USD)
         if record.cost:
             spent = series.cost = series.cost or self.cost.row((model, team))
             spent[0] += record.cost / NANO_USD
@@ -306,8 +312,10 @@ def _line(record: Ended, described: bytes) -> bytes:
             b"true" if usage.counted else b"false",
         )
     found = b""
-    if record.redacted or record.screened or record.replayed:
+    if record.redacted or record.screened or record.replayed or record.hit:
         some = {"redacted": record.redacted, "screened": record.screened, "replayed": record.replayed}
+        if record.hit:
+            some |= {"cache": "hit", "saved_usd": record.saved / NANO_USD}
         found = b"," + orjson.dumps({name: value for name, value in some.items() if value})[1:-1]
     # The members are joined as bytes: encoding a dict of all of them takes three times as long.
     return b'{"time":"%b","level":"info","event":"call","request_id":"%b","correlation_id":%b,%b%b%b}' % (

@@ -36,7 +36,7 @@ from gateway.record.audit import place as audit_place
 from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.serving import cors, heap
-from gateway.serving.endpoints import calls, empty, endpoints
+from gateway.serving.endpoints import calls, empty, endpoints, socket
 from gateway.serving.router import Router
 from gateway.serving.runtime import Runtime, Shared, build
 from gateway.serving.shares import place
@@ -92,6 +92,8 @@ class Gateway:
                 await empty(send, 204, [(b"allow", METHODS[match.template].encode())])
             else:
                 await match.endpoint(match, scope, receive, send)
+        elif scope["type"] == "websocket":
+            await socket(self, scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 

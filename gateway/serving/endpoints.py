@@ -21,6 +21,7 @@ from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.a2a import A2a
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_responses import OPENAI_RESPONSES
 from gateway.dialects.routes import (
     AGENTS,
     AZURE,
@@ -32,8 +33,10 @@ from gateway.dialects.routes import (
     METHODS,
     MODELS,
     REFERENCES,
+    RESPONSES,
     ROUTES,
     TOOLS,
+    VERSIONED,
 )
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal, trace
@@ -45,6 +48,7 @@ from gateway.serving.delegate import delegate
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
+from gateway.serving.sockets import Session
 from gateway.stores import StoreUnavailable
 from gateway.upstream.forward import not_found
 
@@ -115,7 +119,7 @@ async def _serve(
     asked: bytes = b"",
 ) -> None:
     """Serve one call. `values`: the parameters of its path; `asked`: its query, which only such paths have."""
-    call = _arrived(gateway, path, codec, exchange)
+    call = _arrived(gateway, path, _spoken(path, codec, exchange.headers), exchange)
     if values:
         try:
             _place(call, values, asked, gateway.runtime.config.models)
@@ -130,6 +134,7 @@ async def _about(
 ) -> None:
     """Serve one call about a state that a provider stores."""
     exchange, method = _exchange(scope, receive, send), scope["method"]
+    codecs = {name: _spoken(path, codec, exchange.headers) for name, codec in codecs.items()}
     call = _arrived(gateway, path, codecs.get(method) or next(iter(codecs.values())), exchange)
     try:
         if match.values["id"] in _NO_IDS:
@@ -154,7 +159,7 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
     reply = gateway.runtime.replies.to(call, exchange.put)
     if scope["method"] not in ("POST", "DELETE"):
         await reply.refuse(_wrong_method(path, scope["headers"]))
-    elif server and not desk.serves(server):
+    elif not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
     elif scope["method"] == "POST":
         await _through(gateway, call, exchange)
@@ -254,6 +259,12 @@ async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
         exchange.unwatch()
 
 
+def _spoken(path: str, codec: Codec, headers: Headers) -> Codec:
+    """The codec of a path: that of Anthropic's API for its clients, where two APIs have the path."""
+    versioned = VERSIONED.get(path)
+    return versioned if versioned is not None and model_lists.is_anthropic(headers) else codec
+
+
 def _place(call: Call, values: Mapping[str, str], asked: bytes, models: Container[str]) -> None:
     """Write what path and query say. `models`: the names in the configuration. Raises Refusal."""
     model = values.get("deployment") or values["model"]
@@ -277,6 +288,27 @@ def _arrived(gateway: Gateway, path: str, codec: Codec, exchange: Exchange) -> C
 def _ticket(gateway: Gateway, exchange: Exchange) -> Ticket:
     """The ticket of a call: its share of the gateway. Raises Refusal(overloaded)."""
     return gateway.shared.shares.enter(gateway.runtime.config.server, place(exchange.client), exchange.know)
+
+
+async def socket(gateway: Gateway, scope: Any, receive: Any, send: Any) -> None:
+    """Serve a connection of the Responses dialect over WebSocket, if its credential is valid."""
+    exchange = AsgiExchange(scope, receive, send)
+    call = _arrived(gateway, RESPONSES, OPENAI_RESPONSES, exchange)
+    try:
+        call.ticket = _ticket(gateway, exchange)
+        await gateway.runtime.line.identify(call)
+    except Refusal as refusal:
+        gateway.shared.telemetry.stranger()
+        body = orjson.dumps(OPENAI_RESPONSES.refuse(refusal, call.id))
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})
+        return
+    finally:
+        call.ticket.close()
+    await send({"type": "websocket.accept", "headers": [(b"x-request-id", call.id.encode())]})
+    serve = partial(_serve, gateway, OPENAI_RESPONSES, RESPONSES)
+    await Session(scope, receive, send, serve, gateway.runtime.config.server.max_body).run()
 
 
 async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:

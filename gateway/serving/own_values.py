@@ -49,6 +49,8 @@ def _of_section(section: BaseModel) -> Iterator[str]:
             yield from credentials(value)
         elif isinstance(value, str) and not field.repr and "://" not in value:
             yield value
+        elif isinstance(value, tuple) and not field.repr:
+            yield from value
         else:
             yield from _below(value)
 

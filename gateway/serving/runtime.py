@@ -31,6 +31,7 @@ from gateway.detect.secrets.scanner import SecretScanner
 from gateway.detect.unscannable import Beside
 from gateway.errors import ConfigError, Failures
 from gateway.exchange.answers import Answers
+from gateway.exchange.cache import Cache
 from gateway.exchange.forward import Exchange
 from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
@@ -89,6 +90,7 @@ from gateway.tools.pins import Pins
 from gateway.tools.plain import PlainDesk
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
+from gateway.tools.suspicion import Suspicion
 from gateway.upstream.clients import Clients
 from gateway.upstream.forward import Forward
 from gateway.upstream.health import Healths
@@ -291,7 +293,6 @@ def build(
     delegations = Delegations(seal) if config.delegations is not None and seal is not None else None
     identity.accept(delegations)
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
-    shared.healths.follow(config.routing)
     forward = Forward(config.providers, config.models, shared.clients, shared.healths, priced, shared.store)
     look = own.scanning(scanners.look) if scanners.look else None
     reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None
@@ -313,7 +314,9 @@ def build(
         candidate=_candidate(config, shared),
         delegations=delegations,
     )
-    return _runtime(config, shared, parts, identity, admin, pool)
+    runtime = _runtime(config, shared, parts, identity, admin, pool)
+    shared.healths.follow(config.routing, {name: tuple(provider.keys) for name, provider in config.providers.items()})
+    return runtime
 
 
 def _runtime(
@@ -362,7 +365,7 @@ def _line(
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
-    owners = Owners(config.stored, store, parts.seal)
+    owners = Owners(config.stored, store, parts.seal, files="/v1/files" in config.models)
     restoring = frozenset(name for name, row in config.tools.items() if row.restore)
     recall = None
     if restoring and parts.seal is not None and parts.replacer is not None:
@@ -376,7 +379,7 @@ def _line(
         shared.servers,
         Sessions(parts.seal),
         visible,
-        Pins(store, telemetry.hide_tool),
+        Pins(store, telemetry.hide_tool, Suspicion(contents)),
         sql,
         shared.healths.states,
     )
@@ -398,10 +401,22 @@ def _line(
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers, desk, plain, agents, Results(flow, texts, contents)),
+        exchange=Exchange(
+            forward, answers, desk, plain, agents, Results(flow, texts, contents), _cache(config, shared, parts)
+        ),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
+
+
+def _cache(config: Config, shared: Shared, parts: _Parts) -> Cache | None:
+    """The cache of answers; None if no model has one. Raises ConfigError without a key to encrypt them with."""
+    name = next((name for name, model in config.models.items() if model.cache is not None), "")
+    if name and parts.seal is None:
+        raise ConfigError(f"models.{name}.cache needs pii.vault_key: answers are encrypted at rest")
+    if not name or parts.seal is None:
+        return None
+    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal)
 
 
 def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None) -> Authorize:

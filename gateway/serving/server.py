@@ -28,7 +28,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.config import grammar
-from gateway.dialects.routes import ROUTES
+from gateway.dialects.routes import ROUTES, SOCKETS
 from gateway.errors import Refusal
 from gateway.serving.cycle import Cycle
 from gateway.serving.peers import Peers
@@ -46,6 +46,7 @@ LINGER = 5.0  # seconds that a closed connection is still read, so that the clie
 SLOWEST = 64 * 1024  # bytes a second that a client must read of a long answer
 SWEEP = 0.2  # seconds between two checks of the deadlines
 BACKLOG = 2048
+_SOCKETS = frozenset(path.encode() for path in SOCKETS)
 _PATHS = {path.encode(): path for path in ROUTES}  # of most requests: they need not be parsed
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")  # RFC 3986, 3.2.2
 
@@ -153,6 +154,7 @@ class Protocol(HttpToolsProtocol):
         self.place = ""
         self.known = False  # a call on this connection had a valid key
         self.leaving = False
+        self.upgraded = False  # the connection is that of a WebSocket
         self.born = 0.0
         self.backlog: float | None = None  # deadline for the client to read pending data
 
@@ -206,7 +208,8 @@ class Protocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
+            (self._upgrade if self._may_upgrade() else self._decline_upgrade)(rest)
         except httptools.HttpParserError as error:
             cause = error.__context__
             why = "The request is not well-formed HTTP/1.1 (RFC 9112)."
@@ -297,6 +300,26 @@ class Protocol(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         return True  # uvicorn then starts no request for it and leaves it to `data_received`
 
+    def _may_upgrade(self) -> bool:
+        """Whether the request is the beginning of a WebSocket on a path that serves one."""
+        if not self.settings.websockets or self.cycle is not None or self.parser.get_method() != b"GET":
+            return False
+        offers = [value.strip().lower() for name, value in self.headers if name == b"upgrade"]
+        return offers == [b"websocket"] and self.url.partition(b"?")[0] in _SOCKETS
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Hand the connection over to the protocol of WebSockets; `rest` is what came after the head."""
+        from gateway.serving.upgrade import Socket  # an extra
+
+        line = b"GET %s HTTP/1.1\r\n" % self.url
+        lines = [b"%s: %s\r\n" % header for header in self.headers]
+        self.upgraded = True
+        self.connections.discard(self)
+        socket = Socket(self.config, self.server_state, self.app_state, lambda: self.peers.leave(self))
+        socket.connection_made(self.transport)
+        self.transport.set_protocol(socket)
+        socket.data_received(b"".join([line, *lines, b"\r\n", rest]))
+
     def _decline_upgrade(self, rest: bytes) -> None:
         """Serve a request that offers an upgrade as if it did not (RFC 9110, 7.8).
 
@@ -347,7 +370,7 @@ class Protocol(HttpToolsProtocol):
         cycle = self.cycle
         if self.ended or self.transport.is_closing():
             return "end"
-        if self.last_words is not None:
+        if self.last_words is not None or self.upgraded:
             return "answer"
         if cycle is None or self.begun:
             return "head"
@@ -431,7 +454,9 @@ class _Config(uvicorn.Config):
             port=settings.port,
             loop="uvloop",
             http=Protocol,
-            ws="none",
+            ws="none",  # `Protocol` changes over itself
+            ws_max_size=settings.max_body,
+            ws_per_message_deflate=False,
             lifespan="on",
             interface="asgi3",
             log_config=None,

@@ -64,6 +64,11 @@ class Settle:
     async def settle(self, call: Call) -> int:
         """Settle the reservations with the usage; returns the cost in nano-USD. Raises StoreUnavailable."""
         outcome = call.outcome
+        if outcome.hit:
+            name, target = call.authorization.served_as or call.resource.name, Target(outcome.provider, outcome.model)
+            usage = outcome.usage or await self._counted(call)
+            outcome.saved = quota.charge(self._forward.price(name, target), usage, call.request.tier)
+            outcome.usage = None
         if not outcome.sent:
             for reservation in (call.admission.reservation, call.admission.rest):
                 if reservation is not None:

@@ -61,8 +61,8 @@ class Desk:
         self._sql = sql
 
     def serves(self, server: str) -> bool:
-        """Whether there is a server of this name."""
-        return server in self._rows
+        """Whether there is a server of this name; "" stands for all."""
+        return server in self._rows if server else bool(self._rows)
 
     def prepare(self, codec: Mcp) -> None:
         """Tell the codec of a new call which servers there are."""

@@ -6,6 +6,7 @@ differs. It is written when a list shows something new, and by `meshgate tools a
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,11 +18,12 @@ from gateway.call import Json
 from gateway.errors import ConfigError
 from gateway.stores import Pins as Store
 from gateway.tools.catalogue import MOST, Listed, digest
+from gateway.tools.suspicion import HIGH, Suspicion
 
 State = Literal["accepted", "new", "changed", "gone"]
 Mode = Literal["first_seen", "strict", "off"]
-Noted = Callable[[str, str, str], object]
-"""Called with server, tool and state for each tool that is hidden from now on."""
+Noted = Callable[[str, str, str, float], object]
+"""Called with server, tool, state and score of suspicion for each tool that is hidden from now on."""
 FRESH: Final = 1.0
 """Seconds for which a record is used before it is read again."""
 _TRIES: Final = 8
@@ -77,8 +79,11 @@ def noted(record: Mapping[str, Pin], listed: Sequence[Listed], now: int, *, acce
 class Pins:
     """The pins of the servers, over the store. `noted`: told of tools that are hidden from now on."""
 
-    def __init__(self, store: Store, noted: Noted, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, noted: Noted, suspicion: Suspicion, clock: Callable[[], float] = time.time
+    ) -> None:
         self._store = store
+        self._suspicion = suspicion
         self._noted = noted
         self._clock = clock
         self._known: dict[str, tuple[float, bytes | None, Mapping[str, str]]] = {}  # server -> until, record, digests
@@ -116,19 +121,29 @@ class Pins:
         for _ in range(_TRIES):
             data = await self._store.pins(server)
             before = decoded(data)
-            after = noted(before, listed, int(self._clock()), accept=data is None and mode == "first_seen")
+            accept = data is None and mode == "first_seen"
+            after = noted(before, listed, int(self._clock()), accept=accept)
             if after != before:
+                scores = await asyncio.to_thread(self._scores, before, after)
+                for name, score in scores.items():
+                    if accept and score >= HIGH:
+                        after[name] = after[name]._replace(accepted=None)
                 fresh = encoded(after)
                 if not await self._store.pin(server, fresh, data):
                     continue
                 for name, pin in after.items():
                     if pin.state in ("new", "changed") and pin != before.get(name):
-                        self._noted(server, name, pin.state)
+                        self._noted(server, name, pin.state, scores.get(name, 0.0))
                 data = fresh
             digests = _digests(after)
             self._known[server] = self._clock() + FRESH, data, digests
             return data, digests
         return None, {}  # other gateways keep changing the record: nothing is served now
+
+    def _scores(self, before: Record, after: Record) -> dict[str, float]:
+        """The scores of the definitions that were not seen before."""
+        fresh = {name: pin.seen for name, pin in after.items() if pin.seen is not None and pin != before.get(name)}
+        return {name: self._suspicion.of(tool) for name, tool in fresh.items()}
 
 
 def _digests(record: Mapping[str, Pin]) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from gateway.errors import Refusal
 from gateway.upstream import demo
 from gateway.upstream.client import Response
 from gateway.upstream.failures import FAULTS, MAX_ERROR, Failed, broken, encoding
-from gateway.upstream.health import Health
+from gateway.upstream.health import Account, Health
 from gateway.upstream.inflate import Packed, unpacked
 
 _LINGER = 0.5  # seconds to wait for the end of a body once the answer is complete
@@ -23,14 +23,15 @@ _LINGER = 0.5  # seconds to wait for the end of a body once the answer is comple
 class Answer:
     """An answer that has begun: its first bytes, and the rest as it arrives. `close` releases the connection.
 
-    `streamed`: the answer is server-sent events.
+    `streamed`: the answer is server-sent events. `kind`: its media type, of a call that is passed through.
     """
 
     streamed: bool
     start: bytes
     chunks: AsyncIterator[bytes]
     response: Response | None
-    health: Health | None = None  # of the target, where the call is in flight until `close`
+    kind: str = "application/json"
+    account: Account | None = None  # where the call is in flight until `close`
 
     @property
     def length(self) -> int:
@@ -60,9 +61,10 @@ class Answer:
 
     def close(self, finished: bool) -> None:
         """Return the connection to the pool, or close it if the answer was not read completely: the upstream stops."""
-        if self.health is not None:
-            self.health.busy -= 1
-            self.health = None
+        if self.account is not None:
+            self.account.busy -= 1
+            self.account.health.busy -= 1
+            self.account = None
         if self.response is not None:
             if finished:
                 self.response.release()

@@ -23,6 +23,7 @@ from gateway.upstream.retries import pause
 from gateway.upstream.sender import Sender
 
 _PROBE = 60.0  # seconds after which another gateway may probe a target, if this one has died meanwhile
+_OF_A_KEY = frozenset({"limited", "denied"})  # kinds of failures after which another key may do
 _BYTES = 4  # bytes of a request for each token of its estimate
 
 
@@ -52,34 +53,42 @@ class Attempts:
             probes = not health.circuit.closed
             if probes and not await self._healths.may_probe(health, self._outages, _PROBE):
                 continue
-            account = health.account
-            if account.window.guarded and not account.window.take(_tokens(call), time.monotonic()):
-                if probes:
-                    health.circuit.let_go()
-                continue
-            health.budget.calls += 1
-            health.busy += 1
-            began = time.monotonic()
-            try:
-                answer = await self._sender.send(call, target, account)
-            except BaseException as fault:
-                health.busy -= 1
-                if not isinstance(fault, Failed):
-                    self._healths.ended(health, isinstance(fault, Refusal) and call.outcome.status > 0, probes)
-                    raise
-                self._healths.failed(account, fault, probes)
-                failed[target] = fault
-            else:
-                return self._begun(call, account, answer, began)
+            accounts = health.chosen(call.admission.account) if health.several else (health.account,)
+            for account in accounts:
+                if account.window.guarded and not account.window.take(_tokens(call), time.monotonic()):
+                    continue
+                health.budget.calls += target not in failed
+                try:
+                    return await self._send(call, target, account, probes)
+                except Failed as fault:
+                    failed[target] = fault
+                    if fault.kind not in _OF_A_KEY or probes:
+                        break
+            if probes:
+                health.circuit.let_go()
         return await self._later(call, targets, failed)
 
-    def _begun(self, call: Call, account: Account, answer: Answer, began: float) -> Answer:
-        """The answer, which has begun."""
-        health = answer.health = account.health
+    async def _send(self, call: Call, target: Target, account: Account, probes: bool) -> Answer:
+        """Send the call, and note how that ended. Raises Refusal."""
+        health = account.health
+        health.busy += 1
+        account.busy += 1
+        began = time.monotonic()
+        try:
+            answer = await self._sender.send(call, target, account)
+        except BaseException as fault:
+            health.busy -= 1
+            account.busy -= 1
+            if isinstance(fault, Failed):
+                self._healths.failed(account, fault, probes)
+            else:
+                self._healths.ended(health, isinstance(fault, Refusal) and call.outcome.status > 0, probes)
+            raise
         now = time.monotonic()
+        answer.account = account
         health.measure(now - began, now)
         if call.admission.workflow:
-            self._healths.remember(call.admission.workflow, Target(call.outcome.provider, call.outcome.model))
+            self._healths.remember(call.admission.workflow, target, account.name)
         self._healths.answered(account)
         return answer
 
@@ -104,18 +113,10 @@ class Attempts:
                 await window.turn(call.team, _tokens(call), until - time.monotonic(), rules.queue)
             retries += again
             health.budget.calls += not again
-            health.busy += 1
-            began = time.monotonic()
             try:
-                answer = await self._sender.send(call, soonest.target, soonest.account)
-            except BaseException as fault:
-                health.busy -= 1
-                if not isinstance(fault, Failed):
-                    raise
-                self._healths.failed(soonest.account, fault, False)
+                return await self._send(call, soonest.target, soonest.account, False)
+            except Failed as fault:
                 failed[soonest.target] = last = fault
-            else:
-                return self._begun(call, soonest.account, answer, began)
 
     def _soonest(
         self, call: Call, targets: Sequence[Target], failed: dict[Target, Failed], retries: int
@@ -124,19 +125,20 @@ class Attempts:
         found: list[_Next] = []
         for target in targets:
             health = self._healths.of(target)
-            fault, account = failed.get(target), health.account
+            fault = failed.get(target)
             if not health.circuit.closed:
                 continue
-            wait: float | None = 0.0
-            if fault is not None:
-                wait = pause(fault, retries, self._draw)
-                if fault.kind == "limited" and wait is not None and account.window.guarded:
-                    wait = 0.0  # the window knows
-            if wait is None:
-                continue
-            window = account.window
-            room = window.expected(call.team, _tokens(call), time.monotonic()) if window.guarded else 0.0
-            found.append(_Next(max(wait, room), wait, target, account))
+            for account in health.chosen(call.admission.account):
+                wait: float | None = 0.0
+                if fault is not None:
+                    wait = pause(fault, retries, self._draw)
+                    if fault.kind == "limited" and wait is not None and account.window.guarded:
+                        wait = 0.0  # the window knows
+                if wait is None:
+                    continue
+                window = account.window
+                room = window.expected(call.team, _tokens(call), time.monotonic()) if window.guarded else 0.0
+                found.append(_Next(max(wait, room), wait, target, account))
         return min(found, key=lambda one: one.wait, default=None)
 
     def _out(self, call: Call, targets: Sequence[Target]) -> Failed:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -92,8 +91,3 @@ def is_signed(call: Call) -> bool:
     """Whether the request carries state that only the account that made it can read. In doubt, it does."""
     raw = call.request.raw
     return any(mark in raw for mark in _SIGNED)
-
-
-def kept(targets: Sequence[Target], served: Target | None) -> list[Target]:
-    """The only target of a call with signed state: the one that served its workflow, or else the first."""
-    return [served if served is not None and served in targets else targets[0]]

@@ -25,7 +25,7 @@ class Destinations:
 
     def __init__(self, providers: Mapping[str, Provider]) -> None:
         self._providers = providers
-        self._known: dict[tuple[str, str, str], Destination] = {}  # by provider, path, and model with times of its own
+        self._known: dict[tuple[str, str, str, str], Destination] = {}  # provider, path, timed model, key
 
     def of(
         self,
@@ -34,26 +34,29 @@ class Destinations:
         model: str,
         values: Mapping[str, str] = NO_VALUES,
         timed: tuple[str, Model] = _UNTIMED,
+        key: str = "",
     ) -> Destination:
         """The destination of the calls of a dialect; `model` is the deployment of an API with deployments (Azure).
 
         `values`: the parameters of the path of the call. `timed`: the model that the caller named and its settings, if
-        it has time limits of its own.
+        it has time limits of its own. `key`: the name of the provider's key.
         """
         account = self._providers[provider]
         path = codec.at(model, values)
         if account.api_version:
             place = "" if path.startswith(_WITHOUT) else f"/deployments/{quote(model, safe='')}"
             path = f"/openai{place}{path}?api-version={account.api_version}"
-        to = self._known.get((provider, path, timed[0]))
+        to = self._known.get((provider, path, timed[0], key))
         if to is None:
             base = account.base_url.rstrip("/")
             if path.startswith("/v1"):  # a base URL may be given with the version or without it
                 base = _VERSION.sub("", base)
-            to = Destination(URL(base + path), _headers(account, codec), _timeouts(account, timed[1]))
+            to = Destination(
+                URL(base + path), _headers(account, codec, account.keys[key]), _timeouts(account, timed[1])
+            )
             if len(self._known) >= _MOST:
                 self._known.clear()
-            self._known[provider, path, timed[0]] = to
+            self._known[provider, path, timed[0], key] = to
         return to
 
 
@@ -68,14 +71,14 @@ def _timeouts(provider: Provider, model: Model) -> Timeouts:
     )
 
 
-def _headers(provider: Provider, codec: Codec) -> CIMultiDict[str]:
+def _headers(provider: Provider, codec: Codec, key: str) -> CIMultiDict[str]:
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "meshgate"}
-    return CIMultiDict({**headers, **_credentials(provider, codec), **provider.headers})
+    return CIMultiDict({**headers, **_credentials(provider, codec, key), **provider.headers})
 
 
-def _credentials(provider: Provider, codec: Codec) -> Mapping[str, str]:
+def _credentials(provider: Provider, codec: Codec, key: str) -> Mapping[str, str]:
     """The headers with the key: as the dialect has them, or as the provider wants them."""
-    key, sent_as = provider.api_key, provider.sent_as
+    sent_as = provider.sent_as
     if sent_as is None or not key:
         return codec.credentials(key)
     name, value = ("Authorization", f"Bearer {key}") if sent_as == "bearer" else (sent_as, key)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 
 from gateway.call import Call, Target
 from gateway.config import grammar
@@ -21,7 +22,7 @@ from gateway.errors import Refusal
 from gateway.stores import Outages
 from gateway.upstream.answer import Answer
 from gateway.upstream.attempts import Attempts
-from gateway.upstream.choice import is_signed, kept, order, workflow_of
+from gateway.upstream.choice import is_signed, order, workflow_of
 from gateway.upstream.client import Client
 from gateway.upstream.health import Healths
 from gateway.upstream.sender import Sender
@@ -65,7 +66,6 @@ class Forward:
         self._models = models
         self._providers = providers
         self._longest = max((model.timeout or 0.0 for model in models.values()), default=0.0)
-        self.most_patience = max((self.patience(list(model.prices)) for model in models.values()), default=0.0)
         self._draw = random.Random()  # noqa: S311  (distributes load; guessing the result gains nothing)
         timed = any(model.has_times for model in models.values())
         sender = Sender(providers, clients, self.model if timed else None)
@@ -77,7 +77,9 @@ class Forward:
         self._simple = {
             name: model.targets[0].address
             for name, model in models.items()
-            if len(model.targets) == 1 and isinstance(model.targets[0], grammar.Target)
+            if len(model.targets) == 1
+            and isinstance(model.targets[0], grammar.Target)
+            and len(providers[model.targets[0].address.provider].keys) == 1
         }
         self._spoken = {name: self._providers[target.provider].format for name, target in self._simple.items()}
 
@@ -116,6 +118,8 @@ class Forward:
         if no target of the model has this dialect, or the state.
         """
         if at is not None:
+            if call is not None and call.request.stored is not None:
+                call.admission.account = call.request.stored.account
             return [self._holding(at, name, self.targets(name, codec))]
         simple = self._simple.get(name)
         if simple is not None and (codec is None or self._spoken[name] in codec.formats):
@@ -129,8 +133,9 @@ class Forward:
         spoken = [target for target in found if self._format(target) in codec.formats]
         if not spoken:
             raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
-        if len(spoken) > 1 and call is not None and is_signed(call):
-            return kept(spoken, self._healths.served.get(workflow))
+        if workflow and call is not None and is_signed(call):
+            served, call.admission.account = self._healths.served.get(workflow, (spoken[0], ""))
+            return [served if served in spoken else spoken[0]]
         return spoken
 
     def _holding(self, at: Target, name: str, targets: Sequence[Target]) -> Target:
@@ -167,6 +172,11 @@ class Forward:
     def is_priced(self, name: str, target: Target) -> bool:
         """Whether the price of a model at a target is known."""
         return target not in self.model(name).unpriced or self._format(target) == "demo"
+
+    @cached_property
+    def most_patience(self) -> float:
+        """Seconds that a call may take, whatever its model."""
+        return max((self.patience(list(model.prices)) for model in self._models.values()), default=0.0)
 
     def patience(self, targets: Sequence[Target]) -> float:
         """Seconds that a call may take if it tries all of these targets."""

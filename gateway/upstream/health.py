@@ -7,10 +7,11 @@ store that does not answer changes nothing: each gateway then finds out alone.
 from __future__ import annotations
 
 import contextlib
+import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from gateway.call import Target
@@ -24,6 +25,7 @@ from gateway.upstream.window import Window
 
 _MOST = 4096  # targets that are remembered: with models by a pattern, they come and go
 _COUNTED = frozenset({"down", "cut", "slow", "denied"})  # kinds of failures that open a circuit
+_DENIED = 60.0  # seconds for which a key that was refused is not used, where there are others
 _WEIGHT = 0.2  # of the newest measured time
 _STALE = 60.0  # seconds after which a measured time is measured again
 _MOST_SERVED = 65_536  # workflows whose target is remembered
@@ -31,30 +33,53 @@ _ORDER = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Account:
-    """One key of a provider, for one target. `busy`: calls in flight."""
+    """One key of a provider, for one target. `name`: see `Provider.keys`. `busy`: calls in flight."""
 
-    __slots__ = ("busy", "health", "window")
+    __slots__ = ("busy", "health", "name", "window")
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, name: str) -> None:
         self.health = health
+        self.name = name
         self.busy = 0
         self.window = Window(health.provider)
 
 
 class Health:
-    """What is known of one target. `name`: as the store knows the target. `budget`: of all calls to its provider."""
+    """What is known of one target. `name`: as the store knows the target. `budget`: of all calls to its provider.
 
-    __slots__ = ("account", "budget", "busy", "circuit", "first", "measured", "name", "provider")
+    `accounts`: one for each key of the provider; `account` is the first. `several`: there are more.
+    """
+
+    __slots__ = (
+        *("account", "accounts", "budget", "busy", "circuit"),
+        *("first", "measured", "name", "provider", "several"),
+    )
 
     def __init__(self, provider: str, name: str, circuit: Circuit, budget: RetryBudget) -> None:
         self.provider = provider
         self.name = name
         self.circuit = circuit
         self.budget = budget
-        self.account = Account(self)
+        self.account = Account(self, "")
+        self.accounts: dict[str, Account] = {"": self.account}
+        self.several = False
         self.busy = 0  # calls in flight
         self.first = 0.0  # seconds to the first byte, the newer the more they count; 0: not measured
         self.measured = 0.0  # when that was measured last, in seconds of `time.monotonic`
+
+    def keyed(self, names: Iterable[str], *, ignores: bool) -> None:
+        """The provider has keys of these names; what is known of one that stays is kept."""
+        self.accounts = {name: self.accounts.get(name) or Account(self, name) for name in names}
+        self.account = next(iter(self.accounts.values()))
+        self.several = len(self.accounts) > 1
+        for account in self.accounts.values():
+            account.window.ignore(ignores=ignores)
+
+    def chosen(self, only: str) -> list[Account]:
+        """The accounts in the order of attempts: the least busy first. `only`: the one that has the call's state."""
+        if only in self.accounts:
+            return [self.accounts[only]]
+        return sorted(self.accounts.values(), key=lambda one: (one.busy, random.random()))  # noqa: S311
 
     def measure(self, seconds: float, now: float) -> None:
         """An answer took this long to begin."""
@@ -75,14 +100,16 @@ class Healths:
         self.rules = Rules()
         self.retries = Retries()
         self.heeds = True  # the providers' own rate limits
-        self.served: dict[bytes, Target] = {}  # the last target of a workflow that has a choice
+        self.keys: Mapping[str, Iterable[str]] = {}
+        self.served: dict[bytes, tuple[Target, str]] = {}  # the last target and account of a workflow with a choice
         self._known: dict[Target, Health] = {}
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)  # by provider
         self._changed: dict[str, Health] = {}  # whose circuit opened or closed, and the store does not know
         self._shut: Mapping[str, tuple[float, int]] = {}  # as other gateways found: name -> until, level
 
-    def follow(self, routing: Routing) -> None:
-        """Use these settings from now on; the states stay."""
+    def follow(self, routing: Routing, keys: Mapping[str, Iterable[str]] | None = None) -> None:
+        """Use these settings from now on; the states stay. `keys`: the names of the keys of each provider."""
+        self.keys = keys or {}
         breaker = routing.breaker
         if breaker is None:
             self.rules = Rules(failures=sys.maxsize, calls=sys.maxsize)
@@ -93,7 +120,7 @@ class Healths:
         self.heeds = routing.provider_limits == "heed"
         for health in self._known.values():
             health.circuit.rules = self.rules
-            health.account.window.ignore(ignores=not self.heeds)
+            health.keyed(self.keys.get(health.provider, ("",)), ignores=not self.heeds)
 
     def of(self, target: Target) -> Health:
         """The health of a target."""
@@ -105,11 +132,12 @@ class Healths:
             kept = {key: health for key, health in self._known.items() if not health.circuit.closed}
             self._known = kept if len(kept) < _MOST else {}
         name = blake2b("\0".join(target).encode(), digest_size=16).hexdigest()
-        circuit = Circuit(self.rules, lambda: self._changed.__setitem__(name, self._known[target]))
+        circuit = Circuit(self.rules)
         if name in self._shut:
             circuit.open(*self._shut[name])
         health = self._known[target] = Health(target.provider, name, circuit, self._budgets[target.provider])
-        health.account.window.ignores = not self.heeds
+        health.keyed(self.keys.get(target.provider, ("",)), ignores=not self.heeds)
+        circuit.tell = lambda: self._changed.__setitem__(name, health)
         return health
 
     def answered(self, account: Account) -> None:
@@ -119,13 +147,13 @@ class Healths:
         account.window.refused = 0
         self.states[health.provider] = 1
 
-    def remember(self, workflow: bytes, target: Target) -> None:
+    def remember(self, workflow: bytes, target: Target, account: str) -> None:
         """A target has answered a call of the workflow."""
         served = self.served
         served.pop(workflow, None)
         if len(served) >= _MOST_SERVED:
             del served[next(iter(served))]
-        served[workflow] = target
+        served[workflow] = target, account
 
     def ended(self, health: Health, answered: bool, probes: bool) -> None:
         """A call ended without an answer, and not for a failure: the request was refused, or its caller has gone.
@@ -143,7 +171,10 @@ class Healths:
         self.states[health.provider] = 0
         if fault.kind == "limited":
             account.window.limited(now, fault.retry_after)
-        if fault.kind in _COUNTED:
+        aside = fault.kind == "denied" and health.several
+        if aside:
+            account.window.shut(now + _DENIED)
+        if fault.kind in _COUNTED and not aside:
             health.circuit.failed(now)
         elif probes:
             health.circuit.let_go()
@@ -152,7 +183,7 @@ class Healths:
         """Provider -> number of calls that wait for its rate limits."""
         found: Counter[str] = Counter()
         for target, health in self._known.items():
-            found[target.provider] += health.account.window.size
+            found[target.provider] += sum(account.window.size for account in health.accounts.values())
         return found
 
     def circuits(self) -> Iterator[tuple[str, str, int]]:

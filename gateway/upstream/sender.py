@@ -9,6 +9,7 @@ import orjson
 
 from gateway.call import Call, Reference, Target
 from gateway.config.grammar import Model, Provider
+from gateway.dialects import multipart
 from gateway.redaction import openings
 from gateway.upstream import failures, forms
 from gateway.upstream.answer import Answer, Body, demonstrated
@@ -45,6 +46,7 @@ class Sender:
         provider, model = target
         outcome = call.outcome
         outcome.provider, outcome.model, outcome.status = provider, model, 0
+        outcome.account = account.name
         outcome.tries += 1
         codec, changed = call.codec, call.redaction.changed or call.authorization.edited or call.request.edited
         fitting = self._fittings[provider]
@@ -62,7 +64,10 @@ class Sender:
             return await self._refer(call, call.reference, account.health, body)
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
-        response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
+        if call.request.form:
+            response = await self._post(call, provider, multipart.write(call.request.body, call.id))
+        else:
+            response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
         if response.status in (400, 422):
             said = await failures.words(response)
             if not codec.relents(call.request.body, said):
@@ -82,7 +87,7 @@ class Sender:
         """Ask the provider about a state that it stores. Raises Refusal."""
         provider = health.provider
         query = f"?{about.query}" if about.query else ""
-        to = self._destinations.of(provider, call.codec, call.outcome.model)
+        to = self._destinations.of(provider, call.codec, call.outcome.model, key=call.outcome.account)
         to = to.below(f"/{about.id}{about.below}{query}", about.method)
         response = await self._to(call, provider, to, body)
         if not 200 <= response.status < 300:
@@ -104,6 +109,8 @@ class Sender:
         """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
         kind = "".join(response.values(b"content-type")[:1]).strip().lower()
         chunks = Body(response, health)
+        if call.codec.through:
+            return Answer(False, b"", chunks, response, kind)
         start = await peeked(chunks)
         if kind == _JSON and not call.request.stream and start.startswith(b"{") and b'"error"' not in start:
             return Answer(False, start, chunks, response)  # as most answers do
@@ -125,15 +132,20 @@ class Sender:
 
     async def _post(self, call: Call, provider: str, body: bytes) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
+        account = call.outcome.account
         if self._timed is None:
-            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values)
+            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values, key=account)
         else:
             name = call.authorization.served_as or call.resource.name
             timed = (name, self._timed(name))
-            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values, timed)
+            to = self._destinations.of(
+                provider, call.codec, call.outcome.model, call.values, timed, call.outcome.account
+            )
         passes = call.codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
+            if call.request.form:
+                extra.append((b"content-type", b"multipart/form-data; boundary=" + call.id.encode()))
             if extra:  # these replace the gateway's own headers, such as a version
                 to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
         return await self._to(call, provider, to, body)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from gateway.dialects import Codec
+from gateway.dialects.anthropic_batches import MESSAGE_BATCHES
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
+from gateway.dialects.gemini_interactions import GEMINI_INTERACTIONS
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from gateway.dialects.openai_conversations import CONVERSATIONS
 from gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
+from gateway.dialects.openai_files import BATCHES, FILES
+from gateway.dialects.openai_media import IMAGE_EDITS, IMAGE_VARIATIONS, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
 from gateway.dialects.responses_counts import RESPONSES_COMPACTION, RESPONSES_COUNT
@@ -35,6 +39,8 @@ class Whole(Protocol):
     codec: Codec
     says: bool
     """An answer has a text."""
+    model: str
+    """The model of every request: `m`, or the path if requests name no model."""
     talks: bool
     """A request holds a conversation; else it is one text, whose author no field names."""
 
@@ -92,6 +98,7 @@ class Chat:
     name = "chat"
     codec: Codec = OPENAI_CHAT
     offer: Mapping[str, Any] | None = MappingProxyType({"type": "function", "function": {"name": "send"}})
+    model = "m"
     talks = True
     says = True
     blocked = "content_filter"
@@ -157,6 +164,7 @@ class Messages:
     name = "messages"
     codec: Codec = ANTHROPIC_MESSAGES
     offer: Mapping[str, Any] | None = MappingProxyType({"name": "send", "input_schema": {}})
+    model = "m"
     talks = True
     says = True
     blocked = "refusal"
@@ -256,6 +264,7 @@ class Responses:
     name = "responses"
     codec: Codec = OPENAI_RESPONSES
     offer: Mapping[str, Any] | None = MappingProxyType({"type": "function", "name": "send", "parameters": {}})
+    model = "m"
     talks = True
     says = True
     blocked = "content_filter"
@@ -431,6 +440,7 @@ class Conversations(Responses):
     name = "conversations"
     codec: Codec = CONVERSATIONS
     offer: Mapping[str, Any] | None = None
+    model = "/v1/conversations"
     says = False
 
     def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
@@ -448,6 +458,7 @@ class Gemini:
     name = "gemini"
     codec: Codec = GEMINI_STREAMING
     offer: Mapping[str, Any] | None = MappingProxyType({"functionDeclarations": [{"name": "send"}]})
+    model = "m"
     talks = True
     says = True
     blocked = "SAFETY"
@@ -528,6 +539,7 @@ class Completions:
     name = "completions"
     codec: Codec = OPENAI_COMPLETIONS
     offer: Mapping[str, Any] | None = None
+    model = "m"
     talks = False
     says = True
     blocked = "content_filter"
@@ -575,6 +587,7 @@ class Embeddings:
     name = "embeddings"
     codec: Codec = OPENAI_EMBEDDINGS
     offer: Mapping[str, Any] | None = None
+    model = "m"
     talks = False
     says = False
 
@@ -594,6 +607,7 @@ class Moderations:
     name = "moderations"
     codec: Codec = OPENAI_MODERATIONS
     offer: Mapping[str, Any] | None = None
+    model = "m"
     talks = False
     says = False
 
@@ -644,6 +658,7 @@ class GeminiEmbedded:
     name = "gemini_embedding"
     codec: Codec = GEMINI_EMBEDDING
     offer: Mapping[str, Any] | None = None
+    model = "m"
     talks = False
     says = False
 
@@ -671,7 +686,138 @@ class GeminiEmbeddedBatch(GeminiEmbedded):
         return {"embeddings": [{"values": [0.5, -1.5]}], "usageMetadata": {"promptTokenCount": USED[0]}, **fields}
 
 
-WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini(), Completions()]
+class Interactions:
+    """Gemini's Interactions."""
+
+    name = "interactions"
+    codec: Codec = GEMINI_INTERACTIONS
+    offer: Mapping[str, Any] | None = MappingProxyType({"type": "function", "name": "send", "parameters": {}})
+    model = "m"
+    talks = True
+    says = True
+    blocked = "failed"
+    closes = False
+    alike = False
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with turns of (role, text), and a separate system instruction."""
+        kinds = {"assistant": "model_output", "user": "user_input"}
+        said = [(kinds[role], text) for role, text in turns if role != "system"]
+        steps = [{"type": kind, "content": [{"type": "text", "text": text}]} for kind, text in said]
+        system = [{"system_instruction": text} for role, text in turns if role == "system"]
+        return {"model": "m", **(system[0] if system else {}), "input": steps, **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        steps: list[dict[str, Any]] = [{"type": "model_output", "content": [{"type": "text", "text": text}]}]
+        if tool is not None:
+            steps.append({"type": "function_call", "id": "c", "name": "send", "arguments": _arguments(tool)})
+        usage = {"total_input_tokens": USED[0], "total_output_tokens": USED[1]}
+        return {"id": "v1_a", "status": "completed", "model": "m", "steps": steps, "usage": usage, **fields}
+
+    def event(self, kind: str, **data: Any) -> bytes:
+        """One event."""
+        return f"event: {kind}\ndata: {json.dumps({'event_type': kind, **data})}\n\n".encode()
+
+    def step(self, index: int, step: dict[str, Any], deltas: Sequence[dict[str, Any]]) -> list[bytes]:
+        """The events of one step."""
+        return [
+            self.event("step.start", index=index, step=step),
+            *(self.event("step.delta", index=index, delta=delta) for delta in deltas),
+            self.event("step.stop", index=index),
+        ]
+
+    def events(self, texts: Sequence[str], tool: Sequence[str] = ()) -> list[bytes]:
+        """A streamed answer."""
+        steps = self.step(0, {"type": "model_output"}, [{"type": "text", "text": it} for it in texts])
+        if tool:
+            call = {"type": "function_call", "id": "c", "name": "send", "arguments": {}}
+            steps += self.step(1, call, [{"type": "arguments_delta", "arguments": it} for it in tool])
+        head = {"id": "v1_a", "model": "m"}
+        usage = {"total_input_tokens": USED[0], "total_output_tokens": USED[1]}
+        return [
+            self.event("interaction.created", interaction={**head, "status": "in_progress"}),
+            *steps,
+            self.event("interaction.completed", interaction={**head, "status": "completed", "usage": usage}),
+        ]
+
+    def hear(self, answer: dict[str, Any]) -> Heard:
+        """What a client reads of a whole answer."""
+        texts = [one["text"] for step in answer["steps"] for one in step.get("content") or () if one["type"] == "text"]
+        calls = [(step["name"], step["arguments"]) for step in answer["steps"] if step["type"] == "function_call"]
+        return Heard("".join(texts), calls, answer["status"])
+
+    def listen(self, data: bytes) -> Heard:
+        """What a client reads of a stream; fails for events in an order that the API does not allow."""
+        texts, calls, said, reason, open_ = [], dict[int, str](), dict[int, list[str]](), "", None
+        for event in datas(data):
+            kind = event["event_type"]
+            if kind == "step.start":
+                assert open_ is None
+                open_ = event["index"]
+                texts += [one["text"] for one in event["step"].get("content") or ()]
+                if event["step"]["type"] == "function_call":
+                    calls[open_] = event["step"]["name"]
+            elif kind == "step.delta":
+                assert open_ == event["index"]
+                texts += [event["delta"]["text"]] if event["delta"]["type"] == "text" else []
+                said.setdefault(open_, []).append(event["delta"].get("arguments") or "")
+            elif kind == "step.stop":
+                assert open_ == event["index"]
+                open_ = None
+            elif kind == "interaction.completed":
+                reason = event["interaction"]["status"]
+        return Heard("".join(texts), [(name, _arguments("".join(said[at]))) for at, name in calls.items()], reason)
+
+
+class Through:
+    """A path that is passed through. `asked`: the request for a text; `said`: an answer, if it is JSON."""
+
+    offer: Mapping[str, Any] | None = None
+    talks = False
+    says = False
+
+    def __init__(self, codec: Codec, model: str, asked: Callable[[str], dict[str, Any]], **said: Any) -> None:
+        self.name, self.codec, self.model = codec.name, codec, model
+        self._asked, self._said = asked, said
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A request with the last turn's text."""
+        return {**({"model": "m"} if self.model == "m" else {}), **self._asked(turns[-1][1]), **fields}
+
+    def whole(self, text: str, tool: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An answer."""
+        return {**self._said, **fields}
+
+
+class ThroughBatches(Through):
+    """Message batches, whose model stands in each request."""
+
+    def request(self, *turns: tuple[str, str], **fields: Any) -> dict[str, Any]:
+        """A batch of one request."""
+        return {**self._asked(turns[-1][1]), **fields}
+
+
+def _messages(text: str) -> dict[str, Any]:
+    params = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": text}]}
+    return {"requests": [{"custom_id": "a", "params": params}]}
+
+
+_FILE: dict[str, Any] = {"filename": "", "type": "", "text": ""}
+THROUGH: list[Whole] = [
+    Through(IMAGES, "m", lambda text: {"prompt": text}, created=1, data=[{"url": "https://x.example/a.png"}]),
+    Through(IMAGE_EDITS, "m", lambda text: {"image": _FILE, "prompt": text}, created=1, data=[]),
+    Through(IMAGE_VARIATIONS, "m", lambda text: {"image": _FILE, "user": text}, created=1, data=[]),
+    Through(SPEECH, "m", lambda text: {"input": text, "voice": "alloy"}, text="ok"),
+    Through(TRANSCRIPTIONS, "m", lambda text: {"file": _FILE, "prompt": text}, text="ok"),
+    Through(TRANSLATIONS, "m", lambda text: {"file": _FILE, "prompt": text}, text="ok"),
+    Through(FILES, "/v1/files", lambda text: {"purpose": "user_data", "file": {**_FILE, "text": text}}, id="file-a"),
+    Through(
+        BATCHES, "/v1/batches", lambda text: {"input_file_id": "file_a", "metadata": {"topic": text}}, id="batch_a"
+    ),
+    ThroughBatches(MESSAGE_BATCHES, "m", _messages, id="msgbatch_a", processing_status="in_progress"),
+]
+WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini(), Completions(), Interactions()]
 WHOLES: list[Whole] = [
     *WIRES,
     GeminiWhole(),
@@ -684,5 +830,6 @@ WHOLES: list[Whole] = [
     GeminiCount(),
     GeminiEmbedded(),
     GeminiEmbeddedBatch(),
+    *THROUGH,
 ]
 WITH_TOOLS: list[Wire] = [wire for wire in WIRES if wire.offer is not None]

@@ -1,0 +1,141 @@
+"""The cache of answers: what is the same, what is kept, and what a hit costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import upstream as scripted
+from line import Line, config, running
+from waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[scripted.Upstream]:
+    with scripted.running() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def line(up: scripted.Upstream, tmp_path: Path) -> Iterator[Line]:
+    up.seen.clear()
+    found = config(tmp_path, up.url, quotas={"tokens": 100_000, "cost_usd": 1}, pii={"default": "mask"}, output={})
+    for name in ("echo", "call", "mid-half", "status-500"):
+        found["models"][name]["cache"] = {"ttl": "1h"}
+    found["models"]["any-*"] = {"targets": ["up/*"], "cache": {}}
+    with running(tmp_path, found) as started:
+        yield started
+
+
+def text(answer: Any) -> str:
+    return str(answer.json()["choices"][0]["message"]["content"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_same_call_is_answered_without_the_provider(line: Line, up: scripted.Upstream, stream: bool) -> None:
+    """Byte for byte, uncharged; the metric and the record have what that saved."""
+    first = line.chat("hello", cid="w", stream=stream)
+    second = line.chat("hello", cid="w", stream=stream)
+    assert first.content == second.content
+    assert "x-meshgate-cache" not in first.headers
+    assert second.headers["x-meshgate-cache"] == "hit"
+    assert len(up.seen) == 1
+    eventually(lambda: line.metric("meshgate_cache_hits_total", model="echo", team="red") == 1)
+    assert line.metric("meshgate_cache_saved_usd_total", model="echo") == pytest.approx((11 + 2 * 7) / 1e6)
+    work = line.workflow("w")
+    assert (work.used["tokens"], work.used["cost"], work.held.get("tokens", 0)) == (18, 25_000, 0)  # of the first alone
+    records = [json.loads(record) for (record,) in line.rows("select record from outcomes")]
+    records.sort(key=lambda record: "cache" in record)
+    assert [record.get("cache") for record in records] == [None, "hit"]
+    assert records[1]["cost_nano_usd"] == 0
+    assert records[1]["saved_nano_usd"] == records[0]["cost_nano_usd"] > 0
+
+
+def test_what_is_another_call(line: Line, up: scripted.Upstream) -> None:
+    """Another team, another text, another parameter, another model, a stream; the order of keys is none."""
+    line.chat("hello", temperature=0)
+    assert len(up.seen) == 1
+    for other in (
+        {"agent": "mallory", "temperature": 0},
+        {"text": "hello!", "temperature": 0},
+        {"temperature": 1},
+        {"model": "any-echo", "temperature": 0},
+        {"stream": True, "temperature": 0},
+    ):
+        number = len(up.seen)
+        assert line.chat(**{"text": "hello", **other}).status_code == 200  # type: ignore[arg-type]
+        assert len(up.seen) == number + 1, other
+    number = len(up.seen)
+    body = b'{"temperature": 0, "messages": [{"content": "hello", "role": "user"}], "model": "echo"}'
+    assert line.client.post("/v1/chat/completions", content=body).headers["x-meshgate-cache"] == "hit"
+    assert line.chat("hello", agent="bob", temperature=0).headers["x-meshgate-cache"] == "hit"  # of the same team
+    assert line.chat("hello", "any-echo", temperature=0).headers["x-meshgate-cache"] == "hit"
+    assert len(up.seen) == number
+
+
+def test_a_kept_answer_has_the_values_of_its_caller(line: Line, up: scripted.Upstream, tmp_path: Path) -> None:
+    """Placeholders are kept: two callers with different addresses share the answer, each with its own address."""
+    assert text(line.chat("write to ann@example.org", cid="one")) == "write to ann@example.org"
+    second = line.chat("write to bob@example.net", cid="other")
+    assert second.headers["x-meshgate-cache"] == "hit"
+    assert text(second) == "write to bob@example.net"
+    assert len(up.seen) == 1
+    line.rows("select 1")
+    for path in tmp_path.glob("state.db*"):
+        data = path.read_bytes()
+        assert b"ann@example.org" not in data
+        assert b"bob@example.net" not in data
+
+
+@pytest.mark.parametrize("wish", ["no-store", "no-cache", "max-age=0, No-Cache"])
+def test_a_caller_may_refuse_the_cache(line: Line, up: scripted.Upstream, wish: str) -> None:
+    """Neither given nor kept."""
+    line.client.headers["cache-control"] = wish
+    for _ in range(2):
+        assert "x-meshgate-cache" not in line.chat("hello").headers
+    del line.client.headers["cache-control"]
+    assert "x-meshgate-cache" not in line.chat("hello").headers
+    assert len(up.seen) == 3
+
+
+def test_what_is_never_kept(line: Line, up: scripted.Upstream) -> None:
+    """Answers to calls that offer tools, broken answers, errors."""
+    for model in ("call", "mid-half", "status-500"):
+        up.seen.clear()
+        for _ in range(2):
+            assert "x-meshgate-cache" not in line.chat("hello", model, stream=True).headers
+        assert len(up.seen) >= 2, model
+
+
+def test_a_hit_is_judged_by_the_rules_of_today(line: Line, up: scripted.Upstream) -> None:
+    """An answer that was let through before is blocked if the rules have changed since."""
+    import yaml
+
+    said = scripted.whole({"model": "script", "messages": [{"content": "see AKIAIOSFODNN7EXAMPLX"}]})
+    up.script["leak"] = said
+    settings = yaml.safe_load(line.path.read_text())
+    settings["models"]["script"]["cache"] = {}
+    settings["output"] = {"secrets": "allow"}
+    line.path.write_text(yaml.safe_dump(settings))
+    eventually(lambda: line.chat("leak", "script").headers.get("x-meshgate-cache") == "hit", 60)
+    settings["output"] = {"secrets": "block"}
+    line.path.write_text(yaml.safe_dump(settings))
+    eventually(lambda: line.chat("leak", "script").status_code == 403, 60)
+    number = len(up.seen)
+    assert line.chat("leak", "script").json()["error"]["code"] in ("secret_blocked", "output_blocked")
+    assert len(up.seen) == number
+
+
+def test_a_refused_caller_gets_nothing_of_the_cache(line: Line, up: scripted.Upstream) -> None:
+    """A hit is a call like any other: a frozen workflow stays frozen."""
+    import asyncio
+
+    assert line.chat("hello", cid="f").status_code == 200
+    freezing = line.gateway.shared.store.freeze("red", "f", "test")
+    asyncio.run_coroutine_threadsafe(freezing, line.loop).result()
+    assert line.chat("hello", cid="f").json()["error"]["code"] == "workflow_frozen"
+    assert len(up.seen) == 1
