@@ -218,6 +218,8 @@ class Outcome:
     pending: bool = False  # the answer is not complete: it is made in the background, and retrieved later
     claimed: bool = False  # an answer that was made in the background is charged to this call
     headers: tuple[tuple[bytes, bytes], ...] = ()  # of the answer, as the dialect has them: the id of a session
+    translated: bool = False  # the target has another format than the caller
+    reported: Usage | None = None  # the usage in a translated answer, as the provider reported it
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The generated parts of the documentation: the tables of docs/config.md and the whole of docs/commands.md.
+"""The generated parts of the documentation: the tables of docs/config.md, docs/commands.md and docs/dialects.md.
 
 `make reference` writes them; tests hold the committed pages to what is written here.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dialect_page
 from gateway.cli import _parser
 from gateway.config.grammar import schema
 from gateway.config.providers import ROWS, Row
@@ -18,6 +19,7 @@ from gateway.config.providers import ROWS, Row
 DOCS = Path(__file__).parent.parent / "docs"
 CONFIG = DOCS / "config.md"
 COMMANDS = DOCS / "commands.md"
+DIALECTS = DOCS / "dialects.md"
 # Heading in docs/config.md -> class of the grammar.
 HEADINGS = {
     "The file": "Config",
@@ -174,6 +176,7 @@ def main() -> None:
     """Write the generated parts."""
     CONFIG.write_text(config_page(CONFIG.read_text("utf-8")), encoding="utf-8")
     COMMANDS.write_text(command_page(), encoding="utf-8")
+    DIALECTS.write_text(dialect_page.page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -458,7 +458,9 @@ def test_models_in_paths(line: Line, up: scripted.Upstream) -> None:
     assert ask(line, "hi", "team/echo").status_code == 200
     assert up.last.path == "/v1beta/models/echo:generateContent"
     assert ask(line, "hi", "failover").status_code == 200
-    assert code(ask(line, "hi", "openai-only")) == (400, "invalid_request")
+    assert ask(line, "hi", "openai-only").json()["candidates"][0]["content"]["parts"] == [{"text": "hi"}]
+    count = line.client.post("/v1beta/models/openai-only:countTokens", json={"contents": [{"parts": [{"text": "hi"}]}]})
+    assert code(count) == (400, "invalid_request")
     for name in ("nothing", "team/..%2Fecho", "team/%2E%2E", "team/echo%3Fkey=a", f"team/{CARD.replace(' ', '')}"):
         before = len(up.seen)
         assert code(ask(line, "hi", name)) == (404, "model_not_found")

@@ -29,6 +29,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "secrets": "allow",  # the upstream repeats them, as a model does that knows one
         },
         server={"max_body": "200k", "max_depth": 32},
+        routing={"provider_limits": "ignore"},  # what one test hears from its provider is not for the next
     )
     with running(folder, settings) as running_line:
         yield running_line

@@ -227,6 +227,13 @@ async def claude(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
         yield _json(int(model[7:]), {"type": "error", "error": error, "request_id": "req_1"}, "retry-after: 7\r\n")
     elif seen.path.endswith("/count_tokens"):
         yield _json(200, {"input_tokens": 42})
+    elif model == "script" and not isinstance(said := upstream.script[_text(body)], list):
+        yield _json(200, said)
+    elif model == "script":
+        yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
+        for part in upstream.script[_text(body)]:
+            yield _piece(part)  # type: ignore[arg-type]
+        yield b"0\r\n\r\n"
     elif body.get("stream"):
         yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
         parts = message_events(body)

@@ -53,7 +53,7 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
     tail = end + await judged.rest()
     own.check(tail)
     await answers.keep_spellings(call)
-    if codec.last is not None and call.codec.keeps(call.request.body):
+    if codec.last is not None and not outcome.translated and call.codec.keeps(call.request.body):
         outcome.state = call.codec.state(codec.last)
         await answers.keep_state(call)
     await reply.end(tail + codec.finish(), complete=True)

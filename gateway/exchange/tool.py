@@ -73,7 +73,18 @@ async def told(answers: Answers, lists: Lists, call: Call, answer: Answer, reply
 
 async def tool(answers: Answers, results: Results, call: Call, answer: Answer, reply: Reply) -> None:
     """Judge the answer to a call, which is complete, and send it. Raises Refusal."""
-    raw = answer.start
+    codec = call.codec
+    body = await _judged(answers, results, call, answer.start)
+    if not isinstance(codec, HttpTool):
+        await reply.whole(200, body)
+        return
+    status, body, kind = codec.delivered(body)
+    answers.own.check(body)
+    await reply.whole(status, body, kind=kind)
+
+
+async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
+    """An answer after judging. Raises Refusal."""
     call.step("output")
     call.budget.extend(len(raw))
     long = len(raw) > NEW_TEXT or len(call.redaction.known) > SMALL
@@ -90,12 +101,7 @@ async def tool(answers: Answers, results: Results, call: Call, answer: Answer, r
         raise refused
     if call.redaction.spoken:
         await answers.keep_spellings(call)
-    if isinstance(call.codec, HttpTool):
-        status, body, kind = call.codec.delivered(body)
-        answers.own.check(body)
-        await reply.whole(status, body, kind=kind)
-    else:
-        await reply.whole(200, body)
+    return body
 
 
 def _hidden(call: Call, raw: bytes) -> bytes:

@@ -133,7 +133,7 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
     except TypeError:  # nested too deeply to be encoded
         raise garbage(call, "something that is nested too deep") from None
     answers.own.check(data)
-    if call.reference is not None or call.codec.keeps(call.request.body):
+    if not call.outcome.translated and (call.reference is not None or call.codec.keeps(call.request.body)):
         call.outcome.state = call.codec.state(body)
     return data
 

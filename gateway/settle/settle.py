@@ -78,6 +78,9 @@ class Settle:
             cost = self._tools.price(call)
             await self._charge(call, Usage(), cost)
             return cost
+        if outcome.reported is not None:  # the answer was translated: the dialect of the caller may have fewer counts
+            outcome.outdated |= outcome.usage is None
+            outcome.usage = outcome.reported
         usage = outcome.usage or await self._counted(call)
         # Usage that was reported before the end, or as zero for an answer with text: at least the counted tokens.
         if outcome.outdated or (not usage.output and any(outcome.heard)):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gateway.call import Call
 from gateway.errors import Refusal
 from gateway.upstream import demo
+from gateway.upstream.across import Translated
 from gateway.upstream.client import Response
 from gateway.upstream.failures import FAULTS, MAX_ERROR, Failed, broken, encoding
 from gateway.upstream.health import Account, Health
@@ -42,7 +43,7 @@ class Answer:
     def ended(self) -> bool:
         """Whether nothing is left in `chunks`, as far as is known without waiting."""
         chunks = self.chunks
-        return isinstance(chunks, Body) and chunks.ended
+        return isinstance(chunks, _KNOWING) and chunks.ended
 
     async def drain(self) -> None:
         """The caller has the answer: wait a moment for the end of the body, so that the connection can be reused.
@@ -119,3 +120,7 @@ class Body:
             late, cut = "fell silent in the middle of its answer", "broke off its answer"
             self._health.circuit.failed(time.monotonic())
             raise broken(self._health.provider, fault, late, cut) from None
+
+
+_KNOWING = (Body, Translated)
+"""Bodies that tell whether they were read to their end."""

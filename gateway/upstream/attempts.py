@@ -16,6 +16,7 @@ from typing import NamedTuple
 from gateway.call import Call, Target
 from gateway.errors import Refusal
 from gateway.stores import Outages
+from gateway.translate.words import Untranslatable
 from gateway.upstream.answer import Answer
 from gateway.upstream.failures import Failed
 from gateway.upstream.health import Account, Healths
@@ -48,6 +49,7 @@ class Attempts:
     async def open(self, call: Call, targets: Sequence[Target]) -> Answer:
         """Send the call until a target begins to answer; writes `call.outcome`. Raises Refusal."""
         failed: dict[Target, Failed] = {}
+        unable: dict[Target, Untranslatable] = {}  # targets of another format that cannot express the request
         for target in targets:
             health = self._healths.of(target)
             probes = not health.circuit.closed
@@ -60,13 +62,19 @@ class Attempts:
                 health.budget.calls += target not in failed
                 try:
                     return await self._send(call, target, account, probes)
+                except Untranslatable as fault:
+                    unable[target] = fault
+                    break
                 except Failed as fault:
                     failed[target] = fault
                     if fault.kind not in _OF_A_KEY or probes:
                         break
             if probes:
                 health.circuit.let_go()
-        return await self._later(call, targets, failed)
+        left = targets if not unable else [target for target in targets if target not in unable]
+        if not left:
+            raise next(iter(unable.values()))
+        return await self._later(call, left, failed)
 
     async def _send(self, call: Call, target: Target, account: Account, probes: bool) -> Answer:
         """Send the call, and note how that ended. Raises Refusal."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.call import Call
+from gateway.call import Call, Json
 from gateway.config.grammar import Provider
-from gateway.dialects import GONE, Profile
+from gateway.dialects import GONE, Codec, Profile
 from gateway.errors import Refusal
 
 
@@ -32,7 +32,24 @@ class Fitting:
 
         Raises Refusal(invalid_request) for an unsupported parameter, if so configured.
         """
-        body = call.request.body
+        changes, dropped = self.changes(call.codec, call.request.body)
+        call.outcome.fitted = {key: call.request.body.get(key, GONE) for key in changes}
+        call.outcome.dropped = tuple(dropped)
+        _set(call, changes)
+        return bool(changes)
+
+    def fit_translated(self, codec: Codec, body: Json) -> list[str]:
+        """Change a body that only this target gets; returns what was dropped. Raises Refusal(invalid_request)."""
+        changes, dropped = self.changes(codec, body)
+        for key, value in changes.items():
+            if value is GONE:
+                body.pop(key, None)
+            else:
+                body[key] = value
+        return dropped
+
+    def changes(self, codec: Codec, body: Json) -> tuple[Json, list[str]]:
+        """What the provider needs changed in a body, and what is dropped from it. Raises Refusal(invalid_request)."""
         changes, dropped = _without(body, self._profile.unsupported)
         if dropped and self._refuses:
             names = ", ".join(f"`{name}`" for name in dropped)
@@ -43,20 +60,15 @@ class Fitting:
                 param=dropped[0],
                 stage="upstream",
             )
-        changes = {**self._fields(call, changes), **changes}
-        call.outcome.fitted = {key: body.get(key, GONE) for key in changes}
-        call.outcome.dropped = tuple(dropped)
-        _set(call, changes)
-        return bool(changes)
+        return {**self._fields(codec, body, changes), **changes}, dropped
 
-    def _fields(self, call: Call, changes: dict[str, Any]) -> dict[str, Any]:
+    def _fields(self, codec: Codec, body: Json, changes: Json) -> Json:
         """The changes of the dialect; those of messages are made on top of what was dropped from them."""
-        body = call.request.body
         if "messages" in changes:
-            both = call.codec.fitting({**body, "messages": changes["messages"]}, self._profile)
+            both = codec.fitting({**body, "messages": changes["messages"]}, self._profile)
             changes["messages"] = both.pop("messages", changes["messages"])
             return both
-        return call.codec.fitting(body, self._profile)
+        return codec.fitting(body, self._profile)
 
 
 def undo(call: Call) -> None:

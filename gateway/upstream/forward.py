@@ -20,6 +20,7 @@ from gateway.dialects.routes import ROUTES, shown
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.stores import Outages
+from gateway.translate.translation import translates
 from gateway.upstream.answer import Answer
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.choice import is_signed, order, workflow_of
@@ -122,7 +123,9 @@ class Forward:
                 call.admission.account = call.request.stored.account
             return [self._holding(at, name, self.targets(name, codec))]
         simple = self._simple.get(name)
-        if simple is not None and (codec is None or self._spoken[name] in codec.formats):
+        if simple is not None and (
+            codec is None or self._spoken[name] in codec.formats or translates(codec, self._spoken[name])
+        ):
             return [simple]
         workflow = b""
         if not simple and call is not None:
@@ -130,7 +133,11 @@ class Forward:
         found = [simple] if simple else order(self.model(name), self._draw, self._healths, workflow)
         if codec is None:
             return found
-        spoken = [target for target in found if self._format(target) in codec.formats]
+        spoken = [
+            target
+            for target in found
+            if self._format(target) in codec.formats or translates(codec, self._format(target))
+        ]
         if not spoken:
             raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
         if workflow and call is not None and is_signed(call):

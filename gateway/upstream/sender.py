@@ -9,9 +9,11 @@ import orjson
 
 from gateway.call import Call, Reference, Target
 from gateway.config.grammar import Model, Provider
-from gateway.dialects import multipart
+from gateway.dialects import Codec, multipart
 from gateway.redaction import openings
+from gateway.translate import seals
 from gateway.upstream import failures, forms
+from gateway.upstream.across import Across
 from gateway.upstream.answer import Answer, Body, demonstrated
 from gateway.upstream.client import Client, Destination, Response
 from gateway.upstream.destinations import Destinations
@@ -53,6 +55,9 @@ class Sender:
         if call.outcome.tries > 1:
             undo(call)
             changed = True
+        if self._providers[provider].format not in codec.formats:
+            return await self._send_across(call, target, account)
+        outcome.translated = False
         changed |= codec.request(call.request.body, model, call.request.stream and fitting.asks_usage)
         if fitting.needed:
             changed |= fitting.fit(call)
@@ -77,11 +82,32 @@ class Sender:
             response = await self._post(call, provider, openings.dumps(call))
         if not 200 <= response.status < 300:
             raise failures.refusal(response.status, response.headers, provider, await failures.words(response))
-        if is_tight(response):
-            account.window.learn(told(response.headers), time.monotonic())
-        elif account.window.buckets:
-            account.window.forget()
+        _learn(account, response)
         return await self._opened(call, account.health, response)
+
+    async def _send_across(self, call: Call, target: Target, account: Account) -> Answer:
+        """Send the call to a target of another format: request and answer are translated. Raises Refusal."""
+        provider = target.provider
+        across = Across(call, self._providers[provider], target, self._fittings[provider])
+        await across.prepare()
+        call.outcome.sent = call.outcome.translated = True
+        codec, body = across.codec, across.body
+        if (codec.name, target) in self._relented:
+            codec.relents(body, None)
+        response = await self._post(call, provider, orjson.dumps(body), across)
+        if response.status in (400, 422):
+            said = await failures.words(response)
+            if not codec.relents(body, said):
+                raise failures.refusal(response.status, response.headers, provider, said)
+            if len(self._relented) < _MOST:
+                self._relented.add((codec.name, target))
+            response = await self._post(call, provider, orjson.dumps(body), across)
+        if not 200 <= response.status < 300:
+            raise failures.refusal(response.status, response.headers, provider, await failures.words(response))
+        _learn(account, response)
+        answer = await self._opened(call, account.health, response, codec)
+        chunks = across.translated(answer.streamed, answer.start, answer.chunks)
+        return Answer(answer.streamed and call.request.stream, b"", chunks, response)
 
     async def _refer(self, call: Call, about: Reference, health: Health, body: bytes) -> Answer:
         """Ask the provider about a state that it stores. Raises Refusal."""
@@ -96,16 +122,16 @@ class Sender:
             raise refusal
         return await self._opened(call, health, response)
 
-    async def _opened(self, call: Call, health: Health, response: Response) -> Answer:
+    async def _opened(self, call: Call, health: Health, response: Response, codec: Codec | None = None) -> Answer:
         """The answer of a successful response, which is closed if there is none. Raises Refusal."""
         call.outcome.status = 200
         try:
-            return await self._begun(call, health, response)
+            return await self._begun(call, health, response, codec or call.codec)
         except BaseException:  # also if the caller has disconnected: the connection must not stay open
             response.close()
             raise
 
-    async def _begun(self, call: Call, health: Health, response: Response) -> Answer:
+    async def _begun(self, call: Call, health: Health, response: Response, codec: Codec) -> Answer:
         """The answer, once its first event or bytes are recognized as an answer. Raises Refusal otherwise."""
         kind = "".join(response.values(b"content-type")[:1]).strip().lower()
         chunks = Body(response, health)
@@ -114,34 +140,36 @@ class Sender:
         start = await peeked(chunks)
         if kind == _JSON and not call.request.stream and start.startswith(b"{") and b'"error"' not in start:
             return Answer(False, start, chunks, response)  # as most answers do
-        if (error := first_error(start, call.codec)) is not None:
+        if (error := first_error(start, codec)) is not None:
             call.outcome.status = status_of(error)
             raise failures.refusal(
                 call.outcome.status, response.headers, health.provider, orjson.dumps({"error": error})
             )
         if (call.request.stream or forms.is_lines(kind)) and is_object(start):
             start = await forms.gathered(start, chunks)
-            if forms.begins_lines(start, call.codec, forms.is_lines(kind)):
+            if forms.begins_lines(start, codec, forms.is_lines(kind)):
                 return Answer(True, b"", forms.events_of_lines(start, chunks), response)
         streamed = is_stream(start, kind.startswith("text/event-stream"))
         if not streamed and not is_object(start):
-            what = f"something that is not {call.codec.noun}"
+            what = f"something that is not {codec.noun}"
             words = f"The provider {health.provider} answered with {what}. Try again later."
             raise Failed("cut", words)
         return Answer(streamed, start, chunks, response)
 
-    async def _post(self, call: Call, provider: str, body: bytes) -> Response:
+    async def _post(self, call: Call, provider: str, body: bytes, across: Across | None = None) -> Response:
         """Send a body; again on a new connection if the provider had already closed the pooled connection."""
         account = call.outcome.account
+        codec, values = (call.codec, call.values) if across is None else (across.codec, across.values)
+        if across is None and seals.may_hold(body) and not call.request.form:
+            body, names = seals.without(body)
+            call.outcome.dropped += tuple(names)
         if self._timed is None:
-            to = self._destinations.of(provider, call.codec, call.outcome.model, call.values, key=account)
+            to = self._destinations.of(provider, codec, call.outcome.model, values, key=account)
         else:
             name = call.authorization.served_as or call.resource.name
             timed = (name, self._timed(name))
-            to = self._destinations.of(
-                provider, call.codec, call.outcome.model, call.values, timed, call.outcome.account
-            )
-        passes = call.codec.passes
+            to = self._destinations.of(provider, codec, call.outcome.model, values, timed, account)
+        passes = codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
             if call.request.form:
@@ -157,3 +185,11 @@ class Sender:
             raise broken(provider, fault, "did not answer in time", UNREACHED) from None
         call.outcome.status = response.status
         return response
+
+
+def _learn(account: Account, response: Response) -> None:
+    """What a provider tells of its limits."""
+    if is_tight(response):
+        account.window.learn(told(response.headers), time.monotonic())
+    elif account.window.buckets:
+        account.window.forget()

@@ -160,7 +160,6 @@ def test_counting_tokens(client: Anthropic, line: Line, up: scripted.Upstream) -
         ("status-429", anthropic.RateLimitError, "rate_limited"),
         ("status-529", anthropic.InternalServerError, "upstream_error"),
         ("nope", anthropic.NotFoundError, "model_not_found"),
-        ("chat-only", anthropic.BadRequestError, "invalid_request"),
     ],
 )
 def test_errors_have_the_dialects_form(client: Anthropic, model: str, error: type[Exception], code: str) -> None:
@@ -193,11 +192,18 @@ def test_an_error_in_mid_stream(client: Anthropic) -> None:
         list(stream.text_stream)
 
 
-def test_failover_keeps_to_the_dialect(client: Anthropic, up: scripted.Upstream) -> None:
-    """A target that speaks another dialect is passed over."""
+def test_failover_crosses_formats(client: Anthropic, up: scripted.Upstream) -> None:
+    """A target that speaks another dialect is tried in its place."""
     message = client.messages.create(model="failover", max_tokens=9, messages=user("hi"))
     assert text_of(message) == "hi"
-    assert [seen.path for seen in up.seen[-2:]] == ["/v1/messages", "/v1/messages"]
+    assert [seen.path for seen in up.seen[-2:]] == ["/v1/messages", "/v1/chat/completions"]
+
+
+def test_counts_are_not_translated(client: Anthropic) -> None:
+    """Messages are served by a model of another format, a count of tokens is not."""
+    assert text_of(client.messages.create(model="chat-only", max_tokens=9, messages=user("hi"))) == "hi"
+    with pytest.raises(anthropic.BadRequestError):
+        client.messages.count_tokens(model="chat-only", messages=user("hi"))
 
 
 def test_blocked_before_it_leaves(client: Anthropic, up: scripted.Upstream) -> None:
