@@ -18,6 +18,11 @@ TOOLS = 64  # names of tools that were called
 STRIPPED = 256  # names of tools that were taken out of requests
 LABELS = 32  # labels; a further label is refused
 LABEL = 64  # characters of a label
+SHARE = "share:"
+"""The keys of debits that belong to a part of a workflow, a sub-agent, begin with this.
+
+Such a debit may refuse the call, but never freezes the workflow, and is not part of the workflow's sums.
+"""
 
 
 class Debit(NamedTuple):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from gateway.amounts import NO_REPEATS, Debit, History, Look, Rejection, Reservation
 from gateway.budget import Budget
+from gateway.delegation import Delegation
 from gateway.errors import Refusal, Stage
 from gateway.texts import Finding, Nested, Slot
 
@@ -86,12 +87,22 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The caller: the agent, its team, its roles, and the claims of its JWT, if it has one."""
+    """The caller: the agent, its team, its roles, and the claims of its JWT, if it has one.
+
+    A sub-agent has the `agent` of the key or JWT that its token goes back to, so that rules and limits for an agent
+    hold for all its sub-agents.
+    """
 
     agent: str
     team: str
     roles: tuple[str, ...] = ()
     claims: Mapping[str, object] = field(default_factory=dict)
+    delegation: Delegation | None = None  # the caller is a sub-agent of `agent`
+
+    @property
+    def acting(self) -> str:
+        """The name in chains of agents and in counts of repetitions: of a sub-agent, with its parents' names."""
+        return self.agent if self.delegation is None else "/".join((self.agent, *self.delegation.names))
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ import logging
 from dataclasses import dataclass
 
 from gateway import budget
+from gateway.agents.desk import AgentDesk
 from gateway.budget import Spent
 from gateway.call import Call
 from gateway.errors import Failures, Refusal, trace
@@ -46,6 +47,7 @@ class Line:
     reserve: Reserve
     desk: Desk
     plain: PlainDesk
+    agents: AgentDesk
     redact: Redact
     authorize: Authorize
     durable: Durable
@@ -59,8 +61,7 @@ class Line:
         try:
             await self.identify(call)
             call.step("ingress")
-            plain = call.codec.name == "http"
-            if call.resource.kind != "llm" and not plain:
+            if call.codec.name == "mcp":
                 self.desk.enter(call)
             await self.ingress.read(call, receive)
             if self.idempotency is not None and call.reference is None and not call.request.control:
@@ -68,7 +69,7 @@ class Line:
             call.step("reserve")
             await self.reserve.reserve(call)
             if call.resource.kind != "llm":
-                await (self.plain if plain else self.desk).find(call)
+                await self._desk(call).find(call)
             call.step("redact")
             await self.redact.redact(call)
             call.step("authorize")
@@ -116,3 +117,12 @@ class Line:
             call.throttled = often is not None
             raise often or refusal from None
         call.ticket.claim(call.subject.team)
+
+    def _desk(self, call: Call) -> Desk | PlainDesk | AgentDesk:
+        """Where a call of a tool or of an agent is answered."""
+        match call.codec.name:
+            case "http":
+                return self.plain
+            case "a2a":
+                return self.agents
+        return self.desk

@@ -1,6 +1,7 @@
 # The decision on every call: data.gateway.decision. A call that no rule allows is denied, and one deny is enough.
 package gateway
 
+import data.rules.agents
 import data.rules.models
 import data.rules.tools
 
@@ -16,6 +17,11 @@ allow if {
 allow if {
 	input.action.kind == "tool"
 	tools.permitted
+}
+
+allow if {
+	input.action.kind == "agent"
+	agents.allowed(input.action.name)
 }
 
 # Every `deny` of a package below `rules` counts: a new rule is a new file, without any other change.

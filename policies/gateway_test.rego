@@ -42,3 +42,14 @@ test_obligations_of_rules_are_obligations_of_the_call if {
 	some obligation in gateway.decision.obligations with input.content.injection as {"tool": 0.9}
 	obligation.labels == {"untrusted"}
 }
+
+test_agents_of_the_role_are_allowed if {
+	message := {
+		"subject": {"agent": "a", "roles": ["lead"]},
+		"action": {"kind": "agent", "name": "planner", "model": "", "providers": ["planner"], "tools": []},
+		"content": {"pii": {}},
+	}
+	lead := {"lead": {"agents": ["planner"]}}
+	gateway.decision.allow with input as message with data.roles as lead
+	not gateway.decision.allow with input as object.union(message, {"action": {"name": "payer"}}) with data.roles as lead
+}

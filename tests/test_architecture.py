@@ -14,7 +14,7 @@ from gateway.errors import Stage
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gateway"
-WORDS = {"amounts", "budget", "call", "errors", "ids", "texts"}
+WORDS = {"amounts", "budget", "call", "delegation", "errors", "ids", "texts"}
 PURE = {"dialects", "detect", "limits", "output", "redaction", "translate"}
 # `detect.names` runs language models in processes of their own, beside the line.
 IMPURE_PART = PACKAGE / "detect" / "names"

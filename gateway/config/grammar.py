@@ -18,10 +18,11 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from pydantic_core import PydanticCustomError
 
 from gateway import call as words
+from gateway.config.a2a import RemoteAgent
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.routing import Routing
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
-from gateway.config.sections import Audit, Idempotency, Loops, Output, Pii, Policy, Section, Stored
+from gateway.config.sections import Audit, Delegations, Idempotency, Loops, Output, Pii, Policy, Section, Stored
 from gateway.config.tools import NAME, Tool
 from gateway.dialects import Profile
 from gateway.dialects.items import Caps
@@ -535,6 +536,8 @@ class Config(Section):
     other calls count as unpriced; strict: an unknown price is a mistake; off: the table is not used."""
     tools: dict[str, Tool] = Field(default_factory=dict)
     """MCP servers and HTTP tools, by name."""
+    a2a: dict[str, RemoteAgent] = Field(default_factory=dict)
+    """Other agents that callers may send messages to (A2A), by name."""
     agents: dict[str, Agent] = Field(default_factory=dict)
     """Callers with a gateway key, by name."""
     jwt: Jwt | None = None
@@ -549,6 +552,8 @@ class Config(Section):
     """Answers kept for repeated calls; null: the header `Idempotency-Key` is ignored."""
     stored: Stored | None = Stored()
     """The owners of responses that providers store; null: requests cannot refer to stored responses."""
+    delegations: Delegations | None = Delegations()
+    """Tokens for sub-agents (`POST /v1/delegations`); null: there are none, and those made before are refused."""
     policy: Policy | None = Policy()
     """The policy; null: every call is allowed."""
     pii: Pii | None = Pii()
@@ -590,6 +595,10 @@ class Config(Section):
                 if name.startswith(f"{other}_"):
                     words = f"begins with the name of tools.{other}: names such as {other}_TOOL could mean both"
                     yield ("tools", name), words
+        for name in self.a2a:
+            if not NAME.fullmatch(name):
+                words = "the name of an agent has up to 63 letters, digits, `-` and single `_`, as it is part of paths"
+                yield ("a2a", name), words
         for name, model in self.models.items():
             if name.count("*") > 1:
                 yield (

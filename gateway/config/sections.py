@@ -71,6 +71,15 @@ class Idempotency(Section):
     """Seconds after which a key is released if its gateway died in the middle of the call (shared state)."""
 
 
+class Delegations(Section):
+    """Tokens that agents get for their sub-agents."""
+
+    ttl: Seconds = Field(default=3600, gt=0)
+    """Seconds that a token is valid at most; also the default."""
+    most: Count = Field(default=1000, ge=1)
+    """Tokens that the agents of one workflow may get."""
+
+
 class Stored(Section):
     """The owners of what providers store: the team of each stored response."""
 

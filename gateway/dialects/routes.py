@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.dialects import Codec
+from gateway.dialects.a2a import A2a
 from gateway.dialects.anthropic_batches import (
     ANTHROPIC_FILE,
     ANTHROPIC_FILES,
@@ -125,11 +126,19 @@ LISTS: Final = tuple(
 """The paths of the list of models, and of one model."""
 TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp": Mcp, "/mcp/{server}": Mcp}
 """Path template of tool servers -> their codec, which is made anew for each call."""
+AGENTS: Final[Mapping[str, type[A2a]]] = {"/a2a/{agent}": A2a}
+"""Path template of other agents -> their codec, which is made anew for each call."""
+CARDS: Final = ("/a2a/{agent}/.well-known/agent-card.json", "/a2a/{agent}/.well-known/agent.json")
+"""The paths of an agent's card, in the versions of the protocol."""
+DELEGATIONS: Final = "/v1/delegations"
 HTTP_TOOLS: Final = ("/tools/{server}", "/tools/{server}/", "/tools/{server}/{path:path}")
 """Path templates of plain HTTP tools."""
 METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(HTTP_TOOLS, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
+    **dict.fromkeys(AGENTS, "POST, OPTIONS"),
+    **dict.fromkeys(CARDS, "GET, HEAD, OPTIONS"),
+    DELEGATIONS: "POST, OPTIONS",
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},
     **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),

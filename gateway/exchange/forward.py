@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.agents.desk import AgentDesk
 from gateway.call import Call, Usage
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
@@ -29,6 +30,7 @@ class Exchange:
         answers: Answers,
         desk: Desk,
         plain: PlainDesk,
+        agents: AgentDesk,
         results: Results,
         cache: Cache | None = None,
     ) -> None:
@@ -36,6 +38,7 @@ class Exchange:
         self._answers = answers
         self._desk = desk
         self._plain = plain
+        self._agents = agents
         self._results = results
         self._lists = Lists()
         self._cache = cache
@@ -47,7 +50,8 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            answer = await (self._plain if call.codec.name == "http" else self._desk).open(call)
+            desks: dict[str, Desk | PlainDesk | AgentDesk] = {"http": self._plain, "a2a": self._agents}
+            answer = await desks.get(call.codec.name, self._desk).open(call)
             if call.request.control:
                 await told(self._answers, self._lists, call, answer, reply)
             else:

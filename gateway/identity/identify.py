@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -20,6 +21,7 @@ from gateway.call import Headers, Subject
 from gateway.config.grammar import Agent, Jwt
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.errors import Refusal
+from gateway.identity.delegations import PREFIX, Delegations
 from gateway.identity.keyfiles import read_key_file
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from gateway.identity.jwks import Verifier
 
 
+_REMEMBERED = 4096  # tokens of sub-agents
+_REVOKED = "The key or JWT that the token of this sub-agent goes back to has expired or was revoked."
 _KEYS = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key"})  # headers with a key and nothing else
 
 
@@ -81,6 +85,8 @@ class Identity:
         client: httpx.AsyncClient | None = None,
         previous: Identity | None = None,
     ) -> None:
+        self._delegations: Delegations | None = None
+        self._children: dict[bytes, tuple[str, Subject]] = {}  # digest of a token -> its root, and the sub-agent
         self._configured = {
             digest: _Known(digest, Subject(name, agent.team, agent.roles))
             for name, agent in agents.items()
@@ -92,6 +98,11 @@ class Identity:
         if self._jwt and previous and previous._jwt:
             self._jwt.inherit(previous._jwt)
         self.update_keys(keys)
+
+    def accept(self, delegations: Delegations | None) -> None:
+        """Accept the tokens of sub-agents. To be called before the first call is served."""
+        self._delegations = delegations
+        self.update_roots()
 
     def refuse_secrets(self, own: OwnSecrets) -> None:
         """Accept no token that holds one of these secrets. To be called before the first call is served."""
@@ -109,6 +120,19 @@ class Identity:
                 subject = Subject(record.agent, record.team, tuple(record.roles))
                 table[digest] = _Known(digest, subject, record.id, record.expires)
         self._table = table
+        self.update_roots()
+
+    def update_roots(self) -> None:
+        """Find the keys that tokens of sub-agents go back to, after a change of keys."""
+        made = self._delegations
+        self._children.clear()
+        self._roots = {made.root(digest): known for digest, known in self._table.items()} if made is not None else {}
+
+    def root(self, token: bytes) -> str:
+        """The credential that tokens made with this key, JWT or token go back to."""
+        made = self._delegations
+        assert made is not None, "tokens are accepted where they are made"
+        return made.read(token)[0] if token.startswith(PREFIX) else made.root(hashlib.sha256(token).digest())
 
     def lookup(self, token: bytes) -> Subject | None:
         """The subject of a gateway key, or of a JWT that was verified before and has not expired; no I/O."""
@@ -123,7 +147,31 @@ class Identity:
                     return None
                 self.used[known.id] = now
             return known.subject
+        if token.startswith(PREFIX) and self._delegations is not None:
+            return self._child(token, digest, self._delegations)
         return self._jwt.cached(digest) if self._jwt else None
+
+    def _child(self, token: bytes, digest: bytes, delegations: Delegations) -> Subject:
+        """The sub-agent of a token, with no more than its first agent has now. Raises Refusal(unauthenticated)."""
+        known = self._children.get(digest)
+        if known is None or known[1].delegation is None or known[1].delegation.expires <= time.time():
+            self._children.pop(digest, None)
+            if len(self._children) >= _REMEMBERED:
+                self._children.clear()
+            known = self._children[digest] = delegations.read(token)
+        root, subject = known
+        first = self._roots.get(root)
+        if first is None:
+            if self._jwt is None or not subject.claims:  # the token of a JWT ends with the JWT
+                raise Refusal("unauthenticated", _REVOKED)
+            return subject
+        if (first.expires is not None and first.expires <= time.time()) or first.subject.team != subject.team:
+            raise Refusal("unauthenticated", _REVOKED)
+        if not set(subject.roles) <= set(first.subject.roles):
+            kept = tuple(role for role in subject.roles if role in first.subject.roles)
+            subject = replace(subject, roles=kept)
+            self._children[digest] = root, subject
+        return subject
 
     def knows(self, digest: bytes) -> bool:
         """Whether this is the SHA-256 of a gateway key."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from gateway.call import Call, Headers, Json, Resource
 from gateway.config.grammar import Server
+from gateway.delegation import Delegation
 from gateway.dialects import items, multipart, tree
 from gateway.errors import Refusal
 from gateway.ids import CORRELATION_ID, uuid7
@@ -102,6 +103,8 @@ class Correlation:
         With `quotas.strict`, the header must contain a signed token of the caller's team.
         """
         signer, ids = self._signer, self._ids
+        if call.subject is not None and call.subject.delegation is not None:
+            return self._delegated(call, call.subject.delegation)
         if signer is None:
             id = named(call.headers) or traced(call.headers) or call.values.get(SESSION, "") or told(call.headers)
             if not id:
@@ -119,6 +122,17 @@ class Correlation:
             raise missing()
         call.request.alone = True
         return uuid7()
+
+    def _delegated(self, call: Call, delegation: Delegation) -> str:
+        """The workflow of a sub-agent, which its token says. Raises Refusal for another one."""
+        chosen = named(call.headers)
+        if chosen and self._signer is not None:
+            chosen = self._signer.read(call.team, chosen)
+        if chosen and (self._ids.kept(call.team, chosen) if self._ids is not None else chosen) != delegation.workflow:
+            words = "The token of a sub-agent is for another workflow: leave out X-Correlation-Id."
+            raise Refusal("invalid_request", words, param="X-Correlation-Id")
+        call.request.given_id = delegation.given
+        return delegation.workflow
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int, hold: Callable[[int], None] | None = None) -> bytes:

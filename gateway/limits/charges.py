@@ -1,4 +1,4 @@
-"""What calls of tools cost, how long they may take, and which of them repeat. Config key: `tools`."""
+"""What calls of tools and agents cost, how long they may take, and which repeat. Config keys: `tools`, `a2a`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,33 @@ from fractions import Fraction
 
 from gateway.amounts import NANO_USD, NO_REPEATS, Look
 from gateway.call import Call, Target, ToolUse
+from gateway.config.a2a import RemoteAgent
 from gateway.config.tools import Tool
 from gateway.dialects.http_tool import HttpTool
 from gateway.limits.loops import Loops
 
 
 class Charges:
-    """The rows of `tools` as the ledger sees them. Pure."""
+    """The rows of `tools` and `a2a` as the ledger sees them. Pure."""
 
-    def __init__(self, tools: Mapping[str, Tool], loops: Loops, repeats: int | None) -> None:
+    def __init__(
+        self, tools: Mapping[str, Tool], agents: Mapping[str, RemoteAgent], loops: Loops, repeats: int | None
+    ) -> None:
         self._tools = tools
+        self._agents = agents
         self._loops = loops
         self._repeats = repeats
 
     def targets(self, call: Call) -> list[Target]:
-        """The one target of a call of a tool."""
+        """The one target of a call of a tool or an agent."""
         server, _, tool = call.resource.name.partition("/")
         return [Target(server, tool)]
 
     def price(self, call: Call) -> int:
-        """The price of a call in nano-USD, rounded up."""
+        """The price of a call in nano-USD, rounded up. What brings an agent no message has no price."""
+        if call.resource.kind == "agent":
+            agent = self._agents.get(call.resource.name) if call.resource.arguments else None
+            return math.ceil(Fraction(str(agent.price)) * NANO_USD) if agent is not None else 0
         codec = call.codec
         server, _, tool = call.resource.name.partition("/")
         if isinstance(codec, HttpTool):  # by its path only once that is judged
@@ -39,12 +46,18 @@ class Charges:
 
     def patience(self, call: Call) -> float:
         """Seconds that a call may take."""
+        if call.resource.kind == "agent":
+            agent = self._agents.get(call.resource.name)
+            return agent.timeout if agent is not None else 0.0
         row = self._tools.get(call.resource.name.partition("/")[0])
         return row.timeout if row is not None else 0.0
 
     def repeats(self, call: Call, agent: str) -> Look:
-        """The debit for a call of the same tool with the same arguments."""
-        if self._repeats is None:
+        """The debit for a call of the same tool with the same arguments, or for the same message to an agent."""
+        kind, name, arguments = call.resource
+        if self._repeats is None or (kind == "agent" and not arguments):
             return NO_REPEATS
-        use = ToolUse("", call.resource.name, dict(call.resource.arguments))
+        if kind == "agent":  # each message has an id of its own
+            name, arguments = f"agent/{name}", {key: it for key, it in arguments.items() if key != "messageId"}
+        use = ToolUse("", name, dict(arguments))
         return Look((self._loops.repeat(agent, use),), ())

@@ -124,13 +124,7 @@ class Loops:
 
         Raises Refusal(hop_limit) and Refusal(loop_detected).
         """
-        depth = len(chain) - 1
-        if self._hops is not None and depth > self._hops:
-            words = (
-                f"The chain of agents is {depth} hops deep: {_arrows(chain)}; quotas.hops allows {self._hops}. Let an "
-                "agent earlier in the chain make this call, or start a new workflow with another X-Correlation-Id."
-            )
-            raise Refusal("hop_limit", words, detail={"quota": "quotas.hops", "chain": list(chain)})
+        refuse_hops(chain, self._hops)
         limit = self._settings.cycles
         if limit is None:
             return
@@ -141,6 +135,17 @@ class Loops:
                 f"cycle; loops.cycles allows {limit}. {_HELP}"
             )
             raise Refusal("loop_detected", words, detail={"quota": "loops.cycles", "count": rounds, "limit": limit})
+
+
+def refuse_hops(chain: Sequence[str], most: int | None) -> None:
+    """Raise Refusal(hop_limit) for a chain of agents with more hops than `quotas.hops` allows; None: no limit."""
+    depth = len(chain) - 1
+    if most is not None and depth > most:
+        words = (
+            f"The chain of agents is {depth} hops deep: {_arrows(chain)}; quotas.hops allows {most}. Let an "
+            "agent earlier in the chain make this call, or start a new workflow with another X-Correlation-Id."
+        )
+        raise Refusal("hop_limit", words, detail={"quota": "quotas.hops", "chain": list(chain)})
 
 
 def remembers(settings: Settings, repeats: int | None) -> bool:

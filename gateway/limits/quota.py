@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from gateway.amounts import NANO_USD, Ask, Debit, Rejection
+from gateway.amounts import NANO_USD, SHARE, Ask, Debit, Rejection
 from gateway.call import Usage
 from gateway.config import tiers
 from gateway.config.grammar import Model, Price
@@ -286,6 +286,13 @@ def _exceeded(rejection: Rejection, debit: Debit, ask: Ask) -> Refusal:
             f"times; {rejection.limit} are allowed. Only this call was refused: go on with a different call."
         )
         return Refusal("loop_detected", message, detail={"repeated": debit.name, "limit": rejection.limit})
+    if debit.key.startswith(SHARE):
+        message = (
+            f"There is no room left in {debit.name}: the limit is {_amount(debit, rejection.limit)}, "
+            f"{_amount(debit, rejection.used)} are used, and this call needs up to {_amount(debit, debit.amount)}. "
+            "Only calls under this budget are refused; the workflow goes on."
+        )
+        return Refusal("quota_exceeded", message, detail={"quota": debit.name})
     message = (
         f"Workflow {ask.correlation_id} has no room left in {debit.name}: the limit is "
         f"{_amount(debit, rejection.limit)}, {_amount(debit, rejection.used)} are used, and this call needs up to "

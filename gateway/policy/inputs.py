@@ -67,11 +67,12 @@ class Inputs:
         call is not counted (no `quotas.calls`, or a replayed answer). Of a call of a tool, `action.server` is the row
         of `tools`, `action.args` are the arguments as they leave, `action.writes`: whether the
         tool writes, as operator or server say (null: neither does); and `action.of_result`: the result is judged.
+        `subject.acting`: the name of a sub-agent; undefined for other callers.
         """
         subject, request, admission = call.subject, call.request, call.admission
         content = request.content or EMPTY
         assert subject is not None, "authorize comes after identify"
-        chain = admission.chain or (subject.agent,)
+        chain = admission.chain or (subject.acting,)
         providers, (kind, name, arguments) = call.providers(), call.resource
         is_model = kind == "llm"
         server, _, bare = name.partition("/") if kind == "tool" and "/" in name else ("", "", name)
@@ -124,6 +125,7 @@ class Inputs:
             "team": subject.team,
             "roles": subject.roles,
             "claims": dict(subject.claims),
+            **({"acting": subject.acting} if subject.delegation is not None else {}),
         }
         self._callers[id(subject)] = subject, caller
         return caller

@@ -29,15 +29,18 @@ class Models:
         The policy judges a call without texts and tools for each model. Engines memoize these verdicts.
         """
         policy = self._policy
+        names = [name for name in self._names if _delegated(call, name)]
         if policy is None:
-            return list(self._names)
-        return [name for name in self._names if await self._may(call, policy, name)]
+            return names
+        return [name for name in names if await self._may(call, policy, name)]
 
     async def may_ask_for(self, call: Call, name: str) -> bool:
         """Whether the caller of an identified call may use a model, also a model that only a pattern matches."""
         try:
             self._forward.model(name)
         except Refusal:
+            return False
+        if not _delegated(call, name):
             return False
         return self._policy is None or await self._may(call, self._policy, name)
 
@@ -70,3 +73,9 @@ class Models:
         except Refusal as refusal:
             return refusal.code == "approval_required"
         return True
+
+
+def _delegated(call: Call, name: str) -> bool:
+    """Whether the parents of a sub-agent let it use a model; True for other callers."""
+    delegation = call.subject.delegation if call.subject is not None else None
+    return delegation is None or delegation.allows("llm", name)

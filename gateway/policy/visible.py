@@ -31,11 +31,15 @@ class Visible:
         return self._policy.version if self._policy is not None else ""
 
     async def may(self, call: Call, name: str, *, writes: bool | None = None) -> bool:
-        """Whether the caller of an identified call may see a tool (`server/tool`)."""
+        """Whether the caller of an identified call may see a tool (`server/tool`) or an agent."""
+        if not _delegated(call, name):
+            return False
         return self._policy is None or await self._allows(_plain(call, name, writes), self._policy)
 
     async def admits(self, call: Call) -> bool:
         """Whether the caller may see the tool that it calls. A denial is the decision of the call, and is recorded."""
+        if not _delegated(call, call.resource.name):
+            return False
         if self._policy is None:
             return True
         asked = _plain(call, call.resource.name, call.request.writes)
@@ -53,6 +57,12 @@ class Visible:
                 raise
             return refusal.code == "approval_required"
         return True
+
+
+def _delegated(call: Call, name: str) -> bool:
+    """Whether the parents of a sub-agent let it call this; True for other callers."""
+    delegation = call.subject.delegation if call.subject is not None else None
+    return delegation is None or delegation.allows(call.resource.kind, name)
 
 
 def _plain(call: Call, name: str, writes: bool | None) -> Call:

@@ -6,15 +6,17 @@ hop_limit and loop_detected. Writes `call.admission`. Fails closed: if the store
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
 import orjson
 
-from gateway.amounts import NO_REPEATS, Ask, Debit, Look, Rejection, Reservation
+from gateway.amounts import NO_REPEATS, SHARE, Ask, Debit, Look, Rejection, Reservation
 from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
 from gateway.config.grammar import Model
+from gateway.delegation import Delegation
+from gateway.errors import Refusal
 from gateway.limits import quota
 from gateway.limits.charges import Charges
 from gateway.limits.loops import Loops, fixed, shown
@@ -27,6 +29,7 @@ from gateway.stores import Ledger
 from gateway.stores.admit import admit
 from gateway.upstream.forward import Forward
 
+_KINDS: Final[Mapping[str, str]] = {"llm": "model", "tool": "tool", "agent": "agent"}
 LAPSE_MARGIN = 60  # seconds after the time limit of the upstream at which an unsettled reservation counts as lost
 
 
@@ -70,6 +73,8 @@ class Reserve:
         """Take rate limits and quotas, all or none, in one atomic step. Raises Refusal, StoreUnavailable."""
         subject = call.subject
         assert subject is not None, "reserve comes after identify"
+        if subject.delegation is not None:
+            _check(call, subject.delegation)
         if call.resource.kind == "llm":
             at = call.request.stored.target if call.request.stored is not None else None
             call.admission.targets = self._forward.targets(call.resource.name, call.codec, at, call)
@@ -89,7 +94,7 @@ class Reserve:
         keeps = self._keeps_history
         steps: Sequence[Step] = ()
         if call.resource.kind != "llm":
-            call.admission.repeats = self._tools.repeats(call, subject.agent)
+            call.admission.repeats = self._tools.repeats(call, subject.acting)
         elif keeps or self._loops.reads:
             large = openings.unread(call) > LARGE  # then a thread reads
             read = await judge(call, True, self._read, call, subject) if large else self._read(call, subject)
@@ -107,14 +112,29 @@ class Reserve:
         self._levels.note(*workflow, ask.debits, answer.balances)
         if not ask.bare:  # a bare ask only checked that the workflow is open
             call.admission.reservation = answer
-        call.admission.chain, call.admission.history = answer.chain, answer.history
-        self._loops.follow(answer.chain, answer.path)
+        call.admission.chain, call.admission.history = _chain(subject, answer), answer.history
+        self._loops.follow(call.admission.chain, answer.path)
+
+    async def delegate(self, call: Call, most: int) -> tuple[str, ...]:
+        """Take the request limits of a new delegation, and count it; returns the chain of its caller. Raises Refusal.
+
+        `most`: delegations of one workflow.
+        """
+        subject = call.subject
+        assert subject is not None, "reserve comes after identify"
+        count = Debit(f"{SHARE}delegations", "calls", 1, most, "delegations.most")
+        debits = (*self._limits.debits(subject), count)
+        names = (call.id, subject.team, call.request.correlation_id, subject.acting)
+        ask = self._quotas.ask(*names, debits, lapse=LAPSE_MARGIN, chained=True)
+        answer = _granted(call, ask, await self._ledger.reserve(ask))
+        await self._ledger.settle(answer, {}, "settled")
+        return _chain(subject, answer)
 
     async def _greet(self, call: Call, subject: Subject) -> None:
         """Take the request limits of a message of the protocol: no quota, no history. Raises Refusal."""
         debits = self._limits.debits(subject)
         call.admission.debits = tuple(debits)
-        names = (call.id, subject.team, call.request.correlation_id, subject.agent)
+        names = (call.id, subject.team, call.request.correlation_id, subject.acting)
         ask = self._quotas.ask(*names, call.admission.debits, lapse=self._tools.patience(call) + LAPSE_MARGIN)
         answer = _granted(call, ask, await self._ledger.reserve(ask))
         if not ask.bare:
@@ -144,6 +164,8 @@ class Reserve:
             tool=name if kind == "tool" else "",
             stream=call.request.stream,
         )
+        if subject.delegation is not None:
+            quotas = [*quotas, *subject.delegation.debits(quotas)]
         return (*limits, *quotas)
 
     def _ask(self, call: Call, subject: Subject, debits: Sequence[Debit], steps: Sequence[Step], keeps: bool) -> Ask:
@@ -163,7 +185,7 @@ class Reserve:
             call.id,
             subject.team,
             call.request.correlation_id,
-            subject.agent,
+            subject.acting,
             call.admission.debits,
             lapse=longest + LAPSE_MARGIN,
             chained=self._loops.follows or judged,
@@ -187,6 +209,8 @@ class Reserve:
         names = (subject, _model_name(call.resource), call.providers())
         estimate = tokens + ceiling
         limits = self._limits.debits(*names, estimate, stream=call.request.stream, attributes=demanded.attributes)
+        if subject.delegation is not None:
+            quotas = [*quotas, *subject.delegation.debits(quotas)]
         call.admission.late = (*limits, *quotas)
         if call.admission.late:
             ask = first.ask._replace(id=f"{call.id}-rest", debits=call.admission.late, history=False, tools=())
@@ -210,10 +234,10 @@ class Reserve:
 
     async def _look(self, call: Call, subject: Subject) -> None:
         """Check that the workflow accepts calls, for a replayed answer: nothing is taken or counted. Raises Refusal."""
-        names = (call.id, subject.team, call.request.correlation_id, subject.agent)
+        names = (call.id, subject.team, call.request.correlation_id, subject.acting)
         ask = self._quotas.ask(*names, (), lapse=0, look=True, history=self._keeps_history)
         answer = _granted(call, ask, await self._ledger.reserve(ask))
-        call.admission.chain, call.admission.history = answer.chain, answer.history
+        call.admission.chain, call.admission.history = _chain(subject, answer), answer.history
 
     def _read(self, call: Call, subject: Subject) -> tuple[Sequence[Step], Look]:
         """The steps of the conversation, and the repetitions in it. Raises Refusal(loop_detected)."""
@@ -221,7 +245,7 @@ class Reserve:
         if not self._loops.reads:
             return steps, NO_REPEATS
         workflow = (subject.team, call.request.correlation_id)
-        return steps, self._loops.look(workflow, subject.agent, steps, bool(call.request.tools))
+        return steps, self._loops.look(workflow, subject.acting, steps, bool(call.request.tools))
 
 
 def _conversation(call: Call) -> Sequence[Step]:
@@ -248,6 +272,25 @@ def _granted(call: Call, ask: Ask, answer: Reservation | Rejection) -> Reservati
         call.admission.rejection = answer
         raise quota.refusal(answer, ask, call.request.input.counted() if answer.reason == "rate" else 0)
     return answer
+
+
+def _chain(subject: Subject, answer: Reservation) -> tuple[str, ...]:
+    """The agents that led to a call: for a sub-agent as its token says, otherwise as recorded."""
+    return subject.delegation.chain if subject.delegation is not None else answer.chain
+
+
+def _check(call: Call, delegation: Delegation) -> None:
+    """Raise Refusal if the parents of a sub-agent do not let it make this call. Tools are checked once known."""
+    kind, name, _ = call.resource
+    if kind != "tool" and not delegation.allows(kind, name):
+        words = f"The delegation of sub-agent {delegation.chain[-1]} does not include this {_KINDS[kind]}."
+        raise Refusal("policy_denied", words, detail={"rule": "delegation"})
+    if hidden := delegation.hidden(call.request.tools):
+        words = (
+            f"The call offers the model {hidden} tools that the delegation of sub-agent {delegation.chain[-1]} does "
+            "not include. Leave them out."
+        )
+        raise Refusal("policy_denied", words, detail={"rule": "delegation"})
 
 
 def _model_name(resource: Resource) -> str:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from gateway.agents.remote import Remotes
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, Watcher
 from gateway.control import admin
@@ -139,6 +140,7 @@ class Gateway:
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
             clients.open(["direct"])
             self.shared.servers = Servers(clients["direct"])
+            self.shared.remotes = Remotes(clients["direct"])
             stack.push_async_callback(self.shared.servers.close)
             stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)
@@ -181,6 +183,8 @@ class Gateway:
             await before.retire()
         if shared.servers is not None:
             await shared.servers.follow(config.tools)
+        if shared.remotes is not None:
+            shared.remotes.follow(config.a2a)
         if old is not None:
             shared.telemetry.say({"level": "info", "event": "config applied"})
             await old.identity.aclose()

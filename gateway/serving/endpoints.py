@@ -13,14 +13,21 @@ from typing import Any, Final, Protocol
 import orjson
 
 from gateway import ids
+from gateway.agents import card
+from gateway.agents.desk import unknown_agent
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
+from gateway.dialects.a2a import A2a
 from gateway.dialects.http_tool import HttpTool
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
 from gateway.dialects.routes import (
+    AGENTS,
     AZURE,
     AZURE_REFERENCES,
+    CARDS,
+    DELEGATIONS,
     HTTP_TOOLS,
     LISTS,
     METHODS,
@@ -32,14 +39,17 @@ from gateway.dialects.routes import (
     VERSIONED,
 )
 from gateway.dialects.terms import is_term
-from gateway.errors import Refusal
+from gateway.errors import Refusal, trace
 from gateway.ingress import query, references, served
 from gateway.ingress.reply import Reply
+from gateway.ingress.request import Disconnected
 from gateway.ingress.wire import AsgiExchange, Exchange
+from gateway.serving.delegate import delegate
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
 from gateway.serving.sockets import Session
+from gateway.stores import StoreUnavailable
 from gateway.upstream.forward import not_found
 
 Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
@@ -47,6 +57,7 @@ Endpoint = Callable[[Match[Any], Any, Any, Any], Awaitable[None]]
 _UNREAD: Final = Resource("llm")
 _NO_IDS: Final = frozenset({"compact", "input_tokens"})  # paths of calls, not of responses
 _STEPS: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
+_HOST: Final = re.compile(r"[A-Za-z0-9.\[\]:-]{1,255}")
 _log = logging.getLogger("meshgate")
 
 
@@ -65,10 +76,15 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_about, gateway, codecs, path)
     for path in TOOLS:
         yield path, partial(_tool, gateway, path)
+    for path in AGENTS:
+        yield path, partial(_agent, gateway, path)
+    for path in CARDS:
+        yield path, partial(_card, gateway)
     for path in HTTP_TOOLS:
         yield path, partial(_plain_tool, gateway, path)
     for path in LISTS:
         yield path, partial(_models, gateway)
+    yield DELEGATIONS, partial(_delegate, gateway)
 
 
 def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
@@ -149,6 +165,50 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
         await _through(gateway, call, exchange)
     else:
         await _end_session(gateway, call, server, exchange, reply)
+
+
+async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve one message to another agent."""
+    exchange, agent = _exchange(scope, receive, send), match.values["agent"]
+    call = _arrived(gateway, path, AGENTS[path](agent, exchange.headers), exchange)
+    call.resource = Resource("agent")
+    reply = gateway.runtime.replies.to(call, exchange.put)
+    if scope["method"] != "POST":
+        await reply.refuse(_wrong_method(path, scope["headers"]))
+    elif not gateway.runtime.line.agents.serves(agent):
+        await reply.refuse(unknown_agent())
+    else:
+        await _through(gateway, call, exchange)
+
+
+async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve the card of another agent, to callers who may send messages to the agent."""
+    runtime, exchange, agent = gateway.runtime, _exchange(scope, receive, send), match.values["agent"]
+    call = _arrived(gateway, match.template, A2a(agent, exchange.headers), exchange)
+    call.resource = Resource("agent", agent)
+    reply = runtime.replies.to(call, exchange.put)
+    try:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise _wrong_method(match.template, scope["headers"])
+        call.ticket = _ticket(gateway, exchange)
+        await runtime.line.identify(call)
+        if not await runtime.line.agents.shows(call):
+            raise unknown_agent()
+        remote = runtime.line.agents.remote(agent)
+        host = next((value for name, value in exchange.headers if name == b"host"), b"").decode("latin-1")
+        url = f"{scope.get('scheme', 'http')}://{host if _HOST.fullmatch(host) else 'localhost'}/a2a/{agent}"
+        said = orjson.dumps(card.shown(await remote.card(), await remote.interfaces(), url))
+        runtime.own.check(said)
+        await reply.whole(200, said)
+    except Refusal as refusal:
+        if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
+            gateway.shared.telemetry.stranger()
+        await reply.refuse(refusal)
+    except Exception as fault:
+        _log.error("a card failed: %s", trace(fault))
+        await reply.refuse(Refusal("overloaded", "The card is not available. Try again later."))
+    finally:
+        call.ticket.close()
 
 
 async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
@@ -281,6 +341,33 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
     except Exception:
         _log.exception("the list of models failed")
         await reply.refuse(Refusal("overloaded", "The list of models is not available. Try again later."))
+    finally:
+        call.ticket.close()
+
+
+async def _delegate(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """`POST /v1/delegations`: a token for a sub-agent of the caller."""
+    runtime, exchange = gateway.runtime, _exchange(scope, receive, send)
+    call = _arrived(gateway, match.template, OPENAI_CHAT, exchange)
+    reply = runtime.replies.to(call, exchange.put)
+    try:
+        if scope["method"] != "POST":
+            raise _wrong_method(match.template, scope["headers"])
+        call.ticket = _ticket(gateway, exchange)
+        await runtime.line.identify(call)
+        await reply.whole(200, orjson.dumps(await delegate(runtime, gateway.shared, call, exchange.receive)))
+    except Refusal as refusal:
+        if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
+            gateway.shared.telemetry.stranger()
+        await reply.refuse(refusal)
+    except StoreUnavailable as fault:
+        _log.error("state store: %s", fault)
+        await reply.refuse(Refusal("state_unavailable", "The state store does not answer; try again later."))
+    except Disconnected:
+        reply.abandon()
+    except Exception as fault:
+        _log.error("a delegation failed: %s", trace(fault))
+        await reply.refuse(Refusal("overloaded", "The gateway failed to serve this request. Try again later."))
     finally:
         call.ticket.close()
 

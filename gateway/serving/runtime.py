@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.agents.desk import AgentDesk
+from gateway.agents.remote import Remotes
 from gateway.config import prices
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
@@ -31,6 +33,7 @@ from gateway.errors import ConfigError, Failures
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.forward import Exchange
+from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
 from gateway.ingress.correlation import Signer, signer
 from gateway.ingress.idempotency import Idempotency
@@ -114,6 +117,7 @@ class Shared:
     stopping: bool = False
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
+    remotes: Remotes | None = None  # the other agents
     counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
 
@@ -133,6 +137,7 @@ class Runtime:
     candidate: Candidate | None
     own: OwnSecrets
     alone: Callable[[], bool]  # whether the shared state is out of reach: see `Replies`
+    delegations: Delegations | None  # the tokens of sub-agents
 
 
 def _cache_dir(config: Config) -> Path:
@@ -274,6 +279,7 @@ class _Parts:
     taint: Taint
     audit: Audit
     candidate: Candidate | None
+    delegations: Delegations | None
 
 
 def build(
@@ -284,6 +290,8 @@ def build(
     admin = _admin_keys(config, identity)  # before the secrets are collected: the first start creates its file
     own = OwnSecrets(values(config))
     identity.refuse_secrets(own)
+    delegations = Delegations(seal) if config.delegations is not None and seal is not None else None
+    identity.accept(delegations)
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
     forward = Forward(config.providers, config.models, shared.clients, shared.healths, priced, shared.store)
     look = own.scanning(scanners.look) if scanners.look else None
@@ -304,6 +312,7 @@ def build(
         taint=Taint(own, redacts=replacer is not None),
         audit=Audit(shared.audit_writer, config.audit),
         candidate=_candidate(config, shared),
+        delegations=delegations,
     )
     runtime = _runtime(config, shared, parts, identity, admin, pool)
     shared.healths.follow(config.routing, {name: tuple(provider.keys) for name, provider in config.providers.items()})
@@ -333,6 +342,7 @@ def _runtime(
         candidate=parts.candidate,
         own=own,
         alone=alone,
+        delegations=parts.delegations,
     )
 
 
@@ -351,7 +361,7 @@ def _line(
     names = Names(pool.config, pool, lambda: failures("names"), pii.keep) if pool and pii else None
     spellings = parts.replacer.spellings if parts.replacer is not None else None
     quotas = Quotas(config.quotas)
-    charges = Charges(config.tools, parts.loops, config.quotas.repeats)
+    charges = Charges(config.tools, config.a2a, parts.loops, config.quotas.repeats)
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
@@ -375,6 +385,8 @@ def _line(
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
+    assert shared.remotes is not None, "agents are there before the first runtime"
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -385,10 +397,13 @@ def _line(
         reserve=reserve,
         desk=desk,
         plain=plain,
+        agents=agents,
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers, desk, plain, Results(flow, texts, contents), _cache(config, shared, parts)),
+        exchange=Exchange(
+            forward, answers, desk, plain, agents, Results(flow, texts, contents), _cache(config, shared, parts)
+        ),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.amounts import Ask, Balance, Debit, Marked, Rejection, Reservation
+from gateway.amounts import SHARE, Ask, Balance, Debit, Marked, Rejection, Reservation
 from gateway.stores import FOREVER, End, State, Workflow, actual, charges, slowest
 from gateway.stores.record import MICRO, Change, Count, Record
 
@@ -294,7 +294,7 @@ class Counters:
     def _note(self, record: Record, ask: Ask, refused: Rejection, now: int) -> None:
         """Record the effects of a refusal; a workflow that has ended is kept as long as it is called."""
         if refused.reason == "exceeded" and ask.debits[refused.index].unit not in ("hops", "repeats"):
-            if ask.firm:
+            if ask.firm and not ask.debits[refused.index].key.startswith(SHARE):
                 record.end("frozen", ask.debits[refused.index].name)
         elif refused.reason == "expired":
             record.end("frozen", "quotas.seconds")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gateway.amounts import LABELS, NO_HISTORY, PATH, REPEATS, STRIPPED, TOOLS, Debit, History
+from gateway.amounts import LABELS, NO_HISTORY, PATH, REPEATS, SHARE, STRIPPED, TOOLS, Debit, History
 from gateway.stores import DEFAULT_TTL, FOREVER, State, Workflow
 
 MICRO = 1_000_000
@@ -192,7 +192,9 @@ class Record:
         used: dict[str, int] = {}
         held: dict[str, int] = {}
         lapsed: dict[str, int] = {}
-        for count in self.counts.values():
+        for key, count in self.counts.items():
+            if key.startswith(SHARE):
+                continue
             used[count.unit] = used.get(count.unit, 0) + count.used
             held[count.unit] = held.get(count.unit, 0) + count.held
             lapsed[count.unit] = lapsed.get(count.unit, 0) + count.lapsed

@@ -110,6 +110,7 @@ end
 local function is_hops(field) return string.sub(field, 1, 5) == "hops:" end
 local function is_repeats(field) return string.sub(field, 1, 8) == "repeats:" end
 local function quota_key(field) return string.sub(field, string.find(field, ":", 1, true) + 1) end
+local function is_share(field) return string.sub(quota_key(field), 1, 6) == "share:" end
 
 -- A new counter of repeats takes the slot of the oldest.
 local function begin_repeats(work, field)
@@ -292,7 +293,7 @@ local function reserve()
       limit = limit_of(i)
       if not again then
         if used + amount > limit then
-          if firm and not repeats then freeze(name) end
+          if firm and not repeats and not is_share(field) then freeze(name) end
           return refusal("exceeded", i, used, held, -1, limit)
         end
         if repeats and used + held + amount > limit then return refusal("exceeded", i, used, held, -1, limit) end

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import orjson
 
-from gateway.amounts import Ask, Balance, Debit, History, Reason, Rejection, Reservation
+from gateway.amounts import SHARE, Ask, Balance, Debit, History, Reason, Rejection, Reservation
 from gateway.stores import FOREVER, Key, State, Workflow
 from gateway.stores.record import MICRO
 
@@ -70,7 +70,9 @@ def workflow_of(team: str, correlation_id: str, flat: Sequence[bytes]) -> Workfl
     for name, value in fields.items():
         kind, _, rest = name.partition(":")
         if kind in sums and rest:
-            unit = rest.partition(":")[0]
+            unit, _, key = rest.partition(":")
+            if key.startswith(SHARE):
+                continue
             for other in sums.values():
                 other.setdefault(unit, 0)
             if unit == "repeats" and kind != "h":  # the highest count of one counter

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.amounts import NO_HISTORY, Ask, Debit, History, Rejection, Reservation, Unit
+from gateway.amounts import NO_HISTORY, SHARE, Ask, Debit, History, Rejection, Reservation, Unit
 from gateway.stores import State
 from gateway.stores.counters import Bucket
 from gateway.stores.record import MICRO, Count, Record
@@ -151,7 +151,8 @@ class Seen:
 def _ends(standing: Standing, ask: Ask, got: Rejection) -> bool:
     """Whether the rejection means that the workflow accepts no more calls; if so, record the new state."""
     debit = ask.debits[got.index] if got.index >= 0 else None
-    if got.reason == "exceeded" and debit is not None and debit.unit not in ("hops", "repeats"):
+    ending = debit is not None and debit.unit not in ("hops", "repeats") and not debit.key.startswith(SHARE)
+    if got.reason == "exceeded" and debit is not None and ending:
         standing.state, standing.reason = "frozen", debit.name
     elif got.reason == "frozen":
         standing.state, standing.reason = "frozen", debit.name if debit is not None else "frozen"

@@ -259,3 +259,40 @@ async def test_a_debit_of_nothing_settles(store: Store) -> None:
     reservation = await take(store, quota(1000, 0))
     assert await store.settle(reservation, {"tokens": 7}, "settled")
     assert await standing(store) == (7, 0, 0)
+
+
+async def test_a_share_refuses_and_freezes_nothing(store: Store) -> None:
+    """A part of a workflow may run out: the workflow goes on, and its sums have each amount once."""
+    share = quota(100, 60)._replace(key="share:s:tokens", name="budget.tokens")
+    first = await take(store, quota(1000, 60), share)
+    assert (await refused(store, quota(1000, 60), share)).reason == "busy"
+    await store.settle(first, {"tokens": 50, "share:s:tokens": 50}, "settled")
+    assert await refused(store, quota(1000, 60), share) == Rejection("exceeded", 1, 50, 0, limit=100)
+    other = share._replace(key="share:other:tokens")
+    await store.settle(await take(store, quota(1000, 60), other), {}, "released")
+    workflow = await store.workflow("t", "w")
+    assert workflow is not None
+    assert (workflow.state, workflow.used["tokens"], workflow.held["tokens"]) == ("open", 50, 0)
+
+
+async def test_a_share_is_never_overdrawn(store: Store) -> None:
+    """However many calls come at once."""
+    share = quota(10, 1)._replace(key="share:s:tokens")
+    outcomes = await asyncio.gather(*(store.reserve(ask(quota(1000, 1), share)) for _ in range(30)))
+    taken = [it for it in outcomes if isinstance(it, Reservation)]
+    assert len(taken) == 10
+    await asyncio.gather(*(store.settle(it, {}, "settled") for it in taken))
+    assert (await refused(store, quota(1000, 1), share)).reason == "exceeded"
+    assert await standing(store) == (10, 0, 0)
+
+
+async def test_a_share_outlives_the_process(place: Backend) -> None:
+    """Its use is on disk, like that of the quota."""
+    share = quota(10, 10)._replace(key="share:s:tokens")
+    store = await place.open()
+    await store.settle(await take(store, quota(1000, 10), share), {}, "settled")
+    await store.durable()
+    await store.close()
+    store = await place.open()
+    assert (await refused(store, quota(1000, 1), share._replace(amount=1))).used == 10
+    await store.close()

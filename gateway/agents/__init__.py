@@ -1,0 +1,1 @@
+"""Other agents behind the gateway: their cards, and the answers to messages."""

@@ -1,0 +1,115 @@
+"""Where messages to other agents are answered: checks whose tasks they are about, and sends them.
+
+Config key: `a2a`. Refuses with tool_not_found, invalid_request, upstream_error and upstream_timeout. Tasks and contexts
+belong to the agent (with its team) whose message made them; for anybody else they do not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+import orjson
+
+from gateway.agents.remote import Remote, Remotes
+from gateway.call import Call, Json
+from gateway.config.a2a import RemoteAgent
+from gateway.dialects import a2a
+from gateway.dialects.a2a import A2a
+from gateway.dialects.jsonrpc import Fault
+from gateway.errors import Refusal
+from gateway.policy.visible import Visible
+from gateway.redaction.vault import Seal
+from gateway.stores import Owners
+from gateway.upstream.answer import Answer
+
+_KEPT: Final = 30 * 86400  # seconds that the owner of a task is known
+
+
+class AgentDesk:
+    """The stage, built for one configuration. `seal`: None without a key; then no task can be continued."""
+
+    def __init__(
+        self,
+        rows: Mapping[str, RemoteAgent],
+        remotes: Remotes,
+        owners: Owners,
+        seal: Seal | None,
+        visible: Visible,
+    ) -> None:
+        self._visible = visible
+        self._rows = rows
+        self._remotes = remotes
+        self._owners = owners
+        self._seal = seal
+
+    def serves(self, agent: str) -> bool:
+        """Whether there is an agent of this name."""
+        return agent in self._rows
+
+    async def shows(self, call: Call) -> bool:
+        """Whether the caller of an identified call may send messages to its agent."""
+        return self.serves(call.resource.name) and await self._visible.may(call, call.resource.name)
+
+    def remote(self, agent: str) -> Remote:
+        """An agent that is served."""
+        return self._remotes.of(agent, self._rows[agent])
+
+    async def find(self, call: Call) -> None:
+        """Check that tasks and context are the caller's; writes `call.request.label`. Raises Refusal."""
+        codec = _codec(call)
+        call.request.label = codec.agent
+        named = [("task", id) for id in codec.tasks] + ([("context", codec.context)] if codec.context else [])
+        for kind, id in named:
+            if self._seal is None or await self._owners.owned(call.team, self._name(call, kind, id)) is None:
+                raise a2a.not_found()
+
+    async def open(self, call: Call) -> Answer:
+        """Send a message; writes `call.outcome`. Raises Refusal."""
+        codec, outcome = _codec(call), call.outcome
+        remote = self.remote(codec.agent)
+        url = (await remote.interfaces()).get(codec.version)
+        if url is None:
+            words = f"The agent does not serve version {codec.version} of A2A over JSON-RPC on its own host."
+            raise Fault(a2a.NO_VERSION, words)
+        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method}
+        message["params"] = call.request.body["params"]
+        outcome.provider, outcome.model, outcome.tries, outcome.sent = codec.agent, "", 1, True
+        raw = await remote.ask(codec.version, url, message, call.ticket.hold)
+        outcome.status = 200
+        await self._own(call, codec, raw)
+
+        async def nothing() -> AsyncIterator[bytes]:
+            return
+            yield b""
+
+        return Answer(False, raw, nothing(), None)
+
+    async def _own(self, call: Call, codec: A2a, raw: bytes) -> None:
+        """Record whose the task and the context of an answer are. An answer that is wrong is refused later."""
+        try:
+            said = orjson.loads(raw)
+            task, context = codec.made(said) if type(said) is dict else ("", "")
+        except ValueError:
+            return
+        if self._seal is None:
+            return
+        for kind, id in (("task", task), ("context", context)):
+            if id:
+                await self._owners.own(call.team, self._name(call, kind, id), b"a2a", _KEPT)
+
+    def _name(self, call: Call, kind: str, id: str) -> str:
+        assert self._seal is not None, "names are made where owners are kept"
+        assert call.subject is not None, "tasks come after identify"
+        return self._seal.digest(f"a2a {kind}", f"{_codec(call).agent}\0{call.subject.agent}\0{id}").hex()
+
+
+def _codec(call: Call) -> A2a:
+    codec = call.codec
+    assert isinstance(codec, A2a), "calls of agents have the codec of their protocol"
+    return codec
+
+
+def unknown_agent() -> Refusal:
+    """The refusal for an agent that does not exist."""
+    return Refusal("tool_not_found", "There is no agent of this name in `a2a`.")

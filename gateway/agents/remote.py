@@ -1,0 +1,118 @@
+"""A connection to another agent over HTTP. Config key: `a2a`. No redirect is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+import orjson
+from multidict import CIMultiDict
+from yarl import URL
+
+from gateway.agents import card
+from gateway.call import Json
+from gateway.config.a2a import RemoteAgent
+from gateway.errors import Refusal
+from gateway.upstream.client import Client, Destination, Response, Timeouts
+
+Hold = Callable[[int], None]
+"""Called with the size of each piece of an answer before it is kept; may raise Refusal."""
+
+
+class Remote:
+    """One row of `a2a`; outlives reloads that do not change the row. For one event loop."""
+
+    def __init__(self, name: str, row: RemoteAgent, client: Client) -> None:
+        self.name = name
+        self.row = row
+        self._client = client
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        headers["User-Agent"] = "meshgate"
+        if row.auth is not None and row.auth.token:
+            headers["Authorization"] = f"Bearer {row.auth.token}"
+        self._headers = CIMultiDict({**headers, **row.headers})
+        self._timeouts = Timeouts(row.timeout, row.connect_timeout, row.timeout)
+        self._reading = asyncio.Lock()
+        self._card: Json = {}
+        self._until = 0.0
+
+    async def card(self) -> Json:
+        """The agent's own card, read again after `refresh` seconds. Raises Refusal."""
+        async with self._reading:
+            if time.monotonic() < self._until:
+                return self._card
+            url = URL(self.row.url.rstrip("/") + card.PATH)
+            to = Destination(url, self._headers, self._timeouts, "GET")
+            try:
+                read = orjson.loads(await self._exchange(to, b"", card.LONGEST, lambda _: None))
+            except orjson.JSONDecodeError:
+                read = None
+            if type(read) is not dict:
+                raise self._broken("has no card")
+            self._card, self._until = read, time.monotonic() + self.row.refresh
+            return read
+
+    async def interfaces(self) -> dict[str, str]:
+        """Version -> URL of the interfaces that the gateway can call. Raises Refusal."""
+        return card.interfaces(await self.card(), URL(self.row.url))
+
+    async def ask(self, version: str, url: str, message: Json, hold: Hold) -> bytes:
+        """Send a request; returns the response as the agent wrote it. Raises Refusal."""
+        to = Destination(URL(url), self._headers, self._timeouts).having([("A2A-Version", version)])
+        return await self._exchange(to, orjson.dumps(message), self.row.max_answer, hold)
+
+    async def _exchange(self, to: Destination, body: bytes, most: int, hold: Hold) -> bytes:
+        try:
+            async with asyncio.timeout(self.row.timeout):
+                response = await self._client.post(to, body)
+                return await self._read(response, most, hold)
+        except TimeoutError:
+            raise self._broken("did not answer in time", late=True) from None
+        except OSError as fault:
+            raise self._broken(f"could not be reached, or broke off its answer ({type(fault).__name__})") from None
+
+    async def _read(self, response: Response, most: int, hold: Hold) -> bytes:
+        finished, size, parts = False, 0, []
+        try:
+            async for data in response.chunks():
+                size += len(data)
+                if size > most:
+                    raise self._broken(f"answered with more than {most} bytes")
+                hold(len(data))
+                parts.append(data)
+            finished = True
+        finally:
+            if finished:
+                response.release()
+            else:
+                response.close()
+        body = b"".join(parts)
+        if response.status in (401, 403):
+            raise self._broken(f"refused the credentials of the gateway (HTTP {response.status})")
+        if response.status >= 300 or not body.lstrip().startswith(b"{"):
+            raise self._broken(f"answered with HTTP {response.status} and no response")
+        return body
+
+    def _broken(self, what: str, *, late: bool = False) -> Refusal:
+        code = "upstream_timeout" if late else "upstream_error"
+        return Refusal(code, f"The agent {self.name} {what}. Try again later.", stage="upstream")
+
+
+class Remotes:
+    """The agents of the process, by name."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: dict[str, Remote] = {}
+
+    def of(self, name: str, row: RemoteAgent) -> Remote:
+        """The agent of a row."""
+        known = self._known.get(name)
+        if known is None or known.row != row:
+            known = self._known[name] = Remote(name, row, self._client)
+        return known
+
+    def follow(self, rows: Mapping[str, RemoteAgent]) -> None:
+        """Forget the agents whose row is gone."""
+        self._known = {name: one for name, one in self._known.items() if name in rows}

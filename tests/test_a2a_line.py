@@ -1,0 +1,390 @@
+"""A2A through the whole gateway: messages to other agents walk the line that calls of models walk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from line import Line, config, running
+from tool_server import INJECTION, MAIL
+
+SENDS = {"1.0": "SendMessage", "0.3": "message/send"}
+GETS = {"1.0": "GetTask", "0.3": "tasks/get"}
+CANCELS = {"1.0": "CancelTask", "0.3": "tasks/cancel"}
+versions = pytest.mark.parametrize("version", list(SENDS))
+POLICY = """package gateway
+
+import rego.v1
+
+decision := {"allow": allow, "deny": deny, "obligations": labels}
+
+default allow := false
+
+allow if input.action.kind == "llm"
+
+allow if {
+	input.action.kind == "agent"
+	input.action.name != "secret"
+}
+
+deny contains {"code": "word", "message": "No", "class": "safety"} if {
+	some part in input.action.args.parts
+	part.text == "forbidden"
+}
+
+deny contains {"code": "injected", "message": "No", "class": "safety"} if input.content.injection.tool >= 0.9
+
+deny contains {"code": "deep", "message": "No", "class": "safety"} if input.context.hop > 0
+
+labels contains {"code": "p", "labels": ["read:pii"]} if "tool" in input.content.pii_from
+"""
+
+
+@dataclass
+class Scripted:
+    """An agent with scripted answers, which may be hostile. `answer(method, params)` is the result."""
+
+    url: str = ""
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    answer: Callable[[str, Any], Any] | None = None
+    raw: bytes | None = None
+    status: int = 200
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def result(self, method: str, params: Any) -> Any:
+        if self.answer is not None:
+            return self.answer(method, params)
+        if method in ("SendMessage", "message/send"):
+            said = params["message"]
+            made = task(said.get("taskId") or f"t-{len(self.seen)}", f"you said {said['parts'][0].get('text')}", method)
+            return {"task": made} if method == "SendMessage" else {"kind": "task", **made}
+        made = task(params["id"], "done", method)
+        return made if method in GETS.values() and "/" not in method else {"kind": "task", **made}
+
+
+def task(id: str, text: str, method: str = "SendMessage") -> dict[str, Any]:
+    """A task with an artifact."""
+    new = "/" not in method
+    state = "TASK_STATE_COMPLETED" if new else "completed"
+    part = {"text": text} if new else {"kind": "text", "text": text}
+    artifact = {"artifactId": "a1", "parts": [part]}
+    return {"id": id, "contextId": f"c-{id}", "status": {"state": state}, "artifacts": [artifact]}
+
+
+@contextlib.contextmanager
+def scripted() -> Iterator[Scripted]:
+    """The agent, on a port of its own."""
+    made = Scripted()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send(json.dumps(made.card).encode(), 200)
+
+        def do_POST(self) -> None:
+            said = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            made.seen.append(said)
+            made.headers.append({name.lower(): value for name, value in self.headers.items()})
+            answer = {"jsonrpc": "2.0", "id": said["id"], "result": made.result(said["method"], said["params"])}
+            self.send(json.dumps(answer).encode() if made.raw is None else made.raw, made.status)
+
+        def send(self, body: bytes, status: int) -> None:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Scripted]:
+    """A scripted agent."""
+    with scripted() as made:
+        made.card = {
+            "name": "Planner",
+            "description": "Plans.",
+            "version": "1",
+            "url": f"{made.url}/rpc",
+            "protocolVersion": "0.3.0",
+            "preferredTransport": "JSONRPC",
+            "supportedInterfaces": [
+                {"url": "http://evil.example/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+                {"url": f"{made.url}/grpc", "protocolBinding": "GRPC", "protocolVersion": "1.0"},
+                {"url": f"{made.url}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+            ],
+            "capabilities": {"streaming": True, "pushNotifications": True},
+            "securitySchemes": {"oauth": {"type": "oauth2"}},
+            "signatures": [{"protected": "x", "signature": "y"}],
+            "skills": [{"id": "plan", "name": "Plan", "description": "Plans.", "tags": ["x"], "secret": 1}],
+        }
+        yield made
+
+
+@pytest.fixture
+def agent(up: Scripted) -> Scripted:
+    """The same, as new."""
+    up.answer, up.raw, up.status = None, None, 200
+    up.seen.clear()
+    up.headers.clear()
+    return up
+
+
+@pytest.fixture(scope="module")
+def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A gateway with a policy, quotas and prices."""
+    folder = tmp_path_factory.mktemp("a2a")
+    (folder / "policies").mkdir()
+    (folder / "policies" / "gateway.rego").write_text(POLICY)
+    row = {"url": up.url, "price": 0.25, "timeout": "5s", "max_answer": 100_000, "auth": {"token": "agent-token-9"}}
+    settings = config(
+        folder,
+        "http://127.0.0.1:9/v1",
+        a2a={"planner": row, "secret": {"url": up.url}, "dead": {"url": "http://127.0.0.1:9"}},
+        policy={"path": str(folder / "policies")},
+        quotas={"cost_usd": 1, "calls": 50, "repeats": 3},
+        pii={"entities": {"CREDIT_CARD": "block"}},
+    )
+    with running(folder, settings) as started:
+        yield started
+
+
+def post(
+    line: Line, version: str, method: str, params: Any, *, to: str = "planner", who: str = "alice", **more: str
+) -> Any:
+    """The response of HTTP to one request."""
+    headers = {"authorization": f"Bearer mg-{who}", "a2a-version": version}
+    headers |= {name.replace("_", "-"): value for name, value in more.items()}
+    message = {"jsonrpc": "2.0", "id": "r1", "method": method, "params": params}
+    return line.client.post(f"/a2a/{to}", json=message, headers=headers)
+
+
+def send(line: Line, version: str, text: str = "hello", message: Any = None, **more: str) -> Any:
+    """The response to a message, as JSON."""
+    part = {"text": text} if version == "1.0" else {"kind": "text", "text": text}
+    role = "ROLE_USER" if version == "1.0" else "user"
+    params = {"message": {"messageId": "m1", "role": role, "parts": [part], **(message or {})}}
+    return post(line, version, SENDS[version], params, **more).json()
+
+
+def made(answer: Any) -> Any:
+    """The task in an answer."""
+    return answer["result"].get("task", answer["result"])
+
+
+def failed(answer: Any) -> tuple[int, str]:
+    """The code of an error, and the gateway's own."""
+    return answer["error"]["code"], answer["error"]["data"]["code"]
+
+
+@versions
+def test_a_message_and_its_task(line: Line, agent: Scripted, version: str) -> None:
+    """Sent as it was, with the gateway's credential; the task can be read and canceled."""
+    cid = f"flow-{version}"
+    answer = send(line, version, x_correlation_id=cid)
+    task_id = made(answer)["id"]
+    assert answer["id"] == "r1"
+    assert made(answer)["artifacts"][0]["parts"][0]["text"] == "you said hello"
+    assert agent.headers[0]["authorization"] == "Bearer agent-token-9"
+    assert agent.headers[0]["a2a-version"] == version
+    assert "mg-alice" not in str(agent.headers)
+    for methods in (GETS, CANCELS):
+        got = post(line, version, methods[version], {"id": task_id}, x_correlation_id=cid).json()
+        assert made(got)["id"] == task_id, got
+    again = send(line, version, "more", {"taskId": task_id, "contextId": made(answer)["contextId"]})
+    assert made(again)["id"] == task_id
+    used = line.workflow(cid).used
+    assert (used["calls"], used["cost"]) == (3, 250_000_000)
+
+
+@versions
+def test_tasks_of_others_do_not_exist(line: Line, agent: Scripted, version: str) -> None:
+    """Neither for another agent of the team nor for another team, by no way that names them."""
+    task_id = made(send(line, version))["id"]
+    agent.seen.clear()
+    for who in ("bob", "mallory"):
+        for methods in (GETS, CANCELS):
+            assert failed(post(line, version, methods[version], {"id": task_id}, who=who).json())[0] == -32001
+        for field_ in ({"taskId": task_id}, {"contextId": f"c-{task_id}"}, {"referenceTaskIds": [task_id]}):
+            assert failed(send(line, version, message=field_, who=who))[0] == -32001
+    assert failed(post(line, version, GETS[version], {"id": "unknown"}).json())[0] == -32001
+    assert agent.seen == []
+
+
+@versions
+def test_texts_are_judged_both_ways(line: Line, agent: Scripted, version: str) -> None:
+    """Personal data is masked and restored, secrets are blocked, injections are withheld, by the policy's rules."""
+    answer = send(line, version, f"write to {MAIL}")
+    assert MAIL not in json.dumps(agent.seen)
+    assert MAIL in json.dumps(answer)
+    assert failed(send(line, version, "card 4111 1111 1111 1111"))[1] == "pii_blocked"
+    assert failed(send(line, version, "forbidden"))[1] == "policy_denied"
+    agent.answer = lambda method, params: (
+        {"task": task("x1", INJECTION)} if "/" not in method else task("x1", INJECTION)
+    )
+    answer = send(line, version, "what is new?")
+    assert failed(answer)[1] == "policy_denied"
+    assert "evil.example" not in json.dumps(answer)
+
+
+@versions
+def test_data_and_files_are_judged(line: Line, agent: Scripted, version: str) -> None:
+    """Data as text in JSON, files as what no scanner reads."""
+    data: dict[str, Any] = {"data": {"who": {"mail": MAIL}}}
+    file: dict[str, Any] = {"raw": "AAAA", "mediaType": "image/png"}
+    if version == "0.3":
+        data["kind"] = "data"
+        file = {"kind": "file", "file": {"bytes": "AAAA", "mimeType": "image/png"}}
+    send(line, version, message={"parts": [data]})
+    assert agent.seen
+    assert MAIL not in json.dumps(agent.seen)
+    assert failed(send(line, version, message={"parts": [file]}))[1] == "pii_blocked"
+    bad = task("x2", "see", SENDS[version])
+    bad["artifacts"][0]["parts"].append(file)
+    agent.answer = lambda method, params: {"task": bad} if "/" not in method else bad
+    assert failed(send(line, version, "draw it"))[1] == "output_blocked"
+
+
+@versions
+def test_an_agent_that_is_not_allowed(line: Line, agent: Scripted, version: str) -> None:
+    """Is refused, has no card, and neither has one that is not there."""
+    assert failed(send(line, version, to="secret"))[1] == "policy_denied"
+    assert post(line, version, SENDS[version], {}, to="none").status_code == 404
+    for name in ("secret", "none"):
+        assert line.client.get(f"/a2a/{name}/.well-known/agent-card.json").status_code == 404
+    assert agent.seen == []
+
+
+def test_the_card_points_here(line: Line) -> None:
+    """With what is served here, and nothing of what is not."""
+    card = line.client.get("/a2a/planner/.well-known/agent-card.json").json()
+    url = f"{line.url}/a2a/planner"
+    assert {one["url"] for one in card["supportedInterfaces"]} == {card["url"]} == {url}
+    assert {one["protocolBinding"] for one in card["supportedInterfaces"]} == {"JSONRPC"}
+    assert card["capabilities"] == {"streaming": False, "pushNotifications": False}
+    assert "signatures" not in card
+    assert list(card["securitySchemes"]) == ["bearer"]
+    assert card["skills"] == [{"id": "plan", "name": "Plan", "description": "Plans.", "tags": ["x"]}]
+    assert "evil.example" not in json.dumps(card)
+    unknown = line.client.get("/a2a/planner/.well-known/agent-card.json", headers={"authorization": "Bearer no"})
+    assert unknown.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("version", "method", "code"),
+    [
+        ("1.0", "message/send", -32601),
+        ("0.3", "SendMessage", -32601),
+        ("", "message/send", -32602),
+        ("2.0", "SendMessage", -32009),
+        ("1.0", "SendStreamingMessage", -32004),
+        ("0.3", "message/stream", -32004),
+        ("1.0", "ListTasks", -32004),
+        ("0.3", "tasks/pushNotificationConfig/set", -32003),
+        ("1.0", "CreateTaskPushNotificationConfig", -32003),
+    ],
+)
+def test_methods_and_versions(line: Line, agent: Scripted, version: str, method: str, code: int) -> None:
+    """What is not served has the error of the protocol."""
+    assert failed(post(line, version, method, {}).json())[0] == code
+    assert agent.seen == []
+
+
+@versions
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"message": "x"}, -32602),
+        ({"message": {"messageId": "m", "parts": []}}, -32602),
+        ({"message": {"messageId": "m" * 200, "parts": [{"text": "x"}]}}, -32602),
+        ({"message": {"messageId": "m", "taskId": "a b", "parts": [{"text": "x"}]}}, -32602),
+        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"pushNotificationConfig": {}}}, -32003),
+        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"taskPushNotificationConfig": {}}}, -32003),
+        ({"message": {"messageId": "m", "parts": [{}]}, "tenant": "other"}, -32602),
+    ],
+)
+def test_mistakes(line: Line, agent: Scripted, version: str, params: Any, code: int) -> None:
+    """Are refused before anything leaves."""
+    assert failed(post(line, version, SENDS[version], params).json())[0] == code
+    assert agent.seen == []
+
+
+@versions
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[]",
+        b"{",
+        b'{"jsonrpc": "2.0", "id": "other", "result": {}}',
+        b'{"jsonrpc": "2.0", "id": "r1", "result": {"task": {"id": "a b"}, "kind": "task", "id": "a b"}}',
+        b'{"jsonrpc": "2.0", "id": "r1", "result": {"task": {}, "message": {}}}',
+        b'{"x": "' + b"y" * 200_000 + b'"}',
+    ],
+)
+def test_hostile_answers(line: Line, agent: Scripted, version: str, raw: bytes) -> None:
+    """Another id, no task, floods: an error for this call, and the next caller is served."""
+    agent.raw = raw
+    assert failed(send(line, version))[1] == "upstream_error"
+    agent.raw = None
+    assert "result" in send(line, version, "next")
+
+
+@versions
+def test_another_task_in_the_answer_is_refused(line: Line, agent: Scripted, version: str) -> None:
+    """An agent cannot answer about the task of somebody else."""
+    task_id = made(send(line, version, "mine"))["id"]
+    other = task("t-victim", "secret plans", SENDS[version])
+    agent.answer = lambda method, params: {"task": other} if method == "SendMessage" else {**other, "kind": "task"}
+    assert failed(post(line, version, GETS[version], {"id": task_id}).json())[1] == "upstream_error"
+    assert failed(send(line, version, "x", {"taskId": task_id}))[1] == "upstream_error"
+
+
+@versions
+def test_the_same_message_again_and_again_is_a_loop(line: Line, agent: Scripted, version: str) -> None:
+    """Whatever its id."""
+    answers = [
+        send(line, version, message={"messageId": f"m{number}"}, x_correlation_id=f"loop{version}")
+        for number in range(4)
+    ]
+    assert ["error" in answer for answer in answers] == [False, False, False, True]
+    assert failed(answers[-1])[1] == "loop_detected"
+
+
+@versions
+def test_an_agent_that_is_down(line: Line, version: str) -> None:
+    """Is an error of the upstream."""
+    assert failed(send(line, version, to="dead"))[1] == "upstream_error"
+
+
+@versions
+def test_sub_agents_and_other_agents(line: Line, agent: Scripted, version: str) -> None:
+    """A delegation narrows the agents, too, and the depth of its chain is known to the policy."""
+    headers = {"x-correlation-id": f"sub{version}"}
+    body = {"agent": "helper", "agents": ["other"]}
+    token = line.client.post("/v1/delegations", json=body, headers=headers).json()["token"]
+    answer = send(line, version, authorization=f"Bearer {token}")
+    assert failed(answer)[1] == "policy_denied"
+    assert "delegation" in answer["error"]["message"]
+    assert agent.seen == []

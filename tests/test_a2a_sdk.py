@@ -1,0 +1,92 @@
+"""The official SDK of A2A, unmodified, on both sides of the gateway."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from a2a.client import ClientConfig, ClientFactory
+from a2a.helpers import get_artifact_text, new_task_from_user_message, new_text_message, new_text_part
+from a2a.server.agent_execution import AgentExecutor, RequestContext
+from a2a.server.events import EventQueue
+from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
+from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.types import AgentCard, AgentInterface, GetTaskRequest, Role, SendMessageRequest
+from starlette.applications import Starlette
+
+from line import Line, config, running
+
+MAIL = "ann.lee@example.org"
+heard: list[str] = []
+
+
+class Echo(AgentExecutor):
+    """An agent that repeats what it is told."""
+
+    async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
+        """One message."""
+        assert context.message is not None
+        task = context.current_task or new_task_from_user_message(context.message)
+        await event_queue.enqueue_event(task)
+        heard.append(context.get_user_input())
+        updater = TaskUpdater(event_queue, task.id, task.context_id)
+        await updater.add_artifact([new_text_part(f"heard: {heard[-1]}")])
+        await updater.complete()
+
+    async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
+        """Nothing to cancel."""
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[str]:
+    """The URL of an agent on the SDK's server, in both versions."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    both = [AgentInterface(url=f"{url}/", protocol_binding="JSONRPC", protocol_version=it) for it in ("1.0", "0.3")]
+    card = AgentCard(name="Echo", description="Repeats.", version="1", supported_interfaces=both)
+    card.default_input_modes.append("text/plain")
+    card.default_output_modes.append("text/plain")
+    handler = DefaultRequestHandler(Echo(), InMemoryTaskStore(), card)
+    routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True)]
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield url
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def line(agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A gateway in front of the agent."""
+    folder: Path = tmp_path_factory.mktemp("sdk")
+    settings = config(folder, "http://127.0.0.1:9/v1", a2a={"echo": {"url": agent}}, policy=None, quotas={"calls": 9})
+    with running(folder, settings) as started:
+        yield started
+
+
+@pytest.mark.parametrize("version", ["1.0", "0.3"])
+async def test_client_and_server(line: Line, version: str) -> None:
+    """The client finds the agent by its card, sends a message, and reads the task."""
+    headers = {"authorization": "Bearer mg-alice", "x-correlation-id": f"sdk-{version}"}
+    async with httpx.AsyncClient(headers=headers, timeout=30) as http:
+        factory = ClientFactory(ClientConfig(httpx_client=http))
+        client = await factory.create_from_url(f"{line.url}/a2a/echo")
+        if version == "0.3":
+            old = AgentInterface(url=f"{line.url}/a2a/echo", protocol_binding="JSONRPC", protocol_version="0.3")
+            card = AgentCard(name="Echo", description="Repeats.", version="1", supported_interfaces=[old])
+            client = factory.create(card)
+        message = new_text_message(f"write to {MAIL}", role=Role.ROLE_USER)
+        answers = [it async for it in client.send_message(SendMessageRequest(message=message))]
+        task = answers[-1].task
+        assert get_artifact_text(task.artifacts[0]) == f"heard: write to {MAIL}"
+        assert MAIL not in heard[-1]
+        again = await client.get_task(GetTaskRequest(id=task.id))
+        assert (again.id, again.status.state) == (task.id, task.status.state)
+    assert line.workflow(f"sdk-{version}").used["calls"] == 2
