@@ -333,7 +333,7 @@ def test_unknown_key() -> None:
     text = "providers: {demo: {format: demo}}\nmodels:\n  m:\n    targets: [demo/x]\n    max_outptu: 5\n"
     assert errors(text) == [
         "g.yaml:5: models.m.max_outptu is not a known key; did you mean max_output? "
-        "allowed: connect_timeout, first_byte_timeout, idle_timeout, max_output, prefer, price, targets, timeout"
+        "allowed: cache, connect_timeout, first_byte_timeout, idle_timeout, max_output, prefer, price, targets, timeout"
     ]
 
 
