@@ -25,6 +25,7 @@ from gateway.dialects import (
     openai_models,
     openai_tools,
     responses_items,
+    states,
     tree,
 )
 from gateway.dialects.base import TRACEPARENT, Plain
@@ -56,6 +57,7 @@ _FIELDS: Final = table(
     safety_settings=None,
     tools=None,
 )
+_CONTINUES: Final = frozenset({"previous_interaction_id"})
 _CEILING: Final = "max_output_tokens"
 _RUNNING: Final = frozenset({"in_progress", "queued", "requires_processing"})
 
@@ -104,6 +106,7 @@ class GeminiInteractions(Plain):
         for name, problem in _REFUSED.items():
             if body.get(name) is not None:
                 raise checks.wrong(name, problem)
+        states.check(body, _CONTINUES)
         model = checks.model(body)
         stream = checks.stream(body)
         said = body.get("input")
