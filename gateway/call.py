@@ -392,6 +392,7 @@ class Request:
     writes: bool | None = None  # the called tool writes: by the operator, else by the server; None: nobody says
     control: bool = False  # a message of the protocol (a list): takes request limits, and no policy judges it
     fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not know
+    dropped: tuple[str, ...] = ()  # those that were removed, as paths
     tier: str = ""  # the requested service tier
     ceiling: int | None = None  # output tokens that the caller allows, times the number of answers; None: no ceiling
     found: Sequence[tuple[Slot, Sequence[Finding]]] = ()  # the slots that contain personal data, with the findings

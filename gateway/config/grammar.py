@@ -88,8 +88,9 @@ class Provider(Section):
     client: Literal["direct", "aiohttp"] = "direct"
     """The HTTP client for its calls: direct is faster."""
     fields: Literal["pass", "drop", "refuse"] | None = None
-    """Fields of a request, at any depth, that the dialect does not have. pass: scanned and forwarded; drop: removed;
-    refuse: the call is refused, and the message names the field. Default: pass, or refuse if strict."""
+    """Fields of a request, at any depth, that the dialect does not have. pass: scanned and forwarded; drop: removed,
+    and named in `x-meshgate-dropped`; refuse: the call is refused, and the message names the field. Default: pass, or
+    refuse if strict."""
     strict: bool = False
     """Send only fields that the dialect has."""
 

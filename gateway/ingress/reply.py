@@ -165,8 +165,10 @@ class Reply:
             (b"x-request-id", call.id.encode()),
             (b"server-timing", server_timing(call)),
         )
-        if call.outcome.dropped:
-            headers.append((b"x-meshgate-dropped", ", ".join(call.outcome.dropped).encode()))
+        if dropped := call.request.dropped + call.outcome.dropped:
+            names = ", ".join(dropped).encode()
+            if not self._parts.own.holds(names):  # names of fields are the caller's
+                headers.append((b"x-meshgate-dropped", names))
         if call.outcome.hit:
             headers.append((b"x-meshgate-cache", b"hit"))
         if self._parts.alone():

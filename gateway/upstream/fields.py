@@ -18,10 +18,13 @@ from gateway.errors import Refusal
 FIELDS: Final = ("pass", "drop", "refuse")
 """From the loosest to the strictest."""
 _SHOWN: Final = 5  # maximum number of fields that a message names
+_NAMED: Final = 32  # and that the header `x-meshgate-dropped` names
 
 
 def keep(call: Call, said: Mapping[str, str]) -> None:
-    """Remove unknown fields from the body, if so configured. `said`: provider -> its setting.
+    """Remove unknown fields from the body, if so configured; writes `call.request.dropped`.
+
+    `said`: provider -> its setting.
 
     Raises Refusal(invalid_request) if they are refused.
     """
@@ -35,6 +38,7 @@ def keep(call: Call, said: Mapping[str, str]) -> None:
     if what == "drop":
         if call.request.reading is not None:  # the messages are shared with other calls
             call.request.body, call.request.reading = orjson.loads(orjson.dumps(call.request.body)), None
+        call.request.dropped = tuple(call.codec.foreign(call.request.body)[:_NAMED])
         call.authorization.edited |= call.codec.drop_foreign(call.request.body)
     elif what == "refuse" and (fields := call.codec.foreign(call.request.body)):
         names = ", ".join(f"`{name}`" for name in fields[:_SHOWN])

@@ -147,8 +147,10 @@ def test_strict_providers_get_no_foreign_fields(
     assert (refused.status_code, error["code"], error["param"]) == (400, "invalid_request", path)
     assert "providers.refusing.fields" in error["message"]
     for model, kept in (("dropping", False), ("both", False), ("echo", True)):
-        assert strict_line.client.post("/v1/chat/completions", json={"model": model, **body}).status_code == 200
+        answer = strict_line.client.post("/v1/chat/completions", json={"model": model, **body})
+        assert answer.status_code == 200
         assert (path in OPENAI_CHAT.foreign(up.last.body)) == kept
+        assert (path in answer.headers.get("x-meshgate-dropped", "").split(", ")) == (not kept)
 
 
 def test_what_the_dialect_has_passes_strictly(strict_line: Line, up: scripted.Upstream) -> None:
