@@ -14,6 +14,7 @@ from gateway.agents import card
 from gateway.call import Json
 from gateway.config.a2a import RemoteAgent
 from gateway.errors import Refusal
+from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 Hold = Callable[[int], None]
@@ -73,21 +74,7 @@ class Remote:
             raise self._broken(f"could not be reached, or broke off its answer ({type(fault).__name__})") from None
 
     async def _read(self, response: Response, most: int, hold: Hold) -> bytes:
-        finished, size, parts = False, 0, []
-        try:
-            async for data in response.chunks():
-                size += len(data)
-                if size > most:
-                    raise self._broken(f"answered with more than {most} bytes")
-                hold(len(data))
-                parts.append(data)
-            finished = True
-        finally:
-            if finished:
-                response.release()
-            else:
-                response.close()
-        body = b"".join(parts)
+        body = await received(response, most, hold, self._broken)
         if response.status in (401, 403):
             raise self._broken(f"refused the credentials of the gateway (HTTP {response.status})")
         if response.status >= 300 or not body.lstrip().startswith(b"{"):

@@ -271,6 +271,36 @@ class Plain:
         return None
 
 
+class Untold(Plain):
+    """The same for calls without tokens: of tools and agents."""
+
+    passes: Mapping[bytes, re.Pattern[bytes]] = {}
+
+    def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
+        """False: there are no output tokens."""
+        return False
+
+    def answers(self, body: Json) -> int:
+        """0: answers have no output tokens."""
+        return 0
+
+    def wants_usage(self, body: Json) -> bool:
+        """False: there are no streams."""
+        return False
+
+    def usage(self, answer: Json) -> Usage | None:
+        """No tokens."""
+        return Usage()
+
+    def error(self, said: Json) -> Json | None:
+        """None: an error of the other side is an answer, which is judged as one."""
+        return None
+
+    def demo(self, body: Json) -> Json:
+        """Raises ValueError: the `demo` provider serves models."""
+        raise ValueError(f"{self.noun} is no answer of a model")
+
+
 class Ordered:
     """A reader of a stream whose events keep their order and their texts: see `StreamCodec`."""
 

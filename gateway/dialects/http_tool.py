@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 
-from gateway.call import Headers, Json, Usage
+from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, numbers
-from gateway.dialects.base import Plain
+from gateway.dialects.base import Untold
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.tree import Shape
 from gateway.errors import Refusal
@@ -64,7 +64,7 @@ def decoded(raw: bytes, content_type: str) -> str | None:
         return None
 
 
-class HttpTool(Plain):
+class HttpTool(Untold):
     """The codec of one call of the tool `server`.
 
     `called`: the name of the operation, or `METHOD /pattern`. `path`: decoded, from its slash on; `query`: as it came.
@@ -79,7 +79,6 @@ class HttpTool(Plain):
     answer = Shape(
         opaque=frozenset(), json=frozenset(), blobs=frozenset(), roles=dict.fromkeys(("body", "text"), "tool")
     )
-    passes: Mapping[bytes, re.Pattern[bytes]] = {}
     max_answer = MAX_ANSWER
     restores = True
 
@@ -174,28 +173,8 @@ class HttpTool(Plain):
         as_text = changed and was.startswith(b'{"status":%d,"text":' % status)
         return status, body, f"{media_type(kind)}; charset=utf-8" if as_text else _shown(kind)
 
-    def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
-        """False: there are no output tokens."""
-        return False
-
-    def answers(self, body: Json) -> int:
-        """0: answers have no output tokens."""
-        return 0
-
-    def wants_usage(self, body: Json) -> bool:
-        """False: there are no streams."""
-        return False
-
-    def usage(self, answer: Json) -> Usage | None:
-        """No tokens."""
-        return Usage()
-
     def check(self, answer: Json, choices: int) -> None:
         """Any answer is one."""
-
-    def error(self, said: Json) -> Json | None:
-        """None: an error of a tool is an answer, which is judged as one."""
-        return None
 
     def status(self, refusal: Refusal) -> int:
         """That of the refusal; 404 for a tool that the caller may not see."""
@@ -208,10 +187,6 @@ class HttpTool(Plain):
         if refusal.param:
             error["param"] = refusal.param
         return {"error": error}
-
-    def demo(self, body: Json) -> Json:
-        """Raises ValueError: the `demo` provider serves models."""
-        raise ValueError(f"{self.noun} is no answer of a model")
 
 
 def wrapped(status: int, raw: bytes, content_type: str) -> bytes | None:

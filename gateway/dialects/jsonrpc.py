@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json, Usage
-from gateway.dialects.base import Plain
+from gateway.call import Json
+from gateway.dialects.base import Untold
 from gateway.errors import Refusal
 
 PARSE: Final = -32700
@@ -44,10 +44,9 @@ class Fault(Refusal):
         self.rpc = rpc
 
 
-class JsonRpc(Plain):
+class JsonRpc(Untold):
     """The codec of one call: `id`, `method` and `params` are those of its request, once that is parsed."""
 
-    passes: Mapping[bytes, re.Pattern[bytes]] = {}
     restores = True
 
     def __init__(self) -> None:
@@ -78,22 +77,6 @@ class JsonRpc(Plain):
             raise Fault(PARAMS, "`params` must be an object.", status=400)
         self.method, self.params, self.answered = method, params, "id" in body
 
-    def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
-        """False: there are no output tokens."""
-        return False
-
-    def answers(self, body: Json) -> int:
-        """0: answers have no output tokens."""
-        return 0
-
-    def wants_usage(self, body: Json) -> bool:
-        """False: there are no streams."""
-        return False
-
-    def usage(self, answer: Json) -> Usage | None:
-        """No tokens."""
-        return Usage()
-
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is the response to the request."""
         if answer.get("jsonrpc") != "2.0" or answer.get("id") != self.id or type(answer.get("id")) is not type(self.id):
@@ -103,10 +86,6 @@ class JsonRpc(Plain):
             raise ValueError("it has neither a result nor an error, or both")
         if type(error) is dict and (type(error.get("code")) is not int or type(error.get("message")) is not str):
             raise ValueError("its error has no code or no message")
-
-    def error(self, said: Json) -> Json | None:
-        """None: an error of a server is an answer, which is judged as one."""
-        return None
 
     def asked(self, body: Json) -> Json:
         """Everything except the id, which differs in each request."""
@@ -140,7 +119,3 @@ class JsonRpc(Plain):
         if refusal.code == "tool_not_found":
             return PARAMS
         return INVALID if refusal.code == "invalid_request" and not self.method else OURS
-
-    def demo(self, body: Json) -> Json:
-        """Raises ValueError: the `demo` provider serves models."""
-        raise ValueError(f"{self.noun} is no answer of a model")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from functools import partial
 
 import orjson
 from multidict import CIMultiDict
@@ -19,6 +20,7 @@ from gateway.config.tools import Tool
 from gateway.dialects import mcp, sse
 from gateway.dialects.mcp import MODERN
 from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, SessionLost, Wire, broken, unheld
+from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
@@ -129,47 +131,33 @@ class HttpWire(Wire):
 
     async def _body(self, response: Response, id: object, hold: Hold) -> bytes:
         """The response to request `id`. Other messages of an event stream are left out."""
-        finished = False
+        if "".join(response.values(b"content-type")[:1]).lower().startswith("text/event-stream"):
+            return await self._of_events(response, id, hold)
+        most = self._row.max_answer if response.status < 400 else _SMALL
+        body = await received(response, most, hold, partial(broken, self._name))
+        if not body.lstrip().startswith(b"{"):
+            raise broken(self._name, f"answered with HTTP {response.status} and no response")
+        return body
+
+    async def _of_events(self, response: Response, id: object, hold: Hold) -> bytes:
+        reader, size = sse.Reader(), 0
         try:
-            if "".join(response.values(b"content-type")[:1]).lower().startswith("text/event-stream"):
-                return await self._of_events(response, id, hold)
-            most = self._row.max_answer if response.status < 400 else _SMALL
-            parts, size = [], 0
             async for data in response.chunks():
                 size += len(data)
-                if size > most:
-                    raise broken(self._name, f"answered with more than {most} bytes")
+                if size > self._row.max_answer:
+                    raise broken(self._name, f"answered with more than {self._row.max_answer} bytes")
                 hold(len(data))
-                parts.append(data)
-            finished = True
-            body = b"".join(parts)
-            if not body.lstrip().startswith(b"{"):
-                raise broken(self._name, f"answered with HTTP {response.status} and no response")
-            return body
+                for event in reader.feed(data):
+                    if event.data and (said := _object(event.data)) and "method" not in said and said.get("id") == id:
+                        return event.data
+        except ValueError as fault:
+            raise broken(self._name, f"sent {fault}") from None
         except TimeoutError:
             raise broken(self._name, "fell silent in the middle of its answer", late=True) from None
         except OSError as fault:
             raise broken(self._name, f"broke off its answer ({type(fault).__name__})") from None
         finally:
-            if finished:
-                response.release()
-            else:
-                response.close()
-
-    async def _of_events(self, response: Response, id: object, hold: Hold) -> bytes:
-        reader, size = sse.Reader(), 0
-        async for data in response.chunks():
-            size += len(data)
-            if size > self._row.max_answer:
-                raise broken(self._name, f"answered with more than {self._row.max_answer} bytes")
-            hold(len(data))
-            try:
-                events = reader.feed(data)
-            except ValueError as fault:
-                raise broken(self._name, f"sent {fault}") from None
-            for event in events:
-                if event.data and (said := _object(event.data)) and "method" not in said and said.get("id") == id:
-                    return event.data
+            response.close()
         raise broken(self._name, "ended its answer without a response")
 
 

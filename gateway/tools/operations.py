@@ -6,6 +6,7 @@ Nothing is asked of the HTTP server until an operation is called.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -18,6 +19,7 @@ from gateway.dialects import http_tool, mcp
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
 from gateway.tools.plain import destination
 from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken
+from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Response
 
 _READS: Final = frozenset({"GET", "HEAD"})
@@ -73,30 +75,19 @@ class OperationsWire(Wire):
         )
         try:
             response = await self._client.post(to.below(at, operation.method), body)
-            return _result(message, await self._read(response, hold))
         except TimeoutError:
             raise broken(self._name, "did not answer in time", late=True) from None
         except OSError as fault:
-            raise broken(self._name, f"could not be reached, or broke off ({type(fault).__name__})") from None
+            raise broken(self._name, f"could not be reached ({type(fault).__name__})") from None
+        return _result(message, await self._read(response, hold))
 
     async def _read(self, response: Response, hold: Hold) -> Json:
-        parts, size, finished, status = [], 0, False, response.status
-        try:
-            if 300 <= status < 400 or status < 200:
-                raise broken(self._name, f"answered with HTTP {status}, which is not followed")
-            async for data in response.chunks():
-                size += len(data)
-                if size > self._row.max_answer:
-                    raise broken(self._name, f"answered with more than {self._row.max_answer} bytes")
-                hold(len(data))
-                parts.append(data)
-            finished = True
-        finally:
-            if finished:
-                response.release()
-            else:
-                response.close()
-        return self._content(status, b"".join(parts), ", ".join(response.values(b"content-type")[:1]))
+        status = response.status
+        if 300 <= status < 400 or status < 200:
+            response.close()
+            raise broken(self._name, f"answered with HTTP {status}, which is not followed")
+        raw = await received(response, self._row.max_answer, hold, partial(broken, self._name))
+        return self._content(status, raw, ", ".join(response.values(b"content-type")[:1]))
 
     def _content(self, status: int, raw: bytes, kind: str) -> Json:
         """The answer as the result of a tool: as text, and JSON objects as structured content, too."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Final
 
 import orjson
@@ -26,6 +27,7 @@ from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
 from gateway.tools.wire import broken
 from gateway.upstream.answer import Answer
+from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _READS: Final = frozenset({"GET", "HEAD"})
@@ -99,31 +101,13 @@ class PlainDesk:
             raise broken(codec.server, "did not answer in time", late=True) from None
         except OSError as fault:
             raise broken(codec.server, f"could not be reached ({type(fault).__name__})") from None
-        raw = await self._read(call, response, row, codec)
+        raw = b""
+        if codec.method == "HEAD":
+            response.close()
+        else:
+            raw = await received(response, row.max_answer, call.ticket.hold, partial(broken, codec.server))
         outcome.status = response.status
         return self._answer(codec, response, raw)
-
-    async def _read(self, call: Call, response: Response, row: Tool, codec: HttpTool) -> bytes:
-        parts, size, finished = [], 0, False
-        try:
-            if codec.method != "HEAD":
-                async for data in response.chunks():
-                    size += len(data)
-                    if size > row.max_answer:
-                        raise broken(codec.server, f"answered with more than {row.max_answer} bytes")
-                    call.ticket.hold(len(data))
-                    parts.append(data)
-            finished = codec.method != "HEAD"
-            return b"".join(parts)
-        except TimeoutError:
-            raise broken(codec.server, "fell silent in the middle of its answer", late=True) from None
-        except OSError as fault:
-            raise broken(codec.server, f"broke off its answer ({type(fault).__name__})") from None
-        finally:
-            if finished:
-                response.release()
-            else:
-                response.close()
 
     def _answer(self, codec: HttpTool, response: Response, raw: bytes) -> Answer:
         status = response.status
