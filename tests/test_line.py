@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -442,12 +443,17 @@ def test_an_upstream_that_fails_in_the_middle(line: Line, up: scripted.Upstream,
     messages = [{"role": "user", "content": "The quick brown fox jumps over the lazy dog."}]
     body = {"model": model, "messages": messages, "stream": True}
     up.release.clear()
+    # Where the first read of the gateway ends within a word, no text leaves before more has come.
+    held_back = threading.Timer(2, up.release.set)
+    if model != "mid-silent":
+        held_back.start()
     with line.client.stream("POST", "/v1/chat/completions", json=body, headers={"x-correlation-id": cid}) as answer:
         pieces = answer.iter_text()
         received = next(pieces)
         if model != "mid-silent":
             up.release.set()
         received += "".join(pieces)
+    held_back.cancel()
     events = sse(received)
     assert events[-1]["error"]["code"] == STREAM_FAULTS[model]
     assert text_of(events[:-1]).startswith("The quick")
