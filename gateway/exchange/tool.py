@@ -13,7 +13,7 @@ from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.broken import loaded
-from gateway.exchange.whole import judged
+from gateway.exchange.whole import Parsed, judged
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
 from gateway.redaction.recall import hide
@@ -88,11 +88,13 @@ async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) ->
     call.step("output")
     call.budget.extend(len(raw))
     long = len(raw) > NEW_TEXT or len(call.redaction.known) > SMALL
-    asked = await judge(call, long, _read, answers, results, call, raw) if results.judges else None
+    asked, parsed = (await judge(call, long, _read, answers, results, call, raw)) if results.judges else (None, None)
+    if call.request.recalled:
+        raw, parsed = _hidden(call, raw), None
     refused: Refusal | None = None
     body = b""
     try:
-        body = await judge(call, long, judged, answers, call, [_hidden(call, raw) if call.request.recalled else raw])
+        body = await judge(call, long, judged, answers, call, [raw], False, parsed)
     except Refusal as refusal:
         refused = refusal
     if asked is not None:
@@ -113,10 +115,11 @@ def _hidden(call: Call, raw: bytes) -> bytes:
     return orjson.dumps(body) if type(body) is dict and hide(call, body) else raw
 
 
-def _read(answers: Answers, results: Results, call: Call, raw: bytes) -> Call | None:
-    """The call as the policy judges its result; None for what is no result, which `judged` refuses."""
+def _read(answers: Answers, results: Results, call: Call, raw: bytes) -> tuple[Call | None, Parsed | None]:
+    """The call as the policy judges its result, and the parsed result; nothing for what `judged` refuses."""
     try:
-        slots = call.codec.whole(loaded(raw, answers.caps)[0]).slots
+        body, mended = loaded(raw, answers.caps)
+        survey = call.codec.whole(body)
     except (ValueError, Refusal):
-        return None
-    return results.read(call, slots)
+        return None, None
+    return results.read(call, survey.slots), Parsed(body, mended, survey)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import orjson
 
 from gateway.call import Call, Json, Screening, Usage
@@ -16,6 +18,14 @@ from gateway.scheduling.lanes import SMALL
 from gateway.upstream.answer import Answer
 
 _NO_STREAM = "an event stream that is not {}, or breaks off"
+
+
+class Parsed(NamedTuple):
+    """An answer that was parsed before it is judged, and is not edited yet. `mended`: see `loaded`."""
+
+    body: Json
+    mended: bool
+    survey: tree.Survey
 
 
 async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
@@ -99,10 +109,13 @@ def _first(parts: list[bytes], most: int) -> bytes:
     return b"".join(kept)[:most]
 
 
-def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = False) -> bytes:
+def judged(
+    answers: Answers, call: Call, parts: list[bytes], streamed: bool = False, parsed: Parsed | None = None
+) -> bytes:
     """A whole answer after judging. Raises Refusal. Empties `parts`, so that a long answer is in memory only once.
 
-    `streamed`: the answer is a stream of events, although a whole answer was requested.
+    `streamed`: the answer is a stream of events, although a whole answer was requested. `parsed`: `parts`, if they were
+    parsed before.
     """
     parts[:] = [b"".join(parts)]
     answer, caps = parts[0], answers.caps
@@ -113,8 +126,9 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
             raise garbage(call, _NO_STREAM.format(call.codec.noun)) from None
     raw, cuts = call.codec.outline(answer)
     try:
-        body, mended = loaded(raw, caps)
-        mended |= nulls.may_hold(raw) and call.codec.drop_nulls(body)
+        body, mended, survey = (*loaded(raw, caps), None) if parsed is None or raw is not answer else parsed
+        if nulls.may_hold(raw) and call.codec.drop_nulls(body):
+            mended, survey = True, None
         call.codec.check(body, call.codec.choices(call.request.body))
     except TooMuch as fault:
         raise garbage(call, str(fault)) from None
@@ -124,7 +138,7 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
         ) from None
     call.screening = Screening()
     try:
-        data = screened(answers, call, orjson.dumps(body) if mended else raw, body)
+        data = screened(answers, call, orjson.dumps(body) if mended else raw, body, survey)
         if cuts and data is not raw:
             call.codec.fill(body, answer, cuts)
             data = orjson.dumps(body)
@@ -138,8 +152,11 @@ def judged(answers: Answers, call: Call, parts: list[bytes], streamed: bool = Fa
     return data
 
 
-def screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
-    """The bytes of a checked answer after judging. Writes usage, and the texts for counting tokens. Raises Refusal."""
+def screened(answers: Answers, call: Call, raw: bytes, body: Json, survey: tree.Survey | None = None) -> bytes:
+    """The bytes of a checked answer after judging. Writes usage, and the texts for counting tokens. Raises Refusal.
+
+    `survey`: the survey of the answer, if known.
+    """
     caps = answers.caps
     call.outcome.usage = call.codec.usage(body)
     call.outcome.pending = call.codec.pending(body) and (
@@ -147,13 +164,12 @@ def screened(answers: Answers, call: Call, raw: bytes, body: Json) -> bytes:
     )
     if len(raw) > caps.least and (too_many := caps.over(call.codec.answer_items(body))):
         raise garbage(call, too_many)
-    survey: tree.Survey | None = None
     if call.outcome.pending:  # charged when its end is seen
         call.outcome.usage = Usage()
     elif call.outcome.usage is None or not call.outcome.usage.output:
         call.outcome.tier = call.codec.served_in(body)
         try:
-            survey = call.codec.whole(body)
+            survey = survey or call.codec.whole(body)
             call.outcome.heard = [slot.text for slot in survey.slots]
         except Refusal:  # too deep to be parsed: the filter refuses it
             call.outcome.heard = [raw.decode(errors="replace")]
