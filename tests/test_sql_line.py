@@ -113,6 +113,24 @@ def test_a_policy_sees_the_statements_of_tool_calls(line: Line) -> None:
     assert (denied.json()["error"]["code"], denied.json()["error"]["rule"]) == ("policy_denied", "no_writes")
 
 
+def test_a_policy_sees_statements_without_the_section(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Rules on SQL hold for a configuration that says nothing of SQL."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "gateway.rego").write_text(POLICY)
+    with running(tmp_path, config(tmp_path, up.url, policy={"path": str(tmp_path / "policies")})) as plain:
+        for sql, status in (("SELECT 1", 200), ("UPDATE users SET a = 1", 403)):
+            function = {"name": "send", "arguments": json.dumps({"sql": sql})}
+            called = {"id": "c1", "type": "function", "function": function}
+            messages = [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": None, "tool_calls": [called]},
+                {"role": "tool", "tool_call_id": "c1", "content": "ok"},
+            ]
+            headers = {"authorization": "Bearer mg-alice"}
+            body = {"model": "echo", "messages": messages}
+            assert plain.client.post("/v1/chat/completions", json=body, headers=headers).status_code == status
+
+
 def call(sql: tuple[str, ...] | None = None) -> Call:
     """A call with this obligation."""
     made = calls.call()

@@ -295,8 +295,8 @@ def build(
     priced = partial(prices.known, config.providers) if config.prices != "off" else None
     forward = Forward(config.providers, config.models, shared.clients, shared.healths, priced, shared.store)
     look = own.scanning(scanners.look) if scanners.look else None
-    reads_sql = config.policy is not None and config.output is not None and config.output.sql is not None
-    inputs = Inputs(forward, SqlFacts(scanners.sql) if reads_sql else None)
+    # Also without `output.sql`: else the rules of a policy on SQL would limit nothing, and nobody would know.
+    inputs = Inputs(forward, SqlFacts(scanners.sql) if config.policy is not None else None)
     replacer = _replacer(config, shared, seal, scanners.pii)
     parts = _Parts(
         scanners=scanners,
