@@ -62,6 +62,7 @@ READER, DEVELOPER = ["reader"], ["developer"]
 WRITE = frozenset({"flow_write"})
 INJECTED = frozenset({"injection_suspected"})
 MODEL, TOOL, PLACE = frozenset({"model_not_allowed"}), frozenset({"tool_not_allowed"}), frozenset({"pii_residency"})
+AGENT = frozenset({"agent_not_allowed"})
 CASES = [
     Case("reader, demo", document(READER), True),
     Case("developer, demo", document(DEVELOPER), True),
@@ -104,7 +105,8 @@ CASES = [
     Case("untrusted, addresses", flowed((), ("untrusted",), urls=["a.example", "b.example"]), True),
     Case("tool call", document(READER, "", (), kind="tool", name="get_order"), True),
     Case("tool call, other tool", document(READER, "", (), kind="tool", name="pay"), False, TOOL),
-    Case("agent call", document(DEVELOPER, "", (), kind="agent", name="helper"), False),
+    Case("agent call", document(DEVELOPER, "", (), kind="agent", name="helper"), True),
+    Case("agent call, other agent", document(READER, "", (), kind="agent", name="helper"), False, AGENT),
     Case("empty", {}, False),
     Case("wrong types", {"subject": [], "action": "x", "content": 3}, False),
     Case("roles no list", document("reader"), False, MODEL),  # type: ignore[arg-type]

@@ -205,7 +205,7 @@ LOST = {
     "/api/chat": "Ollama",
     "/mcp/orders/tools": "MCP",
     "/sse": "MCP",
-    "/a2a/planner": "agents",
+    "/a2a/planner/v1/message:send": "agents",
     "/chat/completions": "ends with /v1",
     "/embeddings": "ends with /v1",
     "/v1/embeddings/": "ends with /v1",
