@@ -438,3 +438,22 @@ def test_import_prints_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     path.write_text("{")
     assert main(["tools", "import", "openapi", str(path)]) == 2
     assert "neither JSON nor YAML" in capsys.readouterr().err
+
+
+def test_files_are_told_apart(served: Crm, tmp_path: Path) -> None:
+    """Other bytes are another call: for repeats, and for an Idempotency-Key."""
+    row = {"http": served.url, "methods": ["POST"]}
+    settings = config(
+        tmp_path, "http://127.0.0.1:9/v1", tools={"crm": row}, quotas={"repeats": 2}, pii={"unscannable": "allow"}
+    )
+    with running(tmp_path, settings) as line:
+        kind = {"content-type": "image/png"}
+        answers = [ask(line, "/up", "POST", content=b"\x89PNG%d" % n, headers=kind, cid="w") for n in range(4)]
+        assert {it.status_code for it in answers} == {200}
+        same = [ask(line, "/up", "POST", content=b"\x89PNG", headers=kind, cid="w").status_code for _ in range(3)]
+        assert same == [200, 200, 403]
+        keyed = {**kind, "idempotency-key": "k1"}
+        first = ask(line, "/up", "POST", content=b"\x89PNGa", headers=keyed, cid="v")
+        again = ask(line, "/up", "POST", content=b"\x89PNGa", headers=keyed, cid="v")
+        other = ask(line, "/up", "POST", content=b"\x89PNGb", headers=keyed, cid="v")
+        assert (first.status_code, again.content, other.status_code) == (200, first.content, 422)

@@ -7,6 +7,7 @@ cannot be scanned: it stays outside, and `unscannable` decides.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -140,6 +141,10 @@ class HttpTool(Untold):
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The tool, not yet by its path, because a path may hold personal data; the request as arguments."""
         return Intent(f"{self.server}/{self.called}", False, (), 0, body)
+
+    def asked(self, body: Json) -> Json:
+        """The request; of a body that no scanner can read, its digest (SHA-256)."""
+        return {**body, "file": hashlib.sha256(self.raw).hexdigest()} if self.unread else body
 
     def unscannable(self, body: Json) -> Mapping[str, int]:
         """A body that is neither JSON, a form, nor text."""

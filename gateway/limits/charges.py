@@ -59,5 +59,7 @@ class Charges:
             return NO_REPEATS
         if kind == "agent":  # each message has an id of its own
             name, arguments = f"agent/{name}", {key: it for key, it in arguments.items() if key != "messageId"}
+        if isinstance(call.codec, HttpTool):
+            arguments = call.codec.asked({**arguments})
         use = ToolUse("", name, dict(arguments))
         return Look((self._loops.repeat(agent, use),), ())
