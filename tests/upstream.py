@@ -445,7 +445,7 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
             last = data
             writer.write(data)
             await writer.drain()
-    return model not in ("reset", "short", "hang") and not (model.startswith("mid-") and last)
+    return model not in ("reset", "short", "hang", "mid-reset") and not (model.startswith("mid-") and last)
 
 
 @contextlib.contextmanager

@@ -72,8 +72,13 @@ def _spoken(answer: Json) -> Iterator[tuple[int, str, Any]]:
 def _are_calls(name: str, value: Any) -> bool:
     """Whether a field of a message holds tool calls, which are judged separately."""
     if name == "tool_calls":
-        return type(value) is list and all(type(call) is dict for call in value)
+        return type(value) is list and all(type(call) is dict and _is_call(call) for call in value)
     return name == "function_call" and type(value) is dict
+
+
+def _is_call(call: Json) -> bool:
+    """Whether an object has the form of a tool call; the strings of other objects are read together."""
+    return any(type(call.get(key)) is dict for key in _CALLED)
 
 
 class OpenAIChat(Plain):

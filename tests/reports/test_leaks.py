@@ -138,6 +138,23 @@ def test_a_value_in_any_shape_does_not_leave(screen: Screen, data: st.DataObject
         assert not holds(sent(screen, [*events, {**top, "choices": [{**beside, "delta": {}}]}]), planted)
 
 
+def test_objects_in_place_of_tool_calls_are_read_together(screen: Screen) -> None:
+    """A list of `tool_calls` whose objects have no function: its strings are one text, whole and streamed."""
+    pieces: list[Any] = [{"content": "4"}, {"content": "539 1488 0343 6467"}]
+    whole: dict[str, Any] = {
+        "id": "c",
+        "choices": [{"index": 0, "message": {"content": "hi", "tool_calls": pieces}, "finish_reason": "stop"}],
+    }
+    events = [
+        {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [one]}}]} for one in json.loads(json.dumps(pieces))
+    ]
+    with contextlib.suppress(Refusal):
+        judge(screen).whole(whole)
+        assert not holds(whole, "4539 1488 0343 6467")
+    with contextlib.suppress(Refusal, ValueError):
+        assert not holds(sent(screen, events), "4539 1488 0343 6467")
+
+
 def tokens(*texts: str, others: tuple[str, ...] = ()) -> dict[str, Any]:
     """Log probabilities of tokens, with alternatives at each."""
     ranked = list(zip(texts, others or texts, strict=True))
