@@ -165,7 +165,16 @@ def test_only_configured_methods_and_paths_exist(line: Line, crm: Crm) -> None:
     assert line.client.get("/tools/none/v1/x").json()["error"]["code"] == "tool_not_found"
     for name in ("none", "crm"):  # a stranger does not learn which tools there are
         assert httpx.get(f"{line.url}/tools/{name}/v1/x").status_code == 401
-    for path in ("/v1/%2e%2e/admin", "/v1//x", "/v1/x%5c..%5cy", "/v1/a%00b", "/v1/x/.."):
+    for path in (
+        "/v1/%2e%2e/admin",
+        "/v1//x",
+        "/v1/x%5c..%5cy",
+        "/v1/a%00b",
+        "/v1/x/..",
+        "/v1/..;a/x",
+        "/v1/%252e%252e/x",
+        "/v1/a%252fb",
+    ):
         assert ask(line, path).status_code in (400, 404)
     assert crm.seen == []
 
@@ -318,6 +327,8 @@ paths:
     post:
       operationId: add_order
       requestBody: {required: true, content: {application/json: {schema: {$ref: "#/components/schemas/Order"}}}}
+  /v1/orders/export:
+    get: {operationId: export}
   /v1/tree:
     post: {operationId: tree, requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/Tree"}}}}}
   /v2/x: {get: {operationId: elsewhere}}
@@ -353,7 +364,7 @@ def test_operations_are_tools_of_an_mcp_server(described: Line, crm: Crm) -> Non
     """With their schemas; a tool that the policy hides is not in the list, nor is a path that is not allowed."""
     client = Client(described, "/mcp/crm")
     tools = {tool["name"]: tool for tool in client.send("tools/list").json()["result"]["tools"]}
-    assert set(tools) == {"get_order", "add_order", "tree"}
+    assert set(tools) == {"get_order", "add_order", "tree", "export"}
     assert tools["get_order"]["inputSchema"]["required"] == ["id"]
     assert tools["get_order"]["annotations"]["readOnlyHint"] is True
     assert tools["add_order"]["inputSchema"]["properties"]["body"]["required"] == ["id"]
@@ -383,6 +394,8 @@ def test_arguments_that_do_not_fit_reach_nobody(described: Line, crm: Crm) -> No
 def test_a_plain_request_is_named_by_its_operation(described: Line, crm: Crm) -> None:
     """For the policy, the price and the record."""
     assert ask(described, "/v1/orders/1", "DELETE").json()["error"]["code"] == "tool_not_found"
+    assert ask(described, "/v1/orders/export", cid="other").status_code == 200
+    assert "crm/export" in str(described.rows("SELECT * FROM decisions WHERE correlation_id = 'other'"))
     for _ in range(4):
         assert ask(described, "/v1/orders/1", cid="named").status_code == 200
     assert ask(described, "/v1/orders/1", cid="named").json()["error"]["code"] == "quota_exceeded"
@@ -432,7 +445,7 @@ def test_import_prints_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     path.write_text(DOCUMENT)
     assert main(["tools", "import", "openapi", str(path), "--server", "crm"]) == 0
     row = yaml.safe_load(capsys.readouterr().out)["tools"]["crm"]
-    assert row["operations"] == ["get_order", "delete_order", "add_order", "tree", "elsewhere"]
+    assert row["operations"] == ["get_order", "delete_order", "add_order", "export", "tree", "elsewhere"]
     assert main(["tools", "import", "openapi", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["path"] == "/v1/orders/{id}"
     path.write_text("{")
@@ -457,3 +470,25 @@ def test_files_are_told_apart(served: Crm, tmp_path: Path) -> None:
         again = ask(line, "/up", "POST", content=b"\x89PNGa", headers=keyed, cid="v")
         other = ask(line, "/up", "POST", content=b"\x89PNGb", headers=keyed, cid="v")
         assert (first.status_code, again.content, other.status_code) == (200, first.content, 422)
+
+
+@pytest.mark.parametrize(
+    "charset", ["utf-7", "utf-16", "undefined", "idna", "unicode_escape", "utf-8; charset=utf-7", "'"]
+)
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
+def test_a_body_in_another_character_set_cannot_be_read(line: Line, crm: Crm, kind: str, charset: str) -> None:
+    """The other side might read another text: the body counts as a file, both ways."""
+    typed = f"{kind}; charset={charset}"
+    sent = ask(line, "/v1/up", "POST", content=b'{"a": "+AEA-"}', headers={"content-type": typed})
+    assert sent.json()["error"]["code"] == "pii_blocked"
+    assert crm.seen == []
+    crm.answers["/api/v1/odd"] = (200, typed, b'{"a": "+AEA-"}', {})
+    assert ask(line, "/v1/odd").json()["error"]["code"] == "output_blocked"
+
+
+def test_a_usual_character_set_passes(line: Line, crm: Crm) -> None:
+    """Of text in requests and answers; the type is written anew."""
+    headers = {"content-type": 'Text/Plain; x=1; charset="ISO-8859-1"'}
+    assert ask(line, "/v1/up", "POST", content="caf\u00e9".encode("latin-1"), headers=headers).status_code == 200
+    assert crm.seen[0][2]["content-type"] == "text/plain; charset=iso-8859-1"
+    assert crm.seen[0][3] == "caf\u00e9".encode("latin-1")

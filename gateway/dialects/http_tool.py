@@ -24,10 +24,15 @@ from gateway.errors import Refusal
 
 _FIELDS: Final = 256  # fields of a query or a form
 _LONGEST: Final = 4096  # characters of a path
-_STEPS: Final = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|//|\\")
+_STEPS: Final = re.compile(r"(?:^|/)\.{1,2}(?:;[^/]*)?(?:/|$)|//|\\|%(?:2[ef5]|5c)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _MEDIA: Final = re.compile(r"\s*([a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64})\s*(?:;.*)?", re.DOTALL)
-_CHARSET: Final = re.compile(r";\s*charset\s*=\s*\"?([a-z0-9._-]{1,32})\"?")
+_CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?([^\s;\"']*)")
+_CODECS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii"} | dict.fromkeys(
+    ("iso-8859-1", "latin1", "latin-1", "windows-1252", "cp1252"), "cp1252"
+)
+"""Character sets in which a text is read. In any other, the other side might read another text than was judged."""
+_UNIVERSAL: Final = frozenset({"utf-8", "ascii"})  # of JSON and forms, whatever their media type
 _SAFE: Final = "/:@!$&'()*+,;=-._~"
 UNKNOWN: Final = "There is no HTTP tool of this name, method and path, or you may not use it."
 FORM: Final = "application/x-www-form-urlencoded"
@@ -40,10 +45,19 @@ def media_type(value: str) -> str:
     return found[1] if found else ""
 
 
+def _charset(value: str) -> str:
+    """The character set of a Content-Type, as a codec; "" for one that is not read, or for more than one."""
+    value = value.lower()
+    said = _CHARSET.findall(value)
+    if value.count("charset") != len(said) or len(said) > 1:
+        return ""
+    return _CODECS.get(said[0], "") if said else "utf-8"
+
+
 def _shown(value: str) -> str:
-    """A Content-Type as callers get it: its type, and its character set."""
-    charset = _CHARSET.search(value.lower())
-    return f"{media_type(value)}; charset={charset[1]}" if charset else media_type(value)
+    """A Content-Type as it is passed on: its type, and its character set if it has one."""
+    said = _CHARSET.findall(value.lower())
+    return f"{media_type(value)}; charset={said[0]}" if said and _charset(value) else media_type(value)
 
 
 def is_json(kind: str) -> bool:
@@ -58,10 +72,10 @@ def is_text(kind: str) -> bool:
 
 def decoded(raw: bytes, content_type: str) -> str | None:
     """The text of a body; None if its bytes are no text in the character set that they claim, or in UTF-8."""
-    charset = _CHARSET.search(content_type.lower())
+    charset = _charset(content_type)
     try:
-        return raw.decode(charset[1] if charset else "utf-8")
-    except (UnicodeDecodeError, LookupError):
+        return raw.decode(charset) if charset else None
+    except UnicodeDecodeError:
         return None
 
 
@@ -100,7 +114,10 @@ class HttpTool(Untold):
         """Raise Refusal(invalid_request) for a path that a server may read as another."""
         path = self.route
         if len(path) > _LONGEST or _STEPS.search(path) or _CONTROL.search(path):
-            words = f"The path must have at most {_LONGEST} characters, and no `..`, `//` or control character."
+            words = (
+                f"The path must have at most {_LONGEST} characters, and no `..`, `//`, control character, or dot or slash "
+                "that is encoded twice."
+            )
             raise Refusal("invalid_request", words, param="path")
 
     def enclosed(self, raw: bytes) -> bytes:
@@ -111,13 +128,14 @@ class HttpTool(Untold):
         kind = media_type(self._type) or ("application/json" if not self._type else "")
         if not raw:
             return orjson.dumps(head)
-        if is_json(kind):
+        universal = _charset(self._type) in _UNIVERSAL
+        if is_json(kind) and universal:
             try:
                 orjson.loads(raw)
             except orjson.JSONDecodeError as fault:
                 raise Refusal("invalid_request", f"The body is not JSON: {fault}.") from None
             return orjson.dumps(head)[:-1] + b',"body":' + raw + b"}"
-        if kind == FORM:
+        if kind == FORM and universal:
             return orjson.dumps({**head, "form": self._fields(raw, "form")})
         text = decoded(raw, self._type) if is_text(kind) else None
         if text is None:
@@ -156,12 +174,13 @@ class HttpTool(Untold):
         query = urlencode(body["query"], doseq=True) if edited else self._query.decode("ascii")
         at = f"{path}?{query}" if query else path
         if not edited or self.unread or not self.raw:
-            return at, self.raw, self._type or ("application/json" if self.raw else "")
+            kind = self._type if self.unread else _shown(self._type)
+            return at, self.raw, kind or ("application/json" if self.raw else "")
         if "form" in body:
             return at, urlencode(body["form"], doseq=True).encode(), FORM
         if "text" in body:
             return at, body["text"].encode("utf-8", "replace"), f"{media_type(self._type)}; charset=utf-8"
-        return at, _last(numbers.dumps(body, raw), body, "body"), self._type or "application/json"
+        return at, _last(numbers.dumps(body, raw), body, "body"), _shown(self._type) or "application/json"
 
     def got(self, status: int, raw: bytes, content_type: str, wrapped: bytes | None) -> None:
         """Keep an answer as it came, and as `wrapped`."""
@@ -200,6 +219,8 @@ def wrapped(status: int, raw: bytes, content_type: str) -> bytes | None:
     kind = media_type(content_type)
     if not raw:
         return head + b"}"
+    if is_json(kind) and _charset(content_type) not in _UNIVERSAL:
+        return None
     if is_json(kind):
         orjson.loads(raw)
         return head + b',"body":' + raw + b"}"

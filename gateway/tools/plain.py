@@ -54,7 +54,10 @@ class PlainDesk:
     ) -> None:
         self._rows = {name: row for name, row in rows.items() if row.http}
         self._to = {name: destination(row) for name, row in self._rows.items()}
-        self._operations = {name: operations(row) for name, row in self._rows.items()}
+        self._operations = {
+            name: sorted(operations(row), key=lambda one: len(one.places))  # a path without parameters comes first
+            for name, row in self._rows.items()
+        }
         self._client = client
         self._visible = visible
         self._sql = sql
