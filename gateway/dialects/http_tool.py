@@ -115,8 +115,8 @@ class HttpTool(Untold):
         path = self.route
         if len(path) > _LONGEST or _STEPS.search(path) or _CONTROL.search(path):
             words = (
-                f"The path must have at most {_LONGEST} characters, and no `..`, `//`, control character, or dot or slash "
-                "that is encoded twice."
+                f"The path must have at most {_LONGEST} characters, and no `..`, `//`, control character, or "
+                "dot or slash that is encoded twice."
             )
             raise Refusal("invalid_request", words, param="path")
 
