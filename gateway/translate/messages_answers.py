@@ -137,9 +137,7 @@ class Reader:
         elif kind == "content_block_start":
             yield from self._start(data["content_block"])
         elif kind == "content_block_stop":
-            if self._given:
-                yield Argues(self._given)
-            self._given = ""
+            yield from self._rest()
         elif kind == "message_start":
             message = data["message"]
             yield Begun(str(message.get("id") or ""), str(message.get("model") or ""), self._used(message.get("usage")))
@@ -159,9 +157,15 @@ class Reader:
         self._told |= tells_input(said)
         return reported(said) if self._told else None
 
+    def _rest(self) -> Iterator[Event]:
+        """The arguments that the open block began with."""
+        if self._given:
+            yield Argues(self._given)
+        self._given = ""
+
     def _start(self, block: Json) -> Iterator[Event]:
         kind, origin = block["type"], self._context.origin
-        self._given = ""
+        yield from self._rest()
         if kind == "text":
             if block.get("text"):
                 yield Said(block["text"])
@@ -196,6 +200,7 @@ class Reader:
         if self._stop is None:
             raise ValueError("it broke off before its end")
         self.ended = True
+        yield from self._rest()
         yield self._stop
 
 
