@@ -195,6 +195,8 @@ class Mcp(JsonRpc):
         if len(set(seen)) != len(seen):
             raise Fault(MISMATCH, "A header of the protocol occurs twice.", status=400)
         meta = self.params.get(META)
+        if meta is not None and type(meta) is not dict:
+            raise Fault(PARAMS, f"`params.{META}` must be an object.", status=400)
         said = meta.get(VERSION) if type(meta) is dict else None
         shown = header(self._headers, b"mcp-protocol-version")
         if said is None and shown != MODERN:
