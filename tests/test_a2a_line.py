@@ -388,3 +388,21 @@ def test_sub_agents_and_other_agents(line: Line, agent: Scripted, version: str) 
     assert failed(answer)[1] == "policy_denied"
     assert "delegation" in answer["error"]["message"]
     assert agent.seen == []
+
+
+@versions
+def test_values_that_are_split_over_parts(line: Line, agent: Scripted, version: str) -> None:
+    """The parts of a message, and of an artifact, are one text to their reader."""
+    kind = {} if version == "1.0" else {"kind": "text"}
+    parts = [{**kind, "text": "to ann.lee@exam"}, {**kind, "text": "ple.org"}]
+    send(line, version, message={"parts": parts})
+    assert "ple.org" not in json.dumps(agent.seen[-1])
+    secret = [{**kind, "text": "ghp_a1B2c3D4"}, {**kind, "text": "e5F6g7H8i9J0k1L2m3N4o5P6q7R8"}]
+
+    def answer(method: str, params: Any) -> Any:
+        made = {**task("t", "x", method), "artifacts": [{"artifactId": "a", "parts": secret}]}
+        return {"task": made} if version == "1.0" else {"kind": "task", **made}
+
+    agent.answer = answer
+    said = json.dumps(send(line, version))
+    assert not ("ghp_a1B2c3D4" in said and "e5F6g7H8i9J0" in said), said

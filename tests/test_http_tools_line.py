@@ -492,3 +492,31 @@ def test_a_usual_character_set_passes(line: Line, crm: Crm) -> None:
     assert ask(line, "/v1/up", "POST", content="caf\u00e9".encode("latin-1"), headers=headers).status_code == 200
     assert crm.seen[0][2]["content-type"] == "text/plain; charset=iso-8859-1"
     assert crm.seen[0][3] == "caf\u00e9".encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"params": {"a": "ann.lee@exam", "b": "ple.org"}},
+        {"params": {"a": ["ann.lee@exam", "ple.org"]}},
+        {"params": {"a": ["ann.", "lee@exam"], "b": "ple.org"}},
+        {"method": "POST", "data": {"a": "ann.lee@exam", "b": "ple.org"}},
+        {"method": "POST", "json": {"lines": ["ann.lee@exam", "ple.org"]}},
+    ],
+)
+def test_values_that_are_split_over_fields(line: Line, crm: Crm, more: Any) -> None:
+    """Fields of a query or a form, and strings of a list, are also judged as one text: a server may join them."""
+    answer = ask(line, "/v1/split", more.pop("method", "GET"), **more)
+    assert answer.status_code == 200, answer.text
+    _, path, _, body = crm.seen[0]
+    assert "ple.org" not in path + body.decode()
+    assert "EMAIL" in path + body.decode()
+
+
+@pytest.mark.parametrize(
+    "params", [{"from": "20240101", "to": "20241231"}, {"page": "12", "size": "1000", "q": "anna", "mail": "b"}]
+)
+def test_separate_values_stay(line: Line, crm: Crm, params: Any) -> None:
+    """A finding across fields needs to be certain."""
+    assert ask(line, "/v1/separate", params=params).status_code == 200
+    assert crm.seen[0][1] == "/api/v1/separate?" + "&".join(f"{name}={value}" for name, value in params.items())

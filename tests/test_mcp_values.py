@@ -146,3 +146,32 @@ def test_no_id_of_another_form_is_cancelled(line: Line, server: Scripted) -> Non
         message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}
         assert client.post(json.dumps(message), mcp_session_id=session).status_code == 202
         assert (len(server.seen) > number) is told
+
+
+SPLIT = ["ghp_a1B2c3D4", "e5F6g7H8i9J0k1L2m3N4o5P6q7R8"]
+RESULTS: list[tuple[str, Any, Any]] = [
+    ("tools/call", {"name": "get_it", "arguments": {}}, {"content": [{"type": "text", "text": it} for it in SPLIT]}),
+    ("resources/read", {"uri": "a:b"}, {"contents": [{"uri": "a:b", "text": it} for it in SPLIT]}),
+    (
+        "prompts/get",
+        {"name": "p"},
+        {"messages": [{"role": "user", "content": {"type": "text", "text": it}} for it in SPLIT]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "params", "result"), RESULTS)
+def test_a_secret_that_is_split_over_a_result(
+    line: Line, server: Scripted, method: str, params: Any, result: Any
+) -> None:
+    """A model reads the texts of a result as one."""
+    server.answers[method] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": result}
+    answer = Client(line, "/mcp/plain").send(method, params).text
+    assert not all(it in answer for it in SPLIT)
+
+
+def test_a_value_that_is_split_over_a_list(line: Line, server: Scripted) -> None:
+    """The strings of a list are also judged as one text."""
+    Client(line, "/mcp/plain").call("get_it", {"lines": ["ann.lee@exam", "ple.org"], "n": [1, 2]})
+    assert "ple.org" not in json.dumps(sent(server))
+    assert sent(server)["n"] == [1, 2]

@@ -7,15 +7,17 @@ are whole: streams and push notifications are refused with the protocol's own er
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
+from gateway.dialects.parts import Joined, in_lists, joined
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 TASK_NOT_FOUND: Final = -32001
 NO_PUSH: Final = -32003
@@ -157,14 +159,21 @@ class A2a(JsonRpc):
             raise ValueError("it is about another task")
         return task_id, _answered(found.get("contextId"), needed=False)
 
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
+        """The joined parts of the message, and the strings of each list in them."""
+        message = self.params.get("message")
+        said = message.get("parts") if type(message) is dict else None
+        return [*joined({"messages": [{"content": said}]}, slots), *in_lists(slots)]
+
     def unscannable(self, body: Json) -> Mapping[str, int]:
         """The files of the message, whose content no scanner reads."""
         found = _files(body.get("params"))
         return {"file": found} if found else {}
 
     def whole(self, answer: Json) -> Survey:
-        """Every string, and the files."""
+        """Every string, and the files; the parts of a message or an artifact are also one text."""
         survey = super().whole(answer)
+        survey.roots += _texts(answer.get("result"))
         if found := _files(answer.get("result")):
             survey.kinds["file"] = survey.kinds.get("file", 0) + found
         return survey
@@ -194,6 +203,23 @@ def _files(said: Any) -> int:
         elif type(value) is dict:
             found += any(type(value.get(key)) is str and value[key] != "" for key in _FILES)
             left += [inner for key, inner in value.items() if key not in ("data", "metadata")]
+    return found
+
+
+def _texts(said: Any) -> list[Any]:
+    """The lists of parts with more than one text."""
+    found: list[Any] = []
+    left = [said]
+    while left:
+        value = left.pop()
+        if type(value) is list:
+            left += value
+        elif type(value) is dict:
+            for key, inner in value.items():
+                if key == "parts" and type(inner) is list and len(inner) > 1:
+                    found.append([one for one in inner if type(one) is dict and "text" in one])
+                elif key not in ("data", "metadata", "parts"):
+                    left.append(inner)
     return found
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 
 from gateway.call import Headers, Json
-from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, numbers
+from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, numbers, parts
 from gateway.dialects.base import Untold
 from gateway.dialects.field_table import Table, table
-from gateway.dialects.tree import Shape
+from gateway.dialects.parts import Joined
+from gateway.dialects.tree import Name, Shape
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 _FIELDS: Final = 256  # fields of a query or a form
 _LONGEST: Final = 4096  # characters of a path
@@ -160,6 +162,15 @@ class HttpTool(Untold):
         """The tool, not yet by its path, because a path may hold personal data; the request as arguments."""
         return Intent(f"{self.server}/{self.called}", False, (), 0, body)
 
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
+        """The values of the query, those of a form, and the strings of each list of a JSON body."""
+        found = parts.in_lists(slots)
+        for fields in (body.get("query"), body.get("form")):
+            if type(fields) is dict and len(fields) > 1:
+                holders = {id(fields), *(id(value) for value in fields.values() if type(value) is list)}
+                found += parts.separate([slot for slot in slots if id(slot.holder) in holders and _is_value(slot)])
+        return found
+
     def asked(self, body: Json) -> Json:
         """The request; of a body that no scanner can read, its digest (SHA-256)."""
         return {**body, "file": hashlib.sha256(self.raw).hexdigest()} if self.unread else body
@@ -211,6 +222,10 @@ class HttpTool(Untold):
         if refusal.param:
             error["param"] = refusal.param
         return {"error": error}
+
+
+def _is_value(slot: Slot) -> bool:
+    return type(slot.key) is not Name and slot.nested is None and type(slot.holder[slot.key]) is str
 
 
 def wrapped(status: int, raw: bytes, content_type: str) -> bytes | None:
