@@ -69,6 +69,8 @@ _OPAQUE: Final = frozenset(
         "timestamp",
     ]
 ) | {"mimeType", "mediaType", "acceptedOutputModes"}
+_ABOUT_TASKS: Final = frozenset({"id", "historyLength", "metadata", "tenant"})
+"""What requests about a task may have."""
 _FILES: Final = frozenset({"raw", "bytes"})
 _REQUEST: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"params": "user"})
 _ANSWER: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"result": "tool", "error": "tool"})
@@ -117,7 +119,10 @@ class A2a(JsonRpc):
             raise Fault(PARAMS, "A request needs an `id`.", status=400)
         if self.params.get("tenant"):
             raise Fault(PARAMS, "`params.tenant` is not served.")
+        _check_names(self.params, "params")
         if self.does != SEND:
+            if more := sorted(self.params.keys() - _ABOUT_TASKS):
+                raise Fault(PARAMS, f"`params` must have `id` alone to name a task; leave out `{more[0][:64]}`.")
             self.tasks = (_id(self.params.get("id"), "params.id"),)
             return Intent(self.agent, False, (), 0)
         message, settings = self.params.get("message"), self.params.get("configuration", {})
@@ -125,6 +130,8 @@ class A2a(JsonRpc):
             raise Fault(PARAMS, "`params.message` must be a message with `parts`.")
         if type(settings) is not dict or _PUSHES & settings.keys():
             raise Fault(NO_PUSH, "Push notifications are not served: leave out their configuration.")
+        _check_names(settings, "params.configuration")
+        _check_names(message, "params.message")
         _id(message.get("messageId"), "params.message.messageId")
         named = [message["taskId"]] if message.get("taskId") else []
         others = message.get("referenceTaskIds") or []
@@ -204,6 +211,14 @@ def _files(said: Any) -> int:
             found += any(type(value.get(key)) is str and value[key] != "" for key in _FILES)
             left += [inner for key, inner in value.items() if key not in ("data", "metadata")]
     return found
+
+
+def _check_names(said: Json, where: str) -> None:
+    """Raise Refusal for the other form of names (`task_id`), which agents read as the same: it would not be checked."""
+    if any("_" in name for name in said):
+        raise Fault(
+            PARAMS, f"Names of fields in `{where}` are written as the specification has them, such as `taskId`."
+        )
 
 
 def _texts(said: Any) -> list[Any]:
