@@ -520,3 +520,46 @@ def test_separate_values_stay(line: Line, crm: Crm, params: Any) -> None:
     """A finding across fields needs to be certain."""
     assert ask(line, "/v1/separate", params=params).status_code == 200
     assert crm.seen[0][1] == "/api/v1/separate?" + "&".join(f"{name}={value}" for name, value in params.items())
+
+
+@pytest.mark.parametrize("path", ["/v1/\uff0e\uff0e/x", "/v1/x\uff0f\uff0fy", "/v1/\u2025/x", "/v1/a\uff3cb"])
+def test_wide_dots_and_slashes(line: Line, crm: Crm, path: str) -> None:
+    """Servers that fold characters would read another path than was judged."""
+    assert ask(line, path).json()["error"]["code"] == "invalid_request"
+    assert crm.seen == []
+
+
+@pytest.mark.parametrize("name", ["_method", "_METHOD", "X-HTTP-Method-Override", "$httpMethod"])
+@pytest.mark.parametrize("where", ["params", "data", "json"])
+def test_another_method_in_a_field(line: Line, crm: Crm, name: str, where: str) -> None:
+    """Frameworks take such a field for the method, which the policy did not see."""
+    fields: dict[str, Any] = {where: {name: "PUT", "a": "b"}}
+    answer = ask(line, "/v1/x", "POST", **fields)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert crm.seen == []
+    fields = {where: {name: "post", "method": "PUT"}}
+    assert ask(line, "/v1/x", "POST", **fields).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "passes"),
+    [
+        ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", True),
+        ("accept", "application/vnd.github.v3+json", True),
+        ("accept", "application/vnd.oai.openapi+json;version=3.0", True),
+        ("accept", "text/4111-1111-1111-1111", False),
+        ("accept", "text/x-abcdefghijklmnopqrstuvwxyzabcdefgh", False),
+        ("accept-language", "de-CH, de;q=0.9, en-US;q=0.8, *;q=0.5", True),
+        ("accept-language", "x-4111111-1111111-11", False),
+        ("content-type", "text/markdown", True),
+        ("content-type", "text/4111111111111111", False),
+    ],
+)
+def test_no_value_hides_in_a_header(line: Line, crm: Crm, name: str, value: str, passes: bool) -> None:
+    """Headers of the caller are passed on in plain forms only."""
+    answer = ask(line, "/v1/x", "POST", content=b"hello", headers={"content-type": "text/plain", name: value})
+    if name == "content-type" and not passes:
+        assert answer.json()["error"]["code"] == "pii_blocked", answer.text
+        return
+    assert answer.status_code == 200, answer.text
+    assert (crm.seen[0][2].get(name) == value) is passes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
@@ -28,6 +29,9 @@ _FIELDS: Final = 256  # fields of a query or a form
 _LONGEST: Final = 4096  # characters of a path
 _STEPS: Final = re.compile(r"(?:^|/)\.{1,2}(?:;[^/]*)?(?:/|$)|//|\\|%(?:2[ef5]|5c)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_METHODS: Final = frozenset({"_method", "$httpmethod", "x-http-method", "x-http-method-override", "x-method-override"})
+"""Fields that some frameworks read as the method of a request (Rails, Laravel, Google APIs)."""
+_DIGITS: Final = 6  # of a media type that is passed on; a number with more may be a value
 _MEDIA: Final = re.compile(r"\s*([a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64})\s*(?:;.*)?", re.DOTALL)
 _CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?([^\s;\"']*)")
 _CODECS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii"} | dict.fromkeys(
@@ -44,7 +48,12 @@ _TEXTS: Final = frozenset({"application/xml", "application/yaml", "application/x
 def media_type(value: str) -> str:
     """The type in a Content-Type, in lower case without parameters; "" for anything else."""
     found = _MEDIA.fullmatch(value.lower())
-    return found[1] if found else ""
+    return found[1] if found and is_few(found[1]) else ""
+
+
+def is_few(value: str) -> bool:
+    """Whether a part of a header has so few digits that no number hides in them."""
+    return sum(map(str.isdigit, value)) <= _DIGITS
 
 
 def _charset(value: str) -> str:
@@ -115,7 +124,8 @@ class HttpTool(Untold):
     def check_path(self) -> None:
         """Raise Refusal(invalid_request) for a path that a server may read as another."""
         path = self.route
-        if len(path) > _LONGEST or _STEPS.search(path) or _CONTROL.search(path):
+        plain = path if path.isascii() else unicodedata.normalize("NFKC", path)  # some servers fold wide dots
+        if len(path) > _LONGEST or _STEPS.search(plain) or _CONTROL.search(path):
             words = (
                 f"The path must have at most {_LONGEST} characters, and no `..`, `//`, control character, or "
                 "dot or slash that is encoded twice."
@@ -127,23 +137,38 @@ class HttpTool(Untold):
         self.check_path()
         self.raw = raw
         head: Json = {"method": self.method, "path": self.route, "query": self._fields(self._query, "query")}
+        self._check_method(head["query"])
         kind = media_type(self._type) or ("application/json" if not self._type else "")
         if not raw:
             return orjson.dumps(head)
         universal = _charset(self._type) in _UNIVERSAL
         if is_json(kind) and universal:
             try:
-                orjson.loads(raw)
+                said = orjson.loads(raw)
             except orjson.JSONDecodeError as fault:
                 raise Refusal("invalid_request", f"The body is not JSON: {fault}.") from None
+            if type(said) is dict:
+                self._check_method(said)
             return orjson.dumps(head)[:-1] + b',"body":' + raw + b"}"
         if kind == FORM and universal:
-            return orjson.dumps({**head, "form": self._fields(raw, "form")})
+            fields = self._fields(raw, "form")
+            self._check_method(fields)
+            return orjson.dumps({**head, "form": fields})
         text = decoded(raw, self._type) if is_text(kind) else None
         if text is None:
             self.unread = kind or "unknown"
             return orjson.dumps(head)
         return orjson.dumps({**head, "text": text})
+
+    def _check_method(self, fields: Json) -> None:
+        """Raise Refusal(invalid_request) for a field with which frameworks replace the method that was judged."""
+        for name, value in fields.items():
+            if name.strip().lower() not in _METHODS:
+                continue
+            for one in value if type(value) is list else [value]:
+                if str(one).strip().upper() != self.method:
+                    words = f"The field `{name.strip()}` names another method than the request; leave out the field."
+                    raise Refusal("invalid_request", words, param=name.strip())
 
     def _fields(self, raw: bytes, what: str) -> Json:
         try:
