@@ -382,6 +382,12 @@ def test_arguments_that_do_not_fit_reach_nobody(described: Line, crm: Crm) -> No
         ("get_order", {}),
         ("get_order", {"id": 1}),
         ("get_order", {"id": ".."}),
+        ("get_order", {"id": "export"}),
+        ("get_order", {"id": "1/../../../admin"}),
+        ("get_order", {"id": "..\\x"}),
+        ("get_order", {"id": "%2e%2e%2fx"}),
+        ("get_order", {"id": "\uff0e\uff0e/x"}),
+        ("add_order", {"body": {"id": 1, "_method": "DELETE"}}),
         ("get_order", {"id": ""}),
         ("add_order", {"body": {"id": "x"}}),
         ("delete_order", {"id": "1"}),
@@ -410,6 +416,19 @@ def test_faults_of_an_operation_are_results_or_errors(described: Line, crm: Crm)
     assert client.call("get_order", {"id": "2"})["error"]["data"]["code"] == "upstream_error"
     crm.answers["/api/v1/orders/3"] = (307, "", b"", {"location": "http://169.254.169.254/"})
     assert client.call("get_order", {"id": "3"})["error"]["data"]["code"] == "upstream_error"
+
+
+def test_an_operation_that_is_not_chosen(crm: Crm, tmp_path: Path) -> None:
+    """Is not called under the name of another, whose path has a parameter in its place."""
+    (tmp_path / "crm.yaml").write_text(DOCUMENT)
+    row = {"http": crm.url, "openapi": str(tmp_path / "crm.yaml"), "operations": ["get_order"]}
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"crm": row})
+    with running(tmp_path, settings) as line:
+        assert Client(line, "/mcp/crm").call("get_order", {"id": "export"})["error"]["code"] == -32602
+        assert crm.seen == []
+        assert ask(line, "/v1/orders/export", cid="plain").status_code == 200
+        assert ask(line, "/v1/orders/7", cid="plain").status_code == 200
+        assert line.metric("meshgate_requests_total", model="crm/get_order") == 2
 
 
 @pytest.mark.parametrize(

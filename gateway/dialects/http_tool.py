@@ -51,6 +51,22 @@ def media_type(value: str) -> str:
     return found[1] if found and is_few(found[1]) else ""
 
 
+def climbs(path: str) -> bool:
+    """Whether a server may read a path as another: `..`, `//`, control characters, dots and slashes encoded twice."""
+    plain = path if path.isascii() else unicodedata.normalize("NFKC", path)  # some servers fold wide dots
+    return _STEPS.search(plain) is not None or _CONTROL.search(path) is not None
+
+
+def replaces_method(fields: Json, method: str) -> str:
+    """The name of a field that frameworks read as another method than that of the request; "" for none."""
+    for name, value in fields.items():
+        if name.strip().lower() in _METHODS:
+            said = value if type(value) is list else [value]
+            if any(str(one).strip().upper() != method for one in said):
+                return name.strip()
+    return ""
+
+
 def is_few(value: str) -> bool:
     """Whether a part of a header has so few digits that no number hides in them."""
     return sum(map(str.isdigit, value)) <= _DIGITS
@@ -124,8 +140,7 @@ class HttpTool(Untold):
     def check_path(self) -> None:
         """Raise Refusal(invalid_request) for a path that a server may read as another."""
         path = self.route
-        plain = path if path.isascii() else unicodedata.normalize("NFKC", path)  # some servers fold wide dots
-        if len(path) > _LONGEST or _STEPS.search(plain) or _CONTROL.search(path):
+        if len(path) > _LONGEST or climbs(path):
             words = (
                 f"The path must have at most {_LONGEST} characters, and no `..`, `//`, control character, or "
                 "dot or slash that is encoded twice."
@@ -162,13 +177,9 @@ class HttpTool(Untold):
 
     def _check_method(self, fields: Json) -> None:
         """Raise Refusal(invalid_request) for a field with which frameworks replace the method that was judged."""
-        for name, value in fields.items():
-            if name.strip().lower() not in _METHODS:
-                continue
-            for one in value if type(value) is list else [value]:
-                if str(one).strip().upper() != self.method:
-                    words = f"The field `{name.strip()}` names another method than the request; leave out the field."
-                    raise Refusal("invalid_request", words, param=name.strip())
+        if name := replaces_method(fields, self.method):
+            words = f"The field `{name}` names another method than the request; leave out the field."
+            raise Refusal("invalid_request", words, param=name)
 
     def _fields(self, raw: bytes, what: str) -> Json:
         try:

@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.call import Call, Resource
-from gateway.config.openapi import operations
+from gateway.config.openapi import Described, described
 from gateway.config.tools import ANY, Tool
 from gateway.dialects import http_tool
 from gateway.dialects.http_tool import HttpTool
@@ -56,10 +56,7 @@ class PlainDesk:
     ) -> None:
         self._rows = {name: row for name, row in rows.items() if row.http}
         self._to = {name: destination(row) for name, row in self._rows.items()}
-        self._operations = {
-            name: sorted(operations(row), key=lambda one: len(one.places))  # a path without parameters comes first
-            for name, row in self._rows.items()
-        }
+        self._described = {name: described(row) for name, row in self._rows.items()}
         self._client = client
         self._visible = visible
         self._sql = sql
@@ -67,9 +64,10 @@ class PlainDesk:
 
     def name(self, server: str, method: str, path: str) -> str:
         """What a request calls: an operation of the document of the tool, or else `METHOD /pattern`."""
-        for one in self._operations.get(server, ()):
-            if one.is_called_by(method, path):
-                return one.name
+        document = self._described.get(server, Described())
+        one = document.called(method, path)
+        if one is not None and document.allows(one):
+            return one.name
         row = self._rows.get(server)
         return f"{method} {row.pattern(path) if row is not None else ANY}"
 
