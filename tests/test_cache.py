@@ -164,3 +164,28 @@ async def test_files_and_batches_are_never_cached(form: bool) -> None:
     assert not asked
     await cache.find(calls.call(OPENAI_CHAT, subject=Subject("a", "t"), raw=b"{}"))
     assert asked
+
+
+def test_an_answer_of_a_target_that_is_gone_is_none(line: Line, up: scripted.Upstream) -> None:
+    """The model has moved to another provider: what the first one said is not given again."""
+    import yaml
+
+    assert line.chat("hello").status_code == 200
+    assert line.chat("hello").headers["x-meshgate-cache"] == "hit"
+    settings = yaml.safe_load(line.path.read_text())
+    settings["models"]["echo"]["targets"] = ["slow/echo"]
+    line.path.write_text(yaml.safe_dump(settings))
+    eventually(lambda: "x-meshgate-cache" not in line.chat("hello").headers, 60)
+    assert line.chat("hello").headers["x-meshgate-cache"] == "hit"
+
+
+def test_a_hit_names_what_was_dropped(line: Line, up: scripted.Upstream) -> None:
+    """Across formats, the fields that the provider of the kept answer did not get."""
+    import yaml
+
+    settings = yaml.safe_load(line.path.read_text())
+    settings["providers"]["other"] = {"format": "anthropic", "base_url": up.url.removesuffix("/v1")}
+    settings["models"]["across"] = {"targets": ["other/echo"], "cache": {}}
+    line.path.write_text(yaml.safe_dump(settings))
+    eventually(lambda: line.chat("hello", "across", seed=1).headers.get("x-meshgate-cache") == "hit", 60)
+    assert line.chat("hello", "across", seed=1).headers["x-meshgate-dropped"] == "seed"

@@ -72,10 +72,10 @@ class AgentDesk:
         if url is None:
             words = f"The agent does not serve version {codec.version} of A2A over JSON-RPC on its own host."
             raise Fault(a2a.NO_VERSION, words)
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method}
-        message["params"] = call.request.body["params"]
+        body = call.request.body  # redacted, also the id
+        message: Json = {"jsonrpc": "2.0", "id": body["id"], "method": codec.method, "params": body["params"]}
         outcome.provider, outcome.model, outcome.tries, outcome.sent = codec.agent, "", 1, True
-        raw = await remote.ask(codec.version, url, message, call.ticket.hold)
+        raw = codec.named(await remote.ask(codec.version, url, message, call.ticket.hold), body["id"])
         outcome.status = 200
         await self._own(call, codec, raw)
 

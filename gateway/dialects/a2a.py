@@ -7,15 +7,17 @@ are whole: streams and push notifications are refused with the protocol's own er
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
+from gateway.dialects.parts import Joined, in_lists, joined
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 TASK_NOT_FOUND: Final = -32001
 NO_PUSH: Final = -32003
@@ -67,6 +69,8 @@ _OPAQUE: Final = frozenset(
         "timestamp",
     ]
 ) | {"mimeType", "mediaType", "acceptedOutputModes"}
+_ABOUT_TASKS: Final = frozenset({"id", "historyLength", "metadata", "tenant"})
+"""What requests about a task may have."""
 _FILES: Final = frozenset({"raw", "bytes"})
 _REQUEST: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"params": "user"})
 _ANSWER: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"result": "tool", "error": "tool"})
@@ -115,7 +119,10 @@ class A2a(JsonRpc):
             raise Fault(PARAMS, "A request needs an `id`.", status=400)
         if self.params.get("tenant"):
             raise Fault(PARAMS, "`params.tenant` is not served.")
+        _check_names(self.params, "params")
         if self.does != SEND:
+            if more := sorted(self.params.keys() - _ABOUT_TASKS):
+                raise Fault(PARAMS, f"`params` must have `id` alone to name a task; leave out `{more[0][:64]}`.")
             self.tasks = (_id(self.params.get("id"), "params.id"),)
             return Intent(self.agent, False, (), 0)
         message, settings = self.params.get("message"), self.params.get("configuration", {})
@@ -123,6 +130,8 @@ class A2a(JsonRpc):
             raise Fault(PARAMS, "`params.message` must be a message with `parts`.")
         if type(settings) is not dict or _PUSHES & settings.keys():
             raise Fault(NO_PUSH, "Push notifications are not served: leave out their configuration.")
+        _check_names(settings, "params.configuration")
+        _check_names(message, "params.message")
         _id(message.get("messageId"), "params.message.messageId")
         named = [message["taskId"]] if message.get("taskId") else []
         others = message.get("referenceTaskIds") or []
@@ -157,14 +166,21 @@ class A2a(JsonRpc):
             raise ValueError("it is about another task")
         return task_id, _answered(found.get("contextId"), needed=False)
 
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
+        """The joined parts of the message, and the strings of each list in them."""
+        message = self.params.get("message")
+        said = message.get("parts") if type(message) is dict else None
+        return [*joined({"messages": [{"content": said}]}, slots), *in_lists(slots)]
+
     def unscannable(self, body: Json) -> Mapping[str, int]:
         """The files of the message, whose content no scanner reads."""
         found = _files(body.get("params"))
         return {"file": found} if found else {}
 
     def whole(self, answer: Json) -> Survey:
-        """Every string, and the files."""
+        """Every string, and the files; the parts of a message or an artifact are also one text."""
         survey = super().whole(answer)
+        survey.roots += _texts(answer.get("result"))
         if found := _files(answer.get("result")):
             survey.kinds["file"] = survey.kinds.get("file", 0) + found
         return survey
@@ -194,6 +210,31 @@ def _files(said: Any) -> int:
         elif type(value) is dict:
             found += any(type(value.get(key)) is str and value[key] != "" for key in _FILES)
             left += [inner for key, inner in value.items() if key not in ("data", "metadata")]
+    return found
+
+
+def _check_names(said: Json, where: str) -> None:
+    """Raise Refusal for the other form of names (`task_id`), which agents read as the same: it would not be checked."""
+    if any("_" in name for name in said):
+        raise Fault(
+            PARAMS, f"Names of fields in `{where}` are written as the specification has them, such as `taskId`."
+        )
+
+
+def _texts(said: Any) -> list[Any]:
+    """The lists of parts with more than one text."""
+    found: list[Any] = []
+    left = [said]
+    while left:
+        value = left.pop()
+        if type(value) is list:
+            left += value
+        elif type(value) is dict:
+            for key, inner in value.items():
+                if key == "parts" and type(inner) is list and len(inner) > 1:
+                    found.append([one for one in inner if type(one) is dict and "text" in one])
+                elif key not in ("data", "metadata", "parts"):
+                    left.append(inner)
     return found
 
 

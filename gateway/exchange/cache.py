@@ -1,8 +1,9 @@
 """Answers of the provider, kept for calls that are the same again. Config key: `models.*.cache`.
 
-The same: model, dialect, body after redaction, team and roles of the caller. So placeholders stand in what is kept, and
-an answer with a placeholder is restored with the values of the call that gets it. A hit passes through the whole line:
-identified, limited, authorized, and its answer is judged anew; only the provider is not called, and nothing is charged.
+The same: model and its targets, dialect, body after redaction, team and roles of the caller. So placeholders stand in
+what is kept, and an answer with a placeholder is restored with the values of the call that gets it. A hit passes
+through the whole line: identified, limited, authorized, and its answer is judged anew; only the provider is not called,
+and nothing is charged.
 
 Kept is only a complete answer with status 200, encrypted with the vault's key, as answers under an `Idempotency-Key`
 are. Calls that offer tools, that the provider stores, or that continue a stored state are not cached.
@@ -66,8 +67,9 @@ class Cache:
             head, _, body = self._seal.disclose(entry.context, begun.sealed).partition(b"\n")
         except InvalidTag:  # kept with another key of the vault
             return None, None
-        provider, model, streamed = orjson.loads(head)
+        provider, model, streamed, dropped = orjson.loads(head)
         outcome = call.outcome
+        outcome.dropped = tuple(dropped)
         outcome.provider, outcome.model, outcome.status, outcome.hit = provider, model, 200, True
         return Answer(streamed, body, _nothing(), None), None
 
@@ -84,7 +86,10 @@ class Cache:
         body = orjson.dumps(orjson.loads(openings.dumps(call)), option=orjson.OPT_SORT_KEYS).decode()
         passes = call.codec.passes
         more = sorted((key.decode(), value.decode("latin-1")) for key, value in call.headers if key in passes)
-        seen = (name, call.route, sorted(call.values.items()), sorted(call.subject.roles), more)
+        targets = sorted(
+            map(tuple, call.admission.targets)
+        )  # an answer of a target that the model no longer has is none
+        seen = (name, targets, call.route, sorted(call.values.items()), sorted(call.subject.roles), more)
         digest = self._seal.digest("cached call", orjson.dumps(seen).decode() + "\0" + body)
         return _Entry(call.team, f"cache:{digest.hex()}", digest, settings)
 
@@ -125,7 +130,7 @@ class Keeping:
             if answer is None or not whole:
                 await self._answers.abandon(entry.team, entry.key, entry.digest)
                 return
-            head = orjson.dumps((outcome.provider, outcome.model, answer.streamed))
+            head = orjson.dumps((outcome.provider, outcome.model, answer.streamed, outcome.dropped))
             sealed = self._seal.enclose(entry.context, head + b"\n" + b"".join(self._parts))
             ttl = math.ceil(entry.settings.ttl)
             await self._answers.finish(entry.team, entry.key, entry.digest, sealed, ttl)
