@@ -146,6 +146,7 @@ class Obligations:
     sql: tuple[str, ...] | None = None  # kinds of statements that the answer may contain; None: as configured
     fields: str | None = None  # the rule for fields that the dialect does not know; None: as configured
     no_restore: tuple[str, ...] = ()  # shell patterns of tools whose calls keep their placeholders
+    cache: float | None = None  # seconds that the answer is kept for the same call; 0: not at all; None: as configured
 
 
 NO_OBLIGATIONS = Obligations()

@@ -410,13 +410,16 @@ def _line(
 
 
 def _cache(config: Config, shared: Shared, parts: _Parts) -> Cache | None:
-    """The cache of answers; None if no model has one. Raises ConfigError without a key to encrypt them with."""
+    """The cache of answers; None if no model has one, and no policy may want one.
+
+    Raises ConfigError without a key to encrypt the answers of a model with.
+    """
     name = next((name for name, model in config.models.items() if model.cache is not None), "")
     if name and parts.seal is None:
         raise ConfigError(f"models.{name}.cache needs pii.vault_key: answers are encrypted at rest")
-    if not name or parts.seal is None:
+    if parts.seal is None or not (name or config.policy is not None):
         return None
-    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal)
+    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal, for_models=bool(name))
 
 
 def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None) -> Authorize:
