@@ -116,6 +116,26 @@ class Counters:
         self._note(record, ask, refused, now)
         return refused
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit], now: int) -> list[int]:
+        """What each bucket and quota holds, before the debit. Only the life of an expired record ends."""
+        record = self.record(team, correlation_id, now)
+        amounts: list[int] = []
+        for debit in debits:
+            key, _, _, limit, _, refill, _, _ = debit
+            if refill:
+                bucket = self.buckets.get(key)
+                if bucket is None:
+                    amounts.append(limit)
+                else:
+                    amounts.append(int(min(limit, bucket.level + max(0, now - bucket.at) / MICRO * refill)))
+                continue
+            if record is not None:
+                limit = record.limit(debit) if record.topups else limit
+                if (count := record.count(debit)) is not None:
+                    limit -= count.used + count.held
+            amounts.append(limit)
+        return amounts
+
     def settle(self, ask: Ask, used: Mapping[str, int], state: End, now: int) -> bool:
         """End a reservation, once. See `Store.settle`."""
         if self.open.pop(ask.id, None) is None:
