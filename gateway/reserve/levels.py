@@ -55,10 +55,15 @@ class Levels:
         return True
 
 
+def counted(debits: Iterable[Debit]) -> list[Debit]:
+    """The debits that depend on the number of tokens."""
+    return [debit for debit in debits if debit[1] in _COUNTED]
+
+
 def all_far(debits: Iterable[Debit], left: Iterable[int], excess: int) -> bool:
-    """The same for a store that knows what is left."""
+    """Whether all such debits are far from their limits, for a store that knows what is left."""
     for (_, unit, amount, _, _, _, _, _), level in zip(debits, left, strict=True):
-        if unit in _COUNTED and not _is_far(unit, amount, excess, level):
+        if not _is_far(unit, amount, excess, level):
             return False
     return True
 

@@ -121,17 +121,15 @@ class Counters:
         record = self.record(team, correlation_id, now)
         amounts: list[int] = []
         for debit in debits:
-            key, _, _, limit, _, refill, _, _ = debit
+            key, unit, _, limit, _, refill, _, _ = debit
             if refill:
-                bucket = self.buckets.get(key)
-                if bucket is None:
-                    amounts.append(limit)
-                else:
-                    amounts.append(int(min(limit, bucket.level + max(0, now - bucket.at) / MICRO * refill)))
-                continue
-            if record is not None:
+                if (bucket := self.buckets.get(key)) is not None:
+                    level = bucket.level + (now - bucket.at) / MICRO * refill if now > bucket.at else bucket.level
+                    limit = limit if level > limit else int(level)
+            elif record is not None:
                 limit = record.limit(debit) if record.topups else limit
-                if (count := record.count(debit)) is not None:
+                count = record.counts.get(key) if unit != "repeats" else record.repeats.get(key)
+                if count is not None:
                     limit -= count.used + count.held
             amounts.append(limit)
         return amounts
