@@ -146,9 +146,16 @@ def _some(sources: Sequence[str], flags: int) -> re.Pattern[str]:
     groups = 0
     for source in (*apart, *others):
         ways.append(f"(?:{source})".replace("\\1", f"\\{groups + 1}"))  # groups are numbered through all patterns
-        groups += parser.parse(source).state.groups - 1
+        groups += _groups(source)
     first = [rf"(?<!\d)(?=\d)(?:{'|'.join(ways[: len(apart)])})"] if apart else []
     return expressions.plain("|".join([*first, *ways[len(apart) :]]), flags)
+
+
+@expressions.kept(__file__)
+def _groups(source: str) -> int:
+    """The number of groups of a pattern."""
+    groups: int = parser.parse(source).state.groups - 1
+    return groups
 
 
 @expressions.kept(__file__)
@@ -272,6 +279,10 @@ def _elsewhere(_text: str, _start: int, _end: int) -> list[tuple[int, int, float
 
 def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Family:
     sizes = [(kind, _fewest_digits(kind), _shortest(kind)) for kind in kinds]
+    for kind in kinds:
+        if kind.alone:  # read from the patterns now, and kept, not at the first number of a text
+            _begins_apart(kind.source)
+            _groups(kind.source)
     known: dict[tuple[int, int], _Fitting] = {}
 
     def fitting(digits: int, size: int) -> _Fitting:
