@@ -132,6 +132,9 @@ class Ledger(Protocol):
         reservation of a bare ask holds nothing and need not be settled.
         """
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> Sequence[int] | None:
+        """What each bucket and quota holds now, before the debit; None if the store would have to be asked."""
+
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         """End a reservation; False if the reservation had ended before.
 

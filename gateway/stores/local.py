@@ -206,6 +206,9 @@ class LocalStore:
         await self._or_lose(self._enter())
         return lapsed + await self._or_lose(self._remote.sweep())
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> None:  # noqa: ARG002
+        return None  # also in an outage: other replicas take from the same buckets
+
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
         if self.local:
             await self._waiting.wait((team, correlation_id), seconds)

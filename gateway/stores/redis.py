@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.amounts import Ask, Marked, Rejection, Reservation
+from gateway.amounts import Ask, Debit, Marked, Rejection, Reservation
 from gateway.stores import (
     DEFAULT_TTL,
     Clock,
@@ -244,6 +244,9 @@ class RedisStore:
         done = bool(await self._call(operation, keys, orjson.dumps(whole), member_of(ask)))
         self._waiting.tell((ask.team, ask.correlation_id))
         return done
+
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> None:  # noqa: ARG002
+        return None
 
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
         await self._waiting.wait((team, correlation_id), seconds)

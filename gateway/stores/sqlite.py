@@ -147,6 +147,9 @@ class SqliteStore:
             self._write(record)
         return outcome
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> Sequence[int] | None:
+        return self._counters.left(team, correlation_id, debits, self._now())
+
     async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
         self.writer.check()
         marked = self._counters.mark(team, correlation_id, labels, version, self._now())
