@@ -149,7 +149,7 @@ def scripted() -> Iterator[Scripted]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             made.seen.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            if "id" not in body:
+            if "id" not in body or "method" not in body:  # a notification, or the answer to a question
                 self.reply(202, b"")
                 return
             answer = made.answers.get(body["method"])
