@@ -18,6 +18,8 @@ from gateway.config.sections import Action, Section
 
 NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,62}")
 """The name of a row: part of paths, and the prefix of names of tools."""
+SCOPE: Final = re.compile(r"[!#-\[\]-~]+")
+"""A scope of OAuth (RFC 6749, section 3.3)."""
 ANY: Final = "/*"
 """The pattern of any path."""
 
@@ -48,6 +50,15 @@ def _is_path(value: str) -> str:
 
 HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 PathPattern = Annotated[str, AfterValidator(_is_path)]
+
+
+def _is_scope(value: str) -> str:
+    if not SCOPE.fullmatch(value):
+        raise ValueError("a scope has no blanks, quotation marks or backslashes (RFC 6749, section 3.3)")
+    return value
+
+
+Scope = Annotated[str, AfterValidator(_is_scope)]
 
 
 class ToolAuth(Section):
@@ -93,6 +104,8 @@ class Tool(Section):
     """Headers of every request."""
     auth: ToolAuth | None = None
     """The credential of the gateway; null: none."""
+    scopes: tuple[Scope, ...] = ()
+    """Scopes that the token of a caller needs for an MCP server (claims `scope` or `scp`); a gateway key needs none."""
     timeout: Seconds = Field(default=60, gt=0)
     """Seconds until the answer to a call must be complete."""
     connect_timeout: Seconds = Field(default=5, gt=0)

@@ -16,9 +16,10 @@ import orjson
 from gateway.call import Call, Json, Subject
 from gateway.config.tools import Tool
 from gateway.dialects import mcp, mcp_params
-from gateway.dialects.jsonrpc import INVALID, PARAMS, Fault
+from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
+from gateway.identity.resource import NOT_ENOUGH, Resources
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
@@ -50,7 +51,9 @@ class Desk:
         pins: Pins,
         sql: SqlGate | None,
         states: dict[str, int],
+        resources: Resources,
     ) -> None:
+        self._resources = resources
         self._states = states
         self._pins = pins
         self._kept: dict[tuple[str, int], tuple[tuple[object, ...], list[Listed]]] = {}
@@ -72,11 +75,26 @@ class Desk:
         elif codec.door in searched:
             codec.searched = (codec.door,)
 
+    def audiences(self, call: Call) -> Sequence[str]:
+        """The audiences of tokens that are accepted at the path of a call, beside `jwt.audience`."""
+        return self._resources.audiences(_codec(call).door)
+
     def enter(self, call: Call) -> None:
-        """Find the session of a call: its calls are one workflow. Raises Refusal(invalid_request) for a foreign one."""
+        """Find the session of a call: its calls are one workflow. Raises Refusal(invalid_request) for a foreign one.
+
+        Raises Refusal(policy_denied) if the token of the caller has not the scopes of the server.
+        """
+        self._check_scopes(call, _codec(call).door)
         opened = self.opened(call, _codec(call).door)
         if opened is not None:
             call.values = {SESSION: opened.workflow}
+
+    def _check_scopes(self, call: Call, server: str) -> None:
+        """Raise Refusal(policy_denied) with the status 403 that clients of OAuth take as the request for scopes."""
+        if self._resources.lacks(server, call.subject):
+            words = f"The token has not all scopes that the tool server {server} needs: tools.{server}.scopes."
+            data = {"error": NOT_ENOUGH, "server": server}
+            raise Fault(OURS, words, code="policy_denied", status=403, data=data)
 
     def opened(self, call: Call, server: str) -> Opened | None:
         """The session that a call names; None without one. Raises Refusal(invalid_request) for one it may not use."""
@@ -96,6 +114,7 @@ class Desk:
             call.request.label = codec.server
             return
         server = self._server(codec.server)
+        self._check_scopes(call, server.name)
         if codec.method in mcp.READS:
             call.request.label, call.request.writes = call.resource.name, False
             if not await self._visible.admits(call):
@@ -253,7 +272,7 @@ class Desk:
 
     async def _of(self, call: Call, codec: Mcp, names: Sequence[str]) -> list[Json]:
         """The visible tools of these servers. In a list of several, a server that does not answer is left out."""
-        servers = [self._server(name) for name in names]
+        servers = [self._server(name) for name in names if not self._resources.lacks(name, call.subject)]
         several = await asyncio.gather(*(self._listed(call, one) for one in servers), return_exceptions=not codec.door)
         tools: list[Json] = []
         for server, listed in zip(servers, several, strict=True):
