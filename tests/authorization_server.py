@@ -44,6 +44,8 @@ class Issuer:
     """What every token request gets instead of an answer."""
     gate: threading.Event = field(default_factory=threading.Event)
     """Token requests wait until this is set."""
+    arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    """Released by each request."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Members of the metadata that replace the right ones."""
 
@@ -158,6 +160,7 @@ def issuing() -> Iterator[Issuer]:
         def do_POST(self) -> None:
             form = _flat(self.rfile.read(int(self.headers["content-length"])).decode())
             issuer.asked.append({**form, "at": self.path})
+            issuer.arrived.release()
             issuer.gate.wait(10)
             if issuer.broken is not None:
                 status, body = issuer.broken

@@ -390,7 +390,9 @@ def _line(
         parts.resources,
     )
     readable = config.output is not None and config.output.unscannable == "block"
-    plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
+    plain = PlainDesk(
+        config.tools, shared.clients["direct"], visible, sql, shared.servers.credentials, unscannable=not readable
+    )
     assert shared.remotes is not None, "agents are there before the first runtime"
     agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)

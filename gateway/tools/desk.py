@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from gateway.call import Call, Json, Subject
+from gateway.call import Call, Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp, mcp_params
 from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, Fault
@@ -23,6 +23,7 @@ from gateway.identity.resource import NOT_ENOUGH, Resources
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import Listed, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.pins import Pins
@@ -122,7 +123,7 @@ class Desk:
                     PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
                 )
             return
-        tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
+        tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
         if tool is None:
             raise mcp.unknown_tool()
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
@@ -158,23 +159,23 @@ class Desk:
         if opened is None:
             raise _no_session()
         if server:
-            await self._server(server).wire.end(opened.upstream)
+            await self._server(server).end(opened.upstream, caller_of(call))
 
     async def _tried(self, call: Call, codec: Mcp, server: Server) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
         try:
             return await self._ask(call, codec, server)
         except Refusal as fault:
-            if fault.code != "upstream_error" or not await self._repeats(codec, server):
+            if fault.code != "upstream_error" or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
         return await self._ask(call, codec, server)
 
-    async def _repeats(self, codec: Mcp, server: Server) -> bool:
+    async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
         if codec.method in mcp.READS:
             return True
-        tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
+        tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
     async def _ask(self, call: Call, codec: Mcp, server: Server) -> bytes:
@@ -189,9 +190,9 @@ class Desk:
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
         if opened is None:
-            return await server.ask(message, hold, _seat(call.subject), headers)
+            return await server.ask(message, hold, caller_of(call), headers)
         try:
-            return await server.wire.ask(opened.upstream, message, hold, headers)
+            return await server.ask_in(opened.upstream, message, hold, caller_of(call), headers)
         except SessionLost:
             raise _no_session() from None
 
@@ -205,7 +206,7 @@ class Desk:
             case "initialize":
                 return await self._initialize(call, codec)
             case "server/discover":
-                about = _about(await self._said(codec))
+                about = _about(await self._said(call, codec))
                 about[mcp.META] = {mcp.SERVER: about.pop("serverInfo")}
                 return {**about, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.LIST:
@@ -222,14 +223,14 @@ class Desk:
         opened = self.opened(call, codec.door) if codec.door else None
         if codec.method == "notifications/cancelled" and opened is not None and type(id) in (str, int):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
-            await self._server(codec.door).wire.tell(opened.upstream, message)
+            await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 
-    async def _said(self, codec: Mcp) -> Json:
+    async def _said(self, call: Call, codec: Mcp) -> Json:
         """What the server of a path says of itself; nothing for all servers."""
         if not codec.door:
             return {}
         server = self._server(codec.door)
-        await server.seat()
+        await server.seat(caller_of(call))
         return server.about
 
     async def _initialize(self, call: Call, codec: Mcp) -> Json:
@@ -240,8 +241,8 @@ class Desk:
         upstream, about = Session(version), Json()
         if codec.door:
             server = self._server(codec.door)
-            upstream, about = await server.wire.open()
-            server.about = about
+            upstream = await server.open(caller_of(call))
+            about = server.about
         id = self._sessions.new(call.subject, codec.door, upstream, version)
         call.outcome.headers = ((_SESSION, id.encode()),)
         return {"protocolVersion": version, **_about(about)}
@@ -293,7 +294,7 @@ class Desk:
 
     async def _listed(self, call: Call, server: Server) -> list[Listed]:
         """The tools of a server that the caller may see, in the order of the server; kept for a minute."""
-        tools, subject = await self._tools(server), call.subject
+        tools, subject = await self._tools(call, server), call.subject
         now = (subject, tools, self._visible.version, int(time.time()) // 60)
         known = self._kept.get((server.name, id(subject)))
         if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:
@@ -305,9 +306,9 @@ class Desk:
         self._kept[server.name, id(subject)] = now, seen
         return seen
 
-    async def _tools(self, server: Server) -> list[Listed]:
+    async def _tools(self, call: Call, server: Server) -> list[Listed]:
         """The tools of a server that are accepted. Raises Refusal, StoreUnavailable."""
-        return await self._pins.served(server.name, await server.tools(), server.row.pins)
+        return await self._pins.served(server.name, await server.tools(caller_of(call)), server.row.pins)
 
     def _server(self, name: str) -> Server:
         return self._servers.of(name, self._rows[name])
@@ -317,11 +318,6 @@ def _codec(call: Call) -> Mcp:
     codec = call.codec
     assert isinstance(codec, Mcp), "calls of tools have the codec of their protocol"
     return codec
-
-
-def _seat(subject: Subject | None) -> tuple[str, str]:
-    assert subject is not None, "calls leave after identify"
-    return subject.team, subject.agent
 
 
 def _about(about: Json) -> Json:
