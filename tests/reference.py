@@ -32,6 +32,7 @@ HEADINGS = {
     "`tools.*.auth`": "ToolAuth",
     "`tools.*.redact`": "ToolRedact",
     "`a2a`": "RemoteAgent",
+    "`a2a.*.auth`": "AgentAuth",
     "`agents`": "Agent",
     "`jwt`": "Jwt",
     "`limits`": "Limit",

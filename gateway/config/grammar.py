@@ -429,6 +429,9 @@ class Server(Section):
     """Address to listen on; 0.0.0.0 for all."""
     port: int = Field(default=8080, ge=0, le=65535)
     """TCP port; 0 chooses a free port."""
+    public_url: HttpUrl = ""
+    """URL of the gateway as callers see it, such as https://gateway.example.com, without a path. With `jwt`, clients of
+    MCP find the issuer by it, and tokens for `{public_url}/mcp/{server}` are accepted there."""
     max_body: Count = 20_000_000
     """Bytes of one request body."""
     max_depth: int = Field(default=64, ge=4, le=500)
@@ -478,6 +481,13 @@ class Server(Section):
     effect with the next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
     """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all origins."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _has_no_path(cls, url: str) -> str:
+        if not re.fullmatch(r"https?://[^/?#@]+/?", url):
+            raise ValueError("is written like https://gateway.example.com, without user, path or query")
+        return url.rstrip("/")
 
     @field_validator("websockets")
     @classmethod

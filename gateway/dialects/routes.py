@@ -131,6 +131,8 @@ AGENTS: Final[Mapping[str, type[A2a]]] = {"/a2a/{agent}": A2a}
 CARDS: Final = ("/a2a/{agent}/.well-known/agent-card.json", "/a2a/{agent}/.well-known/agent.json")
 """The paths of an agent's card, in the versions of the protocol."""
 DELEGATIONS: Final = "/v1/delegations"
+PROTECTED: Final = tuple(f"/.well-known/oauth-protected-resource{path}" for path in ("", *TOOLS))
+"""The paths of the metadata of tool servers as resources of OAuth (RFC 9728)."""
 HTTP_TOOLS: Final = ("/tools/{server}", "/tools/{server}/", "/tools/{server}/{path:path}")
 """Path templates of plain HTTP tools."""
 REALTIME: Final = ("/v1/realtime", "/openai/v1/realtime")
@@ -139,7 +141,7 @@ METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(HTTP_TOOLS, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
     **dict.fromkeys(AGENTS, "POST, OPTIONS"),
-    **dict.fromkeys(CARDS, "GET, HEAD, OPTIONS"),
+    **dict.fromkeys([*CARDS, *PROTECTED], "GET, HEAD, OPTIONS"),
     DELEGATIONS: "POST, OPTIONS",
     **dict.fromkeys(REALTIME, "GET, OPTIONS"),
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),

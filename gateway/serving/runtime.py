@@ -35,6 +35,7 @@ from gateway.exchange.cache import Cache
 from gateway.exchange.forward import Exchange
 from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
+from gateway.identity.resource import Resources
 from gateway.ingress.correlation import Signer, signer
 from gateway.ingress.idempotency import Idempotency
 from gateway.ingress.owners import Owners
@@ -138,6 +139,7 @@ class Runtime:
     own: OwnSecrets
     alone: Callable[[], bool]  # whether the shared state is out of reach: see `Replies`
     delegations: Delegations | None  # the tokens of sub-agents
+    resources: Resources
 
 
 def _cache_dir(config: Config) -> Path:
@@ -280,6 +282,7 @@ class _Parts:
     audit: Audit
     candidate: Candidate | None
     delegations: Delegations | None
+    resources: Resources
 
 
 def build(
@@ -313,6 +316,7 @@ def build(
         audit=Audit(shared.audit_writer, config.audit),
         candidate=_candidate(config, shared),
         delegations=delegations,
+        resources=Resources(config.server.public_url, config.jwt, config.tools),
     )
     runtime = _runtime(config, shared, parts, identity, admin, pool)
     shared.healths.follow(config.routing, {name: tuple(provider.keys) for name, provider in config.providers.items()})
@@ -335,7 +339,7 @@ def _runtime(
         line=_line(config, shared, parts, identity, correlation, models, pool),
         models=models,
         correlation=correlation,
-        replies=Replies(own, parts.limits, alone, reasons_in_text=explains),
+        replies=Replies(own, parts.limits, alone, parts.resources, reasons_in_text=explains),
         signer=own_signer,
         admin=admin,
         audit=parts.audit,
@@ -343,6 +347,7 @@ def _runtime(
         own=own,
         alone=alone,
         delegations=parts.delegations,
+        resources=parts.resources,
     )
 
 
@@ -382,9 +387,12 @@ def _line(
         Pins(store, telemetry.hide_tool, Suspicion(contents)),
         sql,
         shared.healths.states,
+        parts.resources,
     )
     readable = config.output is not None and config.output.unscannable == "block"
-    plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
+    plain = PlainDesk(
+        config.tools, shared.clients["direct"], visible, sql, shared.servers.credentials, unscannable=not readable
+    )
     assert shared.remotes is not None, "agents are there before the first runtime"
     agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)

@@ -271,6 +271,21 @@ class Pins(Protocol):
         ...
 
 
+class Grants(Protocol):
+    """Tokens of users at tool servers, sealed. `id`: a keyed digest of server and user."""
+
+    async def grant(self, id: str) -> bytes | None:
+        """The record of an id; None if there is none."""
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        """Replace the record `before` durably (None: no record). False if the record is another by now."""
+        ...
+
+    async def grants(self) -> Mapping[str, bytes]:
+        """All records, by id."""
+        ...
+
+
 class Outages(Protocol):
     """Which upstreams are known to fail, shared by all gateways. `name`: a digest.
 
@@ -312,7 +327,7 @@ class Keys(Protocol):
         """A number that changes whenever any process changes keys; cheap enough to read each second."""
 
 
-class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Outages, Keys, Protocol):
+class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Grants, Outages, Keys, Protocol):
     """A state store: all these protocols in one object, so that one atomic step can change several of them."""
 
 

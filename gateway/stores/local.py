@@ -368,6 +368,15 @@ class LocalStore:
     async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
         return await self._there().pin(server, record, before)
 
+    async def grant(self, id: str) -> bytes | None:
+        return await self._there().grant(id)
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        return await self._there().put_grant(id, record, before)
+
+    async def grants(self) -> Mapping[str, bytes]:
+        return await self._there().grants()
+
     async def shut(self, name: str, seconds: float, level: int) -> None:
         await self._there().shut(name, seconds, level)
 

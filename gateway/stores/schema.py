@@ -76,6 +76,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # What operators accepted of the tools of a server. A record may be large, so not in the index itself.
         "CREATE TABLE pins (server TEXT PRIMARY KEY, record BLOB NOT NULL)",
     ),
+    (
+        # The tokens of users at tool servers, sealed.
+        "CREATE TABLE grants (id TEXT PRIMARY KEY, record BLOB NOT NULL)",
+    ),
 )
 
 

@@ -424,6 +424,27 @@ class SqliteStore:
         await self.durable()
         return await self.pins(server) == record
 
+    # Grants
+
+    async def grant(self, id: str) -> bytes | None:
+        with self._reading():
+            row = self._reader.execute("SELECT record FROM grants WHERE id = ?", (id,)).fetchone()
+        return None if row is None else row[0]
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        if record is None:
+            self.writer.submit("DELETE FROM grants WHERE id = ? AND record = ?", (id, before))
+        elif before is None:
+            self.writer.submit("INSERT OR IGNORE INTO grants VALUES (?, ?)", (id, record))
+        else:
+            self.writer.submit("UPDATE grants SET record = ? WHERE id = ? AND record = ?", (record, id, before))
+        await self.durable()
+        return await self.grant(id) == record
+
+    async def grants(self) -> Mapping[str, bytes]:
+        with self._reading():
+            return dict(self._reader.execute("SELECT id, record FROM grants ORDER BY id").fetchall())
+
     # Outages: there is no other gateway to share them with
 
     async def shut(self, name: str, seconds: float, level: int) -> None: ...
