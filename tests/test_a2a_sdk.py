@@ -10,20 +10,30 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from a2a.client import ClientConfig, ClientFactory
+from a2a.client import Client, ClientConfig, ClientFactory
 from a2a.helpers import get_artifact_text, new_task_from_user_message, new_text_message, new_text_part
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
 from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
-from a2a.types import AgentCard, AgentInterface, GetTaskRequest, Role, SendMessageRequest
+from a2a.types import (
+    AgentCard,
+    AgentInterface,
+    GetTaskRequest,
+    Role,
+    SendMessageRequest,
+    SubscribeToTaskRequest,
+    TaskState,
+)
+from a2a.utils.errors import A2AError, TaskNotFoundError
 from starlette.applications import Starlette
 
 from line import Line, config, running
 
 MAIL = "ann.lee@example.org"
 heard: list[str] = []
+versions = pytest.mark.parametrize("version", ["1.0", "0.3"])
 
 
 class Echo(AgentExecutor):
@@ -36,8 +46,19 @@ class Echo(AgentExecutor):
         await event_queue.enqueue_event(task)
         heard.append(context.get_user_input())
         updater = TaskUpdater(event_queue, task.id, task.context_id)
-        await updater.add_artifact([new_text_part(f"heard: {heard[-1]}")])
+        if heard[-1].startswith("in pieces: "):
+            await self.say(updater, f"heard: {heard[-1]}")
+        else:
+            await updater.add_artifact([new_text_part(f"heard: {heard[-1]}")])
         await updater.complete()
+
+    async def say(self, updater: TaskUpdater, text: str) -> None:
+        """An artifact in pieces of five characters."""
+        for at in range(0, len(text), 5):
+            last = at + 5 >= len(text)
+            await updater.add_artifact(
+                [new_text_part(text[at : at + 5])], artifact_id="a", append=at > 0, last_chunk=last
+            )
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Nothing to cancel."""
@@ -50,6 +71,7 @@ def agent() -> Iterator[str]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     both = [AgentInterface(url=f"{url}/", protocol_binding="JSONRPC", protocol_version=it) for it in ("1.0", "0.3")]
     card = AgentCard(name="Echo", description="Repeats.", version="1", supported_interfaces=both)
+    card.capabilities.streaming = True
     card.default_input_modes.append("text/plain")
     card.default_output_modes.append("text/plain")
     handler = DefaultRequestHandler(Echo(), InMemoryTaskStore(), card)
@@ -71,17 +93,28 @@ def line(agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]
         yield started
 
 
-@pytest.mark.parametrize("version", ["1.0", "0.3"])
+async def connected(line: Line, http: httpx.AsyncClient, version: str, *, streaming: bool) -> Client:
+    """A client of one version."""
+    factory = ClientFactory(ClientConfig(httpx_client=http, streaming=streaming))
+    if version == "1.0":
+        return await factory.create_from_url(f"{line.url}/a2a/echo")
+    old = AgentInterface(url=f"{line.url}/a2a/echo", protocol_binding="JSONRPC", protocol_version="0.3")
+    card = AgentCard(name="Echo", description="Repeats.", version="1", supported_interfaces=[old])
+    card.capabilities.streaming = streaming
+    return factory.create(card)
+
+
+def caller(cid: str) -> httpx.AsyncClient:
+    """The HTTP client of one workflow."""
+    headers = {"authorization": "Bearer mg-alice", "x-correlation-id": cid}
+    return httpx.AsyncClient(headers=headers, timeout=30)
+
+
+@versions
 async def test_client_and_server(line: Line, version: str) -> None:
     """The client finds the agent by its card, sends a message, and reads the task."""
-    headers = {"authorization": "Bearer mg-alice", "x-correlation-id": f"sdk-{version}"}
-    async with httpx.AsyncClient(headers=headers, timeout=30) as http:
-        factory = ClientFactory(ClientConfig(httpx_client=http))
-        client = await factory.create_from_url(f"{line.url}/a2a/echo")
-        if version == "0.3":
-            old = AgentInterface(url=f"{line.url}/a2a/echo", protocol_binding="JSONRPC", protocol_version="0.3")
-            card = AgentCard(name="Echo", description="Repeats.", version="1", supported_interfaces=[old])
-            client = factory.create(card)
+    async with caller(f"sdk-{version}") as http:
+        client = await connected(line, http, version, streaming=False)
         message = new_text_message(f"write to {MAIL}", role=Role.ROLE_USER)
         answers = [it async for it in client.send_message(SendMessageRequest(message=message))]
         task = answers[-1].task
@@ -90,3 +123,24 @@ async def test_client_and_server(line: Line, version: str) -> None:
         again = await client.get_task(GetTaskRequest(id=task.id))
         assert (again.id, again.status.state) == (task.id, task.status.state)
     assert line.workflow(f"sdk-{version}").used["calls"] == 2
+
+
+@versions
+async def test_a_stream(line: Line, version: str) -> None:
+    """The artifact arrives in pieces, with the values that the agent never saw."""
+    async with caller(f"sdk-stream-{version}") as http:
+        client = await connected(line, http, version, streaming=True)
+        message = new_text_message(f"in pieces: {MAIL} and so on", role=Role.ROLE_USER)
+        events = [it async for it in client.send_message(SendMessageRequest(message=message))]
+        pieces = [get_artifact_text(it.artifact_update.artifact) for it in events if it.HasField("artifact_update")]
+        assert "".join(pieces) == f"heard: in pieces: {MAIL} and so on"
+        assert len(pieces) > 3
+        assert MAIL not in heard[-1]
+        assert events[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
+        id = events[0].task.id
+        assert (await client.get_task(GetTaskRequest(id=id))).id == id
+        with pytest.raises(A2AError):  # a task that has ended cannot be subscribed to
+            _ = [it async for it in client.subscribe(SubscribeToTaskRequest(id=id))]
+        with pytest.raises(TaskNotFoundError):
+            _ = [it async for it in client.subscribe(SubscribeToTaskRequest(id="other"))]
+    assert line.workflow(f"sdk-stream-{version}").used["calls"] == 3

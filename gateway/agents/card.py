@@ -45,7 +45,9 @@ def shown(card: Json, versions: Mapping[str, str], url: str) -> Json:
         for skill in (skills if type(skills) is list else [])
         if type(skill) is dict
     ]
-    made["capabilities"] = {"streaming": False, "pushNotifications": False}
+    can = card.get("capabilities")
+    streams = type(can) is dict and can.get("streaming") is True
+    made["capabilities"] = {"streaming": streams, "pushNotifications": False}
     made["supportedInterfaces"] = [
         {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": version} for version in versions
     ]

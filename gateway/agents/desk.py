@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from gateway.agents.remote import Remote, Remotes
+from gateway.agents.remote import Remote, Remotes, is_stream
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a
@@ -75,15 +75,25 @@ class AgentDesk:
         message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method}
         message["params"] = call.request.body["params"]
         outcome.provider, outcome.model, outcome.tries, outcome.sent = codec.agent, "", 1, True
-        raw = await remote.ask(codec.version, url, message, call.ticket.hold)
-        outcome.status = 200
+        if codec.streams:
+            response = await remote.begin(codec.version, url, message)
+            outcome.status = 200
+            if is_stream(response):
+                return Answer(True, b"", remote.pieces(response), response)
+            raw = await remote.whole(response, call.ticket.hold)
+        else:
+            raw = await remote.ask(codec.version, url, message, call.ticket.hold)
+            outcome.status = 200
         await self._own(call, codec, raw)
+        return Answer(False, raw, _nothing(), None)
 
-        async def nothing() -> AsyncIterator[bytes]:
+    async def claim(self, call: Call, task: str, context: str) -> None:
+        """Record that a task and a context of an answer are the caller's; "" for none."""
+        if self._seal is None:
             return
-            yield b""
-
-        return Answer(False, raw, nothing(), None)
+        for kind, id in (("task", task), ("context", context)):
+            if id:
+                await self._owners.own(call.team, self._name(call, kind, id), b"a2a", _KEPT)
 
     async def _own(self, call: Call, codec: A2a, raw: bytes) -> None:
         """Record whose the task and the context of an answer are. An answer that is wrong is refused later."""
@@ -92,11 +102,7 @@ class AgentDesk:
             task, context = codec.made(said) if type(said) is dict else ("", "")
         except ValueError:
             return
-        if self._seal is None:
-            return
-        for kind, id in (("task", task), ("context", context)):
-            if id:
-                await self._owners.own(call.team, self._name(call, kind, id), b"a2a", _KEPT)
+        await self.claim(call, task, context)
 
     def _name(self, call: Call, kind: str, id: str) -> str:
         assert self._seal is not None, "names are made where owners are kept"
@@ -108,6 +114,11 @@ def _codec(call: Call) -> A2a:
     codec = call.codec
     assert isinstance(codec, A2a), "calls of agents have the codec of their protocol"
     return codec
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 def unknown_agent() -> Refusal:

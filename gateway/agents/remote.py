@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
 
 import orjson
 from multidict import CIMultiDict
@@ -19,6 +20,7 @@ from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 Hold = Callable[[int], None]
 """Called with the size of each piece of an answer before it is kept; may raise Refusal."""
+_EVENTS: Final = "text/event-stream"
 
 
 class Remote:
@@ -63,6 +65,35 @@ class Remote:
         to = Destination(URL(url), self._headers, self._timeouts).having([("A2A-Version", version)])
         return await self._exchange(to, orjson.dumps(message), self.row.max_answer, hold)
 
+    async def begin(self, version: str, url: str, message: Json) -> Response:
+        """Send a request whose answer may be a stream; returns once the answer begins. Raises Refusal."""
+        to = Destination(URL(url), self._headers, self._timeouts)
+        to = to.having([("A2A-Version", version), ("Accept", _EVENTS)])
+        try:
+            return await self._client.post(to, orjson.dumps(message))
+        except TimeoutError:
+            raise self._broken("did not answer in time", late=True) from None
+        except OSError as fault:
+            raise self._broken(f"could not be reached ({type(fault).__name__})") from None
+
+    async def whole(self, response: Response, hold: Hold) -> bytes:
+        """The body of an answer that has begun. Raises Refusal."""
+        return await self._read(response, self.row.max_answer, hold)
+
+    async def pieces(self, response: Response) -> AsyncIterator[bytes]:
+        """The body of a stream as it arrives, up to `max_answer` bytes. Raises Refusal."""
+        size, most = 0, self.row.max_answer
+        try:
+            async for data in response.chunks():
+                size += len(data)
+                if size > most:
+                    raise self._broken(f"answered with more than {most} bytes")
+                yield data
+        except TimeoutError:
+            raise self._broken("did not complete its stream in time", late=True) from None
+        except OSError as fault:
+            raise self._broken(f"broke off its answer ({type(fault).__name__})") from None
+
     async def _exchange(self, to: Destination, body: bytes, most: int, hold: Hold) -> bytes:
         try:
             async with asyncio.timeout(self.row.timeout):
@@ -84,6 +115,12 @@ class Remote:
     def _broken(self, what: str, *, late: bool = False) -> Refusal:
         code = "upstream_timeout" if late else "upstream_error"
         return Refusal(code, f"The agent {self.name} {what}. Try again later.", stage="upstream")
+
+
+def is_stream(response: Response) -> bool:
+    """Whether an answer is server-sent events."""
+    kind = "".join(response.values(b"content-type")[:1]).partition(";")[0]
+    return response.status == 200 and kind.strip().lower() == _EVENTS
 
 
 class Remotes:

@@ -1,75 +1,30 @@
 """The Agent2Agent protocol (A2A) over JSON-RPC, versions 1.0 and 0.3.
 
-The header `A2A-Version` says the version; without it, a request is one of 0.3 (specification 1.0, section 3.6). Answers
-are whole: streams and push notifications are refused with the protocol's own errors, as the card says.
+The header `A2A-Version` says the version; without it, a request is one of 0.3 (specification 1.0, section 3.6). Streams
+are read by `a2a_stream`. Push notifications are refused with the protocol's own error, as the card says.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.call import Headers, Json
-from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent
+from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, StreamCodec
+from gateway.dialects.a2a_stream import A2aStream
+from gateway.dialects.a2a_tables import ANSWER, ID, METHODS, REQUEST, SENDS, STREAMS, VERSIONS, files, told
 from gateway.dialects.field_table import Table, table
+from gateway.dialects.fields import Run, gather
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
-from gateway.dialects.tree import Shape, Survey
+from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
 
 TASK_NOT_FOUND: Final = -32001
 NO_PUSH: Final = -32003
 UNSUPPORTED: Final = -32004
 NO_VERSION: Final = -32009
-SEND: Final = "send"
-GET: Final = "get"
-CANCEL: Final = "cancel"
-VERSIONS: Final = ("1.0", "0.3")
-METHODS: Final[Mapping[str, Mapping[str, str]]] = {
-    "1.0": {"SendMessage": SEND, "GetTask": GET, "CancelTask": CANCEL},
-    "0.3": {"message/send": SEND, "tasks/get": GET, "tasks/cancel": CANCEL},
-}
-"""Version -> method -> what it does."""
 _PUSHES: Final = frozenset({"pushNotificationConfig", "taskPushNotificationConfig", "pushNotification"})
-_KNOWN: Final = frozenset(
-    {"SendStreamingMessage", "ListTasks", "SubscribeToTask", "GetExtendedAgentCard", "message/stream", "tasks/list"}
-    | {"tasks/resubscribe", "agent/getAuthenticatedExtendedCard"}
-)
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
-_STRUCTURE: Final = frozenset(
-    [
-        "params",
-        "message",
-        "parts",
-        "file",
-        "configuration",
-        "acceptedOutputModes",
-        "result",
-        "task",
-        "status",
-        "artifacts",
-        "history",
-    ]
-)
-_OPAQUE: Final = frozenset(
-    [
-        "jsonrpc",
-        "method",
-        "id",
-        "taskId",
-        "contextId",
-        "messageId",
-        "artifactId",
-        "referenceTaskIds",
-        "role",
-        "kind",
-        "state",
-        "timestamp",
-    ]
-) | {"mimeType", "mediaType", "acceptedOutputModes"}
-_FILES: Final = frozenset({"raw", "bytes"})
-_REQUEST: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"params": "user"})
-_ANSWER: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"result": "tool", "error": "tool"})
+_KNOWN: Final = frozenset({"ListTasks", "GetExtendedAgentCard", "tasks/list", "agent/getAuthenticatedExtendedCard"})
 
 
 def not_found() -> Refusal:
@@ -84,9 +39,9 @@ class A2a(JsonRpc):
     noun = "a response of the A2A protocol"
     formats = frozenset({"a2a"})
     path = "/a2a/{agent}"
-    shape = _REQUEST
+    shape = REQUEST
     fields: Table = table("jsonrpc id method", params=None)
-    answer = _ANSWER
+    answer = ANSWER
     words = frozenset({"2.0"})
     max_answer = MAX_ANSWER
 
@@ -107,7 +62,7 @@ class A2a(JsonRpc):
         self.does = METHODS[self.version].get(self.method, "")
         if not self.does:
             if self.method in _KNOWN:
-                raise Fault(UNSUPPORTED, "The gateway serves SendMessage, GetTask and CancelTask of A2A.")
+                raise Fault(UNSUPPORTED, "The gateway does not serve this method of A2A.")
             if "ushNotification" in self.method:
                 raise Fault(NO_PUSH, "Push notifications are not served.")
             raise Fault(UNKNOWN_METHOD, "The method is not one of A2A in this version.")
@@ -115,9 +70,9 @@ class A2a(JsonRpc):
             raise Fault(PARAMS, "A request needs an `id`.", status=400)
         if self.params.get("tenant"):
             raise Fault(PARAMS, "`params.tenant` is not served.")
-        if self.does != SEND:
+        if self.does not in SENDS:
             self.tasks = (_id(self.params.get("id"), "params.id"),)
-            return Intent(self.agent, False, (), 0)
+            return Intent(self.agent, self.streams, (), 0)
         message, settings = self.params.get("message"), self.params.get("configuration", {})
         if type(message) is not dict or type(message.get("parts")) is not list or not message["parts"]:
             raise Fault(PARAMS, "`params.message` must be a message with `parts`.")
@@ -131,11 +86,16 @@ class A2a(JsonRpc):
         self.tasks = tuple(_id(it, "a task's id") for it in [*named, *others])
         if message.get("contextId"):
             self.context = _id(message["contextId"], "params.message.contextId")
-        return Intent(self.agent, False, (), 0, message)
+        return Intent(self.agent, self.streams, (), 0, message)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the request asks for a stream."""
+        return self.does in STREAMS
 
     def continues(self) -> str:
         """The task that the request is about; "" for a new one."""
-        if self.does != SEND:
+        if self.does not in SENDS:
             return self.tasks[0]
         return self.tasks[0] if self.params["message"].get("taskId") else ""
 
@@ -144,28 +104,30 @@ class A2a(JsonRpc):
         result = answer.get("result")
         if type(result) is not dict:
             return "", ""
-        if self.version == "1.0" and self.does == SEND:
-            task, message = result.get("task"), result.get("message")
-            if (type(task) is dict) == (type(message) is dict):
-                raise ValueError("its result is neither a task nor a message")
-            found: Json = task if type(task) is dict else message  # type: ignore[assignment]  # one of both is
-            is_task = type(task) is dict
-        else:
-            found, is_task = result, result.get("kind") != "message"
-        task_id = _answered(found.get("id" if is_task else "taskId"), needed=is_task)
-        if (continued := self.continues()) and task_id and task_id != continued:
+        said = told(result, self.version, bare=self.version == "1.0" and self.does not in SENDS)
+        if said.kind not in ("task", "message"):
+            raise ValueError("its result is neither a task nor a message")
+        if (continued := self.continues()) and said.task and said.task != continued:
             raise ValueError("it is about another task")
-        return task_id, _answered(found.get("contextId"), needed=False)
+        return said.task, said.context
+
+    def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:
+        """The reader of a stream."""
+        return A2aStream(self, self.version, self.continues())
+
+    def runs(self, answer: Json, survey: Survey) -> list[Run]:
+        """The texts at one path of a list, which clients join, as those of the events of a stream."""
+        return gather(survey, [(0, "result", answer.get("result"))])
 
     def unscannable(self, body: Json) -> Mapping[str, int]:
         """The files of the message, whose content no scanner reads."""
-        found = _files(body.get("params"))
+        found = files(body.get("params"))
         return {"file": found} if found else {}
 
     def whole(self, answer: Json) -> Survey:
         """Every string, and the files."""
         survey = super().whole(answer)
-        if found := _files(answer.get("result")):
+        if found := files(answer.get("result")):
             survey.kinds["file"] = survey.kinds.get("file", 0) + found
         return survey
 
@@ -184,28 +146,7 @@ class A2a(JsonRpc):
         return version
 
 
-def _files(said: Any) -> int:
-    """The number of parts with the bytes of a file: `raw` in 1.0, `file.bytes` in 0.3. Data is JSON, not a file."""
-    found, left = 0, [said]
-    while left:
-        value = left.pop()
-        if type(value) is list:
-            left += value
-        elif type(value) is dict:
-            found += any(type(value.get(key)) is str and value[key] != "" for key in _FILES)
-            left += [inner for key, inner in value.items() if key not in ("data", "metadata")]
-    return found
-
-
 def _id(value: Any, where: str) -> str:
-    if type(value) is not str or not _ID.fullmatch(value):
+    if type(value) is not str or not ID.fullmatch(value):
         raise Fault(PARAMS, f"{where} must be an id of 1 to 128 letters, digits and _.:-")
-    return str(value)
-
-
-def _answered(value: Any, *, needed: bool) -> str:
-    if value in (None, "") and not needed:
-        return ""
-    if type(value) is not str or not _ID.fullmatch(value):
-        raise ValueError("an id has not the form of an id")
     return str(value)

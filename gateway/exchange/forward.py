@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.agents.desk import AgentDesk
 from gateway.call import Call, Usage
 from gateway.errors import Refusal
+from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.passed import passed
@@ -52,6 +53,9 @@ class Exchange:
         if call.resource.kind != "llm":
             desks: dict[str, Desk | PlainDesk | AgentDesk] = {"http": self._plain, "a2a": self._agents}
             answer = await desks.get(call.codec.name, self._desk).open(call)
+            if answer.streamed:
+                await events(self._answers, self._results, self._agents, call, answer, reply)
+                return
             if call.request.control:
                 await told(self._answers, self._lists, call, answer, reply)
             else:
