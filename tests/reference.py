@@ -32,6 +32,7 @@ HEADINGS = {
     "`tools.*.auth`": "ToolAuth",
     "`tools.*.redact`": "ToolRedact",
     "`a2a`": "RemoteAgent",
+    "`cards`": "Cards",
     "`agents`": "Agent",
     "`jwt`": "Jwt",
     "`limits`": "Limit",

@@ -129,6 +129,35 @@ def test_tasks_of_others_do_not_exist(line: Line, agent: Scripted, version: str)
     assert agent.seen == []
 
 
+def test_lists_have_the_tasks_of_the_caller(line: Line, agent: Scripted) -> None:
+    """Pages without any are skipped; what others have is neither shown nor counted nor judged."""
+    mine = [made(send(line, "1.0", f"mine {number}"))["id"] for number in range(2)]
+    theirs = made(send(line, "1.0", "theirs", who="bob"))["id"]
+    pages = {"": [theirs, "x"], "p1": [theirs, mine[0]], "p2": [mine[1]]}
+    after = {"": "p1", "p1": "p2", "p2": ""}
+
+    def listed(method: str, params: Any) -> Any:
+        at = params.get("pageToken", "")
+        tasks = [task(id, f"of {id}" if id in mine else "4111 1111 1111 1111") for id in pages[at]]
+        return {"tasks": tasks, "nextPageToken": after[at], "pageSize": 2, "totalSize": 5}
+
+    agent.answer = listed
+    first = post(line, "1.0", "ListTasks", {"pageSize": 2}).json()["result"]
+    assert ([it["id"] for it in first["tasks"]], first["totalSize"], first["nextPageToken"]) == (mine[:1], 1, "p2")
+    second = post(line, "1.0", "ListTasks", {"pageSize": 2, "pageToken": "p2"}).json()["result"]
+    assert ([it["id"] for it in second["tasks"]], second["nextPageToken"]) == (mine[1:], "")
+    assert post(line, "1.0", "ListTasks", {}, who="mallory").json()["result"]["tasks"] == []
+    agent.seen.clear()
+    foreign = post(line, "1.0", "ListTasks", {"contextId": f"c-{mine[0]}"}, who="mallory").json()
+    assert failed(foreign)[0] == -32001
+    assert agent.seen == []
+    hostile: tuple[Any, ...] = ({"tasks": 1}, {}, {"tasks": [1, "x"]}, {"tasks": [{}] * 101})
+    for broken in hostile:
+        agent.answer = lambda method, params, broken=broken: broken
+        said = post(line, "1.0", "ListTasks", {}).json()
+        assert "error" in said or said["result"]["tasks"] == []
+
+
 @versions
 def test_texts_are_judged_both_ways(line: Line, agent: Scripted, version: str) -> None:
     """Personal data is masked and restored, secrets are blocked, injections are withheld, by the policy's rules."""
@@ -197,7 +226,7 @@ def test_the_card_points_here(line: Line) -> None:
         ("2.0", "SendMessage", -32009),
         ("1.0", "message/stream", -32601),
         ("0.3", "SendStreamingMessage", -32601),
-        ("1.0", "ListTasks", -32004),
+        ("0.3", "tasks/list", -32601),
         ("0.3", "tasks/pushNotificationConfig/set", -32003),
         ("1.0", "CreateTaskPushNotificationConfig", -32003),
     ],

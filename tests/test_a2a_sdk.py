@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
-from a2a.client import Client, ClientConfig, ClientFactory
+from a2a.client import A2ACardResolver, Client, ClientConfig, ClientFactory
 from a2a.helpers import get_artifact_text, new_task_from_user_message, new_text_message, new_text_part
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
@@ -20,19 +22,32 @@ from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
 from a2a.types import (
     AgentCard,
     AgentInterface,
+    AgentSkill,
+    GetExtendedAgentCardRequest,
     GetTaskRequest,
+    ListTasksRequest,
     Role,
     SendMessageRequest,
     SubscribeToTaskRequest,
     TaskState,
 )
 from a2a.utils.errors import A2AError, TaskNotFoundError
+from a2a.utils.signing import ProtectedHeader, create_agent_card_signer, create_signature_verifier
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from jwt.algorithms import ECAlgorithm
 from starlette.applications import Starlette
 
+from gateway.agents.signed import verified
 from line import Line, config, running
 
 MAIL = "ann.lee@example.org"
 heard: list[str] = []
+KEY = ec.generate_private_key(ec.SECP256R1())
+PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+DER = base64.b64encode(KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())).decode()
+PUBLIC = {"kid": "agent-1", **{name: str(value) for name, value in ECAlgorithm.to_jwk(KEY.public_key(), True).items()}}
+OTHER = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), True)
 versions = pytest.mark.parametrize("version", ["1.0", "0.3"])
 
 
@@ -74,7 +89,14 @@ def agent() -> Iterator[str]:
     card.capabilities.streaming = True
     card.default_input_modes.append("text/plain")
     card.default_output_modes.append("text/plain")
-    handler = DefaultRequestHandler(Echo(), InMemoryTaskStore(), card)
+    card.capabilities.extended_agent_card = True
+    extended = AgentCard()
+    extended.CopyFrom(card)
+    for id in ("public", "private"):
+        extended.skills.append(AgentSkill(id=id, name=id, description="x", tags=["x"]))
+    head: ProtectedHeader = {"kid": "agent-1", "alg": "ES256", "jku": None, "typ": "JOSE"}
+    create_agent_card_signer(PEM, head)(card)
+    handler = DefaultRequestHandler(Echo(), InMemoryTaskStore(), card, extended_agent_card=extended)
     routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True)]
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -88,7 +110,16 @@ def agent() -> Iterator[str]:
 def line(agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway in front of the agent."""
     folder: Path = tmp_path_factory.mktemp("sdk")
-    settings = config(folder, "http://127.0.0.1:9/v1", a2a={"echo": {"url": agent}}, policy=None, quotas={"calls": 9})
+    row: dict[str, Any] = {"url": agent, "card_keys": [PUBLIC], "skills": {"developer": ["pub*"]}}
+    wrong = {**row, "card_keys": [{**PUBLIC, **OTHER}]}
+    settings = config(
+        folder,
+        "http://127.0.0.1:9/v1",
+        a2a={"echo": row, "unsure": wrong},
+        cards={"key": DER, "kid": "gateway-1"},
+        policy=None,
+        quotas={"calls": 9},
+    )
     with running(folder, settings) as started:
         yield started
 
@@ -101,6 +132,7 @@ async def connected(line: Line, http: httpx.AsyncClient, version: str, *, stream
     old = AgentInterface(url=f"{line.url}/a2a/echo", protocol_binding="JSONRPC", protocol_version="0.3")
     card = AgentCard(name="Echo", description="Repeats.", version="1", supported_interfaces=[old])
     card.capabilities.streaming = streaming
+    card.capabilities.extended_agent_card = True
     return factory.create(card)
 
 
@@ -144,3 +176,42 @@ async def test_a_stream(line: Line, version: str) -> None:
         with pytest.raises(TaskNotFoundError):
             _ = [it async for it in client.subscribe(SubscribeToTaskRequest(id="other"))]
     assert line.workflow(f"sdk-stream-{version}").used["calls"] == 3
+
+
+async def test_cards_are_verified_and_signed(line: Line) -> None:
+    """The agent's signature is verified, the gateway's is put in its place; a wrong one hides the card."""
+    verify = create_signature_verifier(lambda kid, jku: KEY.public_key(), ["ES256"])  # type: ignore[arg-type,return-value]
+    async with caller("cards") as http:
+        card = await A2ACardResolver(http, f"{line.url}/a2a/echo").get_agent_card(signature_verifier=verify)
+        assert card.name == "Echo"
+        assert {one.url for one in card.supported_interfaces} == {f"{line.url}/a2a/echo"}
+        raw = (await http.get(f"{line.url}/a2a/echo/.well-known/agent-card.json")).json()
+        assert verified(raw, [PUBLIC | {"kid": "gateway-1"}]) is not None
+        assert verified({**raw, "description": "Other."}, [PUBLIC | {"kid": "gateway-1"}]) is None
+        answer = await http.get(f"{line.url}/a2a/unsure/.well-known/agent-card.json")
+        assert answer.status_code == 502
+        assert "card_keys" in answer.text
+
+
+@versions
+async def test_extended_cards(line: Line, version: str) -> None:
+    """Have the skills that the caller's roles see, point to the gateway, and are signed."""
+    verify = create_signature_verifier(lambda kid, jku: KEY.public_key(), ["ES256"])  # type: ignore[arg-type,return-value]
+    async with caller("extended") as http:
+        client = await connected(line, http, version, streaming=False)
+        request = GetExtendedAgentCardRequest()
+        card = await client.get_extended_agent_card(request, signature_verifier=verify if version == "1.0" else None)
+        assert [skill.id for skill in card.skills] == ["public"]
+        assert {one.url for one in card.supported_interfaces} == {f"{line.url}/a2a/echo"}
+
+
+async def test_lists_of_tasks(line: Line) -> None:
+    """The caller's own."""
+    async with caller("lists") as http, caller("lists-2") as other:
+        other.headers["authorization"] = "Bearer mg-bob"
+        client, theirs = [await connected(line, it, "1.0", streaming=False) for it in (http, other)]
+        message = new_text_message("listed", role=Role.ROLE_USER)
+        answers = [it async for it in client.send_message(SendMessageRequest(message=message))]
+        listed = await client.list_tasks(ListTasksRequest())
+        assert answers[-1].task.id in [task.id for task in listed.tasks]
+        assert not (await theirs.list_tasks(ListTasksRequest())).tasks

@@ -1,12 +1,13 @@
 """Agent cards: where an agent is to be called, and the card that callers of the gateway see.
 
 Of a card, only what the gateway serves is shown, with the gateway's own address and its bearer keys. Signatures are
-left out, because they are about another text.
+left out, because they are about another text; `signed` verifies them, and makes the gateway's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from yarl import URL
@@ -45,9 +46,9 @@ def shown(card: Json, versions: Mapping[str, str], url: str) -> Json:
         for skill in (skills if type(skills) is list else [])
         if type(skill) is dict
     ]
-    can = card.get("capabilities")
-    streams = type(can) is dict and can.get("streaming") is True
-    made["capabilities"] = {"streaming": streams, "pushNotifications": False}
+    made["capabilities"] = {"streaming": _can(card, "streaming"), "pushNotifications": False}
+    if is_extended(card):
+        made["capabilities"]["extendedAgentCard"] = True
     made["supportedInterfaces"] = [
         {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": version} for version in versions
     ]
@@ -55,9 +56,29 @@ def shown(card: Json, versions: Mapping[str, str], url: str) -> Json:
     made["securityRequirements"] = [{"schemes": {"bearer": {"list": []}}}]
     if "0.3" in versions:  # what clients of 0.3 read, beside what those of 1.0 read
         made |= {"url": url, "protocolVersion": "0.3.0", "preferredTransport": "JSONRPC", "security": [{"bearer": []}]}
+        made["supportsAuthenticatedExtendedCard"] = is_extended(card)
         bearer |= {"type": "http", "scheme": "bearer"}
     made["securitySchemes"] = {"bearer": bearer}
     return made
+
+
+def is_extended(card: Json) -> bool:
+    """Whether the agent has another card for callers that it knows."""
+    return _can(card, "extendedAgentCard") or card.get("supportsAuthenticatedExtendedCard") is True
+
+
+def chosen(card: Json, skills: Mapping[str, Sequence[str]], roles: Collection[str]) -> Json:
+    """The card with the skills that callers with these roles see. `skills`: role -> patterns of ids; empty: all."""
+    if not skills:
+        return card
+    patterns = [pattern for role, some in skills.items() if role in roles for pattern in some]
+    seen = [it for it in card["skills"] if any(fnmatchcase(str(it.get("id")), pattern) for pattern in patterns)]
+    return {**card, "skills": seen}
+
+
+def _can(card: Json, capability: str) -> bool:
+    can = card.get("capabilities")
+    return type(can) is dict and can.get(capability) is True
 
 
 def _add(found: dict[str, str], version: Any, url: Any, base: URL) -> None:

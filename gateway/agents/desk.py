@@ -11,11 +11,15 @@ from typing import Final
 
 import orjson
 
+from gateway.agents import card
+from gateway.agents.listing import own_tasks
 from gateway.agents.remote import Remote, Remotes, is_stream
+from gateway.agents.signed import Signer
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a
 from gateway.dialects.a2a import A2a
+from gateway.dialects.a2a_tables import CARD, LIST
 from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
@@ -36,7 +40,9 @@ class AgentDesk:
         owners: Owners,
         seal: Seal | None,
         visible: Visible,
+        signer: Signer | None = None,
     ) -> None:
+        self._signer = signer
         self._visible = visible
         self._rows = rows
         self._remotes = remotes
@@ -61,7 +67,7 @@ class AgentDesk:
         call.request.label = codec.agent
         named = [("task", id) for id in codec.tasks] + ([("context", codec.context)] if codec.context else [])
         for kind, id in named:
-            if self._seal is None or await self._owners.owned(call.team, self._name(call, kind, id)) is None:
+            if not await self._owns(call, kind, id):
                 raise a2a.not_found()
 
     async def open(self, call: Call) -> Answer:
@@ -74,6 +80,8 @@ class AgentDesk:
             raise Fault(a2a.NO_VERSION, words)
         message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method}
         message["params"] = call.request.body["params"]
+        if codec.does == CARD:
+            return Answer(False, await self._extended(call, codec, remote, message), _nothing(), None)
         outcome.provider, outcome.model, outcome.tries, outcome.sent = codec.agent, "", 1, True
         if codec.streams:
             response = await remote.begin(codec.version, url, message)
@@ -81,11 +89,45 @@ class AgentDesk:
             if is_stream(response):
                 return Answer(True, b"", remote.pieces(response), response)
             raw = await remote.whole(response, call.ticket.hold)
+        elif codec.does == LIST:
+            raw = await own_tasks(
+                message["params"],
+                lambda params: remote.ask(codec.version, url, {**message, "params": params}, call.ticket.hold),
+                lambda id: self._owns(call, "task", id),
+            )
+            outcome.status = 200
         else:
             raw = await remote.ask(codec.version, url, message, call.ticket.hold)
             outcome.status = 200
         await self._own(call, codec, raw)
         return Answer(False, raw, _nothing(), None)
+
+    async def card(self, agent: str, url: str) -> Json:
+        """The card of an agent, as the gateway serves it at `url`. Raises Refusal."""
+        remote = self.remote(agent)
+        return self._signed(card.shown(await remote.card(), await remote.interfaces(), url))
+
+    async def _extended(self, call: Call, codec: A2a, remote: Remote, message: Json) -> bytes:
+        """The response with the card for callers that the agent knows. Raises Refusal."""
+        interfaces = await remote.interfaces()
+        if call.subject is None or not await self.shows(call):
+            raise unknown_agent()
+        if not card.is_extended(await remote.card()):
+            raise Fault(a2a.NO_EXTENDED_CARD, "The agent has no extended card.")
+        raw = await remote.ask(codec.version, interfaces[codec.version], message, call.ticket.hold)
+        try:
+            said = orjson.loads(raw)
+            codec.check(said, 1)
+            result = said.get("result")
+        except (ValueError, AttributeError):
+            return raw  # the codec refuses this
+        if type(result) is not dict:
+            return raw
+        made = card.chosen(card.shown(result, interfaces, codec.url), remote.row.skills, call.subject.roles)
+        return orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": self._signed(made)})
+
+    def _signed(self, made: Json) -> Json:
+        return self._signer.sign(made) if self._signer is not None else made
 
     async def claim(self, call: Call, task: str, context: str) -> None:
         """Record that a task and a context of an answer are the caller's; "" for none."""
@@ -103,6 +145,10 @@ class AgentDesk:
         except ValueError:
             return
         await self.claim(call, task, context)
+
+    async def _owns(self, call: Call, kind: str, id: str) -> bool:
+        """Whether a task or context is the caller's."""
+        return self._seal is not None and await self._owners.owned(call.team, self._name(call, kind, id)) is not None
 
     def _name(self, call: Call, kind: str, id: str) -> str:
         assert self._seal is not None, "names are made where owners are kept"

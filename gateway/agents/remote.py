@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.agents import card
+from gateway.agents.signed import verified
 from gateway.call import Json
 from gateway.config.a2a import RemoteAgent
 from gateway.errors import Refusal
@@ -53,8 +54,13 @@ class Remote:
                 read = None
             if type(read) is not dict:
                 raise self._broken("has no card")
+            if self.row.card_keys:
+                signed = verified(read, self.row.card_keys)
+                if signed is None:
+                    raise self._broken("has a card that none of `card_keys` has signed")
+                read = signed
             self._card, self._until = read, time.monotonic() + self.row.refresh
-            return read
+            return self._card
 
     async def interfaces(self) -> dict[str, str]:
         """Version -> URL of the interfaces that the gateway can call. Raises Refusal."""

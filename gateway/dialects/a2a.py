@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, StreamCodec
 from gateway.dialects.a2a_stream import A2aStream
-from gateway.dialects.a2a_tables import ANSWER, ID, METHODS, REQUEST, SENDS, STREAMS, VERSIONS, files, told
+from gateway.dialects.a2a_tables import ANSWER, CARD, ID, LIST, METHODS, REQUEST, SENDS, STREAMS, VERSIONS, files, told
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
@@ -21,10 +21,9 @@ from gateway.errors import Refusal
 
 TASK_NOT_FOUND: Final = -32001
 NO_PUSH: Final = -32003
-UNSUPPORTED: Final = -32004
+NO_EXTENDED_CARD: Final = -32007
 NO_VERSION: Final = -32009
 _PUSHES: Final = frozenset({"pushNotificationConfig", "taskPushNotificationConfig", "pushNotification"})
-_KNOWN: Final = frozenset({"ListTasks", "GetExtendedAgentCard", "tasks/list", "agent/getAuthenticatedExtendedCard"})
 
 
 def not_found() -> Refusal:
@@ -45,9 +44,11 @@ class A2a(JsonRpc):
     words = frozenset({"2.0"})
     max_answer = MAX_ANSWER
 
-    def __init__(self, agent: str, headers: Headers) -> None:
+    def __init__(self, agent: str, headers: Headers, url: str = "") -> None:
         super().__init__()
         self.agent = agent
+        self.url = url
+        """Where the caller called the agent, for the card."""
         self.version = ""
         self.does = ""
         self.tasks: tuple[str, ...] = ()
@@ -61,8 +62,6 @@ class A2a(JsonRpc):
         self.version = self._version()
         self.does = METHODS[self.version].get(self.method, "")
         if not self.does:
-            if self.method in _KNOWN:
-                raise Fault(UNSUPPORTED, "The gateway does not serve this method of A2A.")
             if "ushNotification" in self.method:
                 raise Fault(NO_PUSH, "Push notifications are not served.")
             raise Fault(UNKNOWN_METHOD, "The method is not one of A2A in this version.")
@@ -70,6 +69,12 @@ class A2a(JsonRpc):
             raise Fault(PARAMS, "A request needs an `id`.", status=400)
         if self.params.get("tenant"):
             raise Fault(PARAMS, "`params.tenant` is not served.")
+        if self.does == CARD:
+            return Intent(self.agent, False, (), 0, control=True)
+        if self.does == LIST:
+            if self.params.get("contextId"):
+                self.context = _id(self.params["contextId"], "params.contextId")
+            return Intent(self.agent, False, (), 0)
         if self.does not in SENDS:
             self.tasks = (_id(self.params.get("id"), "params.id"),)
             return Intent(self.agent, self.streams, (), 0)
@@ -96,13 +101,18 @@ class A2a(JsonRpc):
     def continues(self) -> str:
         """The task that the request is about; "" for a new one."""
         if self.does not in SENDS:
-            return self.tasks[0]
+            return self.tasks[0] if self.tasks else ""
         return self.tasks[0] if self.params["message"].get("taskId") else ""
 
     def made(self, answer: Json) -> tuple[str, str]:
         """The ids of task and context in an answer, "" for none. Raises ValueError for ids that cannot be right."""
         result = answer.get("result")
-        if type(result) is not dict:
+        if type(result) is not dict or self.does == CARD:
+            return "", ""
+        if self.does == LIST:
+            tasks = result.get("tasks")
+            if type(tasks) is not list or any(type(task) is not dict for task in tasks):
+                raise ValueError("its result is no list of tasks")
             return "", ""
         said = told(result, self.version, bare=self.version == "1.0" and self.does not in SENDS)
         if said.kind not in ("task", "message"):

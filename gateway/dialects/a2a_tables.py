@@ -14,6 +14,8 @@ STREAM: Final = "stream"
 GET: Final = "get"
 CANCEL: Final = "cancel"
 SUBSCRIBE: Final = "subscribe"
+LIST: Final = "list"
+CARD: Final = "card"
 VERSIONS: Final = ("1.0", "0.3")
 METHODS: Final[Mapping[str, Mapping[str, str]]] = {
     "1.0": {
@@ -22,6 +24,8 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "GetTask": GET,
         "CancelTask": CANCEL,
         "SubscribeToTask": SUBSCRIBE,
+        "ListTasks": LIST,
+        "GetExtendedAgentCard": CARD,
     },
     "0.3": {
         "message/send": SEND,
@@ -29,6 +33,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "tasks/get": GET,
         "tasks/cancel": CANCEL,
         "tasks/resubscribe": SUBSCRIBE,
+        "agent/getAuthenticatedExtendedCard": CARD,
     },
 }
 """Version -> method -> what it does."""
@@ -44,10 +49,10 @@ KINDS: Final[Mapping[str, str]] = {
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 _STRUCTURE: Final = frozenset(
     ["params", "message", "parts", "file", "configuration", "acceptedOutputModes", "result", "task", "status"]
-) | {"artifacts", "artifact", "history", "statusUpdate", "artifactUpdate"}
+) | {"artifacts", "artifact", "history", "statusUpdate", "artifactUpdate", "tasks"}
 _OPAQUE: Final = frozenset(
     ["jsonrpc", "method", "id", "taskId", "contextId", "messageId", "artifactId", "referenceTaskIds", "role", "kind"]
-) | {"state", "timestamp", "mimeType", "mediaType", "acceptedOutputModes"}
+) | {"state", "timestamp", "mimeType", "mediaType", "acceptedOutputModes", "pageToken", "nextPageToken"}
 _FILES: Final = frozenset({"raw", "bytes"})
 REQUEST: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"params": "user"})
 ANSWER: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"result": "tool", "error": "tool"})

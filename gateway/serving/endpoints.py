@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 import orjson
 
 from gateway import ids
-from gateway.agents import card
 from gateway.agents.desk import unknown_agent
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
@@ -170,7 +169,8 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
 async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve one message to another agent."""
     exchange, agent = _exchange(scope, receive, send), match.values["agent"]
-    call = _arrived(gateway, path, AGENTS[path](agent, exchange.headers), exchange)
+    codec = AGENTS[path](agent, exchange.headers, _place_of(agent, scope, exchange))
+    call = _arrived(gateway, path, codec, exchange)
     call.resource = Resource("agent")
     reply = gateway.runtime.replies.to(call, exchange.put)
     if scope["method"] != "POST":
@@ -179,6 +179,12 @@ async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, rec
         await reply.refuse(unknown_agent())
     else:
         await _through(gateway, call, exchange)
+
+
+def _place_of(agent: str, scope: Any, exchange: Exchange) -> str:
+    """The URL at which the caller calls an agent."""
+    host = next((value for name, value in exchange.headers if name == b"host"), b"").decode("latin-1")
+    return f"{scope.get('scheme', 'http')}://{host if _HOST.fullmatch(host) else 'localhost'}/a2a/{agent}"
 
 
 async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
@@ -194,10 +200,7 @@ async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, s
         await runtime.line.identify(call)
         if not await runtime.line.agents.shows(call):
             raise unknown_agent()
-        remote = runtime.line.agents.remote(agent)
-        host = next((value for name, value in exchange.headers if name == b"host"), b"").decode("latin-1")
-        url = f"{scope.get('scheme', 'http')}://{host if _HOST.fullmatch(host) else 'localhost'}/a2a/{agent}"
-        said = orjson.dumps(card.shown(await remote.card(), await remote.interfaces(), url))
+        said = orjson.dumps(await runtime.line.agents.card(agent, _place_of(agent, scope, exchange)))
         runtime.own.check(said)
         await reply.whole(200, said)
     except Refusal as refusal:

@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway.agents.desk import AgentDesk
 from gateway.agents.remote import Remotes
+from gateway.agents.signed import Signer as CardSigner
 from gateway.config import prices
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
@@ -386,7 +387,7 @@ def _line(
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
     assert shared.remotes is not None, "agents are there before the first runtime"
-    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible)
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, _card_signer(config))
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -407,6 +408,16 @@ def _line(
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
+
+
+def _card_signer(config: Config) -> CardSigner | None:
+    """Signs agent cards; None without a key. Raises ConfigError."""
+    if config.cards is None:
+        return None
+    try:
+        return CardSigner(config.cards.key, config.cards.kid, config.cards.jku)
+    except ValueError as fault:
+        raise ConfigError(f"cards.key {fault}") from None
 
 
 def _cache(config: Config, shared: Shared, parts: _Parts) -> Cache | None:
