@@ -144,6 +144,7 @@ class AgentDesk:
             task, context = codec.made(said) if type(said) is dict else ("", "")
         except ValueError:
             return
+        call.outcome.failed = codec.failed
         await self.claim(call, task, context)
 
     async def _owns(self, call: Call, kind: str, id: str) -> bool:

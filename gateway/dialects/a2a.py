@@ -54,6 +54,8 @@ class A2a(JsonRpc):
         self.tasks: tuple[str, ...] = ()
         """The tasks that the request names, the one that it continues first."""
         self.context = ""
+        self.failed = False
+        """The answer is a task that has failed."""
         self._headers = headers
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
@@ -119,6 +121,7 @@ class A2a(JsonRpc):
             raise ValueError("its result is neither a task nor a message")
         if (continued := self.continues()) and said.task and said.task != continued:
             raise ValueError("it is about another task")
+        self.failed = said.failed
         return said.task, said.context
 
     def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:

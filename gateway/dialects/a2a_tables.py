@@ -72,9 +72,18 @@ class Told(NamedTuple):
         """Whether a stream ends with this: a message, or a task that does not go on by itself."""
         if self.kind == "message" or self.about.get("final") is True:
             return True
+        return self._state in _ENDS
+
+    @property
+    def failed(self) -> bool:
+        """Whether the task has failed, or was rejected."""
+        return self._state in ("failed", "rejected")
+
+    @property
+    def _state(self) -> str:
         status = self.about.get("status")
         state = status.get("state") if type(status) is dict else None
-        return type(state) is str and state.lower().removeprefix("task_state_").replace("-", "_") in _ENDS
+        return state.lower().removeprefix("task_state_").replace("-", "_") if type(state) is str else ""
 
 
 def told(result: Json, version: str, *, bare: bool) -> Told:

@@ -130,6 +130,8 @@ AGENTS: Final[Mapping[str, type[A2a]]] = {"/a2a/{agent}": A2a}
 """Path template of other agents -> their codec, which is made anew for each call."""
 CARDS: Final = ("/a2a/{agent}/.well-known/agent-card.json", "/a2a/{agent}/.well-known/agent.json")
 """The paths of an agent's card, in the versions of the protocol."""
+REGISTRY: Final = ("/mesh/agents", "/mesh/agents/{name}")
+"""The paths of the registry of agents."""
 DELEGATIONS: Final = "/v1/delegations"
 HTTP_TOOLS: Final = ("/tools/{server}", "/tools/{server}/", "/tools/{server}/{path:path}")
 """Path templates of plain HTTP tools."""
@@ -139,6 +141,8 @@ METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(AGENTS, "POST, OPTIONS"),
     **dict.fromkeys(CARDS, "GET, HEAD, OPTIONS"),
     DELEGATIONS: "POST, OPTIONS",
+    REGISTRY[0]: "GET, HEAD, OPTIONS",
+    REGISTRY[1]: "GET, HEAD, PUT, DELETE, OPTIONS",
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},
     **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),

@@ -67,6 +67,8 @@ class _Watch:
 
     async def _watch(self, chunk: Chunk) -> None:
         told = chunk.told if isinstance(chunk, Event) else None
+        if told is not None:
+            self._call.outcome.failed = told.failed
         if told is not None and (ids := (told.task, told.context)) != self._ids:
             await self._agents.claim(self._call, *ids)
             self._ids = ids

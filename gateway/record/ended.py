@@ -46,8 +46,10 @@ class Ended:
     provider_model: str
     provider_status: int
     tries: int
+    calls: bool  # the call has arguments: of a tool, or a message to an agent
     sent: bool
     finished: bool
+    failed: bool  # the answer says that the called agent has failed
     replayed: bool
     hit: bool  # the answer is one of the cache
     saved: int  # nano-USD that the call would have cost without the cache
@@ -86,8 +88,10 @@ def ended(call: Call, status: int, cost: int, ended_ns: int) -> Ended:
         provider_model=outcome.model,
         provider_status=outcome.status,
         tries=outcome.tries,
+        calls=bool(call.resource.arguments),
         sent=outcome.sent,
         finished=outcome.finished,
+        failed=outcome.failed,
         replayed=call.replay.given,
         hit=outcome.hit,
         saved=outcome.saved,

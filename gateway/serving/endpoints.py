@@ -32,6 +32,7 @@ from gateway.dialects.routes import (
     METHODS,
     MODELS,
     REFERENCES,
+    REGISTRY,
     RESPONSES,
     ROUTES,
     TOOLS,
@@ -44,6 +45,7 @@ from gateway.ingress.reply import Reply
 from gateway.ingress.request import Disconnected
 from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.delegate import delegate
+from gateway.serving.mesh import registry
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
@@ -83,7 +85,9 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_plain_tool, gateway, path)
     for path in LISTS:
         yield path, partial(_models, gateway)
-    yield DELEGATIONS, partial(_delegate, gateway)
+    yield DELEGATIONS, partial(_answered, gateway, "POST")
+    yield REGISTRY[0], partial(_answered, gateway, "GET HEAD")
+    yield REGISTRY[1], partial(_answered, gateway, "GET HEAD PUT DELETE")
 
 
 def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
@@ -348,17 +352,26 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
         call.ticket.close()
 
 
-async def _delegate(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
-    """`POST /v1/delegations`: a token for a sub-agent of the caller."""
-    runtime, exchange = gateway.runtime, _exchange(scope, receive, send)
+async def _answered(gateway: Gateway, methods: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """A request of an agent that the gateway answers itself: for a token for a sub-agent, or about the registry."""
+    runtime, exchange, method = gateway.runtime, _exchange(scope, receive, send), scope["method"]
     call = _arrived(gateway, match.template, OPENAI_CHAT, exchange)
     reply = runtime.replies.to(call, exchange.put)
     try:
-        if scope["method"] != "POST":
+        if method not in methods.split():
             raise _wrong_method(match.template, scope["headers"])
         call.ticket = _ticket(gateway, exchange)
         await runtime.line.identify(call)
-        await reply.whole(200, orjson.dumps(await delegate(runtime, gateway.shared, call, exchange.receive)))
+        call.resource = Resource("agent")
+        if match.template == DELEGATIONS:
+            answer = await delegate(runtime, gateway.shared, call, exchange.receive)
+        else:
+            name, query = match.values.get("name", ""), scope.get("query_string", b"")
+            answer = await registry(runtime, gateway.shared, call, method, name, query, exchange.receive)
+        body = orjson.dumps(answer)
+        if match.template != DELEGATIONS:  # the token of a sub-agent is a secret, and meant for the caller
+            runtime.own.check(body)
+        await reply.whole(200, body)
     except Refusal as refusal:
         if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
             gateway.shared.telemetry.stranger()
@@ -369,7 +382,7 @@ async def _delegate(gateway: Gateway, match: Match[Any], scope: Any, receive: An
     except Disconnected:
         reply.abandon()
     except Exception as fault:
-        _log.error("a delegation failed: %s", trace(fault))
+        _log.error("a request to %s failed: %s", match.template, trace(fault))
         await reply.refuse(Refusal("overloaded", "The gateway failed to serve this request. Try again later."))
     finally:
         call.ticket.close()

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.agents.desk import AgentDesk
+from gateway.agents.measures import Measures
+from gateway.agents.registry import Registry
 from gateway.agents.remote import Remotes
 from gateway.agents.signed import Signer as CardSigner
 from gateway.config import prices
@@ -119,6 +121,7 @@ class Shared:
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
     remotes: Remotes | None = None  # the other agents
+    measures: Measures = field(default_factory=Measures)  # of the other agents
     counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
 
@@ -139,6 +142,7 @@ class Runtime:
     own: OwnSecrets
     alone: Callable[[], bool]  # whether the shared state is out of reach: see `Replies`
     delegations: Delegations | None  # the tokens of sub-agents
+    registry: Registry  # of agents
 
 
 def _cache_dir(config: Config) -> Path:
@@ -344,7 +348,14 @@ def _runtime(
         own=own,
         alone=alone,
         delegations=parts.delegations,
+        registry=_registry(config, shared, parts),
     )
+
+
+def _registry(config: Config, shared: Shared, parts: _Parts) -> Registry:
+    assert shared.remotes is not None, "agents are there before the first runtime"
+    visible, contents = Visible(parts.policy, parts.audit), _contents(config, shared)
+    return Registry(shared.store, config.a2a, shared.remotes, visible, parts.texts, contents, shared.measures)
 
 
 def _line(
@@ -371,7 +382,7 @@ def _line(
     recall = None
     if restoring and parts.seal is not None and parts.replacer is not None:
         recall = Recall(restoring, store, parts.seal, parts.replacer)
-    recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
+    recorder = Recorder((audit.ended, telemetry.count, telemetry.log, shared.measures.note), failures)
     visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
