@@ -207,7 +207,7 @@ def test_the_card_points_here(line: Line) -> None:
     card = line.client.get("/a2a/planner/.well-known/agent-card.json").json()
     url = f"{line.url}/a2a/planner"
     assert {one["url"] for one in card["supportedInterfaces"]} == {card["url"]} == {url}
-    assert {one["protocolBinding"] for one in card["supportedInterfaces"]} == {"JSONRPC"}
+    assert {one["protocolBinding"] for one in card["supportedInterfaces"]} == {"JSONRPC", "HTTP+JSON"}
     assert card["capabilities"] == {"streaming": True, "pushNotifications": False}
     assert "signatures" not in card
     assert list(card["securitySchemes"]) == ["bearer"]

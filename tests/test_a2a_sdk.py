@@ -48,7 +48,7 @@ PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decod
 DER = base64.b64encode(KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())).decode()
 PUBLIC = {"kid": "agent-1", **{name: str(value) for name, value in ECAlgorithm.to_jwk(KEY.public_key(), True).items()}}
 OTHER = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), True)
-versions = pytest.mark.parametrize("version", ["1.0", "0.3"])
+versions = pytest.mark.parametrize("version", ["1.0", "0.3", "HTTP+JSON"])
 
 
 class Echo(AgentExecutor):
@@ -127,6 +127,9 @@ def line(agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]
 async def connected(line: Line, http: httpx.AsyncClient, version: str, *, streaming: bool) -> Client:
     """A client of one version."""
     factory = ClientFactory(ClientConfig(httpx_client=http, streaming=streaming))
+    if version == "HTTP+JSON":
+        settings = ClientConfig(httpx_client=http, streaming=streaming, supported_protocol_bindings=[version])
+        return await ClientFactory(settings).create_from_url(f"{line.url}/a2a/echo")
     if version == "1.0":
         return await factory.create_from_url(f"{line.url}/a2a/echo")
     old = AgentInterface(url=f"{line.url}/a2a/echo", protocol_binding="JSONRPC", protocol_version="0.3")
@@ -200,16 +203,17 @@ async def test_extended_cards(line: Line, version: str) -> None:
     async with caller("extended") as http:
         client = await connected(line, http, version, streaming=False)
         request = GetExtendedAgentCardRequest()
-        card = await client.get_extended_agent_card(request, signature_verifier=verify if version == "1.0" else None)
+        card = await client.get_extended_agent_card(request, signature_verifier=None if version == "0.3" else verify)
         assert [skill.id for skill in card.skills] == ["public"]
         assert {one.url for one in card.supported_interfaces} == {f"{line.url}/a2a/echo"}
 
 
-async def test_lists_of_tasks(line: Line) -> None:
+@pytest.mark.parametrize("version", ["1.0", "HTTP+JSON"])
+async def test_lists_of_tasks(line: Line, version: str) -> None:
     """The caller's own."""
-    async with caller("lists") as http, caller("lists-2") as other:
+    async with caller(f"lists-{version}") as http, caller(f"lists-2-{version}") as other:
         other.headers["authorization"] = "Bearer mg-bob"
-        client, theirs = [await connected(line, it, "1.0", streaming=False) for it in (http, other)]
+        client, theirs = [await connected(line, it, version, streaming=False) for it in (http, other)]
         message = new_text_message("listed", role=Role.ROLE_USER)
         answers = [it async for it in client.send_message(SendMessageRequest(message=message))]
         listed = await client.list_tasks(ListTasksRequest())

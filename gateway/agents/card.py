@@ -52,6 +52,8 @@ def shown(card: Json, versions: Mapping[str, str], url: str) -> Json:
     made["supportedInterfaces"] = [
         {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": version} for version in versions
     ]
+    if "1.0" in versions:
+        made["supportedInterfaces"].append({"url": url, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"})
     bearer: Json = {"httpAuthSecurityScheme": {"scheme": "bearer"}}
     made["securityRequirements"] = [{"schemes": {"bearer": {"list": []}}}]
     if "0.3" in versions:  # what clients of 0.3 read, beside what those of 1.0 read

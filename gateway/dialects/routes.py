@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.dialects import Codec
+from gateway.dialects import Codec, a2a_rest
 from gateway.dialects.a2a import A2a
 from gateway.dialects.anthropic_batches import (
     ANTHROPIC_FILE,
@@ -128,6 +128,8 @@ TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp": Mcp, "/mcp/{server}": Mcp}
 """Path template of tool servers -> their codec, which is made anew for each call."""
 AGENTS: Final[Mapping[str, type[A2a]]] = {"/a2a/{agent}": A2a}
 """Path template of other agents -> their codec, which is made anew for each call."""
+RESTS: Final = a2a_rest.PATHS
+"""Path template of other agents in the HTTP+JSON binding -> method -> the method of the protocol."""
 CARDS: Final = ("/a2a/{agent}/.well-known/agent-card.json", "/a2a/{agent}/.well-known/agent.json")
 """The paths of an agent's card, in the versions of the protocol."""
 REGISTRY: Final = ("/mesh/agents", "/mesh/agents/{name}")
@@ -139,6 +141,7 @@ METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(HTTP_TOOLS, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
     **dict.fromkeys(AGENTS, "POST, OPTIONS"),
+    **{path: ", ".join([*methods, "OPTIONS"]) for path, methods in RESTS.items()},
     **dict.fromkeys(CARDS, "GET, HEAD, OPTIONS"),
     DELEGATIONS: "POST, OPTIONS",
     REGISTRY[0]: "GET, HEAD, OPTIONS",

@@ -18,6 +18,7 @@ from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.a2a import A2a
+from gateway.dialects.a2a_rest import A2aRest
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
@@ -34,6 +35,7 @@ from gateway.dialects.routes import (
     REFERENCES,
     REGISTRY,
     RESPONSES,
+    RESTS,
     ROUTES,
     TOOLS,
     VERSIONED,
@@ -78,6 +80,8 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
     for path in TOOLS:
         yield path, partial(_tool, gateway, path)
     for path in AGENTS:
+        yield path, partial(_agent, gateway, path)
+    for path in RESTS:
         yield path, partial(_agent, gateway, path)
     for path in CARDS:
         yield path, partial(_card, gateway)
@@ -173,11 +177,16 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
 async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve one message to another agent."""
     exchange, agent = _exchange(scope, receive, send), match.values["agent"]
-    codec = AGENTS[path](agent, exchange.headers, _place_of(agent, scope, exchange))
+    url, method = _place_of(agent, scope, exchange), scope["method"]
+    if path in RESTS:
+        called, id, query = RESTS[path].get(method, ""), match.values.get("id", ""), scope.get("query_string", b"")
+        codec: A2a = A2aRest(agent, exchange.headers, url, called, id, query)
+    else:
+        codec = AGENTS[path](agent, exchange.headers, url)
     call = _arrived(gateway, path, codec, exchange)
     call.resource = Resource("agent")
     reply = gateway.runtime.replies.to(call, exchange.put)
-    if scope["method"] != "POST":
+    if method not in RESTS.get(path, ("POST",)):
         await reply.refuse(_wrong_method(path, scope["headers"]))
     elif not gateway.runtime.line.agents.serves(agent):
         await reply.refuse(unknown_agent())
