@@ -175,6 +175,29 @@ def test_texts_are_judged_both_ways(line: Line, agent: Scripted, version: str) -
 
 
 @versions
+def test_values_are_restored_where_a_task_is_read_again(line: Line, agent: Scripted, version: str) -> None:
+    """In any workflow, also those of a later message; for the caller alone."""
+    first, second = f"a{version[0]}.lee@example.org", f"b{version[0]}.lee@example.org"
+    sent = send(line, version, f"write to {first}", x_correlation_id=f"values-{version}")
+    id = made(sent)["id"]
+    placeholder = agent.seen[-1]["params"]["message"]["parts"][0]["text"].removeprefix("write to ")
+    assert placeholder.startswith("<")
+
+    def reads(text: str) -> str:
+        said = task(id, text, SENDS[version])
+        agent.answer = lambda method, params: said if "/" not in method else {"kind": "task", **said}
+        answer = post(line, version, GETS[version], {"id": id}).json()
+        agent.answer = None
+        return str(made(answer)["artifacts"][0]["parts"][0]["text"])
+
+    assert reads(f"wrote to {placeholder}") == f"wrote to {first}"
+    send(line, version, f"and to {second}", {"taskId": id}, x_correlation_id=f"values-{version}")
+    other = agent.seen[-1]["params"]["message"]["parts"][0]["text"].removeprefix("and to ")
+    assert other != placeholder
+    assert reads(f"{placeholder} {other} <EMAIL_ADDRESS_9>") == f"{first} {second} <EMAIL_ADDRESS_9>"
+
+
+@versions
 def test_data_and_files_are_judged(line: Line, agent: Scripted, version: str) -> None:
     """Data as text in JSON, files as what no scanner reads."""
     data: dict[str, Any] = {"data": {"who": {"mail": MAIL}}}

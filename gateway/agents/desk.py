@@ -15,6 +15,7 @@ from gateway.agents import card
 from gateway.agents.listing import own_tasks
 from gateway.agents.remote import Remote, Remotes, is_stream
 from gateway.agents.signed import Signer
+from gateway.agents.values import Values
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a
@@ -23,6 +24,7 @@ from gateway.dialects.a2a_tables import CARD, LIST
 from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
+from gateway.redaction.redact import Replacer
 from gateway.redaction.vault import Seal
 from gateway.stores import Owners
 from gateway.upstream.answer import Answer
@@ -40,8 +42,10 @@ class AgentDesk:
         owners: Owners,
         seal: Seal | None,
         visible: Visible,
+        replacer: Replacer | None,
         signer: Signer | None = None,
     ) -> None:
+        self._values = Values(owners, seal, replacer) if seal is not None else None
         self._signer = signer
         self._visible = visible
         self._rows = rows
@@ -69,6 +73,8 @@ class AgentDesk:
         for kind, id in named:
             if not await self._owns(call, kind, id):
                 raise a2a.not_found()
+        if self._values is not None and (id := codec.continues()):
+            codec.masked = await self._values.of(call, self._name(call, "task", id))
 
     async def open(self, call: Call) -> Answer:
         """Send a message; writes `call.outcome`. Raises Refusal."""
@@ -82,6 +88,9 @@ class AgentDesk:
         message["params"] = call.request.body["params"]
         if codec.does == CARD:
             return Answer(False, await self._extended(call, codec, remote, message), _nothing(), None)
+        if self._values is not None:
+            codec.placed = self._values.placed(call)
+            await self._values.restore(call, codec.masked)
         outcome.provider, outcome.model, outcome.tries, outcome.sent = codec.agent, "", 1, True
         if codec.streams:
             response = await remote.begin(codec.version, url, message)
@@ -136,6 +145,9 @@ class AgentDesk:
         for kind, id in (("task", task), ("context", context)):
             if id:
                 await self._owners.own(call.team, self._name(call, kind, id), b"a2a", _KEPT)
+        codec = _codec(call)
+        if task and self._values is not None and codec.placed:
+            await self._values.keep(call, self._name(call, "task", task), codec.masked, codec.placed, _KEPT)
 
     async def _own(self, call: Call, codec: A2a, raw: bytes) -> None:
         """Record whose the task and the context of an answer are. An answer that is wrong is refused later."""

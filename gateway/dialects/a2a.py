@@ -56,6 +56,10 @@ class A2a(JsonRpc):
         self.context = ""
         self.failed = False
         """The answer is a task that has failed."""
+        self.masked: Mapping[str, Mapping[str, str]] = {}
+        """What earlier messages of the task had masked: see `agents.values`."""
+        self.placed: Mapping[str, str] = {}
+        """What this message has masked."""
         self._headers = headers
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:

@@ -398,7 +398,7 @@ def _line(
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
     assert shared.remotes is not None, "agents are there before the first runtime"
-    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, _card_signer(config))
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, _card_signer(config))
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
