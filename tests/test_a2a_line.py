@@ -159,6 +159,22 @@ def test_lists_have_the_tasks_of_the_caller(line: Line, agent: Scripted) -> None
 
 
 @versions
+@pytest.mark.parametrize(
+    "message",
+    [{"task_id": "t"}, {"context_id": "c"}, {"reference_task_ids": ["t"]}],
+)
+def test_other_spellings_of_ids_are_refused(line: Line, agent: Scripted, version: str, message: Any) -> None:
+    """Parsers of the protocol read them as the same field, so that they could name tasks of others."""
+    assert failed(send(line, version, message=message))[0] == -32602
+    params = {"message": {"messageId": "m", "parts": [{"text": "x"}]}}
+    others: tuple[dict[str, Any], ...] = ({"configuration": {"task_push_notification_config": {}}}, {"message_id": "m"})
+    for more in others:
+        assert failed(post(line, version, SENDS[version], {**params, **more}).json())[0] == -32602
+    assert failed(post(line, version, GETS[version], {"id": "x", "history_length": 1}).json())[0] == -32602
+    assert agent.seen == []
+
+
+@versions
 def test_texts_are_judged_both_ways(line: Line, agent: Scripted, version: str) -> None:
     """Personal data is masked and restored, secrets are blocked, injections are withheld, by the policy's rules."""
     answer = send(line, version, f"write to {MAIL}")

@@ -73,6 +73,7 @@ class A2a(JsonRpc):
             raise Fault(UNKNOWN_METHOD, "The method is not one of A2A in this version.")
         if not self.answered:
             raise Fault(PARAMS, "A request needs an `id`.", status=400)
+        _refuse_other_spellings(self.params)
         if self.params.get("tenant"):
             raise Fault(PARAMS, "`params.tenant` is not served.")
         if self.does == CARD:
@@ -161,6 +162,13 @@ class A2a(JsonRpc):
         if version not in VERSIONS:
             raise Fault(NO_VERSION, f"This version is not served; use one of {', '.join(VERSIONS)}.")
         return version
+
+
+def _refuse_other_spellings(params: Json) -> None:
+    """Raise Refusal for `task_id` in place of `taskId`: parsers of ProtoJSON read both as one field."""
+    for holder in (params, params.get("message"), params.get("configuration")):
+        if type(holder) is dict and any("_" in key for key in holder):
+            raise Fault(PARAMS, "Names of fields are in lower camel case, such as `taskId`.")
 
 
 def _id(value: Any, where: str) -> str:

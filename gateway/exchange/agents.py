@@ -51,7 +51,7 @@ class _Watch:
         self._agents = agents
         self._call = call
         self._ends: dict[Channel, str] = {}
-        self._ids: tuple[str, str] = ("", "")
+        self._ids: set[tuple[str, str]] = set()  # at most four: a stream has one task and one context
         self._judged: object = None
 
     async def __call__(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -69,9 +69,9 @@ class _Watch:
         told = chunk.told if isinstance(chunk, Event) else None
         if told is not None:
             self._call.outcome.failed = told.failed
-        if told is not None and (ids := (told.task, told.context)) != self._ids:
+        if told is not None and (ids := (told.task, told.context)) not in self._ids:
             await self._agents.claim(self._call, *ids)
-            self._ids = ids
+            self._ids.add(ids)
         if not self._results.judges or chunk.data is None:
             return
         slots = self._slots(chunk)
