@@ -32,6 +32,7 @@ HEADINGS = {
     "`tools.*.auth`": "ToolAuth",
     "`tools.*.redact`": "ToolRedact",
     "`a2a`": "RemoteAgent",
+    "`a2a.*.push`": "Push",
     "`cards`": "Cards",
     "`agents`": "Agent",
     "`jwt`": "Jwt",

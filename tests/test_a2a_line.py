@@ -12,6 +12,7 @@ from agent_server import CANCELS, GETS, POLICY, SENDS, Scripted, scripted, task
 from line import Line, config, running
 from tool_server import INJECTION, MAIL
 
+HOOK = {"url": "https://example.com/hook"}
 versions = pytest.mark.parametrize("version", list(SENDS))
 
 
@@ -266,8 +267,8 @@ def test_the_card_points_here(line: Line) -> None:
         ("1.0", "message/stream", -32601),
         ("0.3", "SendStreamingMessage", -32601),
         ("0.3", "tasks/list", -32601),
-        ("0.3", "tasks/pushNotificationConfig/set", -32003),
-        ("1.0", "CreateTaskPushNotificationConfig", -32003),
+        ("0.3", "tasks/pushNotificationConfig/set", -32602),
+        ("1.0", "CreateTaskPushNotificationConfig", -32602),
     ],
 )
 def test_methods_and_versions(line: Line, agent: Scripted, version: str, method: str, code: int) -> None:
@@ -284,8 +285,8 @@ def test_methods_and_versions(line: Line, agent: Scripted, version: str, method:
         ({"message": {"messageId": "m", "parts": []}}, -32602),
         ({"message": {"messageId": "m" * 200, "parts": [{"text": "x"}]}}, -32602),
         ({"message": {"messageId": "m", "taskId": "a b", "parts": [{"text": "x"}]}}, -32602),
-        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"pushNotificationConfig": {}}}, -32003),
-        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"taskPushNotificationConfig": {}}}, -32003),
+        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"pushNotificationConfig": {}}}, -32602),
+        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"taskPushNotificationConfig": HOOK}}, -32003),
         ({"message": {"messageId": "m", "parts": [{}]}, "tenant": "other"}, -32602),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
 import threading
@@ -18,37 +19,59 @@ from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
-from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.server.tasks import (
+    BasePushNotificationSender,
+    InMemoryPushNotificationConfigStore,
+    InMemoryTaskStore,
+    TaskUpdater,
+)
 from a2a.types import (
     AgentCard,
     AgentInterface,
     AgentSkill,
+    DeleteTaskPushNotificationConfigRequest,
     GetExtendedAgentCardRequest,
+    GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
     ListTasksRequest,
     Role,
     SendMessageRequest,
     SubscribeToTaskRequest,
+    TaskPushNotificationConfig,
     TaskState,
 )
-from a2a.utils.errors import A2AError, TaskNotFoundError
+from a2a.utils.errors import A2AError, InvalidParamsError, TaskNotFoundError
 from a2a.utils.signing import ProtectedHeader, create_agent_card_signer, create_signature_verifier
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from gateway.agents.signed import verified
 from line import Line, config, running
 
 MAIL = "ann.lee@example.org"
 heard: list[str] = []
+PLACE: list[httpx.URL] = []
 KEY = ec.generate_private_key(ec.SECP256R1())
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 DER = base64.b64encode(KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())).decode()
 PUBLIC = {"kid": "agent-1", **{name: str(value) for name, value in ECAlgorithm.to_jwk(KEY.public_key(), True).items()}}
 OTHER = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), True)
 versions = pytest.mark.parametrize("version", ["1.0", "0.3", "HTTP+JSON"])
+
+
+class Resolved(httpx.AsyncHTTPTransport):
+    """Resolves the gateway's name, as DNS does."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One request."""
+        request.url = request.url.copy_with(host=PLACE[-1].host, port=PLACE[-1].port)
+        return await super().handle_async_request(request)
 
 
 class Echo(AgentExecutor):
@@ -87,6 +110,7 @@ def agent() -> Iterator[str]:
     both = [AgentInterface(url=f"{url}/", protocol_binding="JSONRPC", protocol_version=it) for it in ("1.0", "0.3")]
     card = AgentCard(name="Echo", description="Repeats.", version="1", supported_interfaces=both)
     card.capabilities.streaming = True
+    card.capabilities.push_notifications = True
     card.default_input_modes.append("text/plain")
     card.default_output_modes.append("text/plain")
     card.capabilities.extended_agent_card = True
@@ -96,7 +120,18 @@ def agent() -> Iterator[str]:
         extended.skills.append(AgentSkill(id=id, name=id, description="x", tags=["x"]))
     head: ProtectedHeader = {"kid": "agent-1", "alg": "ES256", "jku": None, "typ": "JOSE"}
     create_agent_card_signer(PEM, head)(card)
-    handler = DefaultRequestHandler(Echo(), InMemoryTaskStore(), card, extended_agent_card=extended)
+    configs = InMemoryPushNotificationConfigStore()
+    sender = BasePushNotificationSender(
+        httpx.AsyncClient(transport=Resolved(limits=httpx.Limits(max_keepalive_connections=0))), configs
+    )
+    handler = DefaultRequestHandler(
+        Echo(),
+        InMemoryTaskStore(),
+        card,
+        extended_agent_card=extended,
+        push_config_store=configs,
+        push_sender=sender,
+    )
     routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True)]
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -111,6 +146,7 @@ def line(agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]
     """A gateway in front of the agent."""
     folder: Path = tmp_path_factory.mktemp("sdk")
     row: dict[str, Any] = {"url": agent, "card_keys": [PUBLIC], "skills": {"developer": ["pub*"]}}
+    row["push"] = {"url": "http://gateway.example", "hosts": ["127.0.0.1"]}
     wrong = {**row, "card_keys": [{**PUBLIC, **OTHER}]}
     settings = config(
         folder,
@@ -118,9 +154,10 @@ def line(agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]
         a2a={"echo": row, "unsure": wrong},
         cards={"key": DER, "kid": "gateway-1"},
         policy=None,
-        quotas={"calls": 9},
+        quotas={"calls": 99},
     )
     with running(folder, settings) as started:
+        PLACE.append(httpx.URL(started.url))
         yield started
 
 
@@ -179,6 +216,51 @@ async def test_a_stream(line: Line, version: str) -> None:
         with pytest.raises(TaskNotFoundError):
             _ = [it async for it in client.subscribe(SubscribeToTaskRequest(id="other"))]
     assert line.workflow(f"sdk-stream-{version}").used["calls"] == 3
+
+
+@versions
+async def test_push_notifications(line: Line, version: str) -> None:
+    """The client's server is told by the gateway, with the client's token and the values that were masked."""
+    told: asyncio.Queue[tuple[str | None, dict[str, Any]]] = asyncio.Queue()
+
+    async def hook(request: Request) -> Response:
+        told.put_nowait((request.headers.get("x-a2a-notification-token"), await request.json()))
+        return Response()
+
+    app = Starlette(routes=[Route("/hook", hook, methods=["POST"])])
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/hook"
+    async with caller(f"push-{version}") as http:
+        client = await connected(line, http, version, streaming=False)
+        request = SendMessageRequest(message=new_text_message(f"tell {MAIL}", role=Role.ROLE_USER))
+        request.configuration.task_push_notification_config.CopyFrom(
+            TaskPushNotificationConfig(id="p1", url=url, token="token-of-the-client")
+        )
+        answers = [it async for it in client.send_message(request)]
+        id = answers[-1].task.id
+        seen = ""
+        while "ompleted" not in seen.lower().replace("task_state_", ""):
+            token, body = await asyncio.wait_for(told.get(), 15)
+            assert token == "token-of-the-client"
+            seen += str(body)
+        assert MAIL in seen
+        assert id in seen
+        config = await client.get_task_push_notification_config(
+            GetTaskPushNotificationConfigRequest(task_id=id, id="p1")
+        )
+        assert (config.url, config.token) == (url, "")
+        listed = await client.list_task_push_notification_configs(ListTaskPushNotificationConfigsRequest(task_id=id))
+        assert [it.url for it in listed.configs] == [url]
+        await client.delete_task_push_notification_config(DeleteTaskPushNotificationConfigRequest(task_id=id, id="p1"))
+        for inside in ("https://localhost/hook", "http://internal/hook"):
+            with pytest.raises(InvalidParamsError):
+                await client.create_task_push_notification_config(
+                    TaskPushNotificationConfig(task_id=id, id="p2", url=inside)
+                )
+    server.should_exit = True
+    await serving
 
 
 async def test_cards_are_verified_and_signed(line: Line) -> None:

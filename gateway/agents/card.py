@@ -37,8 +37,8 @@ def interfaces(card: Json, base: URL) -> dict[str, str]:
     return found
 
 
-def shown(card: Json, versions: Mapping[str, str], url: str) -> Json:
-    """The card of an agent at the gateway. `url`: where the gateway serves the agent."""
+def shown(card: Json, versions: Mapping[str, str], url: str, *, pushes: bool = False) -> Json:
+    """The card of an agent at the gateway. `url`: where the gateway serves the agent; `pushes`: notifications pass."""
     made: Json = {name: card[name] for name in (*_SHOWN, *_MODES) if name in card}
     skills = card.get("skills")
     made["skills"] = [
@@ -46,7 +46,10 @@ def shown(card: Json, versions: Mapping[str, str], url: str) -> Json:
         for skill in (skills if type(skills) is list else [])
         if type(skill) is dict
     ]
-    made["capabilities"] = {"streaming": _can(card, "streaming"), "pushNotifications": False}
+    made["capabilities"] = {
+        "streaming": _can(card, "streaming"),
+        "pushNotifications": pushes and _can(card, "pushNotifications"),
+    }
     if is_extended(card):
         made["capabilities"]["extendedAgentCard"] = True
     made["supportedInterfaces"] = [

@@ -13,6 +13,7 @@ import orjson
 
 from gateway.agents import card
 from gateway.agents.listing import own_tasks
+from gateway.agents.push import Pushes, Told
 from gateway.agents.remote import Remote, Remotes, is_stream
 from gateway.agents.signed import Signer
 from gateway.agents.values import Values
@@ -20,6 +21,8 @@ from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a
 from gateway.dialects.a2a import A2a
+from gateway.dialects.a2a_notice import Notice
+from gateway.dialects.a2a_push import DELETE, PUSHES
 from gateway.dialects.a2a_tables import CARD, LIST
 from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
@@ -43,10 +46,12 @@ class AgentDesk:
         seal: Seal | None,
         visible: Visible,
         replacer: Replacer | None,
+        pushes: Pushes,
         signer: Signer | None = None,
     ) -> None:
         self._values = Values(owners, seal, replacer) if seal is not None else None
         self._signer = signer
+        self._pushes = pushes
         self._visible = visible
         self._rows = rows
         self._remotes = remotes
@@ -91,6 +96,8 @@ class AgentDesk:
         if self._values is not None:
             codec.placed = self._values.placed(call)
             await self._values.restore(call, codec.masked)
+        if codec.does in PUSHES or codec.push is not None:
+            message["params"] = await self._pushes.place(call, codec, message["params"])
         outcome.provider, outcome.model, outcome.tries, outcome.sent = codec.agent, "", 1, True
         if codec.streams:
             response = await remote.begin(codec.version, url, message)
@@ -109,12 +116,41 @@ class AgentDesk:
             raw = await remote.ask(codec.version, url, message, call.ticket.hold)
             outcome.status = 200
         await self._own(call, codec, raw)
+        if codec.does in PUSHES and codec.does != DELETE:
+            raw = self._pushes.given(call, codec, raw)
         return Answer(False, raw, _nothing(), None)
 
     async def card(self, agent: str, url: str) -> Json:
         """The card of an agent, as the gateway serves it at `url`. Raises Refusal."""
         remote = self.remote(agent)
-        return self._signed(card.shown(await remote.card(), await remote.interfaces(), url))
+        return self._signed(
+            card.shown(await remote.card(), await remote.interfaces(), url, pushes=self._pushes.of(agent) is not None)
+        )
+
+    def told(self, agent: str, token: str) -> Told | None:
+        """What the URL of a push notification contains; None for one that is not valid."""
+        return self._pushes.open(agent, token)
+
+    async def notified(self, call: Call, told: Told) -> None:
+        """Check that a push notification is about the task that it is for, and restore values. Raises Refusal.
+
+        The agent may tell of a new task before it answers the message that made the task.
+        """
+        codec = call.codec
+        assert isinstance(codec, Notice), "notifications have a codec of their own"
+        if not codec.task or told.task not in ("", codec.task):
+            raise a2a.not_found()
+        if not told.task:
+            await self.claim(call, codec.task, "")
+        elif not await self._owns(call, "task", codec.task):
+            raise a2a.not_found()
+        if self._values is not None:
+            masked = await self._values.of(call, self._name(call, "task", codec.task))
+            await self._values.restore(call, masked or {told.workflow: told.placed})
+
+    def deliver(self, agent: str, told: Told, body: bytes) -> bool:
+        """Send a judged notification to its client. False if too many wait."""
+        return self._pushes.deliver(agent, told, body)
 
     async def _extended(self, call: Call, codec: A2a, remote: Remote, message: Json) -> bytes:
         """The response with the card for callers that the agent knows. Raises Refusal."""
@@ -132,7 +168,9 @@ class AgentDesk:
             return raw  # the codec refuses this
         if type(result) is not dict:
             return raw
-        made = card.chosen(card.shown(result, interfaces, codec.url), remote.row.skills, call.subject.roles)
+        pushes = self._pushes.of(codec.agent) is not None
+        made = card.shown(result, interfaces, codec.url, pushes=pushes)
+        made = card.chosen(made, remote.row.skills, call.subject.roles)
         return orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": self._signed(made)})
 
     def _signed(self, made: Json) -> Json:

@@ -21,6 +21,16 @@ class Cards(Section):
     """URL at which clients find the public key, in the signature; the gateway does not serve it."""
 
 
+class Push(Section):
+    """Push notifications of an agent: it tells the gateway, and the gateway tells the client."""
+
+    url: HttpUrl
+    """Base URL at which the agent reaches the gateway."""
+    hosts: tuple[str, ...] = ()
+    """Patterns of hosts that clients may have told over http, too, and at private addresses. Any other URL must be
+    https and lead to public addresses."""
+
+
 class RemoteAgent(Section):
     """An agent that speaks A2A."""
 
@@ -41,6 +51,8 @@ class RemoteAgent(Section):
     """Public keys (JWK) of which one must have signed the card of the agent. Default: signatures are not checked."""
     skills: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Role -> patterns of the ids of skills that callers with the role see on the extended card. Default: all."""
+    push: Push | None = None
+    """Push notifications; null: the agent sends none."""
     refresh: Seconds = Field(default=300, gt=0)
     """Seconds for which a card is used before it is read again."""
     max_answer: Count = Field(default=16_000_000, gt=0)

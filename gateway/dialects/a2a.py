@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, StreamCodec
+from gateway.dialects.a2a_push import PUSHES, SET, Wanted, is_taken, take
 from gateway.dialects.a2a_stream import A2aStream
 from gateway.dialects.a2a_tables import ANSWER, CARD, ID, LIST, METHODS, REQUEST, SENDS, STREAMS, VERSIONS, files, told
 from gateway.dialects.field_table import Table, table
@@ -21,9 +24,10 @@ from gateway.errors import Refusal
 
 TASK_NOT_FOUND: Final = -32001
 NO_PUSH: Final = -32003
+_PUSH: Final = b"ushNotification"
 NO_EXTENDED_CARD: Final = -32007
 NO_VERSION: Final = -32009
-_PUSHES: Final = frozenset({"pushNotificationConfig", "taskPushNotificationConfig", "pushNotification"})
+_ALL: Final = {method: does for methods in METHODS.values() for method, does in methods.items()}
 
 
 def not_found() -> Refusal:
@@ -60,6 +64,8 @@ class A2a(JsonRpc):
         """What earlier messages of the task had masked: see `agents.values`."""
         self.placed: Mapping[str, str] = {}
         """What this message has masked."""
+        self.push: Wanted | None = None
+        """Where the client wants to be told of the task."""
         self._headers = headers
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
@@ -68,8 +74,6 @@ class A2a(JsonRpc):
         self.version = self._version()
         self.does = METHODS[self.version].get(self.method, "")
         if not self.does:
-            if "ushNotification" in self.method:
-                raise Fault(NO_PUSH, "Push notifications are not served.")
             raise Fault(UNKNOWN_METHOD, "The method is not one of A2A in this version.")
         if not self.answered:
             raise Fault(PARAMS, "A request needs an `id`.", status=400)
@@ -82,14 +86,20 @@ class A2a(JsonRpc):
             if self.params.get("contextId"):
                 self.context = _id(self.params["contextId"], "params.contextId")
             return Intent(self.agent, False, (), 0)
+        if not is_taken(self.params, self.does):  # spelled so that `enclosed` did not see the configuration
+            raise Fault(PARAMS, "A configuration of push notifications must be written without escapes.")
+        if self.does in PUSHES:
+            key = "taskId" if self.version == "1.0" or self.does == SET else "id"
+            self.tasks = (_id(self.params.get(key), f"params.{key}"),)
+            return Intent(self.agent, False, (), 0)
         if self.does not in SENDS:
             self.tasks = (_id(self.params.get("id"), "params.id"),)
             return Intent(self.agent, self.streams, (), 0)
         message, settings = self.params.get("message"), self.params.get("configuration", {})
         if type(message) is not dict or type(message.get("parts")) is not list or not message["parts"]:
             raise Fault(PARAMS, "`params.message` must be a message with `parts`.")
-        if type(settings) is not dict or _PUSHES & settings.keys():
-            raise Fault(NO_PUSH, "Push notifications are not served: leave out their configuration.")
+        if type(settings) is not dict:
+            raise Fault(PARAMS, "`params.configuration` must be an object.")
         _id(message.get("messageId"), "params.message.messageId")
         named = [message["taskId"]] if message.get("taskId") else []
         others = message.get("referenceTaskIds") or []
@@ -99,6 +109,19 @@ class A2a(JsonRpc):
         if message.get("contextId"):
             self.context = _id(message["contextId"], "params.message.contextId")
         return Intent(self.agent, self.streams, (), 0, message)
+
+    def enclosed(self, raw: bytes) -> bytes:
+        """The body without where a client wants to be told of its task. Raises Refusal(invalid_request)."""
+        if _PUSH not in raw:
+            return raw
+        try:
+            method = orjson.loads(raw)["method"]
+            raw, self.push = take(raw, _ALL.get(method, ""))
+        except (orjson.JSONDecodeError, TypeError, LookupError):
+            return raw  # refused where the body is read
+        except ValueError as fault:
+            raise Fault(PARAMS, str(fault)) from None
+        return raw
 
     @property
     def streams(self) -> bool:
@@ -114,7 +137,7 @@ class A2a(JsonRpc):
     def made(self, answer: Json) -> tuple[str, str]:
         """The ids of task and context in an answer, "" for none. Raises ValueError for ids that cannot be right."""
         result = answer.get("result")
-        if type(result) is not dict or self.does == CARD:
+        if type(result) is not dict or self.does == CARD or self.does in PUSHES:
             return "", ""
         if self.does == LIST:
             tasks = result.get("tasks")
@@ -151,6 +174,9 @@ class A2a(JsonRpc):
 
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is the response to the request."""
+        result = answer.get("result")
+        if self.does in PUSHES and "error" not in answer and (result is None or type(result) is list):
+            answer = {**answer, "result": {}}  # lists of configurations in 0.3, and deletions, have no object
         super().check(answer, choices)
         self.made(answer)
 
@@ -166,7 +192,7 @@ class A2a(JsonRpc):
 
 def _refuse_other_spellings(params: Json) -> None:
     """Raise Refusal for `task_id` in place of `taskId`: parsers of ProtoJSON read both as one field."""
-    for holder in (params, params.get("message"), params.get("configuration")):
+    for holder in (params, params.get("message"), params.get("configuration"), params.get("pushNotificationConfig")):
         if type(holder) is dict and any("_" in key for key in holder):
             raise Fault(PARAMS, "Names of fields are in lower camel case, such as `taskId`.")
 

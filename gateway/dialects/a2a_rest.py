@@ -28,6 +28,14 @@ PATHS: Final[Mapping[str, Mapping[str, str]]] = {
     f"{_AGENT}/tasks/{{id}}:cancel": {"POST": "CancelTask"},
     f"{_AGENT}/tasks/{{id}}:subscribe": {"GET": "SubscribeToTask", "POST": "SubscribeToTask"},
     f"{_AGENT}/tasks/{{id}}": {"GET": "GetTask"},
+    f"{_AGENT}/tasks/{{id}}/pushNotificationConfigs": {
+        "POST": "CreateTaskPushNotificationConfig",
+        "GET": "ListTaskPushNotificationConfigs",
+    },
+    f"{_AGENT}/tasks/{{id}}/pushNotificationConfigs/{{config}}": {
+        "GET": "GetTaskPushNotificationConfig",
+        "DELETE": "DeleteTaskPushNotificationConfig",
+    },
     f"{_AGENT}/extendedAgentCard": {"GET": "GetExtendedAgentCard"},
 }
 """Path template -> method of HTTP -> method of the protocol; those that end in a verb come first."""
@@ -63,30 +71,29 @@ _ID: Final = 1
 
 
 class A2aRest(A2a):
-    """The codec of one call. `called`: the method of the protocol; `id`: the task in the path; `query`: as it came."""
+    """The codec of one call. `called`: the method of the protocol; `ids`: those in the path; `query`: as it came."""
 
     def __init__(
-        self, agent: str, headers: Headers, url: str = "", called: str = "", id: str = "", query: bytes = b""
+        self, agent: str, headers: Headers, url: str, called: str, ids: Mapping[str, str], query: bytes
     ) -> None:
         super().__init__(agent, headers, url)
         self._called = called
-        self._task = id
+        named = ("taskId", "id") if "PushNotification" in called else ("id", "")
+        self._ids = {name: ids[key] for name, key in zip(named, ("id", "config"), strict=True) if key in ids}
         self._query = query
 
     def enclosed(self, raw: bytes) -> bytes:
         """The request as one of JSON-RPC. Raises Refusal(invalid_request)."""
         head = {"jsonrpc": "2.0", "id": _ID, "method": self._called}
-        if raw.strip() and not raw.lstrip().startswith(b"{"):
-            raise Fault(INVALID, "The body must be a JSON object.", status=400)
-        if raw.strip() and not self._task:
-            return orjson.dumps(head)[:-1] + b',"params":' + raw + b"}"
         try:
             params = orjson.loads(raw) if raw.strip() else self._asked()
         except orjson.JSONDecodeError as fault:
             raise Fault(INVALID, f"The body is not JSON: {fault}.", status=400) from None
-        if self._task:
-            params = {**params, "id": self._task}
-        return orjson.dumps({**head, "params": params})
+        if type(params) is not dict:
+            raise Fault(INVALID, "The body must be a JSON object.", status=400)
+        if raw.strip() and not self._ids:
+            return super().enclosed(orjson.dumps(head)[:-1] + b',"params":' + raw + b"}")
+        return super().enclosed(orjson.dumps({**head, "params": {**params, **self._ids}}))
 
     def _asked(self) -> Json:
         """The fields of the query."""
@@ -110,7 +117,7 @@ class A2aRest(A2a):
         said = orjson.loads(judged)
         numbers.exact(judged, said)
         if "result" in said:
-            return 200, orjson.dumps(said["result"]), KIND
+            return 200, orjson.dumps(said["result"] if said["result"] is not None else {}), KIND
         status, error = _failure(said["error"])
         return status, orjson.dumps({"error": error}), KIND
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from gateway.call import Json
+from gateway.dialects.a2a_push import DELETE, LISTED, READ, SET
 from gateway.dialects.tree import Shape
 
 SEND: Final = "send"
@@ -26,6 +27,10 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "SubscribeToTask": SUBSCRIBE,
         "ListTasks": LIST,
         "GetExtendedAgentCard": CARD,
+        "CreateTaskPushNotificationConfig": SET,
+        "GetTaskPushNotificationConfig": READ,
+        "ListTaskPushNotificationConfigs": LISTED,
+        "DeleteTaskPushNotificationConfig": DELETE,
     },
     "0.3": {
         "message/send": SEND,
@@ -34,6 +39,10 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "tasks/cancel": CANCEL,
         "tasks/resubscribe": SUBSCRIBE,
         "agent/getAuthenticatedExtendedCard": CARD,
+        "tasks/pushNotificationConfig/set": SET,
+        "tasks/pushNotificationConfig/get": READ,
+        "tasks/pushNotificationConfig/list": LISTED,
+        "tasks/pushNotificationConfig/delete": DELETE,
     },
 }
 """Version -> method -> what it does."""

@@ -130,6 +130,8 @@ AGENTS: Final[Mapping[str, type[A2a]]] = {"/a2a/{agent}": A2a}
 """Path template of other agents -> their codec, which is made anew for each call."""
 RESTS: Final = a2a_rest.PATHS
 """Path template of other agents in the HTTP+JSON binding -> method -> the method of the protocol."""
+NOTICES: Final = "/a2a/{agent}/notifications/{token}"
+"""The path of push notifications of other agents."""
 CARDS: Final = ("/a2a/{agent}/.well-known/agent-card.json", "/a2a/{agent}/.well-known/agent.json")
 """The paths of an agent's card, in the versions of the protocol."""
 REGISTRY: Final = ("/mesh/agents", "/mesh/agents/{name}")
@@ -144,6 +146,7 @@ METHODS: Final[Mapping[str, str]] = {
     **{path: ", ".join([*methods, "OPTIONS"]) for path, methods in RESTS.items()},
     **dict.fromkeys(CARDS, "GET, HEAD, OPTIONS"),
     DELEGATIONS: "POST, OPTIONS",
+    NOTICES: "POST, OPTIONS",
     REGISTRY[0]: "GET, HEAD, OPTIONS",
     REGISTRY[1]: "GET, HEAD, PUT, DELETE, OPTIONS",
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),

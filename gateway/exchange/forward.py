@@ -11,7 +11,7 @@ from gateway.exchange.cache import Cache
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
-from gateway.exchange.tool import Lists, told, tool
+from gateway.exchange.tool import Lists, judged_answer, told, tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
@@ -66,6 +66,10 @@ class Exchange:
             await self._cached(call, reply, self._cache)
             return
         await self._sent(call, await self._forward.open(call, call.admission.targets), reply)
+
+    async def notice(self, call: Call, raw: bytes) -> bytes:
+        """What another agent tells of a task, judged as an answer. Raises Refusal."""
+        return await judged_answer(self._answers, self._results, call, raw)
 
     async def _cached(self, call: Call, reply: Reply, cache: Cache) -> None:
         """Send the kept answer, or keep the one that is sent."""

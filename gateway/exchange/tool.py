@@ -74,7 +74,7 @@ async def told(answers: Answers, lists: Lists, call: Call, answer: Answer, reply
 
 async def tool(answers: Answers, results: Results, call: Call, answer: Answer, reply: Reply) -> None:
     """Judge the answer to a call, which is complete, and send it. Raises Refusal."""
-    await _send(answers, call, await _judged(answers, results, call, answer.start), reply)
+    await _send(answers, call, await judged_answer(answers, results, call, answer.start), reply)
 
 
 async def _send(answers: Answers, call: Call, body: bytes, reply: Reply) -> None:
@@ -88,7 +88,7 @@ async def _send(answers: Answers, call: Call, body: bytes, reply: Reply) -> None
     await reply.whole(status, body, kind=kind)
 
 
-async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
+async def judged_answer(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
     """An answer after judging. Raises Refusal."""
     call.step("output")
     call.budget.extend(len(raw))

@@ -18,6 +18,7 @@ from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.a2a import A2a
+from gateway.dialects.a2a_notice import Notice
 from gateway.dialects.a2a_rest import A2aRest
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.openai_chat import OPENAI_CHAT
@@ -32,6 +33,7 @@ from gateway.dialects.routes import (
     LISTS,
     METHODS,
     MODELS,
+    NOTICES,
     REFERENCES,
     REGISTRY,
     RESPONSES,
@@ -48,6 +50,7 @@ from gateway.ingress.request import Disconnected
 from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.delegate import delegate
 from gateway.serving.mesh import registry
+from gateway.serving.notices import notice, unknown
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
@@ -83,6 +86,7 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_agent, gateway, path)
     for path in RESTS:
         yield path, partial(_agent, gateway, path)
+    yield NOTICES, partial(_notice, gateway)
     for path in CARDS:
         yield path, partial(_card, gateway)
     for path in HTTP_TOOLS:
@@ -179,8 +183,8 @@ async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, rec
     exchange, agent = _exchange(scope, receive, send), match.values["agent"]
     url, method = _place_of(agent, scope, exchange), scope["method"]
     if path in RESTS:
-        called, id, query = RESTS[path].get(method, ""), match.values.get("id", ""), scope.get("query_string", b"")
-        codec: A2a = A2aRest(agent, exchange.headers, url, called, id, query)
+        called, query = RESTS[path].get(method, ""), scope.get("query_string", b"")
+        codec: A2a = A2aRest(agent, exchange.headers, url, called, match.values, query)
     else:
         codec = AGENTS[path](agent, exchange.headers, url)
     call = _arrived(gateway, path, codec, exchange)
@@ -192,6 +196,34 @@ async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, rec
         await reply.refuse(unknown_agent())
     else:
         await _through(gateway, call, exchange)
+
+
+async def _notice(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve a push notification of another agent, whose URL says whom the notification is for."""
+    runtime, exchange, agent = gateway.runtime, _exchange(scope, receive, send), match.values["agent"]
+    told = runtime.line.agents.told(agent, match.values["token"])
+    call = _arrived(gateway, match.template, Notice(agent, told.version if told is not None else "1.0"), exchange)
+    reply = runtime.replies.to(call, exchange.put)
+    try:
+        if scope["method"] != "POST":
+            raise _wrong_method(match.template, scope["headers"])
+        call.ticket = _ticket(gateway, exchange)
+        if told is None:
+            raise unknown()
+        await notice(runtime, call, told, exchange.receive)
+        await reply.whole(202, b"{}")
+    except Refusal as refusal:
+        await reply.refuse(refusal)
+    except StoreUnavailable as fault:
+        _log.error("state store: %s", fault)
+        await reply.refuse(Refusal("state_unavailable", "The state store does not answer; try again later."))
+    except Disconnected:
+        reply.abandon()
+    except Exception as fault:
+        _log.error("a notification failed: %s", trace(fault))
+        await reply.refuse(Refusal("overloaded", "The gateway failed to serve this request. Try again later."))
+    finally:
+        call.ticket.close()
 
 
 def _place_of(agent: str, scope: Any, exchange: Exchange) -> str:

@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.agents.deliver import Deliveries
 from gateway.agents.desk import AgentDesk
 from gateway.agents.measures import Measures
+from gateway.agents.push import Pushes
 from gateway.agents.registry import Registry
 from gateway.agents.remote import Remotes
 from gateway.agents.signed import Signer as CardSigner
@@ -121,6 +123,7 @@ class Shared:
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
     remotes: Remotes | None = None  # the other agents
+    deliveries: Deliveries | None = None  # of push notifications
     measures: Measures = field(default_factory=Measures)  # of the other agents
     counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
@@ -398,7 +401,11 @@ def _line(
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
     assert shared.remotes is not None, "agents are there before the first runtime"
-    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, _card_signer(config))
+    assert shared.deliveries is not None, "deliveries are there before the first runtime"
+    clients = shared.clients
+    pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries)
+    signer = _card_signer(config)
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, signer)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
