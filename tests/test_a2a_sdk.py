@@ -14,6 +14,7 @@ import httpx
 import pytest
 import uvicorn
 from a2a.client import A2ACardResolver, Client, ClientConfig, ClientFactory
+from a2a.client.errors import A2AClientError
 from a2a.helpers import get_artifact_text, new_task_from_user_message, new_text_message, new_text_part
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
@@ -119,7 +120,8 @@ def agent() -> Iterator[str]:
     for id in ("public", "private"):
         extended.skills.append(AgentSkill(id=id, name=id, description="x", tags=["x"]))
     head: ProtectedHeader = {"kid": "agent-1", "alg": "ES256", "jku": None, "typ": "JOSE"}
-    create_agent_card_signer(PEM, head)(card)
+    for one in (card, extended):
+        create_agent_card_signer(PEM, head)(one)
     configs = InMemoryPushNotificationConfigStore()
     sender = BasePushNotificationSender(
         httpx.AsyncClient(transport=Resolved(limits=httpx.Limits(max_keepalive_connections=0))), configs
@@ -151,7 +153,7 @@ def line(agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
-        a2a={"echo": row, "unsure": wrong},
+        a2a={"echo": row, "unsure": wrong, "plain": {"url": agent, "skills": row["skills"]}},
         cards={"key": DER, "kid": "gateway-1"},
         policy=None,
         quotas={"calls": 99},
@@ -161,15 +163,15 @@ def line(agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]
         yield started
 
 
-async def connected(line: Line, http: httpx.AsyncClient, version: str, *, streaming: bool) -> Client:
+async def connected(line: Line, http: httpx.AsyncClient, version: str, *, streaming: bool, to: str = "echo") -> Client:
     """A client of one version."""
     factory = ClientFactory(ClientConfig(httpx_client=http, streaming=streaming))
     if version == "HTTP+JSON":
         settings = ClientConfig(httpx_client=http, streaming=streaming, supported_protocol_bindings=[version])
-        return await ClientFactory(settings).create_from_url(f"{line.url}/a2a/echo")
+        return await ClientFactory(settings).create_from_url(f"{line.url}/a2a/{to}")
     if version == "1.0":
-        return await factory.create_from_url(f"{line.url}/a2a/echo")
-    old = AgentInterface(url=f"{line.url}/a2a/echo", protocol_binding="JSONRPC", protocol_version="0.3")
+        return await factory.create_from_url(f"{line.url}/a2a/{to}")
+    old = AgentInterface(url=f"{line.url}/a2a/{to}", protocol_binding="JSONRPC", protocol_version="0.3")
     card = AgentCard(name="Echo", description="Repeats.", version="1", supported_interfaces=[old])
     card.capabilities.streaming = streaming
     card.capabilities.extended_agent_card = True
@@ -280,14 +282,22 @@ async def test_cards_are_verified_and_signed(line: Line) -> None:
 
 @versions
 async def test_extended_cards(line: Line, version: str) -> None:
-    """Have the skills that the caller's roles see, point to the gateway, and are signed."""
+    """Have the skills that the caller's roles see, point to the gateway, and are signed.
+
+    In 0.3, the agent sends another form of the card than the one that it signed, which is refused where keys are set.
+    """
     verify = create_signature_verifier(lambda kid, jku: KEY.public_key(), ["ES256"])  # type: ignore[arg-type,return-value]
     async with caller("extended") as http:
-        client = await connected(line, http, version, streaming=False)
+        to = "plain" if version == "0.3" else "echo"
+        client = await connected(line, http, version, streaming=False, to=to)
         request = GetExtendedAgentCardRequest()
         card = await client.get_extended_agent_card(request, signature_verifier=None if version == "0.3" else verify)
         assert [skill.id for skill in card.skills] == ["public"]
-        assert {one.url for one in card.supported_interfaces} == {f"{line.url}/a2a/echo"}
+        assert {one.url for one in card.supported_interfaces} == {f"{line.url}/a2a/{to}"}
+        if version == "0.3":
+            client = await connected(line, http, version, streaming=False)
+            with pytest.raises(A2AClientError):
+                await client.get_extended_agent_card(request)
 
 
 @pytest.mark.parametrize("version", ["1.0", "HTTP+JSON"])

@@ -169,7 +169,7 @@ class AgentDesk:
         if type(result) is not dict:
             return raw
         pushes = self._pushes.of(codec.agent) is not None
-        made = card.shown(result, interfaces, codec.url, pushes=pushes)
+        made = card.shown(remote.trusted(result), interfaces, codec.url, pushes=pushes)
         made = card.chosen(made, remote.row.skills, call.subject.roles)
         return orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": self._signed(made)})
 

@@ -54,13 +54,17 @@ class Remote:
                 read = None
             if type(read) is not dict:
                 raise self._broken("has no card")
-            if self.row.card_keys:
-                signed = verified(read, self.row.card_keys)
-                if signed is None:
-                    raise self._broken("has a card that none of `card_keys` has signed")
-                read = signed
-            self._card, self._until = read, time.monotonic() + self.row.refresh
+            self._card, self._until = self.trusted(read), time.monotonic() + self.row.refresh
             return self._card
+
+    def trusted(self, read: Json) -> Json:
+        """What of a card is signed by one of `card_keys`; all of the card without such keys. Raises Refusal."""
+        if not self.row.card_keys:
+            return read
+        signed = verified(read, self.row.card_keys)
+        if signed is None:
+            raise self._broken("has a card that none of `card_keys` has signed")
+        return signed
 
     async def interfaces(self) -> dict[str, str]:
         """Version -> URL of the interfaces that the gateway can call. Raises Refusal."""

@@ -126,15 +126,18 @@ def report(fault: BaseException, what: str, stage: str, failures: Failures) -> N
 
 
 class Recorder:
-    """Calls each subscriber, in order, for each call that ended."""
+    """Calls each subscriber, in order, for each call that ended; those in `special` for calls of one kind."""
 
-    def __init__(self, subscribers: Sequence[Subscriber], failures: Failures) -> None:
+    def __init__(
+        self, subscribers: Sequence[Subscriber], failures: Failures, special: Mapping[str, Subscriber] = {}
+    ) -> None:
         self._subscribers = tuple(subscribers)
+        self._special = {kind: (*subscribers, one) for kind, one in special.items()}
         self._failures = failures
 
     def tell(self, record: Ended) -> None:
         """Call every subscriber. A fault is logged and counted."""
-        for subscriber in self._subscribers:
+        for subscriber in self._special.get(record.kind, self._subscribers):
             try:
                 subscriber(record)
             except PASSING:

@@ -385,7 +385,8 @@ def _line(
     recall = None
     if restoring and parts.seal is not None and parts.replacer is not None:
         recall = Recall(restoring, store, parts.seal, parts.replacer)
-    recorder = Recorder((audit.ended, telemetry.count, telemetry.log, shared.measures.note), failures)
+    subscribers = (audit.ended, telemetry.count, telemetry.log)
+    recorder = Recorder(subscribers, failures, {"agent": shared.measures.note})
     visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
