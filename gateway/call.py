@@ -213,6 +213,7 @@ class Outcome:
     usage: Usage | None = None
     sent: bool = False  # the request was sent to an upstream: from here on the call may cost money
     finished: bool = False  # the answer is complete
+    failed: bool = False  # the answer says that the called agent has failed
     first_byte_ns: int = 0
     tier: str = ""  # the service tier that the answer names
     heard: list[str] = field(default_factory=list)  # texts of the answer, counted if no usage is reported; not recorded

@@ -33,6 +33,8 @@ HEADINGS = {
     "`tools.*.redact`": "ToolRedact",
     "`a2a`": "RemoteAgent",
     "`a2a.*.auth`": "AgentAuth",
+    "`a2a.*.push`": "Push",
+    "`cards`": "Cards",
     "`agents`": "Agent",
     "`jwt`": "Jwt",
     "`limits`": "Limit",

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from pydantic_core import PydanticCustomError
 
 from gateway import call as words
-from gateway.config.a2a import RemoteAgent
+from gateway.config.a2a import Cards, RemoteAgent
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.routing import Routing
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
@@ -567,6 +567,8 @@ class Config(Section):
     """MCP servers and HTTP tools, by name."""
     a2a: dict[str, RemoteAgent] = Field(default_factory=dict)
     """Other agents that callers may send messages to (A2A), by name."""
+    cards: Cards | None = None
+    """The signature of the agent cards that the gateway serves; null: they have none."""
     agents: dict[str, Agent] = Field(default_factory=dict)
     """Callers with a gateway key, by name."""
     jwt: Jwt | None = None

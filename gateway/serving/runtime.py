@@ -14,8 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.agents.deliver import Deliveries
 from gateway.agents.desk import AgentDesk
+from gateway.agents.measures import Measures
+from gateway.agents.push import Pushes
+from gateway.agents.registry import Registry
 from gateway.agents.remote import Remotes
+from gateway.agents.signed import Signer as CardSigner
 from gateway.config import prices
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
@@ -119,6 +124,8 @@ class Shared:
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
     remotes: Remotes | None = None  # the other agents
+    deliveries: Deliveries | None = None  # of push notifications
+    measures: Measures = field(default_factory=Measures)  # of the other agents
     counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
 
@@ -140,6 +147,7 @@ class Runtime:
     alone: Callable[[], bool]  # whether the shared state is out of reach: see `Replies`
     delegations: Delegations | None  # the tokens of sub-agents
     resources: Resources
+    registry: Registry  # of agents
 
 
 def _cache_dir(config: Config) -> Path:
@@ -348,7 +356,14 @@ def _runtime(
         alone=alone,
         delegations=parts.delegations,
         resources=parts.resources,
+        registry=_registry(config, shared, parts),
     )
+
+
+def _registry(config: Config, shared: Shared, parts: _Parts) -> Registry:
+    assert shared.remotes is not None, "agents are there before the first runtime"
+    visible, contents = Visible(parts.policy, parts.audit), _contents(config, shared)
+    return Registry(shared.store, config.a2a, shared.remotes, visible, parts.texts, contents, shared.measures)
 
 
 def _line(
@@ -375,7 +390,8 @@ def _line(
     recall = None
     if restoring and parts.seal is not None and parts.replacer is not None:
         recall = Recall(restoring, store, parts.seal, parts.replacer)
-    recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
+    subscribers = (audit.ended, telemetry.count, telemetry.log)
+    recorder = Recorder(subscribers, failures, {"agent": shared.measures.note})
     visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
@@ -394,7 +410,11 @@ def _line(
         config.tools, shared.clients["direct"], visible, sql, shared.servers.credentials, unscannable=not readable
     )
     assert shared.remotes is not None, "agents are there before the first runtime"
-    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible)
+    assert shared.deliveries is not None, "deliveries are there before the first runtime"
+    clients = shared.clients
+    pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries)
+    signer = _card_signer(config)
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, signer)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -415,6 +435,16 @@ def _line(
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
+
+
+def _card_signer(config: Config) -> CardSigner | None:
+    """Signs agent cards; None without a key. Raises ConfigError."""
+    if config.cards is None:
+        return None
+    try:
+        return CardSigner(config.cards.key, config.cards.kid, config.cards.jku)
+    except ValueError as fault:
+        raise ConfigError(f"cards.key {fault}") from None
 
 
 def _cache(config: Config, shared: Shared, parts: _Parts) -> Cache | None:

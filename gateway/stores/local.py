@@ -24,6 +24,8 @@ from gateway.stores import (
     Begun,
     Clock,
     End,
+    Enlisted,
+    Enlisting,
     Key,
     Sealed,
     Spelling,
@@ -376,6 +378,15 @@ class LocalStore:
 
     async def grants(self) -> Mapping[str, bytes]:
         return await self._there().grants()
+
+    async def enlist(self, team: str, name: str, owner: str, record: bytes, ttl: int) -> Enlisting:
+        return await self._there().enlist(team, name, owner, record, ttl)
+
+    async def enlisted(self, team: str) -> list[Enlisted]:
+        return await self._there().enlisted(team)
+
+    async def delist(self, team: str, name: str) -> None:
+        await self._there().delist(team, name)
 
     async def shut(self, name: str, seconds: float, level: int) -> None:
         await self._there().shut(name, seconds, level)
