@@ -364,3 +364,54 @@ def test_sub_agents_and_other_agents(line: Line, agent: Scripted, version: str) 
     assert failed(answer)[1] == "policy_denied"
     assert "delegation" in answer["error"]["message"]
     assert agent.seen == []
+
+
+@versions
+def test_values_that_are_split_over_parts(line: Line, agent: Scripted, version: str) -> None:
+    """The parts of a message, and of an artifact, are one text to their reader."""
+    kind = {} if version == "1.0" else {"kind": "text"}
+    parts = [{**kind, "text": "to ann.lee@exam"}, {**kind, "text": "ple.org"}]
+    send(line, version, message={"parts": parts})
+    assert "ple.org" not in json.dumps(agent.seen[-1])
+    secret = [{**kind, "text": "ghp_a1B2c3D4"}, {**kind, "text": "e5F6g7H8i9J0k1L2m3N4o5P6q7R8"}]
+
+    def answer(method: str, params: Any) -> Any:
+        made = {**task("t", "x", method), "artifacts": [{"artifactId": "a", "parts": secret}]}
+        return {"task": made} if version == "1.0" else {"kind": "task", **made}
+
+    agent.answer = answer
+    said = json.dumps(send(line, version))
+    assert not ("ghp_a1B2c3D4" in said and "e5F6g7H8i9J0" in said), said
+
+
+@versions
+@pytest.mark.parametrize(
+    "fields",
+    [{"task_id": "t"}, {"context_id": "c"}, {"reference_task_ids": ["t"]}, {"message_id": "m"}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_the_other_form_of_a_name(line: Line, agent: Scripted, version: str, fields: Any) -> None:
+    """Agents read both forms of a name, so that an id in the form that is not checked would be one of others."""
+    assert failed(send(line, version, message=fields))[0] == -32602
+    assert not agent.seen
+
+
+@versions
+@pytest.mark.parametrize("name", ["push_notification_config", "task_push_notification_config", "history_length"])
+def test_the_other_form_of_a_setting(line: Line, agent: Scripted, version: str, name: str) -> None:
+    """The same in the configuration."""
+    message = {"messageId": "m", "role": "user", "parts": [{"text": "a"}]}
+    params = {"message": message, "configuration": {name: {"url": "http://127.0.0.1:9"}}}
+    assert failed(post(line, version, SENDS[version], params).json())[0] == -32602
+    assert not agent.seen
+
+
+@versions
+@pytest.mark.parametrize("name", ["task_id", "taskId", "name"])
+def test_a_task_has_one_name(line: Line, agent: Scripted, version: str, name: str) -> None:
+    """A request about a task of the caller's own names no other one beside."""
+    own = made(send(line, version))["id"]
+    number = len(agent.seen)
+    for method in (GETS[version], CANCELS[version]):
+        assert failed(post(line, version, method, {"id": own, name: "tasks/t-9"}).json())[0] == -32602
+    assert len(agent.seen) == number

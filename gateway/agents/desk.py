@@ -89,8 +89,9 @@ class AgentDesk:
         if url is None:
             words = f"The agent does not serve version {codec.version} of A2A over JSON-RPC on its own host."
             raise Fault(a2a.NO_VERSION, words)
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method}
-        message["params"] = call.request.body["params"]
+        body = call.request.body  # redacted, also the id
+        message: Json = {"jsonrpc": "2.0", "id": body["id"], "method": codec.method}
+        message["params"] = body["params"]
         if codec.does == CARD:
             return Answer(False, await self._extended(call, codec, remote, message), _nothing(), None)
         if self._values is not None:
@@ -115,6 +116,7 @@ class AgentDesk:
         else:
             raw = await remote.ask(codec.version, url, message, call.ticket.hold)
             outcome.status = 200
+        raw = codec.named(raw, body["id"])
         await self._own(call, codec, raw)
         if codec.does in PUSHES and codec.does != DELETE:
             raw = self._pushes.given(call, codec, raw)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from gateway.config.scalars import Count, HttpUrl, Seconds, Secret
 from gateway.config.sections import Section
-from gateway.config.tools import ToolAuth
+
+
+class AgentAuth(Section):
+    """The credential with which the gateway calls another agent. The caller's own key or token never leaves."""
+
+    type: Literal["static"] = "static"
+    """static: `token`, for all callers."""
+    token: Secret = Field(default="", repr=False)
+    """Sent as `Authorization: Bearer`."""
 
 
 class Cards(Section):
@@ -39,7 +49,7 @@ class RemoteAgent(Section):
     another host are not used."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Headers of every request."""
-    auth: ToolAuth | None = None
+    auth: AgentAuth | None = None
     """The credential of the gateway; null: none."""
     timeout: Seconds = Field(default=300, gt=0)
     """Seconds until the answer to a message must be complete."""

@@ -6,7 +6,7 @@ are read by `a2a_stream`. Push notifications are refused with the protocol's own
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -19,8 +19,10 @@ from gateway.dialects.a2a_tables import ANSWER, CARD, ID, LIST, METHODS, REQUEST
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
+from gateway.dialects.parts import Joined, in_lists, joined
 from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 TASK_NOT_FOUND: Final = -32001
 NO_PUSH: Final = -32003
@@ -28,6 +30,8 @@ _PUSH: Final = b"ushNotification"
 NO_EXTENDED_CARD: Final = -32007
 NO_VERSION: Final = -32009
 _ALL: Final = {method: does for methods in METHODS.values() for method, does in methods.items()}
+_ABOUT_TASKS: Final = frozenset({"id", "historyLength", "metadata", "tenant"})
+"""What requests about a task may have."""
 
 
 def not_found() -> Refusal:
@@ -93,6 +97,8 @@ class A2a(JsonRpc):
             self.tasks = (_id(self.params.get(key), f"params.{key}"),)
             return Intent(self.agent, False, (), 0)
         if self.does not in SENDS:
+            if more := sorted(self.params.keys() - _ABOUT_TASKS):
+                raise Fault(PARAMS, f"`params` must have `id` alone to name a task; leave out `{more[0][:64]}`.")
             self.tasks = (_id(self.params.get("id"), "params.id"),)
             return Intent(self.agent, self.streams, (), 0)
         message, settings = self.params.get("message"), self.params.get("configuration", {})
@@ -160,13 +166,19 @@ class A2a(JsonRpc):
         """The texts at one path of a list, which clients join, as those of the events of a stream."""
         return gather(survey, [(0, "result", answer.get("result"))])
 
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
+        """The joined parts of the message, and the strings of each list in them."""
+        message = self.params.get("message")
+        said = message.get("parts") if type(message) is dict else None
+        return [*joined({"messages": [{"content": said}]}, slots), *in_lists(slots)]
+
     def unscannable(self, body: Json) -> Mapping[str, int]:
         """The files of the message, whose content no scanner reads."""
         found = files(body.get("params"))
         return {"file": found} if found else {}
 
     def whole(self, answer: Json) -> Survey:
-        """Every string, and the files."""
+        """Every string, and the files; the parts of a message or an artifact are also one text."""
         survey = super().whole(answer)
         if found := files(answer.get("result")):
             survey.kinds["file"] = survey.kinds.get("file", 0) + found

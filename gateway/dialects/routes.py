@@ -137,6 +137,8 @@ CARDS: Final = ("/a2a/{agent}/.well-known/agent-card.json", "/a2a/{agent}/.well-
 REGISTRY: Final = ("/mesh/agents", "/mesh/agents/{name}")
 """The paths of the registry of agents."""
 DELEGATIONS: Final = "/v1/delegations"
+PROTECTED: Final = tuple(f"/.well-known/oauth-protected-resource{path}" for path in ("", *TOOLS))
+"""The paths of the metadata of tool servers as resources of OAuth (RFC 9728)."""
 HTTP_TOOLS: Final = ("/tools/{server}", "/tools/{server}/", "/tools/{server}/{path:path}")
 """Path templates of plain HTTP tools."""
 REALTIME: Final = ("/v1/realtime", "/openai/v1/realtime")
@@ -146,7 +148,7 @@ METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
     **dict.fromkeys(AGENTS, "POST, OPTIONS"),
     **{path: ", ".join([*methods, "OPTIONS"]) for path, methods in RESTS.items()},
-    **dict.fromkeys(CARDS, "GET, HEAD, OPTIONS"),
+    **dict.fromkeys([*CARDS, *PROTECTED], "GET, HEAD, OPTIONS"),
     DELEGATIONS: "POST, OPTIONS",
     NOTICES: "POST, OPTIONS",
     REGISTRY[0]: "GET, HEAD, OPTIONS",

@@ -62,7 +62,9 @@ class Exchange:
                 await tool(self._answers, self._results, call, answer, reply)
             call.outcome.finished = True
             return
-        if self._cache is not None:
+        decision = call.authorization.decision
+        wanted = decision is not None and decision.obligations.cache is not None
+        if self._cache is not None and (wanted or self._cache.for_models):
             await self._cached(call, reply, self._cache)
             return
         await self._sent(call, await self._forward.open(call, call.admission.targets), reply)

@@ -88,6 +88,7 @@ class Replacer:
         self._fresh = min(_FRESH, ttl / 2)
         types = {*scanner.entities(), *SECRET_TYPES, *get_args(Named), *own}
         self._types = {entity: placeholders.name(entity) for entity in types}
+        self._masked: tuple[Actions | None, frozenset[str]] = (None, frozenset())
         self.spellings = spellings
         self._numbers: Generations[tuple[str, float]] = Generations(_REMEMBER)
 
@@ -315,8 +316,12 @@ class Replacer:
 
     def _masked_types(self, actions: Actions) -> frozenset[str]:
         """The names of the entity types that may be masked, and that of escaped text; empty if there are none."""
-        masked = [name for entity, name in self._types.items() if actions.of(entity) == "mask"]
-        return frozenset([*masked, LITERAL] if masked else ())
+        known, names = self._masked
+        if known is not actions:  # most calls have the same
+            masked = [name for entity, name in self._types.items() if actions.of(entity) == "mask"]
+            names = frozenset([*masked, LITERAL] if masked else ())
+            self._masked = actions, names
+        return names
 
     async def _number(self, call: Call, masked: Masked) -> float:
         """Assign a placeholder to every masked value, from memory or from the vault.

@@ -153,6 +153,7 @@ class Gateway:
             self.shared.uploads = Uploads(audit_file(config), lambda: telemetry.failures.add(("upload",)))
             stack.push_async_callback(self.shared.uploads.close)
             await self._apply(config)
+            stack.push_async_callback(self._close_identity)
             expressions.save()
             telemetry.gauges += admin.gauges(self)
             stack.push_async_callback(self._note_last_keys)
@@ -237,6 +238,9 @@ class Gateway:
         for policies in [*self._retired, self.shared.policies]:
             if policies is not None:
                 await policies.close()
+
+    async def _close_identity(self) -> None:
+        await self.runtime.identity.aclose()
 
     async def _close_ner(self) -> None:
         if self.shared.ner is not None:

@@ -34,6 +34,7 @@ from gateway.dialects.routes import (
     METHODS,
     MODELS,
     NOTICES,
+    PROTECTED,
     REALTIME,
     REFERENCES,
     REGISTRY,
@@ -44,6 +45,7 @@ from gateway.dialects.routes import (
 )
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal, trace
+from gateway.identity.resource import WELL_KNOWN
 from gateway.ingress import query, references, served
 from gateway.ingress.reply import Reply
 from gateway.ingress.request import Disconnected
@@ -88,6 +90,8 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
     yield NOTICES, partial(_notice, gateway)
     for path in CARDS:
         yield path, partial(_card, gateway)
+    for path in PROTECTED:
+        yield path, partial(_protected, gateway)
     for path in HTTP_TOOLS:
         yield path, partial(_plain_tool, gateway, path)
     for path in LISTS:
@@ -258,6 +262,20 @@ async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, s
         await reply.refuse(Refusal("overloaded", "The card is not available. Try again later."))
     finally:
         call.ticket.close()
+
+
+async def _protected(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Say which authorization server gives out tokens for a tool server. Public, as clients read this without a key."""
+    exchange = _exchange(scope, receive, send)
+    reply = gateway.runtime.replies.to(arrived(gateway, match.template, OPENAI_CHAT, exchange), exchange.put)
+    said = gateway.runtime.resources.document(scope["path"].removeprefix(WELL_KNOWN))
+    if scope["method"] not in ("GET", "HEAD"):
+        await reply.refuse(_wrong_method(match.template, scope["headers"]))
+    elif said is None:
+        words = "There is no authorization server for this path: the configuration needs jwt and server.public_url."
+        await reply.refuse(Refusal("invalid_request", words, status=404))
+    else:
+        await reply.whole(200, orjson.dumps(said))
 
 
 async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:

@@ -40,6 +40,7 @@ from gateway.exchange.cache import Cache
 from gateway.exchange.forward import Exchange
 from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
+from gateway.identity.resource import Resources
 from gateway.ingress.correlation import Signer, signer
 from gateway.ingress.idempotency import Idempotency
 from gateway.ingress.owners import Owners
@@ -145,6 +146,7 @@ class Runtime:
     own: OwnSecrets
     alone: Callable[[], bool]  # whether the shared state is out of reach: see `Replies`
     delegations: Delegations | None  # the tokens of sub-agents
+    resources: Resources
     registry: Registry  # of agents
 
 
@@ -288,6 +290,7 @@ class _Parts:
     audit: Audit
     candidate: Candidate | None
     delegations: Delegations | None
+    resources: Resources
 
 
 def build(
@@ -321,6 +324,7 @@ def build(
         audit=Audit(shared.audit_writer, config.audit),
         candidate=_candidate(config, shared),
         delegations=delegations,
+        resources=Resources(config.server.public_url, config.jwt, config.tools),
     )
     runtime = _runtime(config, shared, parts, identity, admin, pool)
     shared.healths.follow(config.routing, {name: tuple(provider.keys) for name, provider in config.providers.items()})
@@ -343,7 +347,7 @@ def _runtime(
         line=_line(config, shared, parts, identity, correlation, models, pool),
         models=models,
         correlation=correlation,
-        replies=Replies(own, parts.limits, alone, reasons_in_text=explains),
+        replies=Replies(own, parts.limits, alone, parts.resources, reasons_in_text=explains),
         signer=own_signer,
         admin=admin,
         audit=parts.audit,
@@ -351,6 +355,7 @@ def _runtime(
         own=own,
         alone=alone,
         delegations=parts.delegations,
+        resources=parts.resources,
         registry=_registry(config, shared, parts),
     )
 
@@ -398,9 +403,12 @@ def _line(
         Pins(store, telemetry.hide_tool, Suspicion(contents)),
         sql,
         shared.healths.states,
+        parts.resources,
     )
     readable = config.output is not None and config.output.unscannable == "block"
-    plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
+    plain = PlainDesk(
+        config.tools, shared.clients["direct"], visible, sql, shared.servers.credentials, unscannable=not readable
+    )
     assert shared.remotes is not None, "agents are there before the first runtime"
     assert shared.deliveries is not None, "deliveries are there before the first runtime"
     clients = shared.clients
@@ -440,13 +448,16 @@ def _card_signer(config: Config) -> CardSigner | None:
 
 
 def _cache(config: Config, shared: Shared, parts: _Parts) -> Cache | None:
-    """The cache of answers; None if no model has one. Raises ConfigError without a key to encrypt them with."""
+    """The cache of answers; None if no model has one, and no policy may want one.
+
+    Raises ConfigError without a key to encrypt the answers of a model with.
+    """
     name = next((name for name, model in config.models.items() if model.cache is not None), "")
     if name and parts.seal is None:
         raise ConfigError(f"models.{name}.cache needs pii.vault_key: answers are encrypted at rest")
-    if not name or parts.seal is None:
+    if parts.seal is None or not (name or config.policy is not None):
         return None
-    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal)
+    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal, for_models=bool(name))
 
 
 def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None) -> Authorize:

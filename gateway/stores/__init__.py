@@ -134,6 +134,9 @@ class Ledger(Protocol):
         reservation of a bare ask holds nothing and need not be settled.
         """
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> Sequence[int] | None:
+        """What each bucket and quota holds now, before the debit; None if the store would have to be asked."""
+
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         """End a reservation; False if the reservation had ended before.
 
@@ -270,6 +273,21 @@ class Pins(Protocol):
         ...
 
 
+class Grants(Protocol):
+    """Tokens of users at tool servers, sealed. `id`: a keyed digest of server and user."""
+
+    async def grant(self, id: str) -> bytes | None:
+        """The record of an id; None if there is none."""
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        """Replace the record `before` durably (None: no record). False if the record is another by now."""
+        ...
+
+    async def grants(self) -> Mapping[str, bytes]:
+        """All records, by id."""
+        ...
+
+
 class Enlisted(NamedTuple):
     """An entry of the registry: name, the agent that owns the name, a record of any bytes, Unix time of its end."""
 
@@ -338,7 +356,7 @@ class Keys(Protocol):
         """A number that changes whenever any process changes keys; cheap enough to read each second."""
 
 
-class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Registry, Outages, Keys, Protocol):
+class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Grants, Registry, Outages, Keys, Protocol):
     """A state store: all these protocols in one object, so that one atomic step can change several of them."""
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.amounts import Ask, Marked, Rejection, Reservation
+from gateway.amounts import Ask, Debit, Marked, Rejection, Reservation
 from gateway.stores import (
     DEFAULT_TTL,
     ENTRIES,
@@ -39,6 +39,7 @@ from gateway.stores.reach import check_version, reach
 from gateway.stores.record import MICRO
 from gateway.stores.redis_answers import RedisAnswers
 from gateway.stores.redis_keys import (
+    GRANTS,
     alone_key,
     answer_key,
     call_keys,
@@ -250,6 +251,9 @@ class RedisStore:
         self._waiting.tell((ask.team, ask.correlation_id))
         return done
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> None:  # noqa: ARG002
+        return None
+
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
         await self._waiting.wait((team, correlation_id), seconds)
 
@@ -356,6 +360,20 @@ class RedisStore:
     async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
         had = ("0", b"") if before is None else ("1", before)
         return bool(await self._call("pin", [pins_key(server)], record, *had))
+
+    # Grants
+
+    async def grant(self, id: str) -> bytes | None:
+        record: bytes | None = await self._batch.call("HGET", GRANTS, id)
+        return record
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        kept, had = (("0", b"") if one is None else ("1", one) for one in (record, before))
+        return bool(await self._call("grant", [GRANTS], id, *kept, *had))
+
+    async def grants(self) -> Mapping[str, bytes]:
+        flat = await self._batch.call("HGETALL", GRANTS)
+        return {id.decode(): record for id, record in zip(flat[::2], flat[1::2], strict=True)}
 
     # Registry
 

@@ -236,6 +236,17 @@ local function pin()
   return 1
 end
 
+-- The tokens of a user at a tool server. KEYS: grants. ARGV: 3 id, 4 1 to keep a record, 5 the record, 6 1 if there is
+-- one, 7 the record to replace
+local function grant()
+  local had = redis.call("HGET", KEYS[1], ARGV[3])
+  if ARGV[4] == "1" and had == ARGV[5] then return 1 end -- the same again: the reply was lost
+  if ARGV[4] ~= "1" and not had then return 1 end
+  if (had and "1" or "0") ~= ARGV[6] or (had and had ~= ARGV[7]) then return 0 end
+  if ARGV[4] == "1" then redis.call("HSET", KEYS[1], ARGV[3], ARGV[5]) else redis.call("HDEL", KEYS[1], ARGV[3]) end
+  return 1
+end
+
 -- Registered agents of a team. KEYS: agents, their ends.
 -- ARGV: 3 name, 4 owner, 5 record, 6 ttl ms, 7 maximum number. Returns 0; 1 if the name is another owner's, 2 if full
 local function enlist()
@@ -300,6 +311,7 @@ local operations = {
   owned = owned,
   disown = disown,
   pin = pin,
+  grant = grant,
   enlist = enlist,
   enlisted = enlisted,
   delist = delist,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Final
 from urllib.parse import quote
 
 from gateway.amounts import Ask
@@ -32,6 +33,10 @@ def answer_key(team: str, key: str) -> str:
 def owned_key(team: str, id: str) -> str:
     """The record of an id that a provider gave."""
     return f"mg1:{{{_tag(team)}}}:o:{id}"
+
+
+GRANTS: Final = "mg1:{grants}"
+"""The tokens of users at tool servers."""
 
 
 def pins_key(server: str) -> str:

@@ -163,6 +163,9 @@ class SqliteStore:
             self._write(record)
         return outcome
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> Sequence[int] | None:
+        return self._counters.left(team, correlation_id, debits, self._now())
+
     async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
         self.writer.check()
         marked = self._counters.mark(team, correlation_id, labels, version, self._now())
@@ -436,6 +439,27 @@ class SqliteStore:
             self.writer.submit("UPDATE pins SET record = ? WHERE server = ? AND record = ?", row)
         await self.durable()
         return await self.pins(server) == record
+
+    # Grants
+
+    async def grant(self, id: str) -> bytes | None:
+        with self._reading():
+            row = self._reader.execute("SELECT record FROM grants WHERE id = ?", (id,)).fetchone()
+        return None if row is None else row[0]
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        if record is None:
+            self.writer.submit("DELETE FROM grants WHERE id = ? AND record = ?", (id, before))
+        elif before is None:
+            self.writer.submit("INSERT OR IGNORE INTO grants VALUES (?, ?)", (id, record))
+        else:
+            self.writer.submit("UPDATE grants SET record = ? WHERE id = ? AND record = ?", (record, id, before))
+        await self.durable()
+        return await self.grant(id) == record
+
+    async def grants(self) -> Mapping[str, bytes]:
+        with self._reading():
+            return dict(self._reader.execute("SELECT id, record FROM grants ORDER BY id").fetchall())
 
     # Registry
 
