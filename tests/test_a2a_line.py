@@ -233,6 +233,17 @@ def test_data_and_files_are_judged(line: Line, agent: Scripted, version: str) ->
 
 
 @versions
+@pytest.mark.parametrize("key", ["role", "messageId", "artifactId", "timestamp", "mediaType", "nextPageToken", "extra"])
+def test_structural_fields_hold_no_values(line: Line, agent: Scripted, version: str, key: str) -> None:
+    """What is no name under the key of a name is a text, at any level."""
+    bad = task("x3", "see", SENDS[version])
+    for holder in (bad, bad["status"], bad["artifacts"][0], bad["artifacts"][0]["parts"][0]):
+        holder[key] = "4111 1111 1111 1111"
+    agent.answer = lambda method, params: {"task": bad} if "/" not in method else bad
+    assert "1111 1111" not in json.dumps(send(line, version, "look"))
+
+
+@versions
 def test_an_agent_that_is_not_allowed(line: Line, agent: Scripted, version: str) -> None:
     """Is refused, has no card, and neither has one that is not there."""
     assert failed(send(line, version, to="secret"))[1] == "policy_denied"

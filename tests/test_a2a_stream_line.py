@@ -250,6 +250,23 @@ def test_data_files_and_names_of_fields(line: Line, agent: Scripted, version: st
 
 
 @versions
+@pytest.mark.parametrize("key", ["kind", "role", "messageId", "metadata", "final", "state", "extra"])
+def test_structural_fields_hold_no_values(line: Line, agent: Scripted, version: str, key: str) -> None:
+    """What is no name under the key of a name is a text."""
+    tale = Story(version, "odd")
+    working = {"state": tale.state("working")}
+    said: dict[str, Any] = {"taskId": tale.id, "contextId": f"c-{tale.id}", "status": working}
+    if key == "state":
+        working["state"] = CARD
+    elif key != "kind" or version == "1.0":
+        said[key] = CARD
+    message = {"role": "agent", "parts": [tale.part("x")], "messageId": "m", "kind": "message", key: CARD}
+    for event in (tale.event("statusUpdate", said), tale.event("message", message)):
+        agent.stream = lambda method, params, event=event: iter([tale.task(), event])
+        assert CARD not in json.dumps(stream(line, version))
+
+
+@versions
 def test_hostile_streams(line: Line, agent: Scripted, version: str) -> None:
     """Other ids, other tasks, garbage, floods, nothing: an error at the end, and the next caller is served."""
     tale, other = Story(version, "mine"), Story(version, "theirs")

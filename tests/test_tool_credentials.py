@@ -16,8 +16,8 @@ from authorization_server import EXCHANGE, Issuer
 from gateway.config.tools import Tool
 from gateway.errors import Refusal
 from gateway.tools.credentials import Caller, Credential, Credentials, check_echo
-from gateway.tools.oauth import is_public
 from gateway.upstream.direct import DirectClient
+from gateway.upstream.public import leads_outside
 from line import Line, config, running
 from tool_client import Client, text
 from tool_server import Scripted
@@ -203,12 +203,12 @@ async def test_metadata_do_not_lead_elsewhere(issuer: Issuer, changes: Any) -> N
 )
 async def test_private_addresses_are_not_public(host: str) -> None:
     """Of either version."""
-    assert not await is_public(host, 443)
+    assert not await leads_outside(host, 443)
 
 
 async def test_addresses_of_the_internet_are_public() -> None:
     """Written as numbers, so that nothing is looked up."""
-    assert await is_public("1.1.1.1", 443)
+    assert await leads_outside("1.1.1.1", 443)
 
 
 async def test_the_token_of_a_caller_is_exchanged(issuer: Issuer) -> None:

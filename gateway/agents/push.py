@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import socket
 import time
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -30,7 +29,7 @@ from gateway.dialects.a2a_push import Wanted
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.redaction.vault import Seal
 from gateway.upstream.client import Client, Destination, Timeouts
-from gateway.upstream.public import is_public
+from gateway.upstream.public import leads_outside
 
 _KEPT: Final = 30 * 86400  # seconds that a URL of the gateway is valid
 _LONGEST: Final = 8192
@@ -167,10 +166,10 @@ class Pushes:
             raise _refused()
         try:
             async with asyncio.timeout(_TIMEOUTS.connect):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise _refused() from None
-        if not found or not all(is_public(str(one[4][0])) for one in found):
+                outside = await leads_outside(host, port)
+        except TimeoutError:
+            outside = False
+        if not outside:
             raise _refused()
 
 

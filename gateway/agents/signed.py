@@ -134,11 +134,11 @@ def _written(value: Any) -> str:
     if type(value) is list:
         return "[" + ",".join(map(_written, value)) + "]"
     if type(value) is float:
-        if value.is_integer() and abs(value) < _EXACT:
-            return str(int(value))
+        if value == 0:
+            return "0"
         if not 1e-4 <= abs(value) < 1e16:  # outside, the forms of numbers differ between languages
             raise ValueError("a number has no form that is the same everywhere")
-        return repr(value)
+        return repr(value).removesuffix(".0")
     if type(value) is int and abs(value) >= _EXACT:
         raise ValueError("a number is not exact")
     return _text(value)

@@ -22,13 +22,13 @@ from gateway.errors import Refusal
 
 _HEAD: Final = b"data: "
 _ENVELOPE: Final = frozenset({"jsonrpc", "id"})
-_PARTLY: Final = {
-    "task": frozenset({"id", "contextId", "kind"}),
-    "statusUpdate": frozenset({"taskId", "contextId", "kind", "final"}),
-    "artifactUpdate": frozenset({"taskId", "contextId", "kind"}),
-    "message": frozenset({"taskId", "contextId", "kind", "messageId", "role"}),
+_IDS: Final = {
+    "task": frozenset({"id", "contextId"}),
+    "statusUpdate": frozenset({"taskId", "contextId"}),
+    "artifactUpdate": frozenset({"taskId", "contextId"}),
+    "message": frozenset({"taskId", "contextId"}),
 }
-"""Kind -> the keys of its ids and names, which have been checked."""
+"""Kind -> the keys of its ids, which have been checked."""
 
 
 class Event(Chunk):
@@ -158,7 +158,7 @@ class A2aStream(Ordered):
 
     def _read(self, chunk: Chunk, said: Told) -> None:
         """Assign each string to its running text."""
-        about, apart = said.about, set(_PARTLY[said.kind])
+        about, apart = said.about, set(_IDS[said.kind])
         if said.kind == "task":
             listed = about.get("artifacts")
             for artifact in listed if type(listed) is list else ():

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
 import math
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +28,7 @@ from gateway.errors import Refusal
 from gateway.tools.wire import broken, unheld
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
+from gateway.upstream.public import leads_outside
 
 _TIMES: Final = Timeouts(10, 5, 10)
 _LONGEST: Final = 64 * 1024  # bytes of an answer
@@ -177,7 +176,7 @@ class AuthorizationServer:
                 return True
             if at.scheme != "https":
                 return False
-            return await is_public(at.hostname, at.port or 443)
+            return await leads_outside(at.hostname, at.port or 443)
         except ValueError:
             return False
 
@@ -186,21 +185,6 @@ class AuthorizationServer:
         if final:
             refusal.retry = False
         return refusal
-
-
-async def is_public(host: str, port: int) -> bool:
-    """Whether all addresses of a host are addresses of the internet."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    addresses = [ipaddress.ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
-    return bool(addresses) and all(_plain(one).is_global and not _plain(one).is_multicast for one in addresses)
-
-
-def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The IPv4 address that an IPv6 address contains, if it does."""
-    return (getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)) or address
 
 
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "meshgate"}

@@ -5,7 +5,9 @@ The addresses of a host are checked where the connection is made, so that a name
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import socket
 from typing import Final
 
 _EMBEDDED: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
@@ -28,3 +30,12 @@ def is_public(address: str) -> bool:
         if any(known in network for network in _EMBEDDED):
             return False
     return known.is_global and not known.is_multicast
+
+
+async def leads_outside(host: str, port: int) -> bool:
+    """Whether a host has addresses, and all of them are public."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return bool(found) and all(is_public(str(address[0])) for *_, address in found)
