@@ -24,6 +24,8 @@ from gateway.stores import (
     Begun,
     Clock,
     End,
+    Enlisted,
+    Enlisting,
     Key,
     Sealed,
     Spelling,
@@ -367,6 +369,24 @@ class LocalStore:
 
     async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
         return await self._there().pin(server, record, before)
+
+    async def grant(self, id: str) -> bytes | None:
+        return await self._there().grant(id)
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        return await self._there().put_grant(id, record, before)
+
+    async def grants(self) -> Mapping[str, bytes]:
+        return await self._there().grants()
+
+    async def enlist(self, team: str, name: str, owner: str, record: bytes, ttl: int) -> Enlisting:
+        return await self._there().enlist(team, name, owner, record, ttl)
+
+    async def enlisted(self, team: str) -> list[Enlisted]:
+        return await self._there().enlisted(team)
+
+    async def delist(self, team: str, name: str) -> None:
+        await self._there().delist(team, name)
 
     async def shut(self, name: str, seconds: float, level: int) -> None:
         await self._there().shut(name, seconds, level)
