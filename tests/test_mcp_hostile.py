@@ -105,6 +105,7 @@ RESULT = {"content": [{"type": "text", "text": "done"}]}
         ((200, b'{"jsonrpc": "2.0", "id": 7, "result": ' + b'{"a": ' * 5000 + b"1" + b"}" * 5001), "upstream_error"),
         (events(answer(8, result=RESULT)), "upstream_error"),
         (events({"jsonrpc": "2.0", "id": 7, "method": "elicitation/create", "params": {}}), "upstream_error"),
+        (events(*[{"jsonrpc": "2.0", "id": 1, "method": "elicitation/create"}] * 20, answer(7)), "upstream_error"),
         ((200, b"data: " + b"x" * 190_000, "text/event-stream"), "upstream_error"),
     ],
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", "answer"),
@@ -126,6 +127,22 @@ def test_other_messages_of_a_stream_are_left_out(line: Line, server: Scripted) -
     asked = {"jsonrpc": "2.0", "id": 1, "method": "sampling/createMessage", "params": {}}
     server.answers["tools/call"] = lambda message: events(note, asked, answer(1, result={}), answer(7, result=RESULT))
     assert Client(line).call("get_it")["result"] == RESULT
+
+
+def test_questions_of_the_server_are_answered(line: Line, server: Scripted) -> None:
+    """A server that asks within its answer does not wait in vain: pings are answered, all else is refused."""
+    ping = {"jsonrpc": "2.0", "id": "p", "method": "ping"}
+    asked = [{"jsonrpc": "2.0", "id": n, "method": name} for n, name in enumerate(("roots/list", "elicitation/create"))]
+    server.answers["tools/call"] = lambda message: events(ping, *asked, answer(7, result=RESULT))
+    server.seen.clear()
+    assert Client(line).call("get_it")["result"] == RESULT
+    said = [(headers, body) for headers, body in server.seen if "method" not in body]
+    assert [(body["id"], body.get("result"), body.get("error", {}).get("code")) for _, body in said] == [
+        ("p", {}, None),
+        (0, None, -32601),
+        (1, None, -32601),
+    ]
+    assert {headers["mcp-session-id"] for headers, _ in said} == {"s1"}
 
 
 @pytest.mark.parametrize(

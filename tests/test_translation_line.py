@@ -28,7 +28,10 @@ CALLERS: dict[str, tuple[str, Any]] = {
     "messages": ("anthropic", wires.Messages()),
     "gemini": ("gemini", wires.Gemini()),
 }
-PAIRS = [(caller, format) for caller, (own, _) in CALLERS.items() for format in FORMATS if format != own]
+PAIRS = [
+    *((caller, format) for caller, (own, _) in CALLERS.items() for format in FORMATS if format != own),
+    ("responses", "chats"),  # a provider of format openai without /responses
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +45,13 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     for format in FORMATS:
         url = up.url if format == "openai" else base
         made["providers"][format] = {"format": format, "base_url": url, "api_key": "sk-up"}
+    made["providers"]["chats"] = {"format": "openai", "base_url": up.url, "api_key": "sk-up", "responses": False}
+    for format in [*FORMATS, "chats"]:
         for name in NAMES.split():
             made["models"][f"{format}-{name}"] = {"targets": [f"{format}/{name}"], "price": price}
     every = ["anthropic/status-500", "gemini/status-500", "openai/echo"]
     made["models"]["failover"] = {"targets": every, "price": price}
+    made["models"]["either"] = {"targets": ["chats/status-500", "openai/echo"], "price": price}
     made["models"]["able"] = {"targets": ["anthropic/echo", "openai/echo"], "price": price}
     up.refuses = strict.reason
     with running(folder, made) as started:
@@ -110,7 +116,7 @@ def test_the_charge_is_the_providers_report(line: Line, caller: str, format: str
     cid = f"{caller}-{format}-{stream}"
     heard(caller, ask(line, caller, f"{format}-echo", "hello", stream=stream, cid=cid), stream)
     own = f"{cid}-own"
-    native = {"openai": "chat", "anthropic": "messages", "gemini": "gemini"}[format]
+    native = {"openai": "chat", "chats": "chat", "anthropic": "messages", "gemini": "gemini"}[format]
     heard(native, ask(line, native, f"{format}-echo", "hello", stream=stream, cid=own), stream)
     assert charged(line, cid) == charged(line, own)
 
@@ -131,7 +137,7 @@ def test_secrets_do_not_leave_in_answers(
 ) -> None:
     """The output filter reads the translated answer: blocked whole, and in the middle of a stream."""
     text = f"leak {caller} {format} {stream}"
-    wire = CALLERS[{"openai": "chat", "anthropic": "messages"}.get(format, "gemini")][1]
+    wire = CALLERS[{"openai": "chat", "chats": "chat", "anthropic": "messages"}.get(format, "gemini")][1]
     said = f"Here is the key {SECRET} for you."
     up.script[text] = wire.events([said[:20], said[20:30], said[30:]]) if stream else wire.whole(said)
     answer = ask(line, caller, f"{format}-script", text, stream=stream)
@@ -180,6 +186,16 @@ def test_a_target_that_can_express_the_request(line: Line, up: scripted.Upstream
     assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_request", "response_format")
     assert "format anthropic" in error["message"]
     assert len(up.seen) == seen
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_provider_without_responses_gets_chat_completions(line: Line, up: scripted.Upstream, stream: bool) -> None:
+    """And another of the same format gets the request as it came; each of both may be tried after the other."""
+    for model, path in [("chats-echo", "/v1/chat/completions"), ("openai-echo", "/v1/responses")]:
+        assert heard("responses", ask(line, "responses", model, "hi", stream=stream), stream).text == "hi"
+        assert up.last.path == path
+    assert heard("responses", ask(line, "responses", "either", "hi", stream=stream), stream).text == "hi"
+    assert [seen.path for seen in up.seen[-2:]] == ["/v1/chat/completions", "/v1/responses"]
 
 
 def test_dropped_parameters_are_named(line: Line) -> None:

@@ -113,6 +113,11 @@ class MessageBatches(_Anthropic, Batch):
         said = body.get("requests") or ()
         return tuple(dict.fromkeys(name for one in said for name in ANTHROPIC_MESSAGES.tools(one["params"])))
 
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools among them that the provider runs."""
+        said = body.get("requests") or ()
+        return [tool for one in said for tool in ANTHROPIC_MESSAGES.hosted(one["params"])]
+
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is a batch."""
         if not checks.text(answer.get("id")):

@@ -21,6 +21,7 @@ from gateway.dialects import (
     anthropic_forms,
     checks,
     count,
+    hosted,
     nulls,
     openai_ceilings,
     openai_models,
@@ -170,6 +171,10 @@ class AnthropicMessages(Plain):
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in any field. Raises Refusal(invalid_request)."""
         return openai_tools.names(body)
+
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools among them that the provider runs."""
+        return hosted.of(body)
 
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Remove tools from those offered, and a `tool_choice` that names one of them."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway.call import Json, Usage
-from gateway.dialects import NO_VALUES, Intent, checks, openai_models, openai_tools
+from gateway.dialects import NO_VALUES, Intent, checks, hosted, openai_models, openai_tools
 from gateway.dialects.field_table import table
 from gateway.dialects.openai_media import FILE
 from gateway.dialects.openai_tables import SHAPE
@@ -49,6 +49,13 @@ class Files(Passed):
         bodies = [{"messages": [], **_settings(line["body"])} for line in file["lines"]]
         tools = dict.fromkeys(name for one in bodies for name in openai_tools.names(one))
         return intent._replace(model=model, tools=tuple(tools))
+
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools of requests for a batch that the provider runs."""
+        file = body.get("file")
+        lines = file.get("lines") if type(file) is dict and body.get("purpose") == "batch" else None
+        bodies = [{"messages": [], **_settings(line["body"])} for line in lines or ()]
+        return [tool for one in bodies for tool in hosted.of(one)]
 
     def request(self, body: Json, model: str, stream: bool) -> bool:
         """Set the model of the upstream in the requests for a batch."""

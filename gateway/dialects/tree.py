@@ -149,7 +149,7 @@ class Survey:
                 if len(node) > widest:
                     widest = len(node)
                 names = "".join(node)
-                plain = names.isalpha()
+                plain = names.isalpha() or (len(names) <= _LONGEST and names.replace("_", "").isalpha())
                 if ":" in names:
                     colons += names.count(":")
                 named = node.get("role")

@@ -1,4 +1,5 @@
-"""Answers of the provider, kept for calls that are the same again. Config key: `models.*.cache`.
+"""Answers of the provider, kept for calls that are the same again. Config key: `models.*.cache`; a policy may
+set or forbid the cache for a call (`obligations.cache`).
 
 The same: model and its targets, dialect, body after redaction, team and roles of the caller. So placeholders stand in
 what is kept, and an answer with a placeholder is restored with the values of the call that gets it. A hit passes
@@ -26,6 +27,7 @@ from gateway.redaction.vault import Seal
 from gateway.stores import Answers, Kept, StoreUnavailable
 from gateway.upstream.answer import Answer
 
+_DEFAULT: Final = Settings()
 _LEASE: Final = 60  # seconds after which another call may keep its answer, if the gateway of the first has died
 _log = logging.getLogger("meshgate")
 
@@ -42,9 +44,15 @@ class _Entry(NamedTuple):
 
 
 class Cache:
-    """Part of the stage, for one configuration. `settings`: those of a model by its name, None without a cache."""
+    """Part of the stage, for one configuration. `settings`: those of a model by its name, None without a cache.
 
-    def __init__(self, settings: Callable[[str], Settings | None], answers: Answers, seal: Seal) -> None:
+    `for_models`: whether any model has a cache; otherwise only policies may want one.
+    """
+
+    def __init__(
+        self, settings: Callable[[str], Settings | None], answers: Answers, seal: Seal, *, for_models: bool = True
+    ) -> None:
+        self.for_models = for_models
         self._settings = settings
         self._answers = answers
         self._seal = seal
@@ -73,10 +81,20 @@ class Cache:
         outcome.provider, outcome.model, outcome.status, outcome.hit = provider, model, 200, True
         return Answer(streamed, body, _nothing(), None), None
 
+    def _settings_of(self, call: Call) -> Settings | None:
+        """Those of the model of a call, unless the policy says otherwise; None if the call is not cached."""
+        if call.resource.kind != "llm":
+            return None
+        found = self._settings(call.authorization.served_as or call.resource.name)
+        decision = call.authorization.decision
+        seconds = decision.obligations.cache if decision is not None else None
+        if seconds is None:
+            return found
+        return (found or _DEFAULT).model_copy(update={"ttl": seconds}) if seconds else None
+
     def _entry(self, call: Call) -> _Entry | None:
         name = call.authorization.served_as or call.resource.name
-        request = call.request
-        settings = self._settings(name) if call.resource.kind == "llm" else None
+        request, settings = call.request, self._settings_of(call)
         if settings is None or call.subject is None or call.reference is not None or request.stored is not None:
             return None
         if call.codec.through or request.form:  # files are no part of the JSON, and batches are work to be done anew

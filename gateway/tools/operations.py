@@ -18,7 +18,7 @@ from gateway.config.tools import Tool
 from gateway.dialects import http_tool, mcp
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
 from gateway.tools.plain import destination
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, TokenRefused, Wire, borne, broken
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Response
 
@@ -38,11 +38,19 @@ class OperationsWire(Wire):
         self._described = described(row)
         self._operations = {one.name: one for one in self._described.chosen}
 
-    async def open(self) -> tuple[Session, Json]:
+    async def open(self, bearer: str = "") -> tuple[Session, Json]:
         """No session: each operation is a request of its own."""
+        del bearer
         return Session(OFFERED), {"serverInfo": {"name": self._name, "version": "1"}, "capabilities": {"tools": {}}}
 
-    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+    async def ask(
+        self,
+        session: Session,
+        message: Json,
+        hold: Hold,
+        headers: Mapping[str, str] = NO_HEADERS,
+        bearer: str = "",
+    ) -> bytes:
         """The list of operations, or the answer of one."""
         del session, headers  # of MCP
         match message["method"]:
@@ -50,19 +58,19 @@ class OperationsWire(Wire):
                 return _result(message, {"tools": [_tool(one) for one in self._operations.values()]})
             case mcp.CALL:
                 async with InTime(self._name, self._row.timeout):
-                    return await self._call(message, hold)
+                    return await self._call(message, hold, bearer)
         return _error(message, UNKNOWN_METHOD, "The method is not served here.")
 
-    async def tell(self, session: Session, message: Json) -> None:
+    async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Nothing to tell."""
 
-    async def end(self, session: Session) -> None:
+    async def end(self, session: Session, bearer: str = "") -> None:
         """Nothing to end."""
 
     async def close(self) -> None:
         """Nothing: the connections belong to the client."""
 
-    async def _call(self, message: Json, hold: Hold) -> bytes:
+    async def _call(self, message: Json, hold: Hold, bearer: str) -> bytes:
         operation = self._operations.get(str(message["params"].get("name")))
         if operation is None:
             return _error(message, PARAMS, "There is no tool of this name.")
@@ -77,11 +85,14 @@ class OperationsWire(Wire):
             [("Accept", "application/json"), *([("Content-Type", "application/json")] if body else [])]
         )
         try:
-            response = await self._client.post(to.below(at, operation.method), body)
+            response = await self._client.post(to.having(borne(bearer)).below(at, operation.method), body)
         except TimeoutError:
             raise broken(self._name, "did not answer in time", late=True) from None
         except OSError as fault:
             raise broken(self._name, f"could not be reached ({type(fault).__name__})") from None
+        if response.status == 401 and bearer:
+            response.close()
+            raise TokenRefused
         return _result(message, await self._read(response, hold))
 
     def _is_another(self, operation: Operation, path: str) -> bool:

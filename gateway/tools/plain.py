@@ -26,7 +26,9 @@ from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
 from gateway.texts import Finding
-from gateway.tools.wire import broken
+from gateway.tools.caller import caller_of
+from gateway.tools.credentials import Credentials, check_echo
+from gateway.tools.wire import borne, broken
 from gateway.upstream.answer import Answer
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
@@ -52,9 +54,11 @@ class PlainDesk:
         client: Client,
         visible: Visible,
         sql: SqlGate | None,
+        credentials: Credentials,
         *,
         unscannable: bool,
     ) -> None:
+        self._credentials = {name: credentials.of(name, row) for name, row in rows.items() if row.http}
         self._rows = {name: row for name, row in rows.items() if row.http}
         self._to = {name: destination(row) for name, row in self._rows.items()}
         self._described = {name: described(row) for name, row in self._rows.items()}
@@ -109,19 +113,34 @@ class PlainDesk:
         at, body, kind = codec.sent(call.request.body, call.request.raw, edited=edited)
         to = self._to[codec.server].having(_headers(call, kind)).below(at, codec.method)
         outcome.sent = True
-        try:
-            response = await self._client.post(to, body)
-        except TimeoutError:
-            raise broken(codec.server, "did not answer in time", late=True) from None
-        except OSError as fault:
-            raise broken(codec.server, f"could not be reached ({type(fault).__name__})") from None
+        response, bearer = await self._bearing(call, codec.server, to, body)
         raw = b""
         if codec.method == "HEAD":
             response.close()
         else:
             raw = await received(response, row.max_answer, call.ticket.hold, partial(broken, codec.server))
+        check_echo(codec.server, bearer, raw)
         outcome.status = response.status
         return self._answer(codec, response, raw)
+
+    async def _bearing(self, call: Call, server: str, to: Destination, body: bytes) -> tuple[Response, str]:
+        """Send a request with the credential for the caller; once more with another if the server refuses that."""
+        credential, caller = self._credentials[server], caller_of(call)
+        bearer = await credential.bearer(caller)
+        response = await self._sent(server, to.having(borne(bearer)), body)
+        if response.status == 401 and credential.forget(caller, bearer):
+            response.close()
+            bearer = await credential.bearer(caller)
+            response = await self._sent(server, to.having(borne(bearer)), body)
+        return response, bearer
+
+    async def _sent(self, server: str, to: Destination, body: bytes) -> Response:
+        try:
+            return await self._client.post(to, body)
+        except TimeoutError:
+            raise broken(server, "did not answer in time", late=True) from None
+        except OSError as fault:
+            raise broken(server, f"could not be reached ({type(fault).__name__})") from None
 
     def _answer(self, codec: HttpTool, response: Response, raw: bytes) -> Answer:
         status = response.status
@@ -147,10 +166,8 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 def destination(row: Tool) -> Destination:
-    """The base URL of an HTTP tool, with the headers and the credential of the gateway."""
+    """The base URL of an HTTP tool, with the headers of the gateway."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "meshgate"}
-    if row.auth is not None and row.auth.token:
-        headers["Authorization"] = f"Bearer {row.auth.token}"
     timeouts = Timeouts(row.timeout, row.connect_timeout, row.timeout)
     return Destination(URL(row.http.rstrip("/")), CIMultiDict({**headers, **row.headers}), timeouts)
 
