@@ -97,8 +97,9 @@ Failover works among targets of different formats. The targets' formats are `ope
 - **Not translated**: embeddings, counts of tokens, stored responses. A translated response is never stored (`store:
   false` in the answer). Citations and log probabilities are not part of translated answers.
 - **Charges** are by the report of the provider, also where the dialect of the client has no field for a count.
-- Instructions in the middle of a conversation are moved to its beginning. Messages of one side in a row become one.
-  Ids of tool calls that a provider would refuse are replaced by a digest, in calls and results alike.
+- Instructions in the middle of a conversation are moved to its beginning. Messages of one side in a row become one,
+  with a blank line between their texts. Ids of tool calls that a provider would refuse are replaced by a digest, in
+  calls and results alike.
 
 This page is written by `make reference`, from what the translation does.
 

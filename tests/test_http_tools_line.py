@@ -541,7 +541,9 @@ def test_separate_values_stay(line: Line, crm: Crm, params: Any) -> None:
     assert crm.seen[0][1] == "/api/v1/separate?" + "&".join(f"{name}={value}" for name, value in params.items())
 
 
-@pytest.mark.parametrize("path", ["/v1/\uff0e\uff0e/x", "/v1/x\uff0f\uff0fy", "/v1/\u2025/x", "/v1/a\uff3cb"])
+@pytest.mark.parametrize(
+    "path", ["/v1/\uff0e\uff0e/x", "/v1/x\uff0f\uff0fy", "/v1/\u2025/x", "/v1/a\uff3cb", "/v1/a/..%20/b"]
+)
 def test_wide_dots_and_slashes(line: Line, crm: Crm, path: str) -> None:
     """Servers that fold characters would read another path than was judged."""
     assert ask(line, path).json()["error"]["code"] == "invalid_request"
@@ -582,3 +584,51 @@ def test_no_value_hides_in_a_header(line: Line, crm: Crm, name: str, value: str,
         return
     assert answer.status_code == 200, answer.text
     assert (crm.seen[0][2].get(name) == value) is passes
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/v1/ann.lee@example.org/x", "/api/v1/%3CEMAIL_1%3E/x"),
+        ("/v1/by/ann.lee@example.org", "/api/v1/by/%3CEMAIL_1%3E"),
+        ("/v1/@evil.example/x", "/api/v1/%3CEMAIL_1%3E/x"),
+    ],
+)
+def test_a_path_stays_the_one_that_was_judged(line: Line, crm: Crm, path: str, sent: str) -> None:
+    """A value that is taken out of a path takes no step of the path with it."""
+    assert ask(line, path, cid=f"step-{len(path)}").status_code == 200
+    assert crm.seen[0][1] == sent
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("application/xml", b"<?xml version='1.0' encoding='utf-7'?><a>ann.lee+AEA-example.org</a>"),
+        ("application/xml", "<a>ann.lee@example.org</a>".encode("utf-16-le")),
+        ("text/html", b'<meta http-equiv="content-type" content="text/html; charset=utf-7">ann.lee+AEA-example.org'),
+        ("text/html", b"<meta charset=iso-2022-jp>a"),
+        ("text/css", b'@charset "utf-7"; a {}'),
+        ("application/xml; charset=iso-8859-1", b"<?xml version='1.0' encoding='utf-8'?><a/>"),
+    ],
+)
+def test_a_text_that_declares_its_encoding(line: Line, crm: Crm, kind: str, content: bytes) -> None:
+    """In another one than that in which it was judged: such a text cannot be read."""
+    answer = ask(line, "/v1/x", "POST", content=content, headers={"content-type": kind})
+    assert answer.json()["error"]["unscannable"] == {"file": 1}
+    assert crm.seen == []
+    crm.answers["/api/v1/y"] = (200, kind, content, {})
+    assert ask(line, "/v1/y").json()["error"]["code"] == "output_blocked"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("application/xml", b"<?xml version='1.0' encoding='UTF-8'?><a/>"),
+        ("text/html; charset=utf-8", b'<meta charset="utf-8"><p>The charset = "x" is text.</p>'),
+        ("text/plain", b"the encoding = rot13"),
+    ],
+)
+def test_a_text_that_declares_the_same_encoding(line: Line, crm: Crm, kind: str, content: bytes) -> None:
+    """Passes as it came."""
+    assert ask(line, "/v1/x", "POST", content=content, headers={"content-type": kind}).status_code == 200
+    assert crm.seen[0][3] == content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
 
 import upstream as scripted
+from gateway.serving.sockets import Frames, Session
 from keeping import settings
 from line import Line, running
 from waiting import eventually
@@ -186,3 +188,33 @@ def test_a_request_in_an_object(line: Line, up: scripted.Upstream) -> None:
     assert text(events) == "one of them"
     assert up.last.raw.count(b"one of them") == 1
     assert "response" not in up.last.body
+
+
+async def test_a_client_that_leaves_requests_behind() -> None:
+    """Those beyond the queue are refused at once, so that its disconnect is seen, and ends the call that runs."""
+    create = json.dumps({"type": "response.create", "model": "keep", "input": "hi"})
+    arrived: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    said: list[str] = []
+    begun, gone = asyncio.Event(), asyncio.Event()
+    served: list[Frames] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message["text"])
+
+    async def serve(frames: Frames) -> None:
+        served.append(frames)
+        frames.watch(gone.set)
+        begun.set()
+        await gone.wait()
+
+    session = Session({"headers": []}, arrived.get, send, serve, 1000)
+    running = asyncio.ensure_future(session.run())
+    arrived.put_nowait({"type": "websocket.receive", "text": create})
+    await asyncio.wait_for(begun.wait(), 10)
+    for _ in range(20):
+        arrived.put_nowait({"type": "websocket.receive", "text": create})
+    arrived.put_nowait({"type": "websocket.disconnect"})
+    await asyncio.wait_for(running, 10)
+    assert len(served) == 9
+    assert len(said) == 12
+    assert all("wait already" in one for one in said)

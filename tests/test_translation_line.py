@@ -285,3 +285,20 @@ def test_a_report_without_input_is_none(line: Line, up: scripted.Upstream, calle
     cid = f"estimate-{caller}-{stream}"
     heard(caller, ask(line, caller, "anthropic-script", text, stream=stream, cid=cid), stream)
     assert charged(line, cid)["tokens"] > 8
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("caller", ["chat", "gemini"])
+def test_names_of_fields_that_callers_make_up(line: Line, caller: str, stream: bool) -> None:
+    """A header has names of the usual form, and not too many of them."""
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"a\r\nx-evil: 1": 1, "known": 1}, "known, ..."),
+        ({"\u00e9": 1, "a, b": 1}, "..."),
+        ({"k" * 50_000: 1}, "..."),
+        ({f"k{n:03}": 1 for n in range(500)}, ", ".join([f"k{n:03}" for n in range(32)]) + ", ..."),
+    ]
+    for fields, said in cases:
+        answer = ask(line, caller, "anthropic-echo", "hi", stream=stream, **fields)
+        assert answer.status_code == 200, answer.text
+        assert "x-evil" not in answer.headers
+        assert answer.headers["x-meshgate-dropped"] == said

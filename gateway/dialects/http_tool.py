@@ -27,7 +27,7 @@ from gateway.texts import Slot
 
 _FIELDS: Final = 256  # fields of a query or a form
 _LONGEST: Final = 4096  # characters of a path
-_STEPS: Final = re.compile(r"(?:^|/)\.{1,2}(?:;[^/]*)?(?:/|$)|//|\\|%(?:2[ef5]|5c)", re.IGNORECASE)
+_STEPS: Final = re.compile(r"(?:^|/)\s*\.{1,2}\s*(?:;[^/]*)?(?:/|$)|//|\\|%(?:2[ef5]|5c)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _METHODS: Final = frozenset({"_method", "$httpmethod", "x-http-method", "x-http-method-override", "x-method-override"})
 """Fields that some frameworks read as the method of a request (Rails, Laravel, Google APIs)."""
@@ -38,6 +38,11 @@ _CODECS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii
     ("iso-8859-1", "latin1", "latin-1", "windows-1252", "cp1252"), "cp1252"
 )
 """Character sets in which a text is read. In any other, the other side might read another text than was judged."""
+_PROLOG: Final = 2048  # characters in which a text can declare its encoding
+_DECLARED: Final = re.compile(
+    r"(?:<\?xml[^>]{0,200}?\sencoding|<meta[^>]{0,200}?charset|@charset)\s*=?\s*[\"']?\s*([^\s\"'>;?]+)", re.IGNORECASE
+)
+"""The encoding that a text declares itself (XML, HTML, CSS)."""
 _UNIVERSAL: Final = frozenset({"utf-8", "ascii"})  # of JSON and forms, whatever their media type
 _SAFE: Final = "/:@!$&'()*+,;=-._~"
 UNKNOWN: Final = "There is no HTTP tool of this name, method and path, or you may not use it."
@@ -101,9 +106,13 @@ def decoded(raw: bytes, content_type: str) -> str | None:
     """The text of a body; None if its bytes are no text in the character set that they claim, or in UTF-8."""
     charset = _charset(content_type)
     try:
-        return raw.decode(charset) if charset else None
+        text = raw.decode(charset) if charset else None
     except UnicodeDecodeError:
         return None
+    if text is None or "\0" in text:  # of UTF-16, which some parsers recognize
+        return None
+    said = _DECLARED.search(text, 0, _PROLOG)
+    return None if said is not None and _CODECS.get(said[1].lower()) != charset else text
 
 
 class HttpTool(Untold):

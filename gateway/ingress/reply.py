@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from operator import sub, truediv
@@ -22,6 +23,8 @@ from gateway.ingress.wire import Head, Put
 from gateway.limits.ratelimit import RateLimits, whole_seconds
 
 _timings: dict[tuple[str, ...], str] = {}  # stages -> the form of Server-Timing
+_FIELD = re.compile(r"[A-Za-z0-9_$.\[\]-]{1,128}")
+_NAMED = 32  # fields that a header names
 _KEPT = (None, "application/json", "application/a2a+json")  # types of answers that are kept, and sent again as JSON
 _JSON = (b"content-type", b"application/json")
 _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
@@ -180,7 +183,7 @@ class Reply:
             (b"server-timing", server_timing(call)),
         )
         if dropped := call.request.dropped + call.outcome.dropped:
-            names = ", ".join(dropped).encode()
+            names = _named(dropped)
             if not self._parts.own.holds(names):  # names of fields are the caller's
                 headers.append((b"x-meshgate-dropped", names))
         if call.outcome.hit:
@@ -231,3 +234,9 @@ def server_timing(call: Call) -> bytes:
         form = _timings[names] = ", ".join([f"{name};dur=%.3f" for name in names])
     took = map(truediv, map(sub, times, (call.started_ns, *times)), repeat(1e6))
     return (form % tuple(took)).encode()
+
+
+def _named(fields: Sequence[str]) -> bytes:
+    """Names of fields as a header has them; `...` stands for further names, and for those that callers made up."""
+    names = [name for name in fields if _FIELD.fullmatch(name)][:_NAMED]
+    return ", ".join([*names, "..."] if len(names) < len(fields) else names).encode()

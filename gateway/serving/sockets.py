@@ -48,6 +48,7 @@ class Frames:
         self._status = 0
         self._streams = False
         self._gone: Callable[[], object] | None = None
+        self._lost = False
         self.last: Json | None = None  # the response in the event that ended the answer
 
     @property
@@ -82,6 +83,8 @@ class Frames:
     def watch(self, gone: Callable[[], object]) -> None:
         """Call `gone` once if the client disconnects before the answer is complete."""
         self._gone = gone
+        if self._lost:
+            gone()
 
     def unwatch(self) -> None:
         """End the watch."""
@@ -89,6 +92,7 @@ class Frames:
 
     def lose(self) -> None:
         """The client has gone."""
+        self._lost = True
         if self._gone is not None:
             self._gone()
 
@@ -102,7 +106,8 @@ class Session:
         self._headers: Headers = [*kept, (b"content-type", b"application/json")]
         self._client = scope.get("client")
         self._receive, self._send, self._serve, self._most = receive, send, serve, most
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue(_QUEUED)
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._left = False  # the client has gone
         self._running: Frames | None = None
         self._known: tuple[str, Sequence[Json]] | None = None  # id and items of a conversation that is kept here
 
@@ -127,10 +132,15 @@ class Session:
             if message["type"] == "websocket.disconnect":
                 break
             if message["type"] == "websocket.receive":
-                await self._queue.put(message.get("text") or "")
+                if self._queue.qsize() < _QUEUED:  # never waits: a disconnect must be seen while a call runs
+                    self._queue.put_nowait(message.get("text") or "")
+                else:
+                    words = f"{_QUEUED} requests wait already: a connection serves one call at a time."
+                    await self._refuse(Refusal("invalid_request", words))
         if self._running is not None:
             self._running.lose()
-        await self._queue.put(None)
+        self._left = True
+        self._queue.put_nowait(None)
 
     async def _take(self, text: str) -> None:
         """Serve one frame of the client."""
@@ -148,6 +158,8 @@ class Session:
             return
         frames = Frames(self._headers, self._client, orjson.dumps({**body, "stream": True}), self._text)
         self._running = frames
+        if self._left:
+            frames.lose()
         try:
             await asyncio.ensure_future(self._serve(frames))  # a disconnect cancels only the call
         finally:

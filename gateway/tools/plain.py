@@ -25,6 +25,7 @@ from gateway.dialects.http_tool import HttpTool
 from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.texts import Finding
 from gateway.tools.caller import caller_of
 from gateway.tools.credentials import Credentials, check_echo
 from gateway.tools.wire import borne, broken
@@ -86,6 +87,15 @@ class PlainDesk:
             raise Refusal("tool_not_found", http_tool.UNKNOWN)
         call.request.label = call.resource.name
         call.request.writes = codec.method not in _READS or any(fnmatchcase(codec.called, it) for it in row.write)
+        call.request.found = [
+            (
+                slot,
+                [_in_step(slot.text, one) for one in findings]
+                if slot.holder is body and slot.key == "path"
+                else findings,
+            )
+            for slot, findings in call.request.found
+        ]
         tainted = any(slot.holder is body and slot.key == "path" for slot, findings in call.request.found if findings)
         if " " in codec.called and not tainted:
             call.resource = Resource("tool", f"{codec.server}/{codec.method} {codec.route}", call.resource.arguments)
@@ -99,6 +109,7 @@ class PlainDesk:
         codec, outcome, row = _codec(call), call.outcome, self._rows[_codec(call).server]
         outcome.provider, outcome.model, outcome.tries = codec.server, call.request.label.partition("/")[2], 1
         edited = call.redaction.changed or call.authorization.edited
+        _check_path(row, codec, call.request.body["path"])
         at, body, kind = codec.sent(call.request.body, call.request.raw, edited=edited)
         to = self._to[codec.server].having(_headers(call, kind)).below(at, codec.method)
         outcome.sent = True
@@ -168,6 +179,22 @@ def _headers(call: Call, kind: str) -> list[tuple[str, str]]:
         if name in _PASSED and _is_plain(_PASSED[name], _WEIGHT.sub(b"", value))
     ]
     return [*kept, ("Content-Type", kind)] if kind else kept
+
+
+def _in_step(path: str, one: Finding) -> Finding:
+    """An address of mail in a path without the steps before it, which could be part of an address in a text."""
+    said = path[one.start : one.end]
+    at = said.find("@")
+    return one._replace(start=one.start + said.rfind("/", 0, at) + 1) if at >= 0 else one
+
+
+def _check_path(row: Tool, codec: HttpTool, path: str) -> None:
+    """Raise Refusal(invalid_request) if a value that was taken out or put back makes the path another one."""
+    if path == codec.route:
+        return
+    if path.count("/") != codec.route.count("/") or not row.takes(codec.method, path) or http_tool.climbs(path):
+        words = "A value in the path cannot be replaced without making another path of it. Send it in query or body."
+        raise Refusal("invalid_request", words, param="path")
 
 
 def _is_plain(form: re.Pattern[bytes], value: bytes) -> bool:
