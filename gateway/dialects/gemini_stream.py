@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from gateway.budget import once
 from gateway.call import Json
-from gateway.dialects import Chunk, Field, Piece, events, literals, nulls, sse, surrogates, tree
+from gateway.dialects import Chunk, Field, Piece, events, gemini_frame, literals, nulls, sse, surrogates, tree
 from gateway.dialects.base import Ordered
+from gateway.dialects.delta_frame import DeltaFrame
 from gateway.dialects.fields import Reader
+from gateway.dialects.frame import Frame, Series
 from gateway.dialects.gemini_answer import ended, error, refused, tier, usage
 from gateway.dialects.gemini_forms import drop_probabilities, encode, number
 from gateway.dialects.gemini_strays import strays
@@ -37,6 +39,7 @@ from gateway.dialects.terms import LONG, is_term
 from gateway.errors import Refusal
 
 MAX_CANDIDATES: Final = 128
+_NO_FRAME: Final = Frame(b"", b"", (0, ""))
 _LONE: Final = frozenset({"text"})
 _PARTS: Final = frozenset({"parts"})
 _TOP: Final = frozenset({"candidates"})
@@ -61,12 +64,25 @@ _WHOLE: Final = both(
 class GeminiStream(Ordered):
     """Reads the events of one answer. `choices`: the number of candidates that the request asks for."""
 
-    __slots__ = ("_blocked", "_choices", "_done", "_ends", "_fields", "_halves", "_reader", "_seen", "ended", "tier")
+    __slots__ = (
+        "_blocked",
+        "_choices",
+        "_done",
+        "_ends",
+        "_fields",
+        "_frame",
+        "_halves",
+        "_reader",
+        "_seen",
+        "ended",
+        "tier",
+    )
 
     def __init__(self, choices: int = 1) -> None:
         self._choices = min(choices, MAX_CANDIDATES)
         self._reader = sse.Reader()
         self._fields = Reader(ANSWER)
+        self._frame: tuple[DeltaFrame, Json, int] | None = None  # of an event, with its data and candidate
         self._halves = Halves()  # of the texts, by candidate and kind
         self._seen: set[int] = set()  # candidates that have begun
         self._ends: set[int] = set()  # those with a finish reason
@@ -80,12 +96,37 @@ class GeminiStream(Ordered):
         data = self._reader.take(data)
         at = 0
         while at < len(data):
+            series = self._series(*self._frame, data, at) if self._frame is not None and not self._halves else None
+            if series is not None:
+                yield series
+                at += len(series.raw)
+                continue
             event, at = self._reader.next(data, at)
             if event is None:
                 return
             chunk = self._chunk(event)
             if chunk is not None:
                 yield chunk
+
+    def _series(self, frame: DeltaFrame, first: Json, index: int, data: bytes, at: int) -> Chunk | None:
+        """A chunk of the events from `at` on that have a frame; None if the first has not."""
+        found = list(frame.read(data, at))
+        if not found or index in self._ends:
+            return None
+        raws, counts, texts = zip(*found, strict=True)
+        chunk = Chunk(b"".join(raws))
+        sizes = list(map(len, texts))
+        chunk.series = Series(_NO_FRAME, "".join(texts), sizes, sizes)  # its events are not read again
+        chunk.usage = usage(gemini_frame.counted(first, frame.numbers, counts))
+        events = []
+        for raw, text in zip(raws, texts, strict=True):
+            event = Chunk(raw)
+            event.series = chunk.series
+            if text:
+                event.fields.append(_running(index, {"text": text}, signed=False))
+            events.append(event)
+        chunk.events = events
+        return chunk
 
     def rest(self) -> Iterator[Chunk]:
         """The last event if its end is missing. An incomplete event is dropped if the answer is complete."""
@@ -139,7 +180,16 @@ class GeminiStream(Ordered):
         if chunk.edited or self._halves:
             self._join_halves(chunk, data)
         self._read(chunk, data)
+        if b"\\" not in chunk.raw and not self._halves and self._may_frame(chunk, data):
+            frame = gemini_frame.learn(chunk.raw, data)
+            if frame is not None:
+                self._frame = frame, data, number(candidates(data)[0])
         return chunk
+
+    def _may_frame(self, chunk: Chunk, data: Json) -> bool:
+        """Whether an event has nothing to judge but one text, and no report but counts."""
+        more = chunk.edited or chunk.strays or chunk.tools or chunk.wholes or self._blocked
+        return not more and len(chunk.fields) == 1 and chunk.fields[0].text == 1 and self.faithful(chunk)
 
     def _join_halves(self, chunk: Chunk, data: Json) -> None:
         """Join characters that were cut in two: across events in texts, otherwise in place."""
@@ -189,11 +239,7 @@ class GeminiStream(Ordered):
         text = part.get("text")
         if type(text) is str:
             if text:
-                signed = is_thought(part)
-                field = Field("delta", index, part, "text")
-                field.pieces.append(Piece((index, "signed:thought" if signed else "text"), field, part, "text"))
-                field.signed, field.text = signed, 1
-                chunk.fields.append(field)
+                chunk.fields.append(_running(index, part, signed=is_thought(part)))
             if part.keys() == _LONE:
                 return
         thought = is_thought(part)
@@ -210,6 +256,11 @@ class GeminiStream(Ordered):
     def encode(self, chunk: Chunk) -> bytes:
         """The bytes of a chunk: as received if nothing was edited; else with the edited strings only, if possible."""
         data = chunk.data
+        if data is None and chunk.edited and chunk.series is not None:  # an event of a series
+            data, _ = surrogates.loads(_line(chunk.raw) or b"")
+            part = gemini_frame.only(data)
+            assert part is not None, "a series has events with one part"
+            part["text"] = chunk.fields[0].holder["text"]
         if data is None:
             return chunk.raw
         self._done |= {number(candidate) for candidate in candidates(data) if candidate.get("finishReason")}
@@ -226,6 +277,14 @@ class GeminiStream(Ordered):
             return encode(refused(refusal, request_id))
         left = sorted(self._seen - self._done) or [0]
         return encode({"candidates": [ended(refusal, index, "" if bare else reason) for index in left]})
+
+
+def _running(index: int, holder: Json, *, signed: bool) -> Field:
+    """A piece of a text that runs over events."""
+    field = Field("delta", index, holder, "text")
+    field.pieces.append(Piece((index, "signed:thought" if signed else "text"), field, holder, "text"))
+    field.signed, field.text = signed, 1
+    return field
 
 
 def _line(raw: bytes) -> bytes | None:

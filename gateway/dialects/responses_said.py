@@ -14,9 +14,9 @@ import orjson
 
 from gateway.call import Json
 from gateway.dialects import Chunk
+from gateway.dialects.delta_frame import DeltaFrame
 from gateway.dialects.openai_answer import drop
 from gateway.dialects.responses_answer import echoes
-from gateway.dialects.responses_frame import DeltaFrame
 from gateway.dialects.responses_tables import kind
 
 _STRUCTURE: Final = frozenset({"type", "role", "status"})

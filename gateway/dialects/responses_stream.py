@@ -18,7 +18,19 @@ from typing import Any, Final
 import orjson
 
 from gateway.call import Json, Usage
-from gateway.dialects import MAX_ANSWER, Chunk, Field, Piece, events, nulls, ordinal, responses_answer, sse, tree
+from gateway.dialects import (
+    MAX_ANSWER,
+    Chunk,
+    Field,
+    Piece,
+    events,
+    nulls,
+    ordinal,
+    responses_answer,
+    responses_frame,
+    sse,
+    tree,
+)
 from gateway.dialects.anthropic_stream import MAX_BLOCKS, MAX_INPUT
 from gateway.dialects.base import Ordered, is_said_once
 from gateway.dialects.fields import Reader
@@ -27,7 +39,6 @@ from gateway.dialects.openai_answer import is_padding, tier
 from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.responses_closing import Closing
 from gateway.dialects.responses_forms import ENDS, encode
-from gateway.dialects.responses_frame import DeltaFrame
 from gateway.dialects.responses_said import Event, Framed, Place, Said, Same, Source, places
 from gateway.dialects.responses_tables import ANSWER, CALLING, calls_a_tool, kind, namespaces, tool
 from gateway.dialects.surrogates import Halves, mend
@@ -137,7 +148,7 @@ class ResponsesStream(Ordered):
         """A chunk of the events from `at` on that have a frame; None if the first has not."""
         events: list[Chunk] = []
         texts: list[str] = []
-        for raw, number, text in frame.frame.read(data, at):
+        for raw, (number,), text in frame.frame.read(data, at):
             event = Event(raw)
             event.framed, event.number = frame, number
             self._piece(event, frame.said, frame.name, {"delta": text}, "delta")
@@ -296,7 +307,7 @@ class ResponsesStream(Ordered):
         said = chunk.pieces[0][0]
         if item is None or said.ended or name in _NAMES or len(chunk.repeats) != 1 or chunk.edited or self._halves:
             return None
-        frame = DeltaFrame.learn(chunk.raw, data) if self.faithful(chunk) else None
+        frame = responses_frame.learn(chunk.raw, data) if self.faithful(chunk) else None
         return Framed(frame, said, name, _place(data, name), data["item_id"], chunk.repeats[0][2]) if frame else None
 
     def _rest(self, chunk: Event, data: Json, but: frozenset[str], item: _Item | None = None) -> None:

@@ -25,6 +25,8 @@ _STATUSES = (
 )
 _BLANKS = re.compile(rb"\s*")
 _EOL = re.compile(rb"[\r\n]")
+_PING = re.compile(rb'\{\s*"type"\s*:\s*"ping"\s*\}')  # the data of an event that only keeps a connection alive
+_QUIET = re.compile(rb"(?::[^\r\n]*|(?:event: ?ping\r?\n)?data: ?%s)\r?\n\s*" % _PING.pattern)
 _LINES = frozenset(
     {
         "application/x-ndjson",
@@ -41,7 +43,8 @@ _FIELD = 6  # bytes of the longest of them
 async def peeked(chunks: AsyncIterator[bytes]) -> bytes:
     """The beginning of an answer, up to its first event or object; the rest stays in `chunks`.
 
-    Comments are skipped, because an error may follow them, but only for a limited time: they keep connections alive.
+    Comments and pings are skipped, because an error may follow them, but only for a limited time: they keep connections
+    alive.
     """
     peek: _Peek | None = None
     async for data in chunks:
@@ -75,6 +78,9 @@ class _Peek:
             self._at = len(sse.MARK)
         blanks = _BLANKS.match(start, self._at)
         at = self._at = blanks.end() if blanks else 0
+        while quiet := _QUIET.match(start, at):
+            at = self._at = self._looked = quiet.end()
+            self._data = False
         if at == len(start):
             return False
         if start.startswith(b"{", at):
@@ -101,10 +107,12 @@ class _Peek:
 
 
 def _first_data(text: bytes) -> bytes | None:
-    """The data of the first event, once its line is complete."""
+    """The data of the first event but pings, once its line is complete."""
     for line in text.splitlines(keepends=True):
         if line.startswith(b"data:") and line.endswith((b"\n", b"\r")):
-            return line.removeprefix(b"data:").strip()
+            said = line.removeprefix(b"data:").strip()
+            if not _PING.fullmatch(said):
+                return said
     return None
 
 
