@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "closed", "unknown"]
 Unit = Literal["requests", "tokens", "cost", "calls", "seconds", "hops", "repeats"]
 NANO_USD = 1_000_000_000
+MOST = 2**53 - 1  # the largest amount, which stores keep exactly; the limit of a quota that only counts
 # How much a workflow keeps. Except for labels, the oldest are dropped.
 REPEATS = 512  # counters of unit repeats
 PATH = 128  # changes from one calling agent to the next

@@ -440,6 +440,7 @@ class Authorization:
     edited: bool = False  # the body changed for another reason than redaction
     served_as: str = ""  # the model that the policy routed the call to; "" for the requested model
     of_result: bool = False  # the result of a tool is judged, not the call
+    of_list: bool = False  # whether a tool may be seen is judged, before there are arguments
 
 
 @dataclass(slots=True)

@@ -13,11 +13,6 @@ obligations contains {
 	fits(pattern)
 }
 
-fits(pattern) if names.fits(pattern, input.action.name)
+fits(pattern) if names.calls(pattern)
 
 fits(pattern) if glob.match(pattern, null, names.written(input.action.name))
-
-fits(pattern) if {
-	contains(pattern, "/")
-	glob.match(pattern, null, input.resource.name)
-}

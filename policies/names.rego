@@ -26,3 +26,11 @@ fits(pattern, name) if {
 	contains(pattern, "__")
 	glob.match(pattern, null, written(name))
 }
+
+# Whether a pattern fits the called tool. A pattern with a slash is compared with server and tool: `orders/get_*`.
+calls(pattern) if fits(pattern, input.action.name)
+
+calls(pattern) if {
+	contains(pattern, "/")
+	glob.match(pattern, null, input.resource.name)
+}

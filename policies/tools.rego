@@ -1,5 +1,5 @@
 # Who may use which tool: data.roles[role].tools. Applies to tools that are offered to a model and to calls of tools.
-# Names are compared in normal form: see names.rego.
+# Names are compared in normal form: see names.rego. The arguments of a call: arguments.rego.
 package rules.tools
 
 import data.names
@@ -10,14 +10,14 @@ allowed(name) if {
 	names.fits(pattern, name)
 }
 
-# A call of a tool. A pattern with a slash is compared with server and tool: `orders/get_*`.
-permitted if allowed(input.action.name)
+# A call of a tool.
+permitted if count(granting) > 0
 
-permitted if {
+# The roles that may call the tool.
+granting contains role if {
 	some role in input.subject.roles
 	some pattern in data.roles[role].tools
-	contains(pattern, "/")
-	glob.match(pattern, null, input.resource.name)
+	names.calls(pattern)
 }
 
 # One message with a list, not a set of messages: the time for a set grows with the square of its size.

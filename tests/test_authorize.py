@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,8 @@ from gateway.config.sections import Policy
 from gateway.errors import Refusal
 from gateway.policy.authorize import PolicyCheck
 from gateway.policy.engines.base import PolicyUnavailable
+from gateway.policy.engines.bundle import load
+from gateway.policy.engines.embedded import Embedded
 from gateway.policy.inputs import Inputs
 from gateway.policy.verdict import CLASSES, read
 
@@ -89,6 +93,10 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
             "tools": ["get_order"],
             "max_tokens": 50,
             "args": {},
+            "server": "",
+            "writes": None,
+            "of_result": False,
+            "of_list": False,
         },
         "resource": {"type": "model", "name": "demo"},
         "content": {
@@ -108,9 +116,16 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
             "chain": ["bot"],
             "calls": 0,
             "time": 1795170600000000000,
+            "left": {},
             "history": {"tools": ["search"], "labels": ["untrusted"]},
         },
     }
+
+
+def test_equal_calls_have_equal_keys() -> None:
+    """The shipped policies read no name that the document of a model's call lacks: the key needs no names."""
+    engine = Embedded(load(Path(__file__).parents[1] / "policies"), timeout=10)
+    assert type(orjson.loads(engine._projection.key(INPUTS.of(call())))) is list
 
 
 def test_no_text_of_the_call_is_in_the_document() -> None:

@@ -172,7 +172,12 @@ def _run(path: str, texts: frozenset[str]) -> str:
 
 
 def _below(path: str, key: object) -> str:
-    return f"{path}{_LIST}" if isinstance(key, int) else f"{path}.{key}" if path else str(key)
+    """The path of a key. Texts in `index` are one text per list: they would otherwise tell themselves apart."""
+    if isinstance(key, int):
+        return f"{path}{_LIST}"
+    if key == "index" and path.endswith("]"):
+        path = f"{path.rpartition('[')[0]}{_LIST}"
+    return f"{path}.{key}" if path else str(key)
 
 
 def _note_lists(value: Any, number: int, path: str, places: _Places, *, listed: bool = False) -> None:

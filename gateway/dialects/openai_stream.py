@@ -36,6 +36,7 @@ _PARTS = frozenset({"choices", "usage"})  # fields of a chunk that differ from c
 _SPOKEN = _CHOICES | ENVELOPE
 _FLAT = frozenset({str, int, NoneType})
 _PART = frozenset({"type", "index", "text"})
+_NAMES = ("type", "index")
 _TEXT = frozenset({"text"})
 _DONE = b"data: [DONE]\n\n"
 _NONE: frozenset[str] = frozenset()
@@ -358,6 +359,7 @@ class OpenAIChatStream:
                 chunk.texts.append(Delta((index, field), part, "text"))
             more = [key for key, value in part.items() if key not in _PART and type(value) in (str, dict, list)]
             more += [key for key in _PART if type(part.get(key)) in (dict, list)]
+            more += [key for key in _NAMES if type(part.get(key)) is str and not is_structure(part[key])]
             if more:
                 loose.append(
                     {

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from gateway.amounts import NANO_USD, SHARE, Ask, Debit, Rejection
+from gateway.amounts import MOST, NANO_USD, SHARE, Ask, Debit, Rejection
 from gateway.call import Usage
 from gateway.config import tiers
 from gateway.config.grammar import Model, Price
@@ -23,8 +23,6 @@ from gateway.config.grammar import Quotas as Settings
 from gateway.errors import Refusal
 from gateway.limits.ratelimit import duration
 
-# Upper bound for the usage of a call: a larger report is cut, and stores keep exact integers up to here.
-_MOST = 2**53 - 1
 # Retry-After in seconds while calls in flight hold the rest; when they end is unknown.
 _BUSY_RETRY = 1.0
 
@@ -43,9 +41,9 @@ class Quotas:
         limited = settings.model_dump(exclude={"ttl", "wait"}, exclude_none=True)
         self._metered = any(value is not False for value in limited.values())
         self._rates: dict[tuple[int, str], tuple[Model, HighestRates]] = {}  # by identity of the model, and tier
-        self._most_tokens = _MOST if settings.tokens is None else settings.tokens
-        self._most_cost = _MOST if self._cost is None else self._cost
-        self._one_call = Debit("calls", "calls", 1, _MOST if settings.calls is None else settings.calls, "quotas.calls")
+        self._most_tokens = MOST if settings.tokens is None else settings.tokens
+        self._most_cost = MOST if self._cost is None else self._cost
+        self._one_call = Debit("calls", "calls", 1, MOST if settings.calls is None else settings.calls, "quotas.calls")
         self._times = whole(settings.seconds), math.ceil(settings.ttl), whole(settings.idle)
 
     @property
@@ -59,12 +57,13 @@ class Quotas:
     ) -> list[Debit]:
         """The debits of a call with at most `input_tokens` in and `ceiling` out, in the requested service tier.
 
-        A call of a kind without models (None) has no tokens, and costs `price` in nano-USD.
+        A call of a kind without models (None) has no tokens, and costs `price` in nano-USD. With a quota of cost, the
+        balance is read for calls without a price, too, because policies compare with it.
         If any quota is limited, the others are counted with a limit that is never reached, so that operators see usage.
         """
         if not self._metered:
             return []
-        if model is None and not price:
+        if model is None and not price and self._cost is None:
             return [self._one_call]
         if model is None:
             return [Debit("cost", "cost", price, self._most_cost, "quotas.cost_usd"), self._one_call]
@@ -187,10 +186,10 @@ def cost(price: Price, usage: Usage) -> int:
     """The cost of a call in nano-USD, exact, rounded up once. Parts that exceed their total are cut to the total."""
     rates = _rates(price)
     total_in, total_out = usage.input, usage.output
-    if not (0 <= total_in <= _MOST and 0 <= total_out <= _MOST):
+    if not (0 <= total_in <= MOST and 0 <= total_out <= MOST):
         total_in, total_out = _sane(total_in), _sane(total_out)
     if not (usage.cached or usage.reasoning or usage.audio or usage.audio_input or usage.cache_write):
-        return min(_MOST, -(-(total_in * rates.input + total_out * rates.output) // rates.denominator))
+        return min(MOST, -(-(total_in * rates.input + total_out * rates.output) // rates.denominator))
     cached = min(_sane(usage.cached), total_in)
     cache_write = min(_sane(usage.cache_write), total_in - cached)
     audio_input = min(_sane(usage.audio_input), total_in - cached - cache_write)
@@ -205,7 +204,7 @@ def cost(price: Price, usage: Usage) -> int:
         + reasoning * rates.reasoning
         + audio * rates.audio
     )
-    return min(_MOST, -(-exact // rates.denominator))
+    return min(MOST, -(-exact // rates.denominator))
 
 
 def charge(price: Price, usage: Usage, asked: str) -> int:
@@ -218,8 +217,8 @@ def charge(price: Price, usage: Usage, asked: str) -> int:
 def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:
     """The actual amounts for `Ledger.settle`, by `Debit.key`. Calls and requests stay as reserved."""
     tokens = usage.input + usage.output
-    if usage.input < 0 or usage.output < 0 or tokens > _MOST:
-        tokens = min(_MOST, _sane(usage.input) + _sane(usage.output))
+    if usage.input < 0 or usage.output < 0 or tokens > MOST:
+        tokens = min(MOST, _sane(usage.input) + _sane(usage.output))
     actual = {"tokens": tokens, "cost": cost}
     return {debit.key: actual[debit.unit] for debit in debits if debit.unit in actual}
 
@@ -354,4 +353,4 @@ def _amount(debit: Debit, amount: int) -> str:
 
 
 def _sane(reported: int) -> int:
-    return min(max(reported, 0), _MOST)
+    return min(max(reported, 0), MOST)

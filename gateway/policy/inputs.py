@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from gateway.amounts import NO_HISTORY, History, Reservation
+from gateway.amounts import MOST, NANO_USD, NO_HISTORY, History, Reservation, Unit
 from gateway.call import Call, Json, Subject
 from gateway.redaction import openings
 from gateway.redaction.content import CHANNELS, EMPTY
@@ -14,6 +14,7 @@ from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
 from gateway.texts import Slot
 
 _CALLERS = 4096  # remembered callers
+_LEFT: Mapping[Unit, str] = {"calls": "calls", "cost": "cost_usd"}  # quota -> its name in the input
 
 
 class Facts(Protocol):
@@ -64,9 +65,11 @@ class Inputs:
         from `max_output` of the model. `context.chain`: the agents from the workflow's first agent to the caller;
         `context.hop`: the depth of the chain. `context.time`: the minute of the call, in nanoseconds of Unix time:
         verdicts of one minute are memoized. `context.calls`: the calls of the workflow including this call; 0 if the
-        call is not counted (no `quotas.calls`, or a replayed answer). Of a call of a tool, `action.server` is the row
-        of `tools`, `action.args` are the arguments as they leave, `action.writes`: whether the
-        tool writes, as operator or server say (null: neither does); and `action.of_result`: the result is judged.
+        call is not counted (no `quotas.calls`, or a replayed answer). `context.left`: what the quotas of the workflow
+        leave after a call of a tool or an agent; {} for a model, so that equal calls have equal inputs. Of a call of a
+        tool, `action.server` is the row of `tools`, `action.args` are the arguments as they leave, `action.writes`:
+        whether the tool writes, as operator or server say (null: neither does); `action.of_result`: the result is
+        judged; `action.of_list`: whether the caller may see the tool, before there are arguments.
         `subject.acting`: the name of a sub-agent; undefined for other callers.
         """
         subject, request, admission = call.subject, call.request, call.admission
@@ -90,7 +93,10 @@ class Inputs:
                 "fields": request.fields,
                 "max_tokens": self._max_tokens(call),
                 "args": {**arguments},
-                **({} if is_model else _called(call, server)),
+                "server": server,
+                "writes": request.writes,
+                "of_result": call.authorization.of_result,
+                "of_list": call.authorization.of_list,
             },
             "resource": {"type": "model" if is_model else kind, "name": name},
             "content": {
@@ -109,6 +115,7 @@ class Inputs:
                 "chain": [*chain],
                 "calls": _calls(admission.reservation),
                 "time": int(time.time()) // 60 * 60_000_000_000,
+                "left": {} if is_model else _left(admission.reservation),
                 "history": _told(admission.history),
             },
         }
@@ -140,11 +147,6 @@ class Inputs:
         return call.most(self._models.model(call.resource.name).max_output)
 
 
-def _called(call: Call, server: str) -> Json:
-    """The part of the input about a called tool or agent."""
-    return {"server": server, "writes": call.request.writes, "of_result": call.authorization.of_result}
-
-
 def again(asked: Json, history: History | None) -> Json:
     """The same input with another history."""
     return {**asked, "context": {**asked["context"], "history": _told(history)}}
@@ -166,6 +168,21 @@ def _found(counts: Mapping[str, int]) -> Json:
     if not secrets:
         return {"pii": counts, "secrets": {}}
     return {"pii": {entity: count for entity, count in counts.items() if entity not in secrets}, "secrets": secrets}
+
+
+def _left(reservation: Reservation | None) -> Json:
+    """What the quotas of the workflow leave, `{"calls": 3, "cost_usd": 0.25}`: those that are limited.
+
+    A sub-agent has what its delegation leaves, if that is less.
+    """
+    left: Json = {}
+    if reservation is not None:
+        for debit, balance in zip(reservation.ask.debits, reservation.balances, strict=True):
+            name = _LEFT.get(debit.unit)
+            if name is not None and not debit.refill and debit.limit < MOST:
+                rest = balance.remaining / NANO_USD if debit.unit == "cost" else balance.remaining
+                left[name] = min(rest, left.get(name, rest))
+    return left
 
 
 def _calls(reservation: Reservation | None) -> int:

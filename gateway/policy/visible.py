@@ -74,5 +74,5 @@ def _plain(call: Call, name: str, writes: bool | None) -> Call:
         request=Request(writes=writes),
         admission=Admission(targets=[Target(server, tool)]),
         redaction=Redaction(),
-        authorization=Authorization(),
+        authorization=Authorization(of_list=True),
     )

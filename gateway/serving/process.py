@@ -205,7 +205,8 @@ class Crew:
 
     def run(self) -> None:
         """Return when all workers have ended after `stop`. Raises SystemExit if no worker can be started."""
-        while any(worker.process.is_alive() for worker in self._workers.values()):
+        # Until `stop`, no worker alive is no end: each that has ended is started again, or nothing can be started.
+        while not self._stopping or any(worker.process.is_alive() for worker in self._workers.values()):
             self._wait([worker.process.sentinel for worker in self._workers.values()], 1)
             if self._stopping:
                 # The system accepts connections as long as any process listens, and nobody would serve them.

@@ -249,3 +249,34 @@ def test_deep_arguments_are_blocked(line: Line, up: scripted.Upstream) -> None:
     up.script["args"]["choices"][0]["message"] = {"role": "assistant", "tool_calls": [call]}  # type: ignore[call-overload]
     answer = line.chat("args", "script", tools=[{"type": "function", "function": {"name": "send"}}])
     assert answer.json()["error"]["code"] == "output_blocked"
+
+
+@pytest.mark.parametrize("key", ["index", "type"])
+@pytest.mark.parametrize("where", ["message", "content", "choice", "top", "arguments"])
+@pytest.mark.parametrize("marks", [(1, 7), (2, 4, 11), (4, 9, 14), (1, 2, 3)])
+def test_a_value_split_over_indexes(screen: Screen, where: str, marks: tuple[int, ...], key: str) -> None:
+    """Pieces under `index` or `type`, some of them decimal, are one text; they are no positions of other texts."""
+    pieces = [CARD[low:high] for low, high in itertools.pairwise((0, *marks, len(CARD)))]
+    said = [{key: piece} for piece in pieces]
+    message: dict[str, Any] = {"content": "hi"}
+    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "stop"}
+    answer: dict[str, Any] = {"id": "c", "choices": [choice]}
+    function = {"name": "f", "arguments": {"q": said}}
+    calls_ = [{"id": "call_a", "type": "function", "function": function}]
+    place: dict[str, dict[str, Any]] = {"message": message, "choice": choice, "top": answer}
+    name = {"arguments": "tool_calls", "content": "content"}.get(where, "x_field")
+    place.get(where, message)[name] = calls_ if where == "arguments" else said
+    whole = json.loads(json.dumps(answer))
+    with contextlib.suppress(Refusal):
+        judge(screen).whole(whole)
+        assert not holds(whole, CARD)
+    beside = {key: value for key, value in choice.items() if key != "message"}
+    top = {key: value for key, value in answer.items() if key != "choices"}
+    if where == "arguments":
+        events = [{**top, "choices": [{**beside, "delta": message}]}]
+    elif where in ("message", "content"):
+        events = [{"choices": [{"index": 0, "delta": {name: [one]}}]} for one in said]
+    else:
+        events = [{"choices": [{"index": 0, "delta": {}, "x_field": [one]}]} for one in said]
+    with contextlib.suppress(Refusal, ValueError):
+        assert not holds(sent(screen, events), CARD)

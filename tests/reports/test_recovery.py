@@ -197,6 +197,25 @@ def test_workers_that_cannot_start_end_the_supervisor(
     assert "no worker could be started" in capsys.readouterr().err
 
 
+def test_workers_that_all_end_at_once_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All workers dead when the supervisor looks: it goes on, where an end would leave a port that nobody serves."""
+    crew, started = _crew(_serves, monkeypatch)
+    for worker in list(crew._workers.values()):
+        assert worker.serving.wait(30)
+        worker.process.kill()
+        worker.process.join()
+    again = crew._again
+
+    def both(number: int, ended: process.Worker) -> None:
+        again(number, ended)
+        if len(started) == 4:
+            crew.stop()
+
+    monkeypatch.setattr(crew, "_again", both)
+    crew.run()
+    assert len(started) == 4
+
+
 def test_a_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed worker is restarted, and a stop ends all workers."""
     crew, started = _crew(_serves, monkeypatch)

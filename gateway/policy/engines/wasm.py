@@ -4,6 +4,9 @@ Config keys: `policy.path` (see `compiled`), `policy.timeout`. Needs the extra `
 compiled bundle; `host` provides others, and a bundle that needs any further builtin is refused. Fails closed: an error,
 an undefined result and a timeout raise `PolicyUnavailable`.
 
+Compiled, `glob.match` misreads line breaks and NUL. Inputs with them are judged by the embedded engine, if the sources
+of the bundle are known and this engine runs them; otherwise the call is denied.
+
 Evaluations run on `WORKERS` threads, never on the event loop. The epochs of wasmtime end an evaluation that takes
 longer than `policy.timeout`, and its instance is discarded.
 """
@@ -21,7 +24,9 @@ from gateway.call import Json
 from gateway.errors import ConfigError
 from gateway.policy.engines import outline as rego
 from gateway.policy.engines.base import ENTRYPOINT, PolicyUnavailable
+from gateway.policy.engines.bundle import Bundle
 from gateway.policy.engines.compiled import Compiled
+from gateway.policy.engines.embedded import Embedded
 from gateway.policy.engines.host import Clock, Undefined, builtins
 from gateway.policy.engines.memo import Memoized
 
@@ -88,6 +93,7 @@ class Wasm(Memoized):
         self._clock = Clock()
         self._policy = _policy(bundle, timeout, self._clock)
         self._globs = _globs(bundle)
+        self._exact = _embedded(bundle, timeout) if self._globs else None
         # Only the sources of a bundle that was built here reliably say what the code reads.
         inputs = frozenset().union(*(module.inputs for module in bundle.modules)) if bundle.built else {()}
         labels = not bundle.built or rego.mentions(bundle.modules, "labels")
@@ -100,6 +106,8 @@ class Wasm(Memoized):
 
     async def close(self) -> None:
         """Release the threads; running evaluations end by their time limit."""
+        if self._exact is not None:
+            await self._exact.close()
         self._threads.shutdown(wait=False)
         self._policy.close()
 
@@ -109,9 +117,11 @@ class Wasm(Memoized):
         if len(term) > LARGEST:
             raise PolicyUnavailable(f"the part of the input that the policy reads is larger than {LARGEST} bytes")
         if self._globs and _UNMATCHED.search(term):
+            if self._exact is not None:
+                return await self._exact.decide(document)
             raise PolicyUnavailable(
                 "a value that the policy reads has a line break or a NUL, and the policy uses glob.match, which "
-                "misreads these characters when compiled; use policy.engine: opa"
+                "misreads these characters when compiled; use policy.engine: opa, or let the gateway compile"
             )
         running = asyncio.get_running_loop().run_in_executor(self._threads, self._evaluate, term)
         try:
@@ -129,13 +139,27 @@ class Wasm(Memoized):
         return self._policy.evaluate(term, ENTRYPOINT)
 
 
+def _embedded(bundle: Compiled, timeout: float) -> Embedded | None:
+    """The embedded engine for the sources of a bundle; None if they are unknown, or use what this engine lacks."""
+    if not bundle.built:
+        return None
+    try:
+        return Embedded(Bundle(bundle.path, bundle.version, bundle.modules, bundle.data, ()), timeout)
+    except ConfigError:
+        return None
+
+
 def _globs(bundle: Compiled) -> bool:
-    """Whether the bundle may use glob.match. Raises ConfigError for a pattern that OPA compiles wrongly."""
+    """Whether the bundle may use glob.match. Raises ConfigError for a pattern that OPA compiles wrongly.
+
+    The sources in an archive are empty where `opa build` compiled them; then the names of functions in the code tell.
+    """
     calls = [(module, call) for module in bundle.modules for call in rego.calls(module) if call.name == "glob.match"]
     hidden = any(
         "glob" in token.text for module in bundle.modules for token in module.tokens if token.kind == "template"
     )
-    if bundle.modules and not calls and not hidden:
+    named = bundle.built or b"opa_value_compare" in bundle.code  # not stripped of names
+    if named and not calls and not hidden and (bundle.built or b"glob_match" not in bundle.code):
         return False
     for module, call in calls:
         for token in (token for argument in rego.arguments(module, call) for token in argument):
