@@ -118,3 +118,27 @@ def test_a_client_cancels(line: Line, server: Scripted) -> None:
     note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5, "reason": MAIL}}
     assert client.post(json.dumps(note), mcp_session_id=session).status_code == 202
     assert server.seen[-1][1] == {**note, "params": {"requestId": 5}}
+
+
+DATA = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
+
+
+@pytest.mark.parametrize(
+    ("part", "kinds"),
+    [
+        ({"type": "image", "data": DATA, "mimeType": "image/png"}, "image"),
+        ({"type": "audio", "data": DATA, "mimeType": "audio/wav"}, "audio"),
+        ({"type": "resource", "resource": {"uri": "x://a", "blob": DATA, "mimeType": "application/pdf"}}, "file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_result_that_cannot_be_scanned(line: Line, server: Scripted, part: dict[str, Any], kinds: str) -> None:
+    """The refusal says what there is, by its media type."""
+    server.answers["tools/call"] = lambda message: {
+        "jsonrpc": "2.0",
+        "id": message["id"],
+        "result": {"content": [part]},
+    }
+    refused = Client(line, "/mcp/plain").call("get_it")
+    assert failed(refused)[1] == "output_blocked"
+    assert f"({kinds})" in refused["error"]["message"]
