@@ -208,3 +208,16 @@ def test_ci_is_a_script() -> None:
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
     assert "set -euo pipefail" in text
     assert "export MESHGATE_REQUIRE_SERVERS=1" in text
+
+
+def test_packages_of_npm_are_pinned() -> None:
+    """Those that tests run: exact versions, hashes for each that is fetched, no address of a registry."""
+    folder = ROOT / "tests" / "npm"
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert packages.pop("")["dependencies"] == wanted
+    for name, version in wanted.items():
+        assert packages[f"node_modules/{name}"]["version"] == version
+    for name, package in packages.items():
+        assert "resolved" not in package, name
+        assert package["integrity"].startswith("sha512-"), name

@@ -77,7 +77,7 @@ class Shape:
     seals: frozenset[str] = frozenset()
     """Keys of strings that a provider encrypted: never edited, and judged unless they are encrypted indeed."""
     pictures: frozenset[str] = frozenset()
-    """Keys of images in base64, outside of the lists of content parts."""
+    """Keys of base64 outside of the lists of content parts: of images, unless a media type stands beside the key."""
     speakers: Mapping[str, str] = field(default_factory=dict)
     """The authors of messages by their role, if a dialect calls them differently; that of `""` has no role."""
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -322,7 +322,8 @@ class Survey:
                 self.slots.append(Signed(holder, key, text, role, None))
             return True
         if key in self._shape.pictures and outer is None and is_sealed(text):
-            self._count("image")
+            medium = holder.get("mimeType") if type(holder) is dict else None
+            self._count("image" if medium is None else _medium(medium))
             return True
         if key in self._shape.json or (outer is not None and text[0] in "{["):
             return self._json(holder, key, text, role, depth, outer)

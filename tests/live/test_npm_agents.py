@@ -19,6 +19,9 @@ pytestmark = pytest.mark.live
 
 MAIL = "bob.jones@example.org"
 TASK = f"Read notes.txt, then write to {MAIL}."
+CARD = "Charge 4111 1111 1111 1111."
+CODEX = ("--json", "--skip-git-repo-check", "-m", "gpt-5", "--dangerously-bypass-approvals-and-sandbox")
+QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
 CLAUDE_CODE = ("--output-format", "stream-json", "--verbose", "--allowedTools", "Read,Bash")
 
 
@@ -28,7 +31,8 @@ def line(
 ) -> Iterator[Line]:
     """A gateway with the shipped policies, with WebSocket and without."""
     folder = tmp_path_factory.mktemp("agents")
-    settings = config(folder, up.url, policy={"path": "policies"}, server={"websockets": request.param})
+    pii = {"entities": {"CREDIT_CARD": "block"}}
+    settings = config(folder, up.url, policy={"path": "policies"}, server={"websockets": request.param}, pii=pii)
     claude = {"format": "anthropic", "base_url": up.url.removesuffix("/v1"), "api_key": "sk-ant-upstream"}
     settings["providers"]["claude"] = claude
     price = {"input": 1, "output": 2}
@@ -51,11 +55,12 @@ def _events(said: str) -> list[dict[str, Any]]:
 
 def codex(line: Line, home: Path, *words: str) -> list[dict[str, Any]]:
     """The events of a session of Codex."""
-    options = ["--json", "--skip-git-repo-check", "-m", "gpt-5", "-c", f'openai_base_url="{line.url}/v1"']
-    sandbox = "--dangerously-bypass-approvals-and-sandbox"  # containers have none
-    command = [*node.program("codex"), "exec", *words[:-1], *options, sandbox, words[-1]]
+    base = f'openai_base_url="{line.url}/v1"'
+    command = [*node.program("codex"), "exec", *words[:-1], *CODEX, "-c", base, words[-1]]
     ended = node.run(command, home, {"CODEX_API_KEY": "mg-alice"})
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    sockets = line.gateway.runtime.config.server.websockets
+    assert ("failed to connect to Responses WebSocket" in ended.stderr) is not sockets  # then it goes on over HTTP
     return _events(ended.stdout)
 
 
@@ -95,8 +100,7 @@ def said_by_codex(events: list[dict[str, Any]]) -> str:
 def claude(line: Line, home: Path, *words: str) -> list[dict[str, Any]]:
     """The events of a session of Claude Code."""
     command = [*node.program("claude"), "-p", *words[:-1], *CLAUDE_CODE, "--", words[-1]]
-    quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
-    ended = node.run(command, home, {"ANTHROPIC_BASE_URL": line.url, "ANTHROPIC_API_KEY": "mg-alice", **quiet})
+    ended = node.run(command, home, {"ANTHROPIC_BASE_URL": line.url, "ANTHROPIC_API_KEY": "mg-alice", **QUIET})
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return _events(ended.stdout)
 
@@ -119,3 +123,24 @@ def test_claude_code(line: Line, up: scripted.Upstream, home: Path) -> None:
     claude(line, home, "--continue", "/compact")
     assert MAIL.encode() not in b"".join(seen.raw for seen in up.seen)
     assert any(seen.path.startswith("/v1/messages/count_tokens") for seen in up.seen)
+
+
+@pytest.mark.parametrize("line", [False], ids=["http"], indirect=True)
+def test_refusals_are_shown(line: Line, up: scripted.Upstream, home: Path) -> None:
+    """The user reads why a call was blocked. Claude Code does not try again; Codex does, in vain."""
+    model = Model([])
+    up.says = model.says
+    base = f'openai_base_url="{line.url}/v1"'
+    ended = node.run([*node.program("codex"), "exec", *CODEX, "-c", base, CARD], home, {"CODEX_API_KEY": "mg-alice"})
+    last = _events(ended.stdout)[-1]
+    assert last["type"] == "turn.failed"
+    assert "must not be sent: CREDIT_CARD" in last["error"]["message"]
+    before = line.metric("meshgate_requests_total", status="403")
+    ended = node.run(
+        [*node.program("claude"), "-p", *CLAUDE_CODE, "--", CARD],
+        home,
+        {"ANTHROPIC_BASE_URL": line.url, "ANTHROPIC_API_KEY": "mg-alice", **QUIET},
+    )
+    assert "must not be sent: CREDIT_CARD" in _events(ended.stdout)[-1]["result"]
+    assert line.metric("meshgate_requests_total", status="403") == before + 1
+    assert model.turns == []
