@@ -139,7 +139,7 @@ class Gateway:
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
             clients.open(["direct"])
-            self.shared.servers = Servers(clients["direct"])
+            self.shared.servers = Servers(clients["direct"], store)
             self.shared.remotes = Remotes(clients["direct"])
             stack.push_async_callback(self.shared.servers.close)
             stack.callback(self.shared.lanes.close)

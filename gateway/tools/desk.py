@@ -147,8 +147,8 @@ class Desk:
         outcome.sent = True
         try:
             raw = await self._tried(call, codec, server)
-        except Refusal:
-            self._states[server.name] = 0
+        except Refusal as fault:
+            self._failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
         return _answer(_completed(raw) if codec.modern else raw)
@@ -278,12 +278,17 @@ class Desk:
         tools: list[Json] = []
         for server, listed in zip(servers, several, strict=True):
             if isinstance(listed, Refusal):
-                self._states[server.name] = 0
+                self._failed(server, listed)
             elif isinstance(listed, BaseException):
                 raise listed
             else:
                 tools += [one.tool for one in listed] if codec.door else _joined(server.name, listed)
         return tools
+
+    def _failed(self, server: Server, fault: Refusal) -> None:
+        """Note that a server failed, unless the fault is that of a caller without an account there."""
+        if fault.domain == "upstream":
+            self._states[server.name] = 0
 
     def _fresh(self, codec: Mcp) -> Json:
         """How long a list may be used, and that nobody else may."""

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.control import connect
 from gateway.control.admin import access, health, keys, workflows
 from gateway.control.admin.health import gauges
 from gateway.control.admin.parts import Gateway
@@ -34,7 +35,7 @@ def application(gateway: Gateway) -> ASGIApp:
         for method, path, action in (*workflows.ROUTES, *keys.ROUTES)
     ]
 
-    routes = [*health.routes(gateway), *api]
+    routes = [*health.routes(gateway), *connect.routes(gateway), *api]
 
     async def nothing(request: Request, fault: Exception) -> Response:
         path = request.scope["path"]
