@@ -375,3 +375,19 @@ def test_scopes_only_narrow(patterns: list[tuple[str, bool]], name: str) -> None
 def test_tools_offered_to_models(pattern: str, tool: str, offered: bool) -> None:
     """By the names that clients give to the tools of a server."""
     assert Scope(tools=(pattern,)).offers(tool) is offered
+
+
+def test_claims_are_recorded_and_not_trusted(line: Line) -> None:
+    """Of plain names; anything else is recorded as `?`."""
+    headers = {
+        "authorization": "Bearer mg-alice",
+        "x-correlation-id": "claims",
+        "x-agent-id": "admin-bot",
+        "x-claude-code-parent-agent-id": "ann@example.org",
+    }
+    body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
+    assert line.client.post("/v1/chat/completions", json=body, headers=headers).status_code == 200
+    [(record, agent)] = line.rows("SELECT record, agent FROM decisions WHERE correlation_id = 'claims'")
+    said = json.loads(record)
+    assert (said["claimed"], agent) == ({"agent": "admin-bot", "parent": "?"}, "alice")
+    assert said["input"]["context"]["chain"] == ["alice"]

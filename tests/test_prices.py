@@ -126,3 +126,54 @@ def test_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert "1 of these calls have no known price" in capsys.readouterr().err
         assert main(["check", "--config", str(tmp_path / "gateway.yaml")]) == 0
         assert "no known price, so calls are charged no money: unknown\n" in capsys.readouterr().err
+
+
+LIST = {
+    "sample_spec": {"litellm_provider": "one of ..."},
+    "gpt-4o": {"litellm_provider": "openai", "input_cost_per_token": 2e-06, "output_cost_per_token": 1e-05},
+    "gpt-4o-mini": {"litellm_provider": "openai", "input_cost_per_token": 1.5e-07, "output_cost_per_token": 6e-07},
+    "gpt-5": {
+        "litellm_provider": "openai",
+        "input_cost_per_token": 9e-06,
+        "output_cost_per_token": 1e-05,
+        "input_cost_per_token_above_200k_tokens": 2e-05,
+    },
+    "gpt-5-mini": {"litellm_provider": "openai", "input_cost_per_token": "x", "output_cost_per_token": 1},
+    "together_ai/openai/gpt-oss-120b": {
+        "litellm_provider": "together_ai",
+        "input_cost_per_token": 2e-07,
+        "output_cost_per_token": 6e-07,
+        "cache_read_input_token_cost": 1e-08,
+    },
+}
+
+
+def test_a_price_list_tells_what_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only models with one price; with --write, the rows change and everything else stays."""
+    listed, table = tmp_path / "list.json", tmp_path / "prices.yaml"
+    listed.write_text(json.dumps(LIST))
+    table.write_text(prices.FILE.read_text())
+    assert main(["import", "prices", str(listed)]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        "openai/gpt-4o: input 2.5 -> 2",
+        "together/openai/gpt-oss-120b: input 0.15 -> 0.2, cached_input - -> 0.01",
+    ]
+    assert main(["import", "prices", str(listed), "--write", str(table)]) == 0
+    before, after = prices.FILE.read_text().splitlines(), table.read_text().splitlines()
+    changed = [line.strip() for line, other in zip(after, before, strict=True) if line != other]
+    assert "gpt-4o:       {input: 2, cached_input: 1.25, output: 10, window: 128000}" in changed
+    assert len([line for line in changed if not line.startswith("date")]) == 2
+    assert yaml.safe_load(table.read_text())["openai"]["date"] == datetime.date.today()
+    capsys.readouterr()
+    assert main(["import", "prices", str(listed), "--write", str(table)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("said", ["no json", "[]", "{}", '{"gpt-4o": {"input": 1}}'])
+def test_what_is_no_price_list(tmp_path: Path, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clear error, and nothing is written."""
+    listed = tmp_path / "list.json"
+    listed.write_text(said)
+    assert main(["import", "prices", str(listed)]) == 2
+    assert "list.json" in capsys.readouterr().err

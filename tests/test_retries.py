@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import upstream as scripted
 from gateway.upstream.failures import Failed
 from gateway.upstream.retries import SPAN, RetryBudget, Rules, pause
 from line import config, running
+from waiting import eventually
 
 DRAW = random.Random(1)
 
@@ -134,7 +138,70 @@ def test_a_caller_does_not_wait_longer_than_allowed(up: scripted.Upstream, tmp_p
         assert calls_of(up, "status-429") - before == 1
 
 
-@pytest.mark.parametrize("routing", [{"retry_ratio": 2}, {"breaker": {"wait": "2h"}}, {"retries": -1}])
+def hedging(folder: Path, up: scripted.Upstream, *targets: str, **routing: Any) -> dict[str, Any]:
+    """A configuration where the next target is called after 50 ms of silence."""
+    found = config(folder, up.url, routing={"hedge": "50ms", **routing}, quotas={"tokens": 10**6})
+    price = {"input": 1, "output": 2}
+    found["models"]["two"] = {"targets": list(targets), "price": price}
+    return found
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_silent_target_is_hedged(up: scripted.Upstream, tmp_path: Path, stream: bool) -> None:
+    """The next target serves the call, with its edits, and the first attempt is ended; one charge."""
+    with running(tmp_path, hedging(tmp_path, up, "up/hang", "up/echo")) as line:
+        answer = line.chat("I am ann@example.org", "two", stream=stream, cid="hedged")
+        assert answer.status_code == 200
+        assert b"ann@example.org" not in up.last.raw
+        sent = [seen for seen in up.seen if seen.model in ("hang", "echo")][-2:]
+        assert [seen.model for seen in sent] == ["hang", "echo"]
+        eventually(lambda: line.workflow("hedged").used.get("tokens", 0) > 0)
+        query = "SELECT o.record FROM outcomes o JOIN decisions d ON d.id = o.id WHERE d.correlation_id = 'hedged'"
+        eventually(lambda: len(line.rows(query)) == 1)
+        record = json.loads(line.rows(query)[0][0])
+        assert (record["model"], record["tries"]) == ("echo", 2)
+
+
+def test_a_quick_target_is_not_hedged(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Also if the call fails at once and goes to the next target in order."""
+    with running(tmp_path, hedging(tmp_path, up, "up/echo", "up/call", hedge="20s")) as line:
+        before = calls_of(up, "call")
+        assert line.chat("hi", "two").status_code == 200
+        assert calls_of(up, "call") == before
+    with running(tmp_path, hedging(tmp_path, up, "up/status-500", "up/echo", hedge="20s")) as line:
+        assert line.chat("hi", "two").json()["choices"][0]["message"]["content"] == "hi"
+
+
+def test_a_hedge_that_fails_waits_for_the_first(up: scripted.Upstream, tmp_path: Path) -> None:
+    """The first target answers late, the next not at all."""
+    goes = threading.Event()
+
+    def late(_: object) -> None:
+        goes.wait(20)
+
+    found = hedging(tmp_path, up, "late/echo", "up/status-400")
+    with scripted.running() as slow, ThreadPoolExecutor(1) as pool:
+        slow.answers = late
+        found["providers"]["late"] = {"format": "openai", "base_url": slow.url}
+        with running(tmp_path, found) as line:
+            before = calls_of(up, "status-400")
+            waiting = pool.submit(line.chat, "hi", "two")
+            eventually(lambda: calls_of(up, "status-400") > before)
+            goes.set()
+            assert waiting.result(20).json()["choices"][0]["message"]["content"] == "hi"
+
+
+def test_hedges_count_as_retries(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Beyond the budget, the call waits for the first target."""
+    found = hedging(tmp_path, up, "up/hang", "up/echo", retry_minimum=0, retry_ratio=0)
+    found["providers"]["up"]["idle_timeout"] = "300ms"
+    with running(tmp_path, found) as line:
+        before = calls_of(up, "echo")
+        line.chat("hi", "two")
+        assert calls_of(up, "echo") - before <= 1  # by failover, after the timeout
+
+
+@pytest.mark.parametrize("routing", [{"hedge": 0}, {"retry_ratio": 2}, {"breaker": {"wait": "2h"}}, {"retries": -1}])
 def test_mistakes_are_named(tmp_path: Path, routing: dict[str, Any]) -> None:
     """`meshgate check` refuses them."""
     from gateway.config.load import loads

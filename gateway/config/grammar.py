@@ -459,8 +459,8 @@ class Server(Section):
     drain: Seconds = 30
     """Seconds that calls in flight have to end when the gateway stops."""
     websockets: bool = False
-    """Whether `/v1/responses` is served over WebSocket, too. Needs the extra `websockets`, and takes effect with the
-    next start. Otherwise an upgrade gets 426."""
+    """Whether `/v1/realtime`, and `/v1/responses` over WebSocket, are served. Needs the extra `websockets`, and takes
+    effect with the next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
     """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all origins."""
 

@@ -49,6 +49,9 @@ class Routing(Section):
     that would have to wait longer ends at once (`rate_limited`)."""
     queue: Count = 100
     """Calls that may wait for one model at one provider; more are refused as `overloaded`. Teams take turns."""
+    hedge: Seconds | None = Field(default=None, gt=0)
+    """Seconds of silence after which a call is sent to the next target, too; the first that begins to answer serves the
+    call, and the other attempt is ended. Counts as a retry. null: never: the provider may charge for both."""
     provider_limits: Literal["heed", "ignore"] = "heed"
     """The providers' own rate limits (429, `Retry-After`, `x-ratelimit-*`). heed: calls wait until there is room;
     ignore: each call is sent, and the caller hears the 429."""

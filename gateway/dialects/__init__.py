@@ -306,6 +306,8 @@ class Codec(Protocol):
     """Whether masked values of the request are restored in the answer."""
     forms: bool
     """Whether a request may be a form (`multipart`)."""
+    client: str
+    """The client that sends calls of the dialect: see `upstream.clients`. "": the client of the provider."""
     through: bool
     """Whether an answer may be of any media type: text, or bytes that no scanner reads."""
     inherits: bool

@@ -60,6 +60,7 @@ class Plain:
     through = False
     inherits = False
     restores = True
+    client = ""
 
     def at(self, model: str, values: Mapping[str, str]) -> str:
         """The same path for every call."""

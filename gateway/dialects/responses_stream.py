@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.call import Json, Usage
 from gateway.dialects import MAX_ANSWER, Chunk, Field, Piece, events, nulls, ordinal, responses_answer, sse, tree
 from gateway.dialects.anthropic_stream import MAX_BLOCKS, MAX_INPUT
 from gateway.dialects.base import Ordered, is_said_once
@@ -490,10 +490,14 @@ class ResponsesStream(Ordered):
                 item.complete()
         self._open = 0
         self._response(chunk, response, ends=True)
-        chunk.usage = responses_answer.usage(response)
+        chunk.usage = self.usage_of(response)
         self.last = response
         self._rest(chunk, data, frozenset({"response"}))
         chunk.done = self.ended = True
+
+    def usage_of(self, response: Json) -> Usage | None:
+        """The usage that the last event reports."""
+        return responses_answer.usage(response)
 
     def plain(self, chunk: Chunk) -> bytes:
         """The bytes of a chunk of an answer that is not judged."""

@@ -135,19 +135,22 @@ PROTECTED: Final = tuple(f"/.well-known/oauth-protected-resource{path}" for path
 """The paths of the metadata of tool servers as resources of OAuth (RFC 9728)."""
 HTTP_TOOLS: Final = ("/tools/{server}", "/tools/{server}/", "/tools/{server}/{path:path}")
 """Path templates of plain HTTP tools."""
+REALTIME: Final = ("/v1/realtime", "/openai/v1/realtime")
+"""The paths of realtime connections, which are WebSockets."""
 METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(HTTP_TOOLS, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
     **dict.fromkeys(AGENTS, "POST, OPTIONS"),
     **dict.fromkeys([*CARDS, *PROTECTED], "GET, HEAD, OPTIONS"),
     DELEGATIONS: "POST, OPTIONS",
+    **dict.fromkeys(REALTIME, "GET, OPTIONS"),
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},
     **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),
 }
 """Path template -> the methods that it takes, for `Allow`."""
 
-SOCKETS: Final = (RESPONSES, _versions(RESPONSES), _plainly(RESPONSES))
+SOCKETS: Final = (RESPONSES, _versions(RESPONSES), _plainly(RESPONSES), *REALTIME)
 """The paths that are served over WebSocket, if `server.websockets` is on."""
 
 

@@ -61,6 +61,7 @@ class Owners:
         self._ttl = math.ceil(settings.ttl) if settings is not None else 0
         self._store = store
         self._seal = seal if settings is not None else None
+        self._values = seal
 
     async def find(self, call: Call) -> None:
         """Write `call.request.stored` for a call that names states of its team.
@@ -197,6 +198,10 @@ class Owners:
         except StoreUnavailable as fault:
             _log.error("the owner of a stored %s could not be recorded: %s", kind, fault)
 
+    def after(self, call: Call, state: State | None) -> Stored:
+        """The conversation on a connection after a call, which the next call on the connection continues."""
+        return _stored(self._record(call, self._values, state or State("", ())))
+
     async def adopt(self, call: Call, state: State) -> None:
         """Record the states that an answer about a state names, such as the results of a batch."""
         seal = self._seal
@@ -234,7 +239,7 @@ class Owners:
         stored = call.request.stored
         return record | {"model": stored.model, "target": tuple(stored.target)} if stored is not None else record
 
-    def _record(self, call: Call, seal: Seal, state: State) -> Json:
+    def _record(self, call: Call, seal: Seal | None, state: State) -> Json:
         usage, history = call.outcome.usage, call.admission.history or NO_HISTORY
         return {
             "workflow": call.request.correlation_id,
@@ -247,8 +252,8 @@ class Owners:
             "account": call.outcome.account,
             "at": int(time.time()),
             "tokens": usage.input + usage.output if usage is not None else call.request.input.bound,
-            "masked": held(call, seal),
-            "uses": [(use.id, use.tool, self._arguments(seal, use)) for use in state.uses],
+            "masked": held(call, seal) if seal is not None else {},
+            "uses": [(use.id, use.tool, self._arguments(seal, use)) for use in state.uses] if seal is not None else [],
             "due": call.outcome.pending,
         }
 
@@ -309,6 +314,11 @@ def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:
         said = _said(seal, team, name, sealed)
     except InvalidTag:
         return None
+    return _stored(said)
+
+
+def _stored(said: Json) -> Stored:
+    """A record as `Owners._record` made it."""
     uses = tuple(ToolUse(*use) for use in said["uses"])
     return Stored(
         workflow=said["workflow"],

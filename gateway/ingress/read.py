@@ -51,7 +51,7 @@ class Ingress:
     ) -> None:
         self._server = server
         self._correlation = correlation
-        self._owners = owners
+        self.owners = owners
         self._taint = taint
         self._models = models
         self._texts = texts
@@ -64,7 +64,7 @@ class Ingress:
         """Read the request, and scan its texts. Writes `call.request`. Raises Refusal, Disconnected."""
         call.request.correlation_id = self._correlation.of(call)
         if call.reference is not None and not call.reference.reads:
-            await self._owners.refer(call, call.reference.id)
+            await self.owners.refer(call, call.reference.id)
             self._models.find(call)
             return
         await request.receive(call, receive, self._server, self._openings)
@@ -76,8 +76,8 @@ class Ingress:
             await separate(call)
             call.request.reading = None
         if call.reference is not None:
-            await self._owners.refer(call, call.reference.id)
-        await self._owners.find(call)
+            await self.owners.refer(call, call.reference.id)
+        await self.owners.find(call)
         self._models.find(call)
         try:
             long = takes_long(call, partial(self._fresh, call))

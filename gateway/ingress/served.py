@@ -65,7 +65,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "agents are not behind this gateway: call them directly",
     ),
     (
-        r"(/v1)?/(images|audio|uploads|rerank|realtime|videos|fine_tuning|fine-tunes"
+        r"(/v1)?/(images|audio|uploads|rerank|realtime/[^/]+|videos|fine_tuning|fine-tunes"
         r"|assistants|threads|vector_stores|evals|containers|organization)(/.*)?",
         "",
         f"{_OPENAI}; ask the provider itself for this",

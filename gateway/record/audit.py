@@ -19,6 +19,7 @@ from gateway.call import Call, Decision, Json, Subject
 from gateway.config.grammar import Config
 from gateway.config.sections import Audit as Settings
 from gateway.errors import POLICY_UNAVAILABLE
+from gateway.ingress.request import claimed
 from gateway.policy.erase import Eraser
 from gateway.record.ended import Ended
 from gateway.stores.writer import Bulk, Writer
@@ -90,7 +91,7 @@ class Audit:
             "allow" if decision.allow else "deny",
             decision.rule,
             decision.version,
-            self._record(call.authorization.input or {}, decision),
+            self._record(call.authorization.input or {}, decision, claimed(call.headers)),
         )
         self._writer.submit(_DECISION, row)
         if self._sends:
@@ -143,9 +144,14 @@ class Audit:
         for statement in _DELETE_EXCESS if most is not None else ():
             self._writer.submit(statement, (most,))
 
-    def _record(self, document: Json, decision: Decision) -> bytes:
-        """The input and the whole result as JSON, with the list of erased claims if there are any."""
+    def _record(self, document: Json, decision: Decision, claims: Json) -> bytes:
+        """The input and the whole result as JSON, with the list of erased values if there are any.
+
+        `claims`: what the caller says of itself.
+        """
         record: Json = {"input": document, "result": orjson.Fragment(decision.result), "mode": decision.mode}
+        if claims:
+            record["claimed"] = claims
         if decision.rule == POLICY_UNAVAILABLE:
             record["error"] = POLICY_UNAVAILABLE
         if self._erase is not None:

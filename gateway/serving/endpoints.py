@@ -21,7 +21,7 @@ from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.a2a import A2a
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.openai_chat import OPENAI_CHAT
-from gateway.dialects.openai_responses import OPENAI_RESPONSES
+from gateway.dialects.openai_realtime import OPENAI_REALTIME
 from gateway.dialects.routes import (
     AGENTS,
     AZURE,
@@ -33,8 +33,8 @@ from gateway.dialects.routes import (
     METHODS,
     MODELS,
     PROTECTED,
+    REALTIME,
     REFERENCES,
-    RESPONSES,
     ROUTES,
     TOOLS,
     VERSIONED,
@@ -50,7 +50,6 @@ from gateway.serving.delegate import delegate
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
-from gateway.serving.sockets import Session
 from gateway.stores import StoreUnavailable
 from gateway.upstream.forward import not_found
 
@@ -88,12 +87,14 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_plain_tool, gateway, path)
     for path in LISTS:
         yield path, partial(_models, gateway)
+    for path in REALTIME:
+        yield path, partial(_realtime, gateway, path)
     yield DELEGATIONS, partial(_delegate, gateway)
 
 
 def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
     """What serves a call, by path, for a server that hands over exchanges instead of ASGI's scopes."""
-    return {path: partial(_serve, gateway, codec, path) for path, codec in ROUTES.items()}
+    return {path: partial(serve, gateway, codec, path) for path, codec in ROUTES.items()}
 
 
 async def _call(
@@ -102,9 +103,9 @@ async def _call(
     """Serve one call of an ASGI server."""
     exchange = _exchange(scope, receive, send)
     if scope["method"] == "POST":
-        await _serve(gateway, codec, path, exchange, match.values, scope["query_string"])
+        await serve(gateway, codec, path, exchange, match.values, scope["query_string"])
     else:
-        reply = gateway.runtime.replies.to(_arrived(gateway, path, codec, exchange), exchange.put)
+        reply = gateway.runtime.replies.to(arrived(gateway, path, codec, exchange), exchange.put)
         await reply.refuse(_wrong_method(path, scope["headers"]))
 
 
@@ -114,7 +115,7 @@ def _exchange(scope: Any, receive: Any, send: Any) -> Exchange:
     return own or AsgiExchange(scope, receive, send)
 
 
-async def _serve(
+async def serve(
     gateway: Gateway,
     codec: Codec,
     path: str,
@@ -123,14 +124,14 @@ async def _serve(
     asked: bytes = b"",
 ) -> None:
     """Serve one call. `values`: the parameters of its path; `asked`: its query, which only such paths have."""
-    call = _arrived(gateway, path, _spoken(path, codec, exchange.headers), exchange)
+    call = arrived(gateway, path, _spoken(path, codec, exchange.headers), exchange)
     if values:
         try:
             _place(call, values, asked, gateway.runtime.config.models)
         except Refusal as refusal:
             await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
             return
-    await _through(gateway, call, exchange)
+    await through(gateway, call, exchange)
 
 
 async def _about(
@@ -139,7 +140,7 @@ async def _about(
     """Serve one call about a state that a provider stores."""
     exchange, method = _exchange(scope, receive, send), scope["method"]
     codecs = {name: _spoken(path, codec, exchange.headers) for name, codec in codecs.items()}
-    call = _arrived(gateway, path, codecs.get(method) or next(iter(codecs.values())), exchange)
+    call = arrived(gateway, path, codecs.get(method) or next(iter(codecs.values())), exchange)
     try:
         if match.values["id"] in _NO_IDS:
             raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
@@ -150,7 +151,7 @@ async def _about(
     except Refusal as refusal:
         await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
         return
-    await _through(gateway, call, exchange)
+    await through(gateway, call, exchange)
 
 
 async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
@@ -158,7 +159,7 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
     exchange, server, desk = _exchange(scope, receive, send), match.values.get("server", ""), gateway.runtime.line.desk
     codec = TOOLS[path](server, exchange.headers)
     desk.prepare(codec)
-    call = _arrived(gateway, path, codec, exchange)
+    call = arrived(gateway, path, codec, exchange)
     call.resource = Resource("tool")
     reply = gateway.runtime.replies.to(call, exchange.put)
     if scope["method"] not in ("POST", "DELETE"):
@@ -166,7 +167,7 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
     elif not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
     elif scope["method"] == "POST":
-        await _through(gateway, call, exchange)
+        await through(gateway, call, exchange)
     else:
         await _end_session(gateway, call, server, exchange, reply)
 
@@ -174,7 +175,7 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
 async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve one message to another agent."""
     exchange, agent = _exchange(scope, receive, send), match.values["agent"]
-    call = _arrived(gateway, path, AGENTS[path](agent, exchange.headers), exchange)
+    call = arrived(gateway, path, AGENTS[path](agent, exchange.headers), exchange)
     call.resource = Resource("agent")
     reply = gateway.runtime.replies.to(call, exchange.put)
     if scope["method"] != "POST":
@@ -182,19 +183,19 @@ async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, rec
     elif not gateway.runtime.line.agents.serves(agent):
         await reply.refuse(unknown_agent())
     else:
-        await _through(gateway, call, exchange)
+        await through(gateway, call, exchange)
 
 
 async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve the card of another agent, to callers who may send messages to the agent."""
     runtime, exchange, agent = gateway.runtime, _exchange(scope, receive, send), match.values["agent"]
-    call = _arrived(gateway, match.template, A2a(agent, exchange.headers), exchange)
+    call = arrived(gateway, match.template, A2a(agent, exchange.headers), exchange)
     call.resource = Resource("agent", agent)
     reply = runtime.replies.to(call, exchange.put)
     try:
         if scope["method"] not in ("GET", "HEAD"):
             raise _wrong_method(match.template, scope["headers"])
-        call.ticket = _ticket(gateway, exchange)
+        call.ticket = ticket_of(gateway, exchange)
         await runtime.line.identify(call)
         if not await runtime.line.agents.shows(call):
             raise unknown_agent()
@@ -218,7 +219,7 @@ async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, s
 async def _protected(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Say which authorization server gives out tokens for a tool server. Public, as clients read this without a key."""
     exchange = _exchange(scope, receive, send)
-    reply = gateway.runtime.replies.to(_arrived(gateway, match.template, OPENAI_CHAT, exchange), exchange.put)
+    reply = gateway.runtime.replies.to(arrived(gateway, match.template, OPENAI_CHAT, exchange), exchange.put)
     said = gateway.runtime.resources.document(scope["path"].removeprefix(WELL_KNOWN))
     if scope["method"] not in ("GET", "HEAD"):
         await reply.refuse(_wrong_method(match.template, scope["headers"]))
@@ -234,16 +235,16 @@ async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any
     exchange, name, method = _exchange(scope, receive, send), match.values["server"], scope["method"]
     asked, query = f"/{match.values.get('path', '')}", scope.get("query_string", b"")
     called = gateway.runtime.line.plain.name(name, method, asked)
-    call = _arrived(gateway, path, HttpTool(name, called, method, asked, query, exchange.headers), exchange)
+    call = arrived(gateway, path, HttpTool(name, called, method, asked, query, exchange.headers), exchange)
     call.resource = Resource("tool")
-    await _through(gateway, call, exchange)
+    await through(gateway, call, exchange)
 
 
 async def _end_session(gateway: Gateway, call: Call, server: str, exchange: Exchange, reply: Reply) -> None:
     """End the session that a call names, with an answer without content."""
     line = gateway.runtime.line
     try:
-        call.ticket = _ticket(gateway, exchange)
+        call.ticket = ticket_of(gateway, exchange)
         await line.identify(call)
         await line.desk.end(call, server)
         await reply.whole(200, b"{}")
@@ -253,12 +254,12 @@ async def _end_session(gateway: Gateway, call: Call, server: str, exchange: Exch
         call.ticket.close()
 
 
-async def _through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
+async def through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
     """Serve a call by the line."""
     runtime = gateway.runtime
     reply = runtime.replies.to(call, exchange.put)
     try:
-        call.ticket = _ticket(gateway, exchange)
+        call.ticket = ticket_of(gateway, exchange)
     except Refusal as refusal:
         await reply.refuse(refusal)
         return
@@ -296,37 +297,28 @@ def _place(call: Call, values: Mapping[str, str], asked: bytes, models: Containe
     query.take(call, asked)
 
 
-def _arrived(gateway: Gateway, path: str, codec: Codec, exchange: Exchange) -> Call:
+def arrived(gateway: Gateway, path: str, codec: Codec, exchange: Exchange) -> Call:
     """A new call, of which nothing has been read yet. `path`: its template."""
     work = Budget(gateway.runtime.config.server.scan_budget)
     began, lanes = time.perf_counter_ns(), gateway.shared.lanes
     return Call(ids.uuid7(), path, _UNREAD, codec, exchange.headers, began, work, lanes, UNCOUNTED)
 
 
-def _ticket(gateway: Gateway, exchange: Exchange) -> Ticket:
+def ticket_of(gateway: Gateway, exchange: Exchange) -> Ticket:
     """The ticket of a call: its share of the gateway. Raises Refusal(overloaded)."""
     return gateway.shared.shares.enter(gateway.runtime.config.server, place(exchange.client), exchange.know)
 
 
-async def socket(gateway: Gateway, scope: Any, receive: Any, send: Any) -> None:
-    """Serve a connection of the Responses dialect over WebSocket, if its credential is valid."""
-    exchange = AsgiExchange(scope, receive, send)
-    call = _arrived(gateway, RESPONSES, OPENAI_RESPONSES, exchange)
-    try:
-        call.ticket = _ticket(gateway, exchange)
-        await gateway.runtime.line.identify(call)
-    except Refusal as refusal:
-        gateway.shared.telemetry.stranger()
-        body = orjson.dumps(OPENAI_RESPONSES.refuse(refusal, call.id))
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
-        await send({"type": "websocket.http.response.body", "body": body})
-        return
-    finally:
-        call.ticket.close()
-    await send({"type": "websocket.accept", "headers": [(b"x-request-id", call.id.encode())]})
-    serve = partial(_serve, gateway, OPENAI_RESPONSES, RESPONSES)
-    await Session(scope, receive, send, serve, gateway.runtime.config.server.max_body).run()
+async def _realtime(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Refuse a request that is no WebSocket."""
+    del match
+    exchange = _exchange(scope, receive, send)
+    reply = gateway.runtime.replies.to(arrived(gateway, path, OPENAI_REALTIME, exchange), exchange.put)
+    served = gateway.runtime.config.server.websockets
+    words = "" if served else " The operator may set server.websockets: true."
+    refusal = Refusal("invalid_request", f"{path} is served over WebSocket only.{words}", status=426)
+    refusal.headers = ((b"upgrade", b"websocket"),)
+    await reply.refuse(refusal)
 
 
 async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
@@ -334,7 +326,7 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
     runtime = gateway.runtime
     form = model_lists.form(scope["headers"])
     exchange = _exchange(scope, receive, send)
-    call = _arrived(gateway, match.template, form.codec, exchange)
+    call = arrived(gateway, match.template, form.codec, exchange)
     reply = runtime.replies.to(call, exchange.put)
     try:
         asked = match.values.get("model", "")
@@ -342,7 +334,7 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
             if ":" in asked:  # `/v1/models/{model}:generateContent`
                 raise Refusal("invalid_request", served.nothing_at(scope["path"]), status=404)
             raise _wrong_method(match.template, scope["headers"])
-        call.ticket = _ticket(gateway, exchange)
+        call.ticket = ticket_of(gateway, exchange)
         await runtime.line.identify(call)
         call.request.correlation_id = runtime.correlation.of(call, needed=False)
         if not asked:
@@ -366,12 +358,12 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
 async def _delegate(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """`POST /v1/delegations`: a token for a sub-agent of the caller."""
     runtime, exchange = gateway.runtime, _exchange(scope, receive, send)
-    call = _arrived(gateway, match.template, OPENAI_CHAT, exchange)
+    call = arrived(gateway, match.template, OPENAI_CHAT, exchange)
     reply = runtime.replies.to(call, exchange.put)
     try:
         if scope["method"] != "POST":
             raise _wrong_method(match.template, scope["headers"])
-        call.ticket = _ticket(gateway, exchange)
+        call.ticket = ticket_of(gateway, exchange)
         await runtime.line.identify(call)
         await reply.whole(200, orjson.dumps(await delegate(runtime, gateway.shared, call, exchange.receive)))
     except Refusal as refusal:

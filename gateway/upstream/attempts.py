@@ -11,10 +11,14 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
+
+import orjson
 
 from gateway.call import Call, Target
 from gateway.errors import Refusal
+from gateway.redaction import openings
 from gateway.stores import Outages
 from gateway.translate.words import Untranslatable
 from gateway.upstream.answer import Answer
@@ -48,6 +52,13 @@ class Attempts:
 
     async def open(self, call: Call, targets: Sequence[Target]) -> Answer:
         """Send the call until a target begins to answer; writes `call.outcome`. Raises Refusal."""
+        hedge = self._healths.retries.hedge
+        if hedge is not None and len(targets) > 1 and _may_hedge(call):
+            return await self._hedged(call, targets, hedge)
+        return await self._in_order(call, targets)
+
+    async def _in_order(self, call: Call, targets: Sequence[Target]) -> Answer:
+        """One attempt after the other. Raises Refusal."""
         failed: dict[Target, Failed] = {}
         unable: dict[Target, Untranslatable] = {}  # targets of another format that cannot express the request
         for target in targets:
@@ -75,6 +86,34 @@ class Attempts:
         if not left:
             raise next(iter(unable.values()))
         return await self._later(call, left, failed)
+
+    async def _hedged(self, call: Call, targets: Sequence[Target], hedge: float) -> Answer:
+        """The attempts, and the same without the first target beside them if these are silent for `hedge` seconds.
+
+        The first that begins to answer serves the call, and the others are ended. Raises Refusal.
+        """
+        first = asyncio.ensure_future(self._in_order(call, targets))
+        attempts, served = [first], None
+        try:
+            await asyncio.wait(attempts, timeout=hedge)
+            budget = self._healths.of(targets[0]).budget
+            if first.done() or not budget.take(time.monotonic(), self._healths.retries):
+                return await (served := first)
+            twin = _twin(call)
+            attempts.append(asyncio.ensure_future(self._in_order(twin, targets[1:])))
+            await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
+            if not any(_serves(attempt) for attempt in attempts):  # one failed, the other may not
+                await asyncio.wait(attempts)
+            call.outcome.tries += twin.outcome.tries - 1
+            if not _serves(first) and _serves(attempts[1]):
+                tries, call.outcome = call.outcome.tries, twin.outcome
+                call.outcome.tries, served = tries, attempts[1]
+                return served.result()
+            return await (served := first)
+        finally:
+            for attempt in attempts:
+                if attempt is not served or not attempt.done():
+                    await _end(attempt)
 
     async def _send(self, call: Call, target: Target, account: Account, probes: bool) -> Answer:
         """Send the call, and note how that ended. Raises Refusal."""
@@ -159,6 +198,33 @@ class Attempts:
         )
         call.outcome.provider, call.outcome.model = targets[0]
         return Failed("down", words, retry_after=wait)
+
+
+def _may_hedge(call: Call) -> bool:
+    """Whether a call may be sent twice at a time: nothing at a provider changes by it."""
+    request = call.request
+    return call.reference is None and request.stored is None and not (request.form or call.codec.keeps(request.body))
+
+
+def _twin(call: Call) -> Call:
+    """The same call with a body and an outcome of its own."""
+    body = openings.dumps(call)
+    request = replace(call.request, body=orjson.loads(body), raw=body, edited=True, reading=None)
+    outcome = replace(call.outcome, fitted=dict(call.outcome.fitted))
+    return replace(call, request=request, outcome=outcome)
+
+
+def _serves(attempt: asyncio.Future[Answer]) -> bool:
+    """Whether an attempt has an answer."""
+    return attempt.done() and not attempt.cancelled() and attempt.exception() is None
+
+
+async def _end(attempt: asyncio.Future[Answer]) -> None:
+    """End an attempt that does not serve the call."""
+    attempt.cancel()
+    await asyncio.wait([attempt])
+    if _serves(attempt):
+        attempt.result().close(finished=False)
 
 
 def _tokens(call: Call) -> int:

@@ -1,4 +1,4 @@
-"""The HTTP clients by name: each is opened when a provider first needs it, and outlives reloads."""
+"""The clients by name: those for HTTP are opened when a provider first needs them, and all outlive reloads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.upstream.client import Client
 from gateway.upstream.direct import DirectClient
+from gateway.upstream.realtime import Realtime
 
 
 def _aiohttp() -> Client:
@@ -21,7 +22,8 @@ class Clients(Mapping[str, Client]):
     """The open clients."""
 
     def __init__(self) -> None:
-        self._open: dict[str, Client] = {}
+        self.realtime = Realtime()
+        self._open: dict[str, Client] = {"realtime": self.realtime}
 
     def open(self, names: Iterable[str]) -> None:
         """Open those that are not open yet. In the event loop."""

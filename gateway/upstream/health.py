@@ -114,9 +114,10 @@ class Healths:
         if breaker is None:
             self.rules = Rules(failures=sys.maxsize, calls=sys.maxsize)
         else:
-            times = (breaker.window, breaker.wait, breaker.max_wait)
-            self.rules = Rules(breaker.failures, breaker.ratio, breaker.calls, *times)
-        self.retries = Retries(routing.retries, routing.retry_ratio, routing.retry_minimum, routing.wait, routing.queue)
+            waits = (breaker.window, breaker.wait, breaker.max_wait)
+            self.rules = Rules(breaker.failures, breaker.ratio, breaker.calls, *waits)
+        times = (routing.wait, routing.queue, routing.hedge)
+        self.retries = Retries(routing.retries, routing.retry_ratio, routing.retry_minimum, *times)
         self.heeds = routing.provider_limits == "heed"
         for health in self._known.values():
             health.circuit.rules = self.rules

@@ -19,7 +19,8 @@ _LONGEST: Final = 2.0
 class Rules(NamedTuple):
     """`most`: retries of one call. `ratio`: retries for each call of a provider, and `least` more in a minute.
 
-    `wait`: seconds that a call may wait in total. `queue`: calls that may wait for one window.
+    `wait`: seconds that a call may wait in total. `queue`: calls that may wait for one window. `hedge`: seconds of
+    silence after which the next target is called, too; None: never.
     """
 
     most: int = 1
@@ -27,6 +28,7 @@ class Rules(NamedTuple):
     least: int = 10
     wait: float = 5.0
     queue: int = 100
+    hedge: float | None = None
 
 
 class RetryBudget:

@@ -39,6 +39,7 @@ class Sender:
         self._timed = timed  # the model that a caller named; None if no model has time limits of its own
         self._providers = providers
         self._clients = {name: clients[provider.client] for name, provider in providers.items()}
+        self._by_dialect = clients
         self._destinations = Destinations(providers)
         self._fittings = {name: Fitting(name, provider) for name, provider in providers.items()}
         self._relented: set[tuple[str, Target]] = set()  # pairs of codec and target that refuse what `request` adds
@@ -180,7 +181,8 @@ class Sender:
 
     async def _to(self, call: Call, provider: str, to: Destination, body: bytes) -> Response:
         try:
-            response = await self._clients[provider].post(to, body)
+            client = self._by_dialect[call.codec.client] if call.codec.client else self._clients[provider]
+            response = await client.post(to, body)
         except FAULTS as fault:
             raise broken(provider, fault, "did not answer in time", UNREACHED) from None
         call.outcome.status = response.status

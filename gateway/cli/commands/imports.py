@@ -1,4 +1,4 @@
-"""`meshgate import litellm`: a configuration file from a file of another gateway."""
+"""`meshgate import`: a configuration from a file of another gateway, and prices from a public list."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ _NAMES = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 
 def register(parser: Any) -> None:
     """Add the command to the parser."""
-    group = commands.group(parser, "import", "write a configuration file from a file of another gateway")
+    group = commands.group(parser, "import", "read a file of another gateway, or a price list")
     words = "print the configuration for a LiteLLM config.yaml, and on standard error what is left out"
     command = group.add_parser("litellm", help=words, description=words)
     command.add_argument("file", type=Path, metavar="FILE", help="the LiteLLM file")
     command.set_defaults(run=litellm)
+    words = "list the prices of the table gateway/config/prices.yaml that are others in a public price list"
+    command = group.add_parser("prices", help=f"{words}; exit 1 if there are any", description=words)
+    command.add_argument("file", type=Path, metavar="FILE", help="model_prices_and_context_window.json of LiteLLM")
+    command.add_argument("--write", type=Path, metavar="TABLE", help="write the prices into this table, too")
+    command.set_defaults(run=prices)
 
 
 def litellm(args: argparse.Namespace) -> int:
@@ -52,6 +57,24 @@ def litellm(args: argparse.Namespace) -> int:
     for line in lines:
         print(f"meshgate: {line}", file=sys.stderr)
     return 0
+
+
+def prices(args: argparse.Namespace) -> int:
+    """`meshgate import prices`. Raises ConfigError for a file that is no price list."""
+    import datetime
+
+    from gateway.config import price_list
+    from gateway.config.prices import FILE
+
+    path = args.write or FILE
+    table = path.read_text("utf-8")
+    found = list(price_list.changes(table, price_list.read(args.file)))
+    for change in found:
+        print(change)
+    if args.write is not None and found:
+        made = {(change.kind, change.model): change for change in found}
+        path.write_text(price_list.rewritten(table, made, datetime.date.today().isoformat()), "utf-8")
+    return 1 if found and args.write is None else 0
 
 
 def _variables(made: str) -> dict[str, str]:
