@@ -123,6 +123,8 @@ class Mcp(JsonRpc):
         """The tool was found by a search."""
         self.mirrored: Mapping[tuple[str, ...], str] = {}
         """The arguments that are repeated in headers: see `mcp_params`."""
+        self.promised: Json = {}
+        """The output schema of the called tool."""
         self.called = ""
         self.modern = False
         self._headers = headers
