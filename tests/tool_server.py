@@ -154,7 +154,7 @@ def scripted() -> Iterator[Scripted]:
             if not made.accepts(self.headers.get("authorization", "")):
                 self.reply(401, b"")
                 return
-            if "id" not in body:
+            if "id" not in body or "method" not in body:  # a notification, or the answer to a question
                 self.reply(202, b"")
                 return
             answer = made.answers.get(body["method"])

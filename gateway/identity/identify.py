@@ -168,7 +168,8 @@ class Identity:
             if self._jwt is None or not subject.claims:  # the token of a JWT ends with the JWT
                 raise Refusal("unauthenticated", _REVOKED)
             return subject
-        if (first.expires is not None and first.expires <= time.time()) or first.subject.team != subject.team:
+        known_as = first.subject.team, first.subject.agent
+        if (first.expires is not None and first.expires <= time.time()) or known_as != (subject.team, subject.agent):
             raise Refusal("unauthenticated", _REVOKED)
         if not set(subject.roles) <= set(first.subject.roles):
             kept = tuple(role for role in subject.roles if role in first.subject.roles)

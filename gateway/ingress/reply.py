@@ -22,6 +22,7 @@ from gateway.ingress.wire import Head, Put
 from gateway.limits.ratelimit import RateLimits, whole_seconds
 
 _timings: dict[tuple[str, ...], str] = {}  # stages -> the form of Server-Timing
+_KEPT = (None, "application/json", "application/a2a+json")  # types of answers that are kept, and sent again as JSON
 _JSON = (b"content-type", b"application/json")
 _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 
@@ -66,7 +67,7 @@ class Reply:
         self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None, *, kind: str | None = None
     ) -> None:
         """Send a whole answer. `kind`: its Content-Type, "" for none; None: JSON. Other answers are not kept."""
-        if self._call.replay.keeper is not None and status == 200 and kind in (None, "application/json"):
+        if self._call.replay.keeper is not None and status == 200 and kind in _KEPT:
             self._call.replay.keeper.add(body)
             await self._call.replay.keeper.keep(streamed=False)
         self.status = status

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from gateway.agents.deliver import Deliveries
 from gateway.agents.remote import Remotes
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, Watcher
@@ -139,9 +140,11 @@ class Gateway:
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
-            clients.open(["direct"])
+            clients.open(["direct", "public"])
             self.shared.servers = Servers(clients["direct"], store)
             self.shared.remotes = Remotes(clients["direct"])
+            self.shared.deliveries = Deliveries()
+            stack.push_async_callback(self.shared.deliveries.close)
             stack.push_async_callback(self.shared.servers.close)
             stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)

@@ -14,8 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.agents.deliver import Deliveries
 from gateway.agents.desk import AgentDesk
+from gateway.agents.measures import Measures
+from gateway.agents.push import Pushes
+from gateway.agents.registry import Registry
 from gateway.agents.remote import Remotes
+from gateway.agents.signed import Signer as CardSigner
 from gateway.config import prices
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
@@ -120,6 +125,8 @@ class Shared:
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
     remotes: Remotes | None = None  # the other agents
+    deliveries: Deliveries | None = None  # of push notifications
+    measures: Measures = field(default_factory=Measures)  # of the other agents
     counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
 
@@ -141,6 +148,7 @@ class Runtime:
     alone: Callable[[], bool]  # whether the shared state is out of reach: see `Replies`
     delegations: Delegations | None  # the tokens of sub-agents
     resources: Resources
+    registry: Registry  # of agents
 
 
 def _cache_dir(config: Config) -> Path:
@@ -349,7 +357,14 @@ def _runtime(
         alone=alone,
         delegations=parts.delegations,
         resources=parts.resources,
+        registry=_registry(config, shared, parts),
     )
+
+
+def _registry(config: Config, shared: Shared, parts: _Parts) -> Registry:
+    assert shared.remotes is not None, "agents are there before the first runtime"
+    visible, contents = Visible(parts.policy, parts.audit), _contents(config, shared)
+    return Registry(shared.store, config.a2a, shared.remotes, visible, parts.texts, contents, shared.measures)
 
 
 def _line(
@@ -377,7 +392,8 @@ def _line(
     if restoring and parts.seal is not None and parts.replacer is not None:
         recall = Recall(restoring, store, parts.seal, parts.replacer)
     assert shared.servers is not None, "tool servers are there before the first runtime"
-    recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
+    subscribers = (audit.ended, telemetry.count, telemetry.log)
+    recorder = Recorder(subscribers, failures, {"agent": shared.measures.note})
     shared.servers.credentials.connections = _connections(config, store, parts.seal)
     visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
@@ -396,7 +412,11 @@ def _line(
         config.tools, shared.clients["direct"], visible, sql, shared.servers.credentials, unscannable=not readable
     )
     assert shared.remotes is not None, "agents are there before the first runtime"
-    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible)
+    assert shared.deliveries is not None, "deliveries are there before the first runtime"
+    clients = shared.clients
+    pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries)
+    signer = _card_signer(config)
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, signer)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -425,14 +445,27 @@ def _connections(config: Config, store: Store, seal: Seal | None) -> Connections
     return Connections(store, seal, url) if url and seal is not None else None
 
 
+def _card_signer(config: Config) -> CardSigner | None:
+    """Signs agent cards; None without a key. Raises ConfigError."""
+    if config.cards is None:
+        return None
+    try:
+        return CardSigner(config.cards.key, config.cards.kid, config.cards.jku)
+    except ValueError as fault:
+        raise ConfigError(f"cards.key {fault}") from None
+
+
 def _cache(config: Config, shared: Shared, parts: _Parts) -> Cache | None:
-    """The cache of answers; None if no model has one. Raises ConfigError without a key to encrypt them with."""
+    """The cache of answers; None if no model has one, and no policy may want one.
+
+    Raises ConfigError without a key to encrypt the answers of a model with.
+    """
     name = next((name for name, model in config.models.items() if model.cache is not None), "")
     if name and parts.seal is None:
         raise ConfigError(f"models.{name}.cache needs pii.vault_key: answers are encrypted at rest")
-    if not name or parts.seal is None:
+    if parts.seal is None or not (name or config.policy is not None):
         return None
-    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal)
+    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal, for_models=bool(name))
 
 
 def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None) -> Authorize:

@@ -247,6 +247,44 @@ local function grant()
   return 1
 end
 
+-- Registered agents of a team. KEYS: agents, their ends.
+-- ARGV: 3 name, 4 owner, 5 record, 6 ttl ms, 7 maximum number. Returns 0; 1 if the name is another owner's, 2 if full
+local function enlist()
+  local agents, ends, name, owner, ttl = KEYS[1], KEYS[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
+  for _, gone in ipairs(redis.call("ZRANGEBYSCORE", ends, "-inf", int(now))) do
+    redis.call("ZREM", ends, gone)
+    redis.call("HDEL", agents, "o:" .. gone, "r:" .. gone)
+  end
+  if redis.call("ZSCORE", ends, name) then
+    if redis.call("HGET", agents, "o:" .. name) ~= owner then return 1 end
+  elseif #redis.call("ZRANGE", ends, "0", "-1") >= tonumber(ARGV[7]) then
+    return 2
+  end
+  redis.call("HSET", agents, "o:" .. name, owner, "r:" .. name, ARGV[5])
+  redis.call("ZADD", ends, int(now + ttl * 1000), name)
+  for _, key in ipairs(KEYS) do
+    redis.call("PEXPIRE", key, int(math.max(ttl, redis.call("PTTL", key))))
+  end
+  return 0
+end
+
+-- Returns name, owner, record and end of each entry.
+local function enlisted()
+  local all = {}
+  local live = redis.call("ZRANGEBYSCORE", KEYS[2], "(" .. int(now), "+inf", "WITHSCORES")
+  for at = 1, #live, 2 do
+    local got = redis.call("HMGET", KEYS[1], "o:" .. live[at], "r:" .. live[at])
+    for _, it in ipairs({ live[at], got[1], got[2], int(tonumber(live[at + 1])) }) do all[#all + 1] = it end
+  end
+  return all
+end
+
+-- ARGV: 3 name
+local function delist()
+  redis.call("HDEL", KEYS[1], "o:" .. ARGV[3], "r:" .. ARGV[3])
+  return redis.call("ZREM", KEYS[2], ARGV[3])
+end
+
 local operations = {
   reserve = reserve,
   settle = settle,
@@ -274,5 +312,8 @@ local operations = {
   disown = disown,
   pin = pin,
   grant = grant,
+  enlist = enlist,
+  enlisted = enlisted,
+  delist = delist,
 }
 return operations[operation]()

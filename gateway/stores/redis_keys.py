@@ -44,6 +44,11 @@ def pins_key(server: str) -> str:
     return f"mg1:{{pins}}:{server}"
 
 
+def registry_keys(team: str) -> tuple[str, str]:
+    """The registered agents of a team, and when their entries end."""
+    return f"mg1:{{{_tag(team)}}}:agents", f"mg1:{{{_tag(team)}}}:agents:ends"
+
+
 def open_key(team: str) -> str:
     """The open reservations of a team."""
     return f"mg1:{{{_tag(team)}}}:open"

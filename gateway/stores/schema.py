@@ -79,6 +79,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # The tokens of users at tool servers, sealed.
         "CREATE TABLE grants (id TEXT PRIMARY KEY, record BLOB NOT NULL)",
+        # Registered agents. A record may be large, so not in the index itself.
+        """CREATE TABLE registry (team TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, ends INTEGER NOT NULL,
+           record BLOB NOT NULL, PRIMARY KEY (team, name))""",
     ),
 )
 

@@ -24,7 +24,8 @@ from gateway.tools.wire import broken
 MOST: Final = 2_000
 """Tools of one server."""
 _PAGES: Final = 100
-_FIELDS: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations", "icons")
+FIELDS: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations", "icons")
+"""What a model reads of a tool, and the digest covers."""
 _LONGEST: Final = 64 * 1024  # bytes of one tool
 _DEPTH: Final = 24  # levels of a schema
 _PLAIN: Final = Shape(frozenset(), frozenset(), frozenset())
@@ -40,7 +41,7 @@ class Listed(NamedTuple):
 
 def digest(tool: Json) -> str:
     """The digest of a tool, as hex."""
-    told = {name: tool[name] for name in _FIELDS if name in tool}
+    told = {name: tool[name] for name in FIELDS if name in tool}
     return hashlib.sha256(canonical(orjson.dumps(told).decode()).encode()).hexdigest()
 
 

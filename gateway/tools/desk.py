@@ -16,7 +16,7 @@ import orjson
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp, mcp_params
-from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, Fault
+from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
@@ -185,8 +185,7 @@ class Desk:
     async def _ask(self, call: Call, codec: Mcp, server: Server) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
-        return await self._exchange(call, codec, server, message)
+        return await self._exchange(call, codec, server, _message(call, codec, params))
 
     async def _exchange(self, call: Call, codec: Mcp, server: Server, message: Json) -> bytes:
         """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
@@ -194,11 +193,13 @@ class Desk:
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
         if opened is None:
-            return await server.ask(message, hold, caller_of(call), headers)
-        try:
-            return await server.ask_in(opened.upstream, message, hold, caller_of(call), headers)
-        except SessionLost:
-            raise _no_session() from None
+            raw = await server.ask(message, hold, caller_of(call), headers)
+        else:
+            try:
+                raw = await server.ask_in(opened.upstream, message, hold, caller_of(call), headers)
+            except SessionLost:
+                raise _no_session() from None
+        return codec.named(raw, message["id"])
 
     async def _control(self, call: Call, codec: Mcp) -> Json:
         """The result of a message of the protocol; nothing for a notification."""
@@ -225,7 +226,7 @@ class Desk:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
         id = codec.params.get("requestId")
         opened = self.opened(call, codec.door) if codec.door else None
-        if codec.method == "notifications/cancelled" and opened is not None and type(id) in (str, int):
+        if codec.method == "notifications/cancelled" and opened is not None and is_id(id):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
             await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 
@@ -259,7 +260,7 @@ class Desk:
             return {kind: [], **done, **self._fresh(codec)}
         cursor = codec.params.get("cursor")
         params = {"cursor": cursor} if type(cursor) is str else {}
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
+        message = _message(call, codec, params)
         said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
         result = said.get("result") if type(said) is dict else None
         if type(result) is not dict or type(result.get(kind)) is not list:
@@ -327,6 +328,11 @@ def _codec(call: Call) -> Mcp:
     codec = call.codec
     assert isinstance(codec, Mcp), "calls of tools have the codec of their protocol"
     return codec
+
+
+def _message(call: Call, codec: Mcp, params: Json) -> Json:
+    """A request to a server. Its id is that of the body, which was redacted after the codec read it."""
+    return {"jsonrpc": "2.0", "id": call.request.body["id"], "method": codec.method, "params": params}
 
 
 def _about(about: Json) -> Json:

@@ -30,12 +30,14 @@ from gateway.tools.wire import (
     Wire,
     borne,
     broken,
+    reply,
     unheld,
 )
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
+_QUESTIONS = 16  # of a server before one answer
 _SELF: Json = {"name": "meshgate", "version": "1"}
 _UNREACHED = "could not be reached"
 
@@ -71,7 +73,8 @@ class HttpWire(Wire):
                 response.close()
                 raise TokenRefused
             id = "".join(response.values(b"mcp-session-id")[:1])
-            said = _object(await self._body(response, 0, unheld)) if response.status < 500 else {}
+            opening = Session(OFFERED, id)
+            said = _object(await self._body(response, opening, 0, unheld, bearer)) if response.status < 500 else {}
             result = said.get("result")
             if type(result) is dict and result.get("protocolVersion") in mcp.VERSIONS:
                 session = Session(str(result["protocolVersion"]), id)
@@ -117,7 +120,7 @@ class HttpWire(Wire):
         if response.status == 403:
             response.close()
             raise broken(self._name, "refused the credentials of the gateway (HTTP 403)")
-        return await self._body(response, message["id"], hold)
+        return await self._body(response, session, message["id"], hold, bearer)
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""
@@ -155,18 +158,18 @@ class HttpWire(Wire):
         except OSError as fault:
             raise broken(self._name, f"{_UNREACHED} ({type(fault).__name__})") from None
 
-    async def _body(self, response: Response, id: object, hold: Hold) -> bytes:
-        """The response to request `id`. Other messages of an event stream are left out."""
+    async def _body(self, response: Response, session: Session, id: object, hold: Hold, bearer: str) -> bytes:
+        """The response to request `id`. Of other messages in an event stream, questions are refused."""
         if "".join(response.values(b"content-type")[:1]).lower().startswith("text/event-stream"):
-            return await self._of_events(response, id, hold)
+            return await self._of_events(response, session, id, hold, bearer)
         most = self._row.max_answer if response.status < 400 else _SMALL
         body = await received(response, most, hold, partial(broken, self._name))
         if not body.lstrip().startswith(b"{"):
             raise broken(self._name, f"answered with HTTP {response.status} and no response")
         return body
 
-    async def _of_events(self, response: Response, id: object, hold: Hold) -> bytes:
-        reader, size = sse.Reader(), 0
+    async def _of_events(self, response: Response, session: Session, id: object, hold: Hold, bearer: str) -> bytes:
+        reader, size, asked = sse.Reader(), 0, 0
         try:
             async for data in response.chunks():
                 size += len(data)
@@ -174,8 +177,15 @@ class HttpWire(Wire):
                     raise broken(self._name, f"answered with more than {self._row.max_answer} bytes")
                 hold(len(data))
                 for event in reader.feed(data):
-                    if event.data and (said := _object(event.data)) and "method" not in said and said.get("id") == id:
+                    if not event.data or "id" not in (said := _object(event.data)):
+                        continue
+                    if "method" not in said and said["id"] == id:
                         return event.data
+                    if "method" in said:  # the server waits for the answer
+                        asked += 1
+                        if asked > _QUESTIONS:
+                            raise broken(self._name, f"asked more than {_QUESTIONS} questions before its answer")
+                        await self.tell(session, reply(said), bearer)
         except ValueError as fault:
             raise broken(self._name, f"sent {fault}") from None
         except TimeoutError:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import orjson
 
 from gateway.call import Json
-from gateway.config.openapi import Operation, operations
+from gateway.config.openapi import Operation, described
 from gateway.config.tools import Tool
 from gateway.dialects import http_tool, mcp
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
@@ -35,7 +35,8 @@ class OperationsWire(Wire):
         self._row = row
         self._client = client
         self._to = destination(row)
-        self._operations = {one.name: one for one in operations(row)}
+        self._described = described(row)
+        self._operations = {one.name: one for one in self._described.chosen}
 
     async def open(self, bearer: str = "") -> tuple[Session, Json]:
         """No session: each operation is a request of its own."""
@@ -75,8 +76,10 @@ class OperationsWire(Wire):
             return _error(message, PARAMS, "There is no tool of this name.")
         arguments: Mapping[str, Any] = message["params"].get("arguments") or {}
         at = _path(operation, arguments)
-        if at is None:
-            return _error(message, PARAMS, "A parameter of the path is empty, `.` or `..`.")
+        if at is None or self._is_another(operation, unquote(at.partition("?")[0])):
+            return _error(message, PARAMS, "A parameter of the path is empty, has `..`, or makes another path of it.")
+        if name := _replaced(operation, arguments):
+            return _error(message, PARAMS, f"The field `{name}` of the body names another method; leave out the field.")
         body = orjson.dumps(arguments["body"]) if operation.body and "body" in arguments else b""
         to = self._to.having(
             [("Accept", "application/json"), *([("Content-Type", "application/json")] if body else [])]
@@ -91,6 +94,13 @@ class OperationsWire(Wire):
             response.close()
             raise TokenRefused
         return _result(message, await self._read(response, hold))
+
+    def _is_another(self, operation: Operation, path: str) -> bool:
+        """Whether a path with its parameters is that of another operation, under whose name it was not judged."""
+        found = self._described.called(operation.method, path)
+        if found is None or found is operation:
+            return False
+        return len(found.places) < len(operation.places) or not operation.is_called_by(operation.method, path)
 
     async def _read(self, response: Response, hold: Hold) -> Json:
         status = response.status
@@ -139,7 +149,10 @@ def _path(operation: Operation, arguments: Mapping[str, Any]) -> str | None:
         filled = step
         if "{" in step:
             for name in operation.places:
-                filled = filled.replace(f"{{{name}}}", quote(_written(arguments.get(name, "")), safe=""))
+                value = _written(arguments.get(name, ""))
+                if http_tool.climbs(value):  # some servers decode slashes before they look for the path
+                    return None
+                filled = filled.replace(f"{{{name}}}", quote(value, safe=""))
             if not filled or filled in _STEPS:
                 return None
         steps.append(filled)
@@ -148,6 +161,12 @@ def _path(operation: Operation, arguments: Mapping[str, Any]) -> str | None:
         [(name, _written(one)) for name, value in given for one in (value if isinstance(value, list) else [value])]
     )
     return "/".join(steps) + (f"?{query}" if query else "")
+
+
+def _replaced(operation: Operation, arguments: Mapping[str, Any]) -> str:
+    """The field of the body that replaces the method; "" for none."""
+    body = arguments.get("body")
+    return http_tool.replaces_method(body, operation.method) if isinstance(body, dict) else ""
 
 
 def _written(value: Any) -> str:

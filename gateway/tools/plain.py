@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.call import Call, Resource
-from gateway.config.openapi import operations
+from gateway.config.openapi import Described, described
 from gateway.config.tools import ANY, Tool
 from gateway.dialects import http_tool
 from gateway.dialects.http_tool import HttpTool
@@ -34,10 +34,12 @@ from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _READS: Final = frozenset({"GET", "HEAD"})
-_PASSED: Final[Mapping[bytes, re.Pattern[bytes]]] = {
-    b"accept": re.compile(rb"[A-Za-z0-9*/+.,;=\" -]{1,200}"),
-    b"accept-language": re.compile(rb"[A-Za-z0-9*.,;= -]{1,100}"),
+_WEIGHT: Final = re.compile(rb";\s*q=[01](?:\.[0-9]{0,3})?")
+_PASSED: Final[Mapping[bytes, re.Pattern[bytes]]] = {  # without weights
+    b"accept": re.compile(rb"(?=.{1,200}\Z)(?:[a-z0-9]{1,24}(?![a-z0-9])|[*/+.,;= -])+"),
+    b"accept-language": re.compile(rb"(?=.{1,100}\Z)(?:[A-Za-z0-9]{1,8}(?![A-Za-z0-9])|[*.,; -])+"),
 }
+"""Headers of the caller that are passed on, in a form in which no value can hide: nothing judges them."""
 _UNREAD: Final = (
     "The answer is a file of type {}, which no scanner can read. The operator may set output.unscannable: allow."
 )
@@ -59,10 +61,7 @@ class PlainDesk:
         self._credentials = {name: credentials.of(name, row) for name, row in rows.items() if row.http}
         self._rows = {name: row for name, row in rows.items() if row.http}
         self._to = {name: destination(row) for name, row in self._rows.items()}
-        self._operations = {
-            name: sorted(operations(row), key=lambda one: len(one.places))  # a path without parameters comes first
-            for name, row in self._rows.items()
-        }
+        self._described = {name: described(row) for name, row in self._rows.items()}
         self._client = client
         self._visible = visible
         self._sql = sql
@@ -70,9 +69,10 @@ class PlainDesk:
 
     def name(self, server: str, method: str, path: str) -> str:
         """What a request calls: an operation of the document of the tool, or else `METHOD /pattern`."""
-        for one in self._operations.get(server, ()):
-            if one.is_called_by(method, path):
-                return one.name
+        document = self._described.get(server, Described())
+        one = document.called(method, path)
+        if one is not None and document.allows(one):
+            return one.name
         row = self._rows.get(server)
         return f"{method} {row.pattern(path) if row is not None else ANY}"
 
@@ -166,9 +166,13 @@ def _headers(call: Call, kind: str) -> list[tuple[str, str]]:
     kept = [
         (name.decode(), value.decode("latin-1"))
         for name, value in call.headers
-        if name in _PASSED and _PASSED[name].fullmatch(value)
+        if name in _PASSED and _is_plain(_PASSED[name], _WEIGHT.sub(b"", value))
     ]
     return [*kept, ("Content-Type", kind)] if kind else kept
+
+
+def _is_plain(form: re.Pattern[bytes], value: bytes) -> bool:
+    return form.fullmatch(value) is not None and http_tool.is_few(value.decode("ascii"))
 
 
 def _codec(call: Call) -> HttpTool:

@@ -20,7 +20,7 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken, reply
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
@@ -196,9 +196,8 @@ class StdioWire(Wire):
         id = said.get("id")
         if "method" in said:
             if "id" in said:  # a question of the server
-                error = {"code": -32601, "message": "not served"}
                 with contextlib.suppress(OSError, RuntimeError):
-                    _put(process, {"jsonrpc": "2.0", "id": id, "error": error})
+                    _put(process, reply(said))
             return
         waiting = self._waiting.get(id) if type(id) is int else None
         if waiting is not None and not waiting.done():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from gateway.call import Json
+from gateway.dialects.jsonrpc import UNKNOWN_METHOD
 from gateway.dialects.mcp import HANDSHAKE, MODERN
 from gateway.errors import Refusal
 
@@ -78,6 +79,14 @@ def broken(server: str, what: str, *, late: bool = False) -> Refusal:
     """The refusal for a server that does not answer as it should; `what` completes the sentence."""
     code = "upstream_timeout" if late else "upstream_error"
     return Refusal(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
+
+
+def reply(question: Json) -> Json:
+    """The response to a request of the server: a ping is answered, all else is not served."""
+    if question["method"] == "ping":
+        return {"jsonrpc": "2.0", "id": question.get("id"), "result": {}}
+    error = {"code": UNKNOWN_METHOD, "message": "The gateway answers no questions of servers."}
+    return {"jsonrpc": "2.0", "id": question.get("id"), "error": error}
 
 
 def borne(bearer: str) -> list[tuple[str, str]]:
