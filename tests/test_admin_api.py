@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import upstream as scripted
 from gateway.cli import main
 from gateway.config.load import load
-from gateway.control.admin import keys, workflows
+from gateway.control.admin import keys, tools, workflows
 from gateway.ingress.correlation import LONGEST
 from gateway.serving import process
 from gateway.stores import StoreUnavailable
@@ -396,7 +396,7 @@ def test_the_page_knows_every_route() -> None:
     """docs/admin-api.md has one row for each route, and no other."""
     page = (Path(__file__).parent.parent / "docs" / "admin-api.md").read_text()
     rows = re.findall(r"^\| (GET|POST) `([^`]+)` \|", page, re.MULTILINE)
-    assert rows == [(method, path) for method, path, _ in (*workflows.ROUTES, *keys.ROUTES)]
+    assert rows == [(method, path) for method, path, _ in (*workflows.ROUTES, *keys.ROUTES, *tools.ROUTES)]
     assert f"at most {LONGEST} characters" in page
 
 

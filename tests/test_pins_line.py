@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +140,32 @@ def test_what_a_record_remembers() -> None:
     third = pins.noted(second, listed([tool("a"), tool("b")]), 3, accept=False)
     assert {name: pin.state for name, pin in third.items()} == {"a": "accepted", "b": "accepted"}
     assert pins.decoded(pins.encoded(third)) == third
+
+
+def test_the_admin_api_lists_compares_and_accepts(server: Scripted, tmp_path: Path) -> None:
+    """As the command does; with an admin key only, and for servers of the configuration only."""
+    tools = {"orders": {"mcp": server.url, "refresh": 0}}
+    admin = {"key_sha256": [hashlib.sha256(b"mg-admin").hexdigest()]}
+    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", tools=tools, admin=admin)) as line:
+        client, bearing = Client(line, "/mcp/orders"), {"authorization": "Bearer mg-admin"}
+        assert client.tools() == ["get_it", "send_it"]
+        server.tools = [tool("get_it", "Another"), tool("send_it"), tool("new_it")]
+        assert client.tools() == ["send_it"]
+        at = "/admin/api/tools/orders"
+        assert line.client.get(at).status_code == 401
+        said = line.client.get(at, headers=bearing).json()["tools"]
+        assert {one["tool"]: one["state"] for one in said} == {
+            "get_it": "changed",
+            "send_it": "accepted",
+            "new_it": "new",
+        }
+        assert said[0]["differences"] == ['description: "A tool" -> "Another"']
+        assert said[0]["digest"] == digest(server.tools[0])
+        for body, status in (({"tools": ["other"]}, 404), ({"tool": "get_it"}, 400)):
+            assert line.client.post(f"{at}/accept", json=body, headers=bearing).status_code == status
+        assert line.client.get("/admin/api/tools/none", headers=bearing).status_code == 404
+        answer = line.client.post(f"{at}/accept", json={"tools": ["get_it"]}, headers=bearing)
+        assert answer.json() == {"server": "orders", "accepted": ["get_it"]}
+        eventually(lambda: client.tools() == ["get_it", "send_it"])
+        assert line.client.post(f"{at}/accept", json={}, headers=bearing).json()["accepted"] == ["new_it"]
+        eventually(lambda: client.tools() == ["get_it", "send_it", "new_it"])

@@ -15,7 +15,8 @@ import tool_server
 from authorization_server import EXCHANGE, Issuer
 from gateway.config.tools import Tool
 from gateway.errors import Refusal
-from gateway.tools.credentials import Caller, Credential, Credentials, check_echo
+from gateway.tools.credentials import Caller, Credential, check_echo
+from gateway.tools.registry import Credentials
 from gateway.upstream.direct import DirectClient
 from gateway.upstream.public import leads_outside
 from line import Line, config, running
@@ -43,6 +44,16 @@ class Clock:
         return self.now
 
 
+class Free:
+    """Nobody else refreshes."""
+
+    async def probe(self, name: str, seconds: float) -> bool:
+        return bool(name) and seconds > 0
+
+    async def reopen(self, name: str) -> None:
+        """Nothing."""
+
+
 @contextlib.asynccontextmanager
 async def credential(issuer: Issuer, clock: Clock | None = None, **auth: Any) -> AsyncIterator[Credential]:
     """The credential of a row."""
@@ -52,7 +63,7 @@ async def credential(issuer: Issuer, clock: Clock | None = None, **auth: Any) ->
         fields.setdefault("issuer", issuer.url)
     row = Tool.model_validate({"mcp": "https://tool.example/mcp", "auth": fields})
     try:
-        yield Credentials(client, clock or Clock()).of("orders", row)
+        yield Credentials(client, Free(), clock or Clock()).of("orders", row)
     finally:
         await client.close()
 

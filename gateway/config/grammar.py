@@ -606,7 +606,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
-        problems = [*self._references(), *self._identities(), *self._shared_secrets()]
+        problems = [*self._references(), *self._users(), *self._identities(), *self._shared_secrets()]
         if problems:
             words = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in problems)
             raise PydanticCustomError("does_not_fit", "{words}", {"words": words, "problems": problems})
@@ -644,6 +644,15 @@ class Config(Section):
                     if provider not in self.providers:
                         path = ("models", name, "targets", i)
                         yield path, f"there is no provider {provider!r}; providers: {known}"
+
+    def _users(self) -> Iterator[Problem]:
+        """Users come back from the authorization server to the gateway, and their tokens are encrypted."""
+        for name, tool in self.tools.items():
+            if tool.auth is not None and tool.auth.type == "user":
+                if not self.server.public_url:
+                    yield ("tools", name, "auth"), "needs server.public_url: users come back to that URL"
+                if self.pii is None and not self.state.url.startswith("sqlite:"):
+                    yield ("tools", name, "auth"), "needs pii.vault_key: the tokens of users are encrypted"
 
     def _identities(self) -> Iterator[Problem]:
         owner: dict[str, str] = {}

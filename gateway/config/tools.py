@@ -64,15 +64,20 @@ Scope = Annotated[str, AfterValidator(_is_scope)]
 class ToolAuth(Section):
     """The credential with which the gateway calls a tool. The caller's own key or token never leaves."""
 
-    type: Literal["static", "client_credentials", "token_exchange"] = "static"
+    type: Literal["static", "client_credentials", "token_exchange", "user"] = "static"
     """static: `token`, for all callers; client_credentials: a token of the gateway (RFC 6749, section 4.4);
-    token_exchange: a token for each caller, in exchange for the caller's JWT (RFC 8693)."""
+    token_exchange: a token for each caller, in exchange for the caller's JWT (RFC 8693); user: a token for each caller,
+    which a user gives by agreeing in a browser (needs `server.public_url`)."""
     token: Secret = Field(default="", repr=False)
     """static: sent as `Authorization: Bearer`."""
     issuer: HttpUrl = ""
     """Identifier of the authorization server, whose metadata (RFC 8414) name its endpoints."""
     token_url: HttpUrl = ""
     """URL of its token endpoint, in place of `issuer`."""
+    authorization_url: HttpUrl = ""
+    """URL of its page for users, beside `token_url`."""
+    revocation_url: HttpUrl = ""
+    """URL of its revocation endpoint (RFC 7009), beside `token_url`."""
     client_id: str = ""
     """The gateway's name at the authorization server."""
     client_secret: Secret = Field(default="", repr=False)
@@ -88,7 +93,7 @@ class ToolAuth(Section):
 
     @model_validator(mode="after")
     def _is_complete(self) -> ToolAuth:
-        dynamic = {"issuer", "token_url", "client_id", "client_secret", "client_auth", "scopes", "audience", "resource"}
+        dynamic = set(type(self).model_fields) - {"type", "token"}
         if self.type == "static":
             if beside := sorted(dynamic & self.model_fields_set):
                 words = ", ".join(beside)
@@ -98,6 +103,8 @@ class ToolAuth(Section):
             raise PydanticCustomError("beside", "has a token, but is of type {type}", {"type": self.type})
         if bool(self.issuer) == bool(self.token_url):
             raise PydanticCustomError("one_server", "needs the authorization server: exactly one of issuer, token_url")
+        if self.type == "user" and self.token_url and not self.authorization_url:
+            raise PydanticCustomError("no_page", "needs the page for users: authorization_url, or issuer")
         if not self.client_id:
             raise PydanticCustomError("no_client", "needs a client_id")
         return self

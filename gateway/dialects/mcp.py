@@ -33,6 +33,8 @@ SERVER: Final = "io.modelcontextprotocol/serverInfo"
 CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 MISMATCH: Final = -32020
 UNSUPPORTED: Final = -32022
+ELICITATION: Final = -32042
+"""The user must open a URL first (2025-11-25)."""
 CALL: Final = "tools/call"
 LIST: Final = "tools/list"
 SEARCH_TOOLS: Final = "search_tools"
@@ -124,6 +126,8 @@ class Mcp(JsonRpc):
         """The tool was found by a search."""
         self.mirrored: Mapping[tuple[str, ...], str] = {}
         """The arguments that are repeated in headers: see `mcp_params`."""
+        self.promised: Json = {}
+        """The output schema of the called tool."""
         self.called = ""
         self.modern = False
         self._headers = headers
@@ -132,6 +136,15 @@ class Mcp(JsonRpc):
     def told(self) -> bool:
         """Whether the message is a notification or the answer to a question, of which only the receipt is answered."""
         return not self.answered
+
+    def failure(self, refusal: Refusal, request_id: str) -> Json:
+        """The error object. Where the user must open a URL, clients of 2025-11-25 find the URL as `elicitations`."""
+        made, url = super().failure(refusal, request_id), refusal.detail.get("url")
+        if isinstance(url, str) and not self.modern:
+            asked = {"mode": "url", "elicitationId": request_id, "url": url, "message": refusal.message}
+            made["data"]["elicitations"] = [asked]
+            made["code"] = ELICITATION
+        return made
 
     def asked(self, body: Json) -> Json:
         """Method and parameters, without what describes the request."""

@@ -141,7 +141,7 @@ class Gateway:
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
             clients.open(["direct", "public"])
-            self.shared.servers = Servers(clients["direct"])
+            self.shared.servers = Servers(clients["direct"], store)
             self.shared.remotes = Remotes(clients["direct"])
             self.shared.deliveries = Deliveries()
             stack.push_async_callback(self.shared.deliveries.close)

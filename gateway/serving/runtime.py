@@ -91,6 +91,7 @@ from gateway.settle.settle import Settle
 from gateway.stores import Store
 from gateway.stores.writer import Writer
 from gateway.texts import Finding
+from gateway.tools.connections import Connections
 from gateway.tools.desk import Desk
 from gateway.tools.pins import Pins
 from gateway.tools.plain import PlainDesk
@@ -390,10 +391,11 @@ def _line(
     recall = None
     if restoring and parts.seal is not None and parts.replacer is not None:
         recall = Recall(restoring, store, parts.seal, parts.replacer)
+    assert shared.servers is not None, "tool servers are there before the first runtime"
     subscribers = (audit.ended, telemetry.count, telemetry.log)
     recorder = Recorder(subscribers, failures, {"agent": shared.measures.note})
+    shared.servers.credentials.connections = _connections(config, store, parts.seal)
     visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
-    assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
     desk = Desk(
         config.tools,
@@ -435,6 +437,12 @@ def _line(
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
+
+
+def _connections(config: Config, store: Store, seal: Seal | None) -> Connections | None:
+    """The connections of users; None without a URL to which they come back, or without a key."""
+    url = config.server.public_url
+    return Connections(store, seal, url) if url and seal is not None else None
 
 
 def _card_signer(config: Config) -> CardSigner | None:

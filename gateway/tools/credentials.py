@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from gateway.config.tools import Tool, ToolAuth
+from gateway.config.tools import ToolAuth
 from gateway.errors import Refusal
 from gateway.tools.oauth import AuthorizationServer, Denied, Granted
 from gateway.tools.wire import broken
-from gateway.upstream.client import Client
 
 EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
@@ -175,7 +173,7 @@ class TokenExchange(Credential):
     async def bearer(self, caller: Caller) -> str:
         """The token of a caller."""
         if not caller.token:
-            raise Refusal("unauthenticated", _KEY_ONLY.format(self._name), status=403, stage="upstream")
+            raise Refusal("invalid_request", _KEY_ONLY.format(self._name), status=403, stage="upstream")
 
         async def ask() -> Granted:
             try:
@@ -189,34 +187,6 @@ class TokenExchange(Credential):
         """Exchange again at the next call."""
         self._tokens.drop(_key(caller), bearer)
         return True
-
-
-class Credentials:
-    """The credentials of all rows, which outlive reloads that do not change them."""
-
-    def __init__(self, client: Client, clock: Callable[[], float] = time.time) -> None:
-        self._client = client
-        self._clock = clock
-        self._made: dict[str, tuple[ToolAuth | None, str, Credential]] = {}
-
-    def of(self, name: str, row: Tool) -> Credential:
-        """The credential of a row."""
-        known = self._made.get(name)
-        if known is not None and known[:2] == (row.auth, row.url):
-            return known[2]
-        made = self._make(name, row)
-        self._made[name] = row.auth, row.url, made
-        return made
-
-    def _make(self, name: str, row: Tool) -> Credential:
-        auth = row.auth
-        if auth is None or auth.type == "static":
-            return Static(auth.token if auth is not None else "")
-        auth = auth if auth.resource else auth.model_copy(update={"resource": row.url})
-        server = AuthorizationServer(name, auth, self._client, self._clock)
-        if auth.type == "client_credentials":
-            return ClientCredentials(server, auth, self._clock)
-        return TokenExchange(name, server, auth, self._clock)
 
 
 def asked(auth: ToolAuth) -> dict[str, str]:

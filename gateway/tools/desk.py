@@ -27,7 +27,7 @@ from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import Listed, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.pins import Pins
-from gateway.tools.schema import check
+from gateway.tools.schema import check, fits
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
@@ -133,6 +133,8 @@ class Desk:
         if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
             mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
         check(call.resource.arguments, tool.tool["inputSchema"])
+        promised = tool.tool.get("outputSchema")
+        codec.promised = promised if type(promised) is dict else {}
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
 
@@ -147,8 +149,10 @@ class Desk:
         outcome.sent = True
         try:
             raw = await self._tried(call, codec, server)
-        except Refusal:
-            self._states[server.name] = 0
+            if codec.promised and not _keeps(codec.promised, raw):
+                raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
+        except Refusal as fault:
+            self._failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
         return _answer(_completed(raw) if codec.modern else raw)
@@ -279,12 +283,17 @@ class Desk:
         tools: list[Json] = []
         for server, listed in zip(servers, several, strict=True):
             if isinstance(listed, Refusal):
-                self._states[server.name] = 0
+                self._failed(server, listed)
             elif isinstance(listed, BaseException):
                 raise listed
             else:
                 tools += [one.tool for one in listed] if codec.door else _joined(server.name, listed)
         return tools
+
+    def _failed(self, server: Server, fault: Refusal) -> None:
+        """Note that a server failed, unless the fault is that of a caller without an account there."""
+        if fault.domain == "upstream":
+            self._states[server.name] = 0
 
     def _fresh(self, codec: Mcp) -> Json:
         """How long a list may be used, and that nobody else may."""
@@ -345,6 +354,18 @@ def _joined(server: str, listed: Sequence[Listed]) -> list[Json]:
     """Tools under the names that they have beside those of other servers, except for names that would be too long."""
     named = [{**one.tool, "name": f"{server}_{one.name}"} for one in listed]
     return [tool for tool in named if len(tool["name"]) <= _LONGEST_NAME]
+
+
+def _keeps(promised: Json, raw: bytes) -> bool:
+    """Whether the structured content of a response, if there is any, fits an output schema."""
+    try:
+        said = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return True  # refused as no response
+    result = said.get("result") if type(said) is dict else None
+    if type(result) is not dict or result.get("isError") is True or "structuredContent" not in result:
+        return True
+    return fits(result["structuredContent"], promised)
 
 
 def _completed(raw: bytes) -> bytes:

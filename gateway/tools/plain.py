@@ -27,7 +27,8 @@ from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
 from gateway.texts import Finding
 from gateway.tools.caller import caller_of
-from gateway.tools.credentials import Credentials, check_echo
+from gateway.tools.credentials import check_echo
+from gateway.tools.registry import Credentials
 from gateway.tools.wire import borne, broken
 from gateway.upstream.answer import Answer
 from gateway.upstream.bodies import received

@@ -1,4 +1,4 @@
-"""Checks arguments against the input schema of a tool, within bounds.
+"""Checks arguments and results against the schemas of a tool, within bounds.
 
 Only keywords that say what shape a value has: types, properties, required, items, enum, const, lengths and ranges of
 JSON Schema 2020-12, references within the schema, allOf, anyOf, oneOf. Nothing is fetched, and no pattern of a server
@@ -38,6 +38,14 @@ def check(arguments: Mapping[str, object], schema: Mapping[str, Any]) -> None:
         return
     if problem:
         raise Fault(PARAMS, f"The arguments do not fit the input schema of the tool: {problem}.")
+
+
+def fits(result: object, schema: Mapping[str, Any]) -> bool:
+    """Whether the structured content of a result is what the output schema promises, as far as the bounds reach."""
+    try:
+        return not _Check(schema).problem(result, schema, "result", 0)
+    except _Enough:
+        return True
 
 
 class _Check:

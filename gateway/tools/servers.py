@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.config.tools import Tool
-from gateway.tools.credentials import Credentials
 from gateway.tools.http import HttpWire
 from gateway.tools.operations import OperationsWire
+from gateway.tools.registry import Credentials
 from gateway.tools.server import Server
 from gateway.tools.stdio import StdioWire
+from gateway.tools.user_tokens import Lease
 from gateway.tools.wire import Wire
 from gateway.upstream.client import Client
 
@@ -17,9 +18,9 @@ from gateway.upstream.client import Client
 class Servers:
     """The open servers, by name."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, lease: Lease) -> None:
         self._client = client
-        self.credentials = Credentials(client)
+        self.credentials = Credentials(client, lease)
         self._open: dict[str, Server] = {}
 
     def of(self, name: str, row: Tool) -> Server:

@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.control.admin import access, health, keys, workflows
+from gateway.control import connect
+from gateway.control.admin import access, health, keys, tools, workflows
 from gateway.control.admin.health import gauges
 from gateway.control.admin.parts import Gateway
 from gateway.dialects.openai_chat import OPENAI_CHAT
@@ -31,10 +32,10 @@ def application(gateway: Gateway) -> ASGIApp:
     """The ASGI application of all routes that are not calls."""
     api = [
         Route(f"{access.PREFIX}{path}", access.guard(gateway, action, f"{access.PREFIX}{path}"), methods=[method])
-        for method, path, action in (*workflows.ROUTES, *keys.ROUTES)
+        for method, path, action in (*workflows.ROUTES, *keys.ROUTES, *tools.ROUTES)
     ]
 
-    routes = [*health.routes(gateway), *api]
+    routes = [*health.routes(gateway), *connect.routes(gateway), *api]
 
     async def nothing(request: Request, fault: Exception) -> Response:
         path = request.scope["path"]

@@ -18,6 +18,7 @@ from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.stores import Store
 from gateway.stores.writer import Writer
+from gateway.tools.servers import Servers
 from gateway.upstream.health import Healths
 
 
@@ -59,6 +60,8 @@ class Shared(Protocol):
     def uploads(self) -> Uploads | None: ...
     @property
     def shares(self) -> Shares: ...
+    @property
+    def servers(self) -> Servers | None: ...
     @property
     def healths(self) -> Healths: ...
 
