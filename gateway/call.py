@@ -151,6 +151,7 @@ class Obligations:
     sql: tuple[str, ...] | None = None  # kinds of statements that the answer may contain; None: as configured
     fields: str | None = None  # the rule for fields that the dialect does not know; None: as configured
     no_restore: tuple[str, ...] = ()  # shell patterns of tools whose calls keep their placeholders
+    cache: float | None = None  # seconds that the answer is kept for the same call; 0: not at all; None: as configured
 
 
 NO_OBLIGATIONS = Obligations()
@@ -212,6 +213,7 @@ class Outcome:
     usage: Usage | None = None
     sent: bool = False  # the request was sent to an upstream: from here on the call may cost money
     finished: bool = False  # the answer is complete
+    failed: bool = False  # the answer says that the called agent has failed
     first_byte_ns: int = 0
     tier: str = ""  # the service tier that the answer names
     heard: list[str] = field(default_factory=list)  # texts of the answer, counted if no usage is reported; not recorded

@@ -10,6 +10,7 @@ import pytest
 
 import tool_server
 from gateway.dialects import mcp
+from gateway.tools.schema import check
 from line import Line, config, running
 from tool_client import Client, failed
 from tool_server import Scripted, tool
@@ -104,6 +105,7 @@ RESULT = {"content": [{"type": "text", "text": "done"}]}
         ((200, b'{"jsonrpc": "2.0", "id": 7, "result": ' + b'{"a": ' * 5000 + b"1" + b"}" * 5001), "upstream_error"),
         (events(answer(8, result=RESULT)), "upstream_error"),
         (events({"jsonrpc": "2.0", "id": 7, "method": "elicitation/create", "params": {}}), "upstream_error"),
+        (events(*[{"jsonrpc": "2.0", "id": 1, "method": "elicitation/create"}] * 20, answer(7)), "upstream_error"),
         ((200, b"data: " + b"x" * 190_000, "text/event-stream"), "upstream_error"),
     ],
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", "answer"),
@@ -125,6 +127,22 @@ def test_other_messages_of_a_stream_are_left_out(line: Line, server: Scripted) -
     asked = {"jsonrpc": "2.0", "id": 1, "method": "sampling/createMessage", "params": {}}
     server.answers["tools/call"] = lambda message: events(note, asked, answer(1, result={}), answer(7, result=RESULT))
     assert Client(line).call("get_it")["result"] == RESULT
+
+
+def test_questions_of_the_server_are_answered(line: Line, server: Scripted) -> None:
+    """A server that asks within its answer does not wait in vain: pings are answered, all else is refused."""
+    ping = {"jsonrpc": "2.0", "id": "p", "method": "ping"}
+    asked = [{"jsonrpc": "2.0", "id": n, "method": name} for n, name in enumerate(("roots/list", "elicitation/create"))]
+    server.answers["tools/call"] = lambda message: events(ping, *asked, answer(7, result=RESULT))
+    server.seen.clear()
+    assert Client(line).call("get_it")["result"] == RESULT
+    said = [(headers, body) for headers, body in server.seen if "method" not in body]
+    assert [(body["id"], body.get("result"), body.get("error", {}).get("code")) for _, body in said] == [
+        ("p", {}, None),
+        (0, None, -32601),
+        (1, None, -32601),
+    ]
+    assert {headers["mcp-session-id"] for headers, _ in said} == {"s1"}
 
 
 @pytest.mark.parametrize(
@@ -260,3 +278,29 @@ def test_headers_of_arguments_leave_as_the_arguments_do(
     assert (headers["mcp-param-region"], headers["mcp-name"]) == ("<EMAIL_1>", "get_it")
     assert headers["mcp-protocol-version"] == mcp.MODERN
     assert message["params"]["_meta"][mcp.VERSION] == mcp.MODERN
+
+
+def test_meta_is_an_object(line: Line) -> None:
+    """As the protocol says, in all methods."""
+    for method, params in (("tools/call", {"name": "get_it"}), ("resources/read", {"uri": "a:b"})):
+        got = Client(line).send(method, {**params, "_meta": tool_server.MAIL})
+        assert (got.status_code, got.json()["error"]["code"]) == (400, -32602)
+
+
+class Counted(int):
+    """A number that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        type(self).compared += 1
+        return type(self).compared % 5_000 == 0
+
+    __hash__ = int.__hash__
+
+
+def test_a_schema_that_is_work() -> None:
+    """A list that is searched for each value counts as work: the check ends, and the server has to look."""
+    schema = {"properties": {"list": {"type": "array", "items": {"enum": list(range(10_000))}}}}
+    check({"list": [Counted() for _ in range(1000)]}, schema)
+    assert Counted.compared < 50_000

@@ -233,3 +233,55 @@ def test_seals_of_another_target_stay_here(line: Line, up: scripted.Upstream) ->
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-meshgate-dropped"] == "signature"
     assert up.last.body["messages"][1]["content"] == blocks[1:]
+
+
+PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
+
+
+def converse(line: Line, caller: str, model: str, said: list[tuple[str, Any]]) -> Any:
+    """One call with a history: who said it, and what."""
+    if caller == "gemini":
+        parts = [{"role": role.replace("assistant", "model"), "parts": [{"text": text}]} for role, text in said]
+        return line.client.post(f"/v1beta/models/{model}:generateContent", json={"contents": parts})
+    messages = [{"role": role, "content": content} for role, content in said]
+    key = "input" if caller == "responses" else "messages"
+    limit = {"max_tokens": 9} if caller == "messages" else {}
+    return line.client.post(PATHS[caller], json={"model": model, key: messages, **limit})
+
+
+@pytest.mark.parametrize(("caller", "format"), PAIRS)
+def test_texts_that_were_judged_apart_stay_apart(line: Line, up: scripted.Upstream, caller: str, format: str) -> None:
+    """Messages of one side in a row become one; their texts do not, or a value would be made that nobody judged."""
+    said = [("assistant", "ann.lee@exam"), ("assistant", "ple.org"), ("user", "go")]
+    answer = converse(line, caller, f"{format}-echo", said)
+    assert answer.status_code == 200, answer.text
+    assert b"ann.lee@exam" in up.last.raw
+    assert b"ple.org" in up.last.raw
+    assert MAIL.encode() not in up.last.raw
+
+
+@pytest.mark.parametrize("format", ["openai", "gemini"])
+def test_a_document_of_text_stays_apart(line: Line, up: scripted.Upstream, format: str) -> None:
+    """Among the texts of a result, which has one text in other formats."""
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "lee@exam"}}
+    texts = [{"type": "text", "text": "ann."}, document, {"type": "text", "text": "ple.org"}]
+    used = {"type": "tool_use", "id": "c1", "name": "send", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": texts}
+    answer = converse(line, "messages", f"{format}-echo", [("user", "go"), ("assistant", [used]), ("user", [result])])
+    assert answer.status_code == 200, answer.text
+    assert b"ann.\\n\\nlee@exam\\n\\nple.org" in up.last.raw
+
+
+@pytest.mark.parametrize("caller", ["chat", "responses", "gemini"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_report_without_input_is_none(line: Line, up: scripted.Upstream, caller: str, stream: bool) -> None:
+    """As in the own format: the charge is the estimate, not a part of the report."""
+    text = f"no input {caller} {stream}"
+    wire = wires.Messages()
+    whole = wire.whole("hello")
+    whole["usage"] = {"output_tokens": 1}
+    events = [b"".join(wire.events(["hello"])).replace(b'"input_tokens"', b'"inputs"')]
+    up.script[text] = events if stream else whole
+    cid = f"estimate-{caller}-{stream}"
+    heard(caller, ask(line, caller, "anthropic-script", text, stream=stream, cid=cid), stream)
+    assert charged(line, cid)["tokens"] > 8

@@ -61,6 +61,8 @@ class Upstream:
         """The reason why a strict provider refuses a request with 400; "": it does not."""
         self.answers: Callable[[Seen], tuple[int, str] | None] = lambda seen: None
         """The status and the headers (each with its CRLF) of the answer to a request; None: as its model says."""
+        self.says: Callable[[Seen], dict[str, Any] | list[bytes] | None] = lambda seen: None
+        """The answer to a request, whole or as events of a stream; None: as its model says."""
         self.kept: dict[str, list[str]] = {}
         """The texts of the conversations that models called `keep` store, by the id of their last response."""
 
@@ -185,7 +187,8 @@ def _blocks(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [*blocks, {"type": "text", "text": text}]
 
 
-def _said(kind: str, **data: Any) -> bytes:
+def message_event(kind: str, **data: Any) -> bytes:
+    """An event of the Messages dialect."""
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
 
 
@@ -193,8 +196,8 @@ def message_events(body: dict[str, Any], size: int = 3) -> list[bytes]:
     """A streamed message in pieces of `size` characters."""
     usage = {"input_tokens": 11, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 2, "output_tokens": 1}
     head = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "content": []}
-    out = [_said("message_start", message={**head, "stop_reason": None, "stop_sequence": None, "usage": usage})]
-    out.append(_said("ping"))
+    out = [message_event("message_start", message={**head, "stop_reason": None, "stop_sequence": None, "usage": usage})]
+    out.append(message_event("ping"))
     for index, block in enumerate(_blocks(body)):
         begun, deltas = dict(block), list[dict[str, Any]]()
         for kind, key in (("thinking", "thinking"), ("text", "text")):
@@ -211,11 +214,15 @@ def message_events(body: dict[str, Any], size: int = 3) -> list[bytes]:
             deltas += [
                 {"type": "input_json_delta", "partial_json": said[i : i + size]} for i in range(0, len(said), size)
             ]
-        out.append(_said("content_block_start", index=index, content_block=begun))
-        out += [_said("content_block_delta", index=index, delta=delta) for delta in deltas]
-        out.append(_said("content_block_stop", index=index))
+        out.append(message_event("content_block_start", index=index, content_block=begun))
+        out += [message_event("content_block_delta", index=index, delta=delta) for delta in deltas]
+        out.append(message_event("content_block_stop", index=index))
     delta = {"stop_reason": "tool_use" if "call" in body["model"] else "end_turn", "stop_sequence": None}
-    return [*out, _said("message_delta", delta=delta, usage={"output_tokens": 7}), _said("message_stop")]
+    return [
+        *out,
+        message_event("message_delta", delta=delta, usage={"output_tokens": 7}),
+        message_event("message_stop"),
+    ]
 
 
 async def claude(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
@@ -239,7 +246,7 @@ async def claude(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
         parts = message_events(body)
         for number, part in enumerate(parts):
             if model == "mid-error" and number == len(parts) // 2:
-                yield _piece(_said("error", error={"type": "overloaded_error", "message": "Overloaded"}))
+                yield _piece(message_event("error", error={"type": "overloaded_error", "message": "Overloaded"}))
                 return
             yield _piece(part)
         yield b"0\r\n\r\n"
@@ -272,7 +279,9 @@ async def responses(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | Non
     yield _head(200, SSE, "transfer-encoding: chunked\r\n\r\n")
     for number, part in enumerate(said):
         if model == "mid-error" and number == len(said) // 2:
-            yield _piece(_said("error", code="server_error", message="Overloaded", param=None, sequence_number=number))
+            yield _piece(
+                message_event("error", code="server_error", message="Overloaded", param=None, sequence_number=number)
+            )
             return
         yield _piece(part)
     yield b"0\r\n\r\n"
@@ -399,6 +408,14 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
         status, extra = chosen
         value = whole(seen.body, usage=USAGE) if status == 200 else {"error": {"message": "no"}}
         writer.write(_json(status, value, extra))
+        await writer.drain()
+        return True
+    if (answer := upstream.says(seen)) is not None:
+        if isinstance(answer, list):
+            writer.write(_head(200, SSE, "transfer-encoding: chunked\r\n\r\n"))
+            writer.write(b"".join(map(_piece, answer)) + b"0\r\n\r\n")
+        else:
+            writer.write(_json(200, answer))
         await writer.drain()
         return True
     if "/interactions" in seen.path:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from pydantic_core import PydanticCustomError
 
 from gateway import call as words
-from gateway.config.a2a import RemoteAgent
+from gateway.config.a2a import Cards, RemoteAgent
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.routing import Routing
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
@@ -429,6 +429,9 @@ class Server(Section):
     """Address to listen on; 0.0.0.0 for all."""
     port: int = Field(default=8080, ge=0, le=65535)
     """TCP port; 0 chooses a free port."""
+    public_url: HttpUrl = ""
+    """URL of the gateway as callers see it, such as https://gateway.example.com, without a path. With `jwt`, clients of
+    MCP find the issuer by it, and tokens for `{public_url}/mcp/{server}` are accepted there."""
     max_body: Count = 20_000_000
     """Bytes of one request body."""
     max_depth: int = Field(default=64, ge=4, le=500)
@@ -478,6 +481,13 @@ class Server(Section):
     effect with the next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
     """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all origins."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _has_no_path(cls, url: str) -> str:
+        if not re.fullmatch(r"https?://[^/?#@]+/?", url):
+            raise ValueError("is written like https://gateway.example.com, without user, path or query")
+        return url.rstrip("/")
 
     @field_validator("websockets")
     @classmethod
@@ -557,6 +567,8 @@ class Config(Section):
     """MCP servers and HTTP tools, by name."""
     a2a: dict[str, RemoteAgent] = Field(default_factory=dict)
     """Other agents that callers may send messages to (A2A), by name."""
+    cards: Cards | None = None
+    """The signature of the agent cards that the gateway serves; null: they have none."""
     agents: dict[str, Agent] = Field(default_factory=dict)
     """Callers with a gateway key, by name."""
     jwt: Jwt | None = None

@@ -139,12 +139,16 @@ class AnthropicMessages(Plain):
 
     def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
         """The joined text blocks of each message, of the system prompt, and of each tool result."""
-        holders: list[Json] = [*body["messages"], {"content": body.get("system")}]
+        return joined({"messages": self.holders(body)}, slots)
+
+    def holders(self, body: Json) -> list[Json]:
+        """What has texts in `content` that are one text."""
+        found: list[Json] = [*body["messages"], {"content": body.get("system")}]
         for message in body["messages"]:
             content = message["content"]
             if type(content) is list:
-                holders += [block for block in content if type(block.get("content")) is list]
-        return joined({"messages": holders}, slots)
+                found += [block for block in content if type(block.get("content")) is list]
+        return found
 
     def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """Prompts, the model's turns and tool results, in order."""

@@ -41,6 +41,7 @@ _ORDINARY: Final = _CONTENT | frozenset(
 _OWN: Final = frozenset({"function", "custom"})  # types of tools that the caller runs, whose parameters are theirs
 _SCHEMAS: Final = frozenset({"input_schema", "input_examples", "headers", "messages"})
 _DEFINED: Final = frozenset({*_SCHEMAS, *_OWN, "parameters", "type", "name", "description", "strict"})
+_GROUP: Final = frozenset({"type", "name", "description", "tools"})  # of a namespace: its tools are tools again
 _SKIPPED: Final = frozenset({"embedding_dependency"})  # Azure's data sources: the model that embedded the data
 _Place = tuple[Any, Any, str]  # holder, key or index, the field
 
@@ -99,15 +100,24 @@ def _places(body: Json) -> Iterator[_Place]:
         skipped = _ORDINARY if holder is body else _CONTENT - {"model"} | {"tools"}
         for field in holder.keys() - skipped - {"extra_body"}:
             yield from _field(holder, field, "plugins" if field == "plugins" else "")
-        tools = holder.get("tools")
+        for tool in _tools(holder):
+            kind = tool.get("type")
+            defined = kind is None or (type(kind) is str and kind in _OWN)
+            for key in tool.keys() - (_DEFINED if defined else _GROUP if kind == "namespace" else _SCHEMAS):
+                yield from _field(tool, key, "tools")
+        holder = holder.get("extra_body")
+
+
+def _tools(holder: Json) -> Iterator[Json]:
+    """Every offered tool, also those in namespaces, which clients send for a group of their tools."""
+    waiting = [holder]
+    while waiting:
+        tools = waiting.pop().get("tools")
         for tool in tools if type(tools) is list else ():
             if type(tool) is dict:
-                kind = tool.get("type")
-                for key in tool.keys() - (
-                    _DEFINED if kind is None or (type(kind) is str and kind in _OWN) else _SCHEMAS
-                ):
-                    yield from _field(tool, key, "tools")
-        holder = holder.get("extra_body")
+                yield tool
+                if tool.get("type") == "namespace":
+                    waiting.append(tool)
 
 
 def _field(holder: Json, key: str, within: str) -> Iterator[_Place]:

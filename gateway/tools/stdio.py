@@ -20,7 +20,7 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken, reply
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
@@ -45,15 +45,23 @@ class StdioWire(Wire):
         self._failed = 0  # starts in a row after which the process ended without an answer
         self._next = 0.0  # event-loop time of the next start
 
-    async def open(self) -> tuple[Session, Json]:
+    async def open(self, bearer: str = "") -> tuple[Session, Json]:
         """Start the process if it does not run; all sessions are the same."""
+        del bearer
         async with self._in_time():
             await self._run()
         return self._session, self._about
 
-    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+    async def ask(
+        self,
+        session: Session,
+        message: Json,
+        hold: Hold,
+        headers: Mapping[str, str] = NO_HEADERS,
+        bearer: str = "",
+    ) -> bytes:
         """Send a request; the response gets the id of the caller back."""
-        del session, headers  # all share the process, which has no headers
+        del session, headers, bearer  # all share the process, which has no headers
         async with self._in_time():
             process = await self._run()
             raw = await self._send(process, message)
@@ -62,13 +70,13 @@ class StdioWire(Wire):
         said["id"] = message["id"]
         return orjson.dumps(said)
 
-    async def tell(self, session: Session, message: Json) -> None:
+    async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""
-        del session
+        del session, bearer
         async with self._in_time():
             await self._write(await self._run(), message)
 
-    async def end(self, session: Session) -> None:
+    async def end(self, session: Session, bearer: str = "") -> None:
         """Nothing: others use the process."""
 
     async def close(self) -> None:
@@ -188,9 +196,8 @@ class StdioWire(Wire):
         id = said.get("id")
         if "method" in said:
             if "id" in said:  # a question of the server
-                error = {"code": -32601, "message": "not served"}
                 with contextlib.suppress(OSError, RuntimeError):
-                    _put(process, {"jsonrpc": "2.0", "id": id, "error": error})
+                    _put(process, reply(said))
             return
         waiting = self._waiting.get(id) if type(id) is int else None
         if waiting is not None and not waiting.done():

@@ -35,6 +35,12 @@ WHERE = ("top", "extra_body", "extra_body.extra_body")
 SETTINGS = (
     *("litellm_params", "options", "provider", "model_kwargs", "router_settings_override", "user_config", "routing"),
 )
+SPAWN = {
+    "type": "function",
+    "name": "spawn",
+    "parameters": {"type": "object", "properties": {"model": {"type": "string"}}},
+}
+"""A tool of Codex that starts an agent: the model in its schema is an argument of the tool."""
 
 
 def body(**fields: Any) -> dict[str, Any]:
@@ -78,6 +84,13 @@ def test_so_is_one_in_settings(codec: Codec, holder: str) -> None:
         {"type": "fusion", "parameters": {"model": "other"}},
         {"type": "fusion", "parameters": {"analysis_models": ["other"]}},
         {"type": "function", "function": {"name": "f"}, "model": "other"},
+        {"type": "namespace", "name": "n", "model": "other", "tools": []},
+        {"type": "namespace", "name": "n", "tools": [{"type": "image_generation", "model": "other"}]},
+        {
+            "type": "namespace",
+            "name": "n",
+            "tools": [{"type": "namespace", "tools": [{"type": "x", "model": "other"}]}],
+        },
     ],
     ids=str,
 )
@@ -111,6 +124,7 @@ def test_a_field_that_names_a_server_is_refused(codec: Codec, name: str) -> None
         {"metadata": {"model": "other"}, "documents": [{"model": "T", "text": "a car"}]},
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"model": {}}}}}]},
         {"tools": [{"name": "f", "input_schema": {"properties": {"model": {"const": "T"}}}}]},
+        {"tools": [{"type": "namespace", "name": "n", "tools": [SPAWN, {"type": "namespace", "tools": [SPAWN]}]}]},
         {"data_sources": [{"parameters": {"embedding_dependency": {"deployment_name": "e"}}}]},
         {"moderation": {"model": "omni"}},
     ],
