@@ -122,6 +122,7 @@ class Usage:
     audio_input: int = 0
     tier: str = ""  # the service tier that the provider reports
     cache_write: int = 0
+    runs: tuple[tuple[str, int], ...] = ()  # tools that the provider ran, by name, with the number of their runs
 
     def joined(self, other: Usage | None) -> Usage:
         """This report merged with an earlier report of the same answer: a count never decreases."""
@@ -129,7 +130,11 @@ class Usage:
             return self
         amounts = ("input", "output", "cached", "reasoning", "audio", "audio_input", "cache_write")
         most = {name: max(getattr(self, name), getattr(other, name)) for name in amounts}
-        return replace(self, **most, tier=self.tier or other.tier)
+        runs = self.runs
+        if other.runs:
+            counts = dict(other.runs)
+            runs = tuple(sorted({**counts, **{name: max(n, counts.get(name, 0)) for name, n in runs}}.items()))
+        return replace(self, **most, tier=self.tier or other.tier, runs=runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,7 @@ class Obligations:
     sql: tuple[str, ...] | None = None  # kinds of statements that the answer may contain; None: as configured
     fields: str | None = None  # the rule for fields that the dialect does not know; None: as configured
     no_restore: tuple[str, ...] = ()  # shell patterns of tools whose calls keep their placeholders
+    cache: float | None = None  # seconds that the answer is kept for the same call; 0: not at all; None: as configured
 
 
 NO_OBLIGATIONS = Obligations()
@@ -207,6 +213,7 @@ class Outcome:
     usage: Usage | None = None
     sent: bool = False  # the request was sent to an upstream: from here on the call may cost money
     finished: bool = False  # the answer is complete
+    failed: bool = False  # the answer says that the called agent has failed
     first_byte_ns: int = 0
     tier: str = ""  # the service tier that the answer names
     heard: list[str] = field(default_factory=list)  # texts of the answer, counted if no usage is reported; not recorded

@@ -111,7 +111,8 @@ class Line:
         """Who calls, and whether that team has room for one call more. Raises Refusal."""
         try:
             call.key = credential(call.headers)
-            call.subject = self.identity.lookup(call.key) or await self.identity.bearer(call.key)
+            audiences = self.desk.audiences(call) if call.codec.name == "mcp" else ()
+            call.subject = self.identity.lookup(call.key, audiences) or await self.identity.bearer(call.key, audiences)
         except Refusal as refusal:
             often = call.ticket.stranger() if refusal.code == "unauthenticated" else None
             call.throttled = often is not None

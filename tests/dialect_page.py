@@ -82,7 +82,7 @@ A client may call a model in any dialect: chat completions, Responses, Messages 
 target has the same format, the bytes pass as they came. If it has another, the request is translated before it
 leaves, and the answer as it arrives, before the output filter reads it: all checks work on the dialect of the client.
 Failover works among targets of different formats. The targets' formats are `openai` (chat completions), `anthropic`
-(Messages) and `gemini`; Responses is passed to providers of format `openai` only as it is.
+(Messages) and `gemini`. Responses is passed as it is to providers of format `openai` that have it (`responses`).
 
 - **Refused**: what changes the meaning of an answer and cannot be expressed is refused with `invalid_request` before
   the call; the message names the field and the format. If another target of the model can express it, that one is

@@ -32,6 +32,9 @@ HEADINGS = {
     "`tools.*.auth`": "ToolAuth",
     "`tools.*.redact`": "ToolRedact",
     "`a2a`": "RemoteAgent",
+    "`a2a.*.auth`": "AgentAuth",
+    "`a2a.*.push`": "Push",
+    "`cards`": "Cards",
     "`agents`": "Agent",
     "`jwt`": "Jwt",
     "`limits`": "Limit",
@@ -116,6 +119,7 @@ def _kind_row(kind: str, row: Row) -> str:
     role = f"`{row.role}` for instructions" if row.role != "as_sent" else ""
     dropped = ", ".join(f"`{name}`" for name in row.unsupported)
     changed = [limit, role, f"without {dropped}" if dropped else "", "" if row.stream_usage else "no `stream_options`"]
+    changed.append("`/responses` as chat completions" if row.format == "openai" and not row.responses else "")
     keys = ", ".join(f"`{name}`" for name in row.keys)
     return f"| `{kind}` | `{url}` | {keys} | {'; '.join(filter(None, changed))} | [page]({row.source}) |"
 

@@ -2,121 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from agent_server import CANCELS, GETS, POLICY, SENDS, Scripted, scripted, task
 from line import Line, config, running
 from tool_server import INJECTION, MAIL
 
-SENDS = {"1.0": "SendMessage", "0.3": "message/send"}
-GETS = {"1.0": "GetTask", "0.3": "tasks/get"}
-CANCELS = {"1.0": "CancelTask", "0.3": "tasks/cancel"}
+HOOK = {"url": "https://example.com/hook"}
 versions = pytest.mark.parametrize("version", list(SENDS))
-POLICY = """package gateway
-
-import rego.v1
-
-decision := {"allow": allow, "deny": deny, "obligations": labels}
-
-default allow := false
-
-allow if input.action.kind == "llm"
-
-allow if {
-	input.action.kind == "agent"
-	input.action.name != "secret"
-}
-
-deny contains {"code": "word", "message": "No", "class": "safety"} if {
-	some part in input.action.args.parts
-	part.text == "forbidden"
-}
-
-deny contains {"code": "injected", "message": "No", "class": "safety"} if input.content.injection.tool >= 0.9
-
-deny contains {"code": "deep", "message": "No", "class": "safety"} if input.context.hop > 0
-
-labels contains {"code": "p", "labels": ["read:pii"]} if "tool" in input.content.pii_from
-"""
-
-
-@dataclass
-class Scripted:
-    """An agent with scripted answers, which may be hostile. `answer(method, params)` is the result."""
-
-    url: str = ""
-    seen: list[dict[str, Any]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    answer: Callable[[str, Any], Any] | None = None
-    raw: bytes | None = None
-    status: int = 200
-    card: dict[str, Any] = field(default_factory=dict)
-
-    def result(self, method: str, params: Any) -> Any:
-        if self.answer is not None:
-            return self.answer(method, params)
-        if method in ("SendMessage", "message/send"):
-            said = params["message"]
-            made = task(said.get("taskId") or f"t-{len(self.seen)}", f"you said {said['parts'][0].get('text')}", method)
-            return {"task": made} if method == "SendMessage" else {"kind": "task", **made}
-        made = task(params["id"], "done", method)
-        return made if method in GETS.values() and "/" not in method else {"kind": "task", **made}
-
-
-def task(id: str, text: str, method: str = "SendMessage") -> dict[str, Any]:
-    """A task with an artifact."""
-    new = "/" not in method
-    state = "TASK_STATE_COMPLETED" if new else "completed"
-    part = {"text": text} if new else {"kind": "text", "text": text}
-    artifact = {"artifactId": "a1", "parts": [part]}
-    return {"id": id, "contextId": f"c-{id}", "status": {"state": state}, "artifacts": [artifact]}
-
-
-@contextlib.contextmanager
-def scripted() -> Iterator[Scripted]:
-    """The agent, on a port of its own."""
-    made = Scripted()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.send(json.dumps(made.card).encode(), 200)
-
-        def do_POST(self) -> None:
-            said = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            made.seen.append(said)
-            made.headers.append({name.lower(): value for name, value in self.headers.items()})
-            answer = {"jsonrpc": "2.0", "id": said["id"], "result": made.result(said["method"], said["params"])}
-            self.send(json.dumps(answer).encode() if made.raw is None else made.raw, made.status)
-
-        def send(self, body: bytes, status: int) -> None:
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +43,7 @@ def up() -> Iterator[Scripted]:
 @pytest.fixture
 def agent(up: Scripted) -> Scripted:
     """The same, as new."""
-    up.answer, up.raw, up.status = None, None, 200
+    up.answer, up.raw, up.status, up.stream = None, None, 200, None
     up.seen.clear()
     up.headers.clear()
     return up
@@ -233,6 +130,51 @@ def test_tasks_of_others_do_not_exist(line: Line, agent: Scripted, version: str)
     assert agent.seen == []
 
 
+def test_lists_have_the_tasks_of_the_caller(line: Line, agent: Scripted) -> None:
+    """Pages without any are skipped; what others have is neither shown nor counted nor judged."""
+    mine = [made(send(line, "1.0", f"mine {number}"))["id"] for number in range(2)]
+    theirs = made(send(line, "1.0", "theirs", who="bob"))["id"]
+    pages = {"": [theirs, "x"], "p1": [theirs, mine[0]], "p2": [mine[1]]}
+    after = {"": "p1", "p1": "p2", "p2": ""}
+
+    def listed(method: str, params: Any) -> Any:
+        at = params.get("pageToken", "")
+        tasks = [task(id, f"of {id}" if id in mine else "4111 1111 1111 1111") for id in pages[at]]
+        return {"tasks": tasks, "nextPageToken": after[at], "pageSize": 2, "totalSize": 5}
+
+    agent.answer = listed
+    first = post(line, "1.0", "ListTasks", {"pageSize": 2}).json()["result"]
+    assert ([it["id"] for it in first["tasks"]], first["totalSize"], first["nextPageToken"]) == (mine[:1], 1, "p2")
+    second = post(line, "1.0", "ListTasks", {"pageSize": 2, "pageToken": "p2"}).json()["result"]
+    assert ([it["id"] for it in second["tasks"]], second["nextPageToken"]) == (mine[1:], "")
+    assert post(line, "1.0", "ListTasks", {}, who="mallory").json()["result"]["tasks"] == []
+    agent.seen.clear()
+    foreign = post(line, "1.0", "ListTasks", {"contextId": f"c-{mine[0]}"}, who="mallory").json()
+    assert failed(foreign)[0] == -32001
+    assert agent.seen == []
+    hostile: tuple[Any, ...] = ({"tasks": 1}, {}, {"tasks": [1, "x"]}, {"tasks": [{}] * 101})
+    for broken in hostile:
+        agent.answer = lambda method, params, broken=broken: broken
+        said = post(line, "1.0", "ListTasks", {}).json()
+        assert "error" in said or said["result"]["tasks"] == []
+
+
+@versions
+@pytest.mark.parametrize(
+    "message",
+    [{"task_id": "t"}, {"context_id": "c"}, {"reference_task_ids": ["t"]}],
+)
+def test_other_spellings_of_ids_are_refused(line: Line, agent: Scripted, version: str, message: Any) -> None:
+    """Parsers of the protocol read them as the same field, so that they could name tasks of others."""
+    assert failed(send(line, version, message=message))[0] == -32602
+    params = {"message": {"messageId": "m", "parts": [{"text": "x"}]}}
+    others: tuple[dict[str, Any], ...] = ({"configuration": {"task_push_notification_config": {}}}, {"message_id": "m"})
+    for more in others:
+        assert failed(post(line, version, SENDS[version], {**params, **more}).json())[0] == -32602
+    assert failed(post(line, version, GETS[version], {"id": "x", "history_length": 1}).json())[0] == -32602
+    assert agent.seen == []
+
+
 @versions
 def test_texts_are_judged_both_ways(line: Line, agent: Scripted, version: str) -> None:
     """Personal data is masked and restored, secrets are blocked, injections are withheld, by the policy's rules."""
@@ -247,6 +189,29 @@ def test_texts_are_judged_both_ways(line: Line, agent: Scripted, version: str) -
     answer = send(line, version, "what is new?")
     assert failed(answer)[1] == "policy_denied"
     assert "evil.example" not in json.dumps(answer)
+
+
+@versions
+def test_values_are_restored_where_a_task_is_read_again(line: Line, agent: Scripted, version: str) -> None:
+    """In any workflow, also those of a later message; for the caller alone."""
+    first, second = f"a{version[0]}.lee@example.org", f"b{version[0]}.lee@example.org"
+    sent = send(line, version, f"write to {first}", x_correlation_id=f"values-{version}")
+    id = made(sent)["id"]
+    placeholder = agent.seen[-1]["params"]["message"]["parts"][0]["text"].removeprefix("write to ")
+    assert placeholder.startswith("<")
+
+    def reads(text: str) -> str:
+        said = task(id, text, SENDS[version])
+        agent.answer = lambda method, params: said if "/" not in method else {"kind": "task", **said}
+        answer = post(line, version, GETS[version], {"id": id}).json()
+        agent.answer = None
+        return str(made(answer)["artifacts"][0]["parts"][0]["text"])
+
+    assert reads(f"wrote to {placeholder}") == f"wrote to {first}"
+    send(line, version, f"and to {second}", {"taskId": id}, x_correlation_id=f"values-{version}")
+    other = agent.seen[-1]["params"]["message"]["parts"][0]["text"].removeprefix("and to ")
+    assert other != placeholder
+    assert reads(f"{placeholder} {other} <EMAIL_ADDRESS_9>") == f"{first} {second} <EMAIL_ADDRESS_9>"
 
 
 @versions
@@ -282,8 +247,8 @@ def test_the_card_points_here(line: Line) -> None:
     card = line.client.get("/a2a/planner/.well-known/agent-card.json").json()
     url = f"{line.url}/a2a/planner"
     assert {one["url"] for one in card["supportedInterfaces"]} == {card["url"]} == {url}
-    assert {one["protocolBinding"] for one in card["supportedInterfaces"]} == {"JSONRPC"}
-    assert card["capabilities"] == {"streaming": False, "pushNotifications": False}
+    assert {one["protocolBinding"] for one in card["supportedInterfaces"]} == {"JSONRPC", "HTTP+JSON"}
+    assert card["capabilities"] == {"streaming": True, "pushNotifications": False}
     assert "signatures" not in card
     assert list(card["securitySchemes"]) == ["bearer"]
     assert card["skills"] == [{"id": "plan", "name": "Plan", "description": "Plans.", "tags": ["x"]}]
@@ -299,11 +264,11 @@ def test_the_card_points_here(line: Line) -> None:
         ("0.3", "SendMessage", -32601),
         ("", "message/send", -32602),
         ("2.0", "SendMessage", -32009),
-        ("1.0", "SendStreamingMessage", -32004),
-        ("0.3", "message/stream", -32004),
-        ("1.0", "ListTasks", -32004),
-        ("0.3", "tasks/pushNotificationConfig/set", -32003),
-        ("1.0", "CreateTaskPushNotificationConfig", -32003),
+        ("1.0", "message/stream", -32601),
+        ("0.3", "SendStreamingMessage", -32601),
+        ("0.3", "tasks/list", -32601),
+        ("0.3", "tasks/pushNotificationConfig/set", -32602),
+        ("1.0", "CreateTaskPushNotificationConfig", -32602),
     ],
 )
 def test_methods_and_versions(line: Line, agent: Scripted, version: str, method: str, code: int) -> None:
@@ -320,8 +285,8 @@ def test_methods_and_versions(line: Line, agent: Scripted, version: str, method:
         ({"message": {"messageId": "m", "parts": []}}, -32602),
         ({"message": {"messageId": "m" * 200, "parts": [{"text": "x"}]}}, -32602),
         ({"message": {"messageId": "m", "taskId": "a b", "parts": [{"text": "x"}]}}, -32602),
-        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"pushNotificationConfig": {}}}, -32003),
-        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"taskPushNotificationConfig": {}}}, -32003),
+        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"pushNotificationConfig": {}}}, -32602),
+        ({"message": {"messageId": "m", "parts": [{}]}, "configuration": {"taskPushNotificationConfig": HOOK}}, -32003),
         ({"message": {"messageId": "m", "parts": [{}]}, "tenant": "other"}, -32602),
     ],
 )
@@ -388,3 +353,54 @@ def test_sub_agents_and_other_agents(line: Line, agent: Scripted, version: str) 
     assert failed(answer)[1] == "policy_denied"
     assert "delegation" in answer["error"]["message"]
     assert agent.seen == []
+
+
+@versions
+def test_values_that_are_split_over_parts(line: Line, agent: Scripted, version: str) -> None:
+    """The parts of a message, and of an artifact, are one text to their reader."""
+    kind = {} if version == "1.0" else {"kind": "text"}
+    parts = [{**kind, "text": "to ann.lee@exam"}, {**kind, "text": "ple.org"}]
+    send(line, version, message={"parts": parts})
+    assert "ple.org" not in json.dumps(agent.seen[-1])
+    secret = [{**kind, "text": "ghp_a1B2c3D4"}, {**kind, "text": "e5F6g7H8i9J0k1L2m3N4o5P6q7R8"}]
+
+    def answer(method: str, params: Any) -> Any:
+        made = {**task("t", "x", method), "artifacts": [{"artifactId": "a", "parts": secret}]}
+        return {"task": made} if version == "1.0" else {"kind": "task", **made}
+
+    agent.answer = answer
+    said = json.dumps(send(line, version))
+    assert not ("ghp_a1B2c3D4" in said and "e5F6g7H8i9J0" in said), said
+
+
+@versions
+@pytest.mark.parametrize(
+    "fields",
+    [{"task_id": "t"}, {"context_id": "c"}, {"reference_task_ids": ["t"]}, {"message_id": "m"}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_the_other_form_of_a_name(line: Line, agent: Scripted, version: str, fields: Any) -> None:
+    """Agents read both forms of a name, so that an id in the form that is not checked would be one of others."""
+    assert failed(send(line, version, message=fields))[0] == -32602
+    assert not agent.seen
+
+
+@versions
+@pytest.mark.parametrize("name", ["push_notification_config", "task_push_notification_config", "history_length"])
+def test_the_other_form_of_a_setting(line: Line, agent: Scripted, version: str, name: str) -> None:
+    """The same in the configuration."""
+    message = {"messageId": "m", "role": "user", "parts": [{"text": "a"}]}
+    params = {"message": message, "configuration": {name: {"url": "http://127.0.0.1:9"}}}
+    assert failed(post(line, version, SENDS[version], params).json())[0] == -32602
+    assert not agent.seen
+
+
+@versions
+@pytest.mark.parametrize("name", ["task_id", "taskId", "name"])
+def test_a_task_has_one_name(line: Line, agent: Scripted, version: str, name: str) -> None:
+    """A request about a task of the caller's own names no other one beside."""
+    own = made(send(line, version))["id"]
+    number = len(agent.seen)
+    for method in (GETS[version], CANCELS[version]):
+        assert failed(post(line, version, method, {"id": own, name: "tasks/t-9"}).json())[0] == -32602
+    assert len(agent.seen) == number

@@ -91,6 +91,7 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
             "stream": False,
             "fields": [],
             "tools": ["get_order"],
+            "hosted": [],
             "max_tokens": 50,
             "args": {},
             "server": "",
@@ -154,7 +155,7 @@ def test_the_chain_is_the_workflows_record() -> None:
 def test_a_call_without_a_ceiling_has_that_of_its_model() -> None:
     """`max_tokens` is always a number, so that a rule can compare it."""
     made = call(ceiling=None, body={"n": 3})
-    made.codec = SimpleNamespace(answers=lambda body: body["n"], elsewhere=lambda body: 0)
+    made.codec = SimpleNamespace(answers=lambda body: body["n"], elsewhere=lambda body: 0, hosted=lambda body: [])
     assert INPUTS.of(made)["action"]["max_tokens"] == 300
 
 

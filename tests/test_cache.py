@@ -16,6 +16,8 @@ from gateway.config.grammar import Cache as Settings
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_files import FILES
 from gateway.exchange.cache import Cache
+from gateway.policy.engines.base import PolicyUnavailable
+from gateway.policy.verdict import read
 from gateway.redaction.vault import Seal
 from line import Line, config, running
 from waiting import eventually
@@ -164,3 +166,64 @@ async def test_files_and_batches_are_never_cached(form: bool) -> None:
     assert not asked
     await cache.find(calls.call(OPENAI_CHAT, subject=Subject("a", "t"), raw=b"{}"))
     assert asked
+
+
+def test_an_answer_of_a_target_that_is_gone_is_none(line: Line, up: scripted.Upstream) -> None:
+    """The model has moved to another provider: what the first one said is not given again."""
+    import yaml
+
+    assert line.chat("hello").status_code == 200
+    assert line.chat("hello").headers["x-meshgate-cache"] == "hit"
+    settings = yaml.safe_load(line.path.read_text())
+    settings["models"]["echo"]["targets"] = ["slow/echo"]
+    line.path.write_text(yaml.safe_dump(settings))
+    eventually(lambda: "x-meshgate-cache" not in line.chat("hello").headers, 60)
+    assert line.chat("hello").headers["x-meshgate-cache"] == "hit"
+
+
+def test_a_hit_names_what_was_dropped(line: Line, up: scripted.Upstream) -> None:
+    """Across formats, the fields that the provider of the kept answer did not get."""
+    import yaml
+
+    settings = yaml.safe_load(line.path.read_text())
+    settings["providers"]["other"] = {"format": "anthropic", "base_url": up.url.removesuffix("/v1")}
+    settings["models"]["across"] = {"targets": ["other/echo"], "cache": {}}
+    line.path.write_text(yaml.safe_dump(settings))
+    eventually(lambda: line.chat("hello", "across", seed=1).headers.get("x-meshgate-cache") == "hit", 60)
+    assert line.chat("hello", "across", seed=1).headers["x-meshgate-dropped"] == "seed"
+
+
+POLICY = """package gateway
+
+decision := {"allow": true, "obligations": obligations}
+
+obligations := {"cache": 60} if input.action.model == "echo"
+
+obligations := {"cache": 0} if input.action.model == "call"
+
+obligations := {} if not input.action.model in {"echo", "call"}
+"""
+
+
+def test_a_policy_decides(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Where the model has no cache, and where it has one."""
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "p.rego").write_text(POLICY)
+    found = config(tmp_path, up.url, pii={"default": "mask"}, policy={"path": str(tmp_path / "p")})
+    for name in ("call", "invent"):
+        found["models"][name]["cache"] = {"ttl": "1h"}
+    with running(tmp_path, found) as line:
+        hits = {}
+        for model in ("echo", "call", "invent", "nousage"):
+            line.chat("hello", model)
+            hits[model] = line.chat("hello", model).headers.get("x-meshgate-cache")
+        assert hits == {"echo": "hit", "call": None, "invent": "hit", "nousage": None}
+
+
+@pytest.mark.parametrize("seconds", [-1, "60", True, 1e9, [60]])
+def test_a_wrong_time_denies(seconds: Any) -> None:
+    """A malformed obligation is no obligation without effect."""
+    with pytest.raises(PolicyUnavailable, match=r"obligations\.cache"):
+        read({"allow": True, "obligations": {"cache": seconds}}, "v")
+    several = [{"code": "a", "cache": 60}, {"code": "b", "cache": 0}, {"code": "c"}]
+    assert read({"allow": True, "obligations": several}, "v").obligations.cache == 0

@@ -304,7 +304,7 @@ def identity(*keys: Key, jwt: Jwt | None = None) -> Identity:
 
 
 def test_a_token_ends_with_its_key() -> None:
-    """Revoked, expired, or moved to another team; a role that the key loses is lost at once."""
+    """Revoked, expired, or moved to another team or agent; a role that the key loses is lost at once."""
     key = Key("k", sha256(b"mg-k").hexdigest(), "a", "t", ("r", "s"))
     here = identity(key)
     made = child(time.time, here, b"mg-k")
@@ -316,7 +316,12 @@ def test_a_token_ends_with_its_key() -> None:
     again = here.lookup(made)
     assert again is not None
     assert again.roles == ("s",)
-    for worse in (replace(key, revoked=1.0), replace(key, expires=1.0), replace(key, team="u")):
+    for worse in (
+        replace(key, revoked=1.0),
+        replace(key, expires=1.0),
+        replace(key, team="u"),
+        replace(key, agent="b"),
+    ):
         here.update_keys([worse])
         with pytest.raises(Refusal, match="revoked"):
             here.lookup(made)

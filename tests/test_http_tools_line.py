@@ -382,6 +382,12 @@ def test_arguments_that_do_not_fit_reach_nobody(described: Line, crm: Crm) -> No
         ("get_order", {}),
         ("get_order", {"id": 1}),
         ("get_order", {"id": ".."}),
+        ("get_order", {"id": "export"}),
+        ("get_order", {"id": "1/../../../admin"}),
+        ("get_order", {"id": "..\\x"}),
+        ("get_order", {"id": "%2e%2e%2fx"}),
+        ("get_order", {"id": "\uff0e\uff0e/x"}),
+        ("add_order", {"body": {"id": 1, "_method": "DELETE"}}),
         ("get_order", {"id": ""}),
         ("add_order", {"body": {"id": "x"}}),
         ("delete_order", {"id": "1"}),
@@ -410,6 +416,19 @@ def test_faults_of_an_operation_are_results_or_errors(described: Line, crm: Crm)
     assert client.call("get_order", {"id": "2"})["error"]["data"]["code"] == "upstream_error"
     crm.answers["/api/v1/orders/3"] = (307, "", b"", {"location": "http://169.254.169.254/"})
     assert client.call("get_order", {"id": "3"})["error"]["data"]["code"] == "upstream_error"
+
+
+def test_an_operation_that_is_not_chosen(crm: Crm, tmp_path: Path) -> None:
+    """Is not called under the name of another, whose path has a parameter in its place."""
+    (tmp_path / "crm.yaml").write_text(DOCUMENT)
+    row = {"http": crm.url, "openapi": str(tmp_path / "crm.yaml"), "operations": ["get_order"]}
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"crm": row})
+    with running(tmp_path, settings) as line:
+        assert Client(line, "/mcp/crm").call("get_order", {"id": "export"})["error"]["code"] == -32602
+        assert crm.seen == []
+        assert ask(line, "/v1/orders/export", cid="plain").status_code == 200
+        assert ask(line, "/v1/orders/7", cid="plain").status_code == 200
+        assert line.metric("meshgate_requests_total", model="crm/get_order") == 2
 
 
 @pytest.mark.parametrize(
@@ -492,3 +511,74 @@ def test_a_usual_character_set_passes(line: Line, crm: Crm) -> None:
     assert ask(line, "/v1/up", "POST", content="caf\u00e9".encode("latin-1"), headers=headers).status_code == 200
     assert crm.seen[0][2]["content-type"] == "text/plain; charset=iso-8859-1"
     assert crm.seen[0][3] == "caf\u00e9".encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"params": {"a": "ann.lee@exam", "b": "ple.org"}},
+        {"params": {"a": ["ann.lee@exam", "ple.org"]}},
+        {"params": {"a": ["ann.", "lee@exam"], "b": "ple.org"}},
+        {"method": "POST", "data": {"a": "ann.lee@exam", "b": "ple.org"}},
+        {"method": "POST", "json": {"lines": ["ann.lee@exam", "ple.org"]}},
+    ],
+)
+def test_values_that_are_split_over_fields(line: Line, crm: Crm, more: Any) -> None:
+    """Fields of a query or a form, and strings of a list, are also judged as one text: a server may join them."""
+    answer = ask(line, "/v1/split", more.pop("method", "GET"), **more)
+    assert answer.status_code == 200, answer.text
+    _, path, _, body = crm.seen[0]
+    assert "ple.org" not in path + body.decode()
+    assert "EMAIL" in path + body.decode()
+
+
+@pytest.mark.parametrize(
+    "params", [{"from": "20240101", "to": "20241231"}, {"page": "12", "size": "1000", "q": "anna", "mail": "b"}]
+)
+def test_separate_values_stay(line: Line, crm: Crm, params: Any) -> None:
+    """A finding across fields needs to be certain."""
+    assert ask(line, "/v1/separate", params=params).status_code == 200
+    assert crm.seen[0][1] == "/api/v1/separate?" + "&".join(f"{name}={value}" for name, value in params.items())
+
+
+@pytest.mark.parametrize("path", ["/v1/\uff0e\uff0e/x", "/v1/x\uff0f\uff0fy", "/v1/\u2025/x", "/v1/a\uff3cb"])
+def test_wide_dots_and_slashes(line: Line, crm: Crm, path: str) -> None:
+    """Servers that fold characters would read another path than was judged."""
+    assert ask(line, path).json()["error"]["code"] == "invalid_request"
+    assert crm.seen == []
+
+
+@pytest.mark.parametrize("name", ["_method", "_METHOD", "X-HTTP-Method-Override", "$httpMethod"])
+@pytest.mark.parametrize("where", ["params", "data", "json"])
+def test_another_method_in_a_field(line: Line, crm: Crm, name: str, where: str) -> None:
+    """Frameworks take such a field for the method, which the policy did not see."""
+    fields: dict[str, Any] = {where: {name: "PUT", "a": "b"}}
+    answer = ask(line, "/v1/x", "POST", **fields)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert crm.seen == []
+    fields = {where: {name: "post", "method": "PUT"}}
+    assert ask(line, "/v1/x", "POST", **fields).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "passes"),
+    [
+        ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", True),
+        ("accept", "application/vnd.github.v3+json", True),
+        ("accept", "application/vnd.oai.openapi+json;version=3.0", True),
+        ("accept", "text/4111-1111-1111-1111", False),
+        ("accept", "text/x-abcdefghijklmnopqrstuvwxyzabcdefgh", False),
+        ("accept-language", "de-CH, de;q=0.9, en-US;q=0.8, *;q=0.5", True),
+        ("accept-language", "x-4111111-1111111-11", False),
+        ("content-type", "text/markdown", True),
+        ("content-type", "text/4111111111111111", False),
+    ],
+)
+def test_no_value_hides_in_a_header(line: Line, crm: Crm, name: str, value: str, passes: bool) -> None:
+    """Headers of the caller are passed on in plain forms only."""
+    answer = ask(line, "/v1/x", "POST", content=b"hello", headers={"content-type": "text/plain", name: value})
+    if name == "content-type" and not passes:
+        assert answer.json()["error"]["code"] == "pii_blocked", answer.text
+        return
+    assert answer.status_code == 200, answer.text
+    assert (crm.seen[0][2].get(name) == value) is passes

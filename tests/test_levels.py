@@ -78,19 +78,22 @@ class Store:
     """A store with one bucket. `others` is what another replica takes before the next call."""
 
     def __init__(self, left: int) -> None:
-        self.left = left
+        self.rest = left
         self.others = 0
         self.asked: list[int] = []
 
+    def left(self, *_: object) -> None:
+        """This store must be asked."""
+
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
-        self.left -= self.others
+        self.rest -= self.others
         self.others = 0
         (debit,) = ask.debits
         self.asked.append(debit.amount)
-        if debit.amount > self.left:
+        if debit.amount > self.rest:
             return Rejection("rate", 0, 0, 0, 1.0)
-        self.left -= debit.amount
-        return Reservation(ask, (Balance(self.left, 0),))
+        self.rest -= debit.amount
+        return Reservation(ask, (Balance(self.rest, 0),))
 
 
 class One:
@@ -185,7 +188,7 @@ async def test_near_the_limit_no_call_is_refused_that_fits() -> None:
         await stage.reserve(call())
     with pytest.raises(Refusal):
         await stage.reserve(call())
-    assert store.left == 0
+    assert store.rest == 0
 
 
 async def test_a_bound_that_is_refused_is_counted() -> None:
@@ -193,7 +196,33 @@ async def test_a_bound_that_is_refused_is_counted() -> None:
     store = Store(100_000)
     stage, late = reserve(store), call()
     await stage.reserve(call())
-    store.others = store.left - EXACT
+    store.others = store.rest - EXACT
     await stage.reserve(late)
     assert store.asked == [EXACT, BOUND, EXACT]
     assert not late.admission.bound
+
+
+class Knowing(Store):
+    """A store that knows what is left."""
+
+    def left(self, *_: object) -> list[int]:  # type: ignore[override]
+        return [self.rest]
+
+
+@pytest.mark.parametrize(("left", "asked"), [(BOUND * 100, BOUND), (BOUND * 100 - 1, EXACT)])
+async def test_a_store_that_knows_what_is_left_decides(left: int, asked: int) -> None:
+    """No call is counted because the one before was long ago."""
+    store, first = Knowing(left), call()
+    await reserve(store).reserve(first)
+    assert store.asked == [asked]
+    assert first.admission.bound is (asked == BOUND)
+
+
+async def test_near_the_limit_of_such_a_store_no_call_is_refused_that_fits() -> None:
+    store = Knowing(EXACT * 7)
+    stage = reserve(store)
+    for _ in range(7):
+        await stage.reserve(call())
+    with pytest.raises(Refusal):
+        await stage.reserve(call())
+    assert store.rest == 0

@@ -20,6 +20,7 @@ def servers() -> Iterator[tuple[Scripted, Scripted]]:
         small.tools = [tool("get_it"), tool("x" * 128)]
         large.tools = [tool(f"act_{n}", "Does nothing") for n in range(60)]
         large.tools[40] = tool("find_customer", "The address of a customer")
+        large.tools[41] = tool("act_41") | {"x-note": "changes at will", "_meta": {"note": "changes at will"}}
         yield small, large
 
 
@@ -82,3 +83,10 @@ def test_a_search_finds_what_is_called_then(
 def test_without_search_these_are_names_as_others(line: Line) -> None:
     """They do not exist."""
     assert failed(Client(line, "/mcp/small").call("search_tools", {"query": "a"})) == (-32602, "tool_not_found")
+
+
+def test_a_search_shows_what_a_pin_covers(line: Line) -> None:
+    """The result is a text for the model: a field that may change at any time is no part of it."""
+    answer = Client(line, "/mcp/large").call("search_tools", {"query": "act_41"})
+    assert "act_41" in text(answer)
+    assert "changes at will" not in json.dumps(answer)

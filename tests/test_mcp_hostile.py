@@ -10,6 +10,7 @@ import pytest
 
 import tool_server
 from gateway.dialects import mcp
+from gateway.tools.schema import check
 from line import Line, config, running
 from tool_client import Client, failed
 from tool_server import Scripted, tool
@@ -277,3 +278,29 @@ def test_headers_of_arguments_leave_as_the_arguments_do(
     assert (headers["mcp-param-region"], headers["mcp-name"]) == ("<EMAIL_1>", "get_it")
     assert headers["mcp-protocol-version"] == mcp.MODERN
     assert message["params"]["_meta"][mcp.VERSION] == mcp.MODERN
+
+
+def test_meta_is_an_object(line: Line) -> None:
+    """As the protocol says, in all methods."""
+    for method, params in (("tools/call", {"name": "get_it"}), ("resources/read", {"uri": "a:b"})):
+        got = Client(line).send(method, {**params, "_meta": tool_server.MAIL})
+        assert (got.status_code, got.json()["error"]["code"]) == (400, -32602)
+
+
+class Counted(int):
+    """A number that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        type(self).compared += 1
+        return type(self).compared % 5_000 == 0
+
+    __hash__ = int.__hash__
+
+
+def test_a_schema_that_is_work() -> None:
+    """A list that is searched for each value counts as work: the check ends, and the server has to look."""
+    schema = {"properties": {"list": {"type": "array", "items": {"enum": list(range(10_000))}}}}
+    check({"list": [Counted() for _ in range(1000)]}, schema)
+    assert Counted.compared < 50_000

@@ -142,3 +142,60 @@ def test_a_result_that_cannot_be_scanned(line: Line, server: Scripted, part: dic
     refused = Client(line, "/mcp/plain").call("get_it")
     assert failed(refused)[1] == "output_blocked"
     assert f"({kinds})" in refused["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["_meta", "capabilities", "clientInfo"])
+def test_names_of_the_protocol_are_arguments_as_others(line: Line, server: Scripted, name: str) -> None:
+    """What is left out of a request is judged where it is an argument, which leaves."""
+    answer = Client(line, "/mcp/plain").call("get_it", {name: {"a": [MAIL]}, "b": {name: {"c": MAIL}}})
+    assert MAIL in text(answer)
+    assert MAIL not in json.dumps(sent(server))
+
+
+@pytest.mark.parametrize("id", [MAIL, 4111111111111111])
+def test_values_in_the_id_of_a_request(line: Line, server: Scripted, id: Any) -> None:
+    """Are taken out as others; the answer has the caller's id."""
+    answer = Client(line, "/mcp/plain").send("tools/call", {"name": "get_it", "arguments": {}}, id=id).json()
+    assert answer["id"] == id
+    assert "result" in answer
+    assert str(id) not in json.dumps(server.seen[-1][1])
+
+
+def test_no_id_of_another_form_is_cancelled(line: Line, server: Scripted) -> None:
+    """Neither a text of any length."""
+    client = Client(line, "/mcp/plain")
+    session = client.open()
+    for id, told in (("x" * 256, True), ("x" * 257, False), ({"a": 1}, False)):
+        number = len(server.seen)
+        message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}
+        assert client.post(json.dumps(message), mcp_session_id=session).status_code == 202
+        assert (len(server.seen) > number) is told
+
+
+SPLIT = ["ghp_a1B2c3D4", "e5F6g7H8i9J0k1L2m3N4o5P6q7R8"]
+RESULTS: list[tuple[str, Any, Any]] = [
+    ("tools/call", {"name": "get_it", "arguments": {}}, {"content": [{"type": "text", "text": it} for it in SPLIT]}),
+    ("resources/read", {"uri": "a:b"}, {"contents": [{"uri": "a:b", "text": it} for it in SPLIT]}),
+    (
+        "prompts/get",
+        {"name": "p"},
+        {"messages": [{"role": "user", "content": {"type": "text", "text": it}} for it in SPLIT]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "params", "result"), RESULTS)
+def test_a_secret_that_is_split_over_a_result(
+    line: Line, server: Scripted, method: str, params: Any, result: Any
+) -> None:
+    """A model reads the texts of a result as one."""
+    server.answers[method] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": result}
+    answer = Client(line, "/mcp/plain").send(method, params).text
+    assert not all(it in answer for it in SPLIT)
+
+
+def test_a_value_that_is_split_over_a_list(line: Line, server: Scripted) -> None:
+    """The strings of a list are also judged as one text."""
+    Client(line, "/mcp/plain").call("get_it", {"lines": ["ann.lee@exam", "ple.org"], "n": [1, 2]})
+    assert "ple.org" not in json.dumps(sent(server))
+    assert sent(server)["n"] == [1, 2]

@@ -236,6 +236,21 @@ def test_a_batch(client: openai.OpenAI, line: Line, up: scripted.Upstream) -> No
     assert client.batches.cancel(made.id).status == "cancelling"
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "key", "kind"), [("chat/completions", "messages", "text"), ("responses", "input", "input_text")]
+)
+def test_values_that_are_split_over_parts_of_a_batch(
+    client: openai.OpenAI, up: scripted.Upstream, endpoint: str, key: str, kind: str
+) -> None:
+    """The parts of a message are one text, as in a call of its own."""
+    parts = [{"type": kind, "text": "I am ann.lee@exam"}, {"type": kind, "text": "ple.org"}]
+    body = {"model": "echo", key: [{"role": "user", "content": parts}]}
+    line = {"custom_id": "a", "method": "POST", "url": f"/v1/{endpoint}", "body": body}
+    client.files.create(file=("b.jsonl", json.dumps(line).encode() + b"\n"), purpose="batch")
+    assert b"I am" in up.last.raw
+    assert b"ple.org" not in up.last.raw
+
+
 @pytest.mark.parametrize("data", [requests("a") + requests("b", "echo"), b"no lines", b'{"body": 1}\n'])
 def test_what_is_no_batch(client: openai.OpenAI, up: scripted.Upstream, data: bytes) -> None:
     """Requests for several models, other text, lines without a body."""

@@ -53,7 +53,9 @@ def test_the_table() -> None:
             assert isinstance(price.get("window", 1), int), name
             assert 0 < price["input"] <= price["output"] < 1000, name
             assert price.get("cached_input", 0) <= price["input"] <= price.get("cache_write", 1000), name
-    assert prices.table()["openai", "gpt-4o-mini"] == Price(input=0.15, cached_input=0.075, output=0.6)
+        assert all(0 < usd < 1000 for usd in listed.get("runs", {}).values())
+    runs = {"web_search": 10, "file_search": 2.5}
+    assert prices.table()["openai", "gpt-4o-mini"] == Price(input=0.15, cached_input=0.075, output=0.6, runs=runs)
 
 
 def test_precedence() -> None:

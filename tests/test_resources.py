@@ -39,6 +39,9 @@ class Store:
         self.asked: list[Ask] = []
         self.settled: list[tuple[dict[str, int], str]] = []
 
+    def left(self, *_: object) -> None:
+        """This store must be asked."""
+
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
         self.asked.append(ask)
         return Reservation(ask, tuple(Balance(debit.limit - debit.amount, 0.0) for debit in ask.debits))

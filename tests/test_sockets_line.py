@@ -174,3 +174,15 @@ def test_a_client_that_leaves(line: Line, up: scripted.Upstream) -> None:
     eventually(lambda: line.workflow("left") is not None)
     with opened(line) as socket:
         assert text(ask(socket, "hi")) == "hi"
+
+
+def test_a_request_in_an_object(line: Line, up: scripted.Upstream) -> None:
+    """Its fields may stand in `response`; they leave once."""
+    with opened(line) as socket:
+        socket.send(json.dumps({"type": "response.create", "response": {"model": "keep", "input": "one of them"}}))
+        events: list[dict[str, Any]] = []
+        while not events or events[-1]["type"] != "response.completed":
+            events.append(json.loads(socket.recv(timeout=20)))
+    assert text(events) == "one of them"
+    assert up.last.raw.count(b"one of them") == 1
+    assert "response" not in up.last.body

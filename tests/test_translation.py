@@ -527,3 +527,55 @@ def test_histories_that_callers_write(format: str) -> None:
 def test_the_page_is_what_the_translation_does() -> None:
     """`make reference` writes docs/dialects.md."""
     assert PAGE.read_text("utf-8") == dialect_page.page(), "docs/dialects.md: run `make reference`"
+
+
+DISORDERED: dict[str, tuple[str, list[bytes]]] = {
+    "arguments after a text": ("openai", [
+        b'{"id":"x","model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"send","arguments":"{}"}}]}}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"more"}}]}',
+        b'{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"more"}}]}}]}',
+    ]),
+    "arguments without a call": ("anthropic", [
+        b'{"type":"message_start","message":{"id":"x","model":"m"}}',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{}"}}',
+    ]),
+    "two beginnings": ("anthropic", [b'{"type":"message_start","message":{"id":"x","model":"m"}}'] * 2),
+    "an end alone": ("anthropic", [
+        b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}',
+        b'{"type":"message_stop"}',
+    ]),
+}  # fmt: skip
+
+
+def callers() -> list[Any]:
+    """The codecs of dialects that are translated."""
+    return [codec for codec in all_codecs() if codec.name in CALLERS]
+
+
+def fed(stream: translation.Stream, events: list[bytes]) -> bytes:
+    """What a stream says to events."""
+    return b"".join([stream.feed(b"data: %b\n\n" % event) for event in events])
+
+
+@pytest.mark.parametrize("codec", callers(), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("case", DISORDERED)
+def test_events_out_of_their_order_are_a_fault(codec: Any, case: str) -> None:
+    """For every caller; else a writer would make an answer of them that the provider did not write."""
+    format, events = DISORDERED[case]
+    stream = translation.Stream(codec, format, CONTEXT)
+    with pytest.raises(ValueError, match=r"begin|arguments"):
+        fed(stream, events)
+
+
+def test_arguments_at_the_beginning_of_a_block() -> None:
+    """Are those of the call, also if the block has no end."""
+    call = {"type": "tool_use", "id": "c", "name": "send", "input": {"to": "you"}}
+    events = [
+        {"type": "message_start", "message": {"id": "x", "model": "m"}},
+        {"type": "content_block_start", "index": 0, "content_block": call},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    ]
+    for codec in callers():
+        said = fed(translation.Stream(codec, "anthropic", CONTEXT), [json_of(event) for event in events])
+        assert b"you" in said, codec.name

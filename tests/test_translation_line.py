@@ -28,7 +28,10 @@ CALLERS: dict[str, tuple[str, Any]] = {
     "messages": ("anthropic", wires.Messages()),
     "gemini": ("gemini", wires.Gemini()),
 }
-PAIRS = [(caller, format) for caller, (own, _) in CALLERS.items() for format in FORMATS if format != own]
+PAIRS = [
+    *((caller, format) for caller, (own, _) in CALLERS.items() for format in FORMATS if format != own),
+    ("responses", "chats"),  # a provider of format openai without /responses
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +45,13 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     for format in FORMATS:
         url = up.url if format == "openai" else base
         made["providers"][format] = {"format": format, "base_url": url, "api_key": "sk-up"}
+    made["providers"]["chats"] = {"format": "openai", "base_url": up.url, "api_key": "sk-up", "responses": False}
+    for format in [*FORMATS, "chats"]:
         for name in NAMES.split():
             made["models"][f"{format}-{name}"] = {"targets": [f"{format}/{name}"], "price": price}
     every = ["anthropic/status-500", "gemini/status-500", "openai/echo"]
     made["models"]["failover"] = {"targets": every, "price": price}
+    made["models"]["either"] = {"targets": ["chats/status-500", "openai/echo"], "price": price}
     made["models"]["able"] = {"targets": ["anthropic/echo", "openai/echo"], "price": price}
     up.refuses = strict.reason
     with running(folder, made) as started:
@@ -110,7 +116,7 @@ def test_the_charge_is_the_providers_report(line: Line, caller: str, format: str
     cid = f"{caller}-{format}-{stream}"
     heard(caller, ask(line, caller, f"{format}-echo", "hello", stream=stream, cid=cid), stream)
     own = f"{cid}-own"
-    native = {"openai": "chat", "anthropic": "messages", "gemini": "gemini"}[format]
+    native = {"openai": "chat", "chats": "chat", "anthropic": "messages", "gemini": "gemini"}[format]
     heard(native, ask(line, native, f"{format}-echo", "hello", stream=stream, cid=own), stream)
     assert charged(line, cid) == charged(line, own)
 
@@ -131,7 +137,7 @@ def test_secrets_do_not_leave_in_answers(
 ) -> None:
     """The output filter reads the translated answer: blocked whole, and in the middle of a stream."""
     text = f"leak {caller} {format} {stream}"
-    wire = CALLERS[{"openai": "chat", "anthropic": "messages"}.get(format, "gemini")][1]
+    wire = CALLERS[{"openai": "chat", "chats": "chat", "anthropic": "messages"}.get(format, "gemini")][1]
     said = f"Here is the key {SECRET} for you."
     up.script[text] = wire.events([said[:20], said[20:30], said[30:]]) if stream else wire.whole(said)
     answer = ask(line, caller, f"{format}-script", text, stream=stream)
@@ -182,6 +188,16 @@ def test_a_target_that_can_express_the_request(line: Line, up: scripted.Upstream
     assert len(up.seen) == seen
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_provider_without_responses_gets_chat_completions(line: Line, up: scripted.Upstream, stream: bool) -> None:
+    """And another of the same format gets the request as it came; each of both may be tried after the other."""
+    for model, path in [("chats-echo", "/v1/chat/completions"), ("openai-echo", "/v1/responses")]:
+        assert heard("responses", ask(line, "responses", model, "hi", stream=stream), stream).text == "hi"
+        assert up.last.path == path
+    assert heard("responses", ask(line, "responses", "either", "hi", stream=stream), stream).text == "hi"
+    assert [seen.path for seen in up.seen[-2:]] == ["/v1/chat/completions", "/v1/responses"]
+
+
 def test_dropped_parameters_are_named(line: Line) -> None:
     """In the header of the answer, whole and streamed."""
     for stream in (False, True):
@@ -217,3 +233,55 @@ def test_seals_of_another_target_stay_here(line: Line, up: scripted.Upstream) ->
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-meshgate-dropped"] == "signature"
     assert up.last.body["messages"][1]["content"] == blocks[1:]
+
+
+PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
+
+
+def converse(line: Line, caller: str, model: str, said: list[tuple[str, Any]]) -> Any:
+    """One call with a history: who said it, and what."""
+    if caller == "gemini":
+        parts = [{"role": role.replace("assistant", "model"), "parts": [{"text": text}]} for role, text in said]
+        return line.client.post(f"/v1beta/models/{model}:generateContent", json={"contents": parts})
+    messages = [{"role": role, "content": content} for role, content in said]
+    key = "input" if caller == "responses" else "messages"
+    limit = {"max_tokens": 9} if caller == "messages" else {}
+    return line.client.post(PATHS[caller], json={"model": model, key: messages, **limit})
+
+
+@pytest.mark.parametrize(("caller", "format"), PAIRS)
+def test_texts_that_were_judged_apart_stay_apart(line: Line, up: scripted.Upstream, caller: str, format: str) -> None:
+    """Messages of one side in a row become one; their texts do not, or a value would be made that nobody judged."""
+    said = [("assistant", "ann.lee@exam"), ("assistant", "ple.org"), ("user", "go")]
+    answer = converse(line, caller, f"{format}-echo", said)
+    assert answer.status_code == 200, answer.text
+    assert b"ann.lee@exam" in up.last.raw
+    assert b"ple.org" in up.last.raw
+    assert MAIL.encode() not in up.last.raw
+
+
+@pytest.mark.parametrize("format", ["openai", "gemini"])
+def test_a_document_of_text_stays_apart(line: Line, up: scripted.Upstream, format: str) -> None:
+    """Among the texts of a result, which has one text in other formats."""
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "lee@exam"}}
+    texts = [{"type": "text", "text": "ann."}, document, {"type": "text", "text": "ple.org"}]
+    used = {"type": "tool_use", "id": "c1", "name": "send", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": texts}
+    answer = converse(line, "messages", f"{format}-echo", [("user", "go"), ("assistant", [used]), ("user", [result])])
+    assert answer.status_code == 200, answer.text
+    assert b"ann.\\n\\nlee@exam\\n\\nple.org" in up.last.raw
+
+
+@pytest.mark.parametrize("caller", ["chat", "responses", "gemini"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_report_without_input_is_none(line: Line, up: scripted.Upstream, caller: str, stream: bool) -> None:
+    """As in the own format: the charge is the estimate, not a part of the report."""
+    text = f"no input {caller} {stream}"
+    wire = wires.Messages()
+    whole = wire.whole("hello")
+    whole["usage"] = {"output_tokens": 1}
+    events = [b"".join(wire.events(["hello"])).replace(b'"input_tokens"', b'"inputs"')]
+    up.script[text] = events if stream else whole
+    cid = f"estimate-{caller}-{stream}"
+    heard(caller, ask(line, caller, "anthropic-script", text, stream=stream, cid=cid), stream)
+    assert charged(line, cid)["tokens"] > 8

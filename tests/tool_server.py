@@ -117,6 +117,8 @@ class Scripted:
         self.session = "s1"
         self.url = ""
         self.release = threading.Event()
+        self.accepts: Callable[[str], bool] = lambda header: True
+        """Whether a request with this `Authorization` is served; others get 401."""
 
     def result(self, message: dict[str, Any]) -> Any:
         """The result for a request of the protocol."""
@@ -149,6 +151,9 @@ def scripted() -> Iterator[Scripted]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             made.seen.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            if not made.accepts(self.headers.get("authorization", "")):
+                self.reply(401, b"")
+                return
             if "id" not in body or "method" not in body:  # a notification, or the answer to a question
                 self.reply(202, b"")
                 return
@@ -162,9 +167,15 @@ def scripted() -> Iterator[Scripted]:
                 response = said or {"jsonrpc": "2.0", "id": body["id"], "result": made.result(body)}
                 self.reply(200, json.dumps(response).encode())
 
+        def do_GET(self) -> None:
+            if made.accepts(self.headers.get("authorization", "")):
+                self.reply(200, json.dumps({"got": self.path}).encode())
+            else:
+                self.reply(401, b"")
+
         def do_DELETE(self) -> None:
             made.seen.append(({name.lower(): value for name, value in self.headers.items()}, {"method": "DELETE"}))
-            self.reply(200, b"")
+            self.reply(200 if made.accepts(self.headers.get("authorization", "")) else 401, b"")
 
         def reply(self, status: int, data: bytes, kind: str = "application/json") -> None:
             """A whole answer."""

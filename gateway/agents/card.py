@@ -1,12 +1,13 @@
 """Agent cards: where an agent is to be called, and the card that callers of the gateway see.
 
 Of a card, only what the gateway serves is shown, with the gateway's own address and its bearer keys. Signatures are
-left out, because they are about another text.
+left out, because they are about another text; `signed` verifies them, and makes the gateway's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from yarl import URL
@@ -36,8 +37,8 @@ def interfaces(card: Json, base: URL) -> dict[str, str]:
     return found
 
 
-def shown(card: Json, versions: Mapping[str, str], url: str) -> Json:
-    """The card of an agent at the gateway. `url`: where the gateway serves the agent."""
+def shown(card: Json, versions: Mapping[str, str], url: str, *, pushes: bool = False) -> Json:
+    """The card of an agent at the gateway. `url`: where the gateway serves the agent; `pushes`: notifications pass."""
     made: Json = {name: card[name] for name in (*_SHOWN, *_MODES) if name in card}
     skills = card.get("skills")
     made["skills"] = [
@@ -45,17 +46,44 @@ def shown(card: Json, versions: Mapping[str, str], url: str) -> Json:
         for skill in (skills if type(skills) is list else [])
         if type(skill) is dict
     ]
-    made["capabilities"] = {"streaming": False, "pushNotifications": False}
+    made["capabilities"] = {
+        "streaming": _can(card, "streaming"),
+        "pushNotifications": pushes and _can(card, "pushNotifications"),
+    }
+    if is_extended(card):
+        made["capabilities"]["extendedAgentCard"] = True
     made["supportedInterfaces"] = [
         {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": version} for version in versions
     ]
+    if "1.0" in versions:
+        made["supportedInterfaces"].append({"url": url, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"})
     bearer: Json = {"httpAuthSecurityScheme": {"scheme": "bearer"}}
     made["securityRequirements"] = [{"schemes": {"bearer": {"list": []}}}]
     if "0.3" in versions:  # what clients of 0.3 read, beside what those of 1.0 read
         made |= {"url": url, "protocolVersion": "0.3.0", "preferredTransport": "JSONRPC", "security": [{"bearer": []}]}
+        made["supportsAuthenticatedExtendedCard"] = is_extended(card)
         bearer |= {"type": "http", "scheme": "bearer"}
     made["securitySchemes"] = {"bearer": bearer}
     return made
+
+
+def is_extended(card: Json) -> bool:
+    """Whether the agent has another card for callers that it knows."""
+    return _can(card, "extendedAgentCard") or card.get("supportsAuthenticatedExtendedCard") is True
+
+
+def chosen(card: Json, skills: Mapping[str, Sequence[str]], roles: Collection[str]) -> Json:
+    """The card with the skills that callers with these roles see. `skills`: role -> patterns of ids; empty: all."""
+    if not skills:
+        return card
+    patterns = [pattern for role, some in skills.items() if role in roles for pattern in some]
+    seen = [it for it in card["skills"] if any(fnmatchcase(str(it.get("id")), pattern) for pattern in patterns)]
+    return {**card, "skills": seen}
+
+
+def _can(card: Json, capability: str) -> bool:
+    can = card.get("capabilities")
+    return type(can) is dict and can.get(capability) is True
 
 
 def _add(found: dict[str, str], version: Any, url: Any, base: URL) -> None:

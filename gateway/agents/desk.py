@@ -11,14 +11,23 @@ from typing import Final
 
 import orjson
 
-from gateway.agents.remote import Remote, Remotes
+from gateway.agents import card
+from gateway.agents.listing import own_tasks
+from gateway.agents.push import Pushes, Told
+from gateway.agents.remote import Remote, Remotes, is_stream
+from gateway.agents.signed import Signer
+from gateway.agents.values import Values
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a
 from gateway.dialects.a2a import A2a
+from gateway.dialects.a2a_notice import Notice
+from gateway.dialects.a2a_push import DELETE, PUSHES
+from gateway.dialects.a2a_tables import CARD, LIST
 from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
+from gateway.redaction.redact import Replacer
 from gateway.redaction.vault import Seal
 from gateway.stores import Owners
 from gateway.upstream.answer import Answer
@@ -36,7 +45,13 @@ class AgentDesk:
         owners: Owners,
         seal: Seal | None,
         visible: Visible,
+        replacer: Replacer | None,
+        pushes: Pushes,
+        signer: Signer | None = None,
     ) -> None:
+        self._values = Values(owners, seal, replacer) if seal is not None else None
+        self._signer = signer
+        self._pushes = pushes
         self._visible = visible
         self._rows = rows
         self._remotes = remotes
@@ -61,8 +76,10 @@ class AgentDesk:
         call.request.label = codec.agent
         named = [("task", id) for id in codec.tasks] + ([("context", codec.context)] if codec.context else [])
         for kind, id in named:
-            if self._seal is None or await self._owners.owned(call.team, self._name(call, kind, id)) is None:
+            if not await self._owns(call, kind, id):
                 raise a2a.not_found()
+        if self._values is not None and (id := codec.continues()):
+            codec.masked = await self._values.of(call, self._name(call, "task", id))
 
     async def open(self, call: Call) -> Answer:
         """Send a message; writes `call.outcome`. Raises Refusal."""
@@ -72,18 +89,105 @@ class AgentDesk:
         if url is None:
             words = f"The agent does not serve version {codec.version} of A2A over JSON-RPC on its own host."
             raise Fault(a2a.NO_VERSION, words)
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method}
-        message["params"] = call.request.body["params"]
+        body = call.request.body  # redacted, also the id
+        message: Json = {"jsonrpc": "2.0", "id": body["id"], "method": codec.method}
+        message["params"] = body["params"]
+        if codec.does == CARD:
+            return Answer(False, await self._extended(call, codec, remote, message), _nothing(), None)
+        if self._values is not None:
+            codec.placed = self._values.placed(call)
+            await self._values.restore(call, codec.masked)
+        if codec.does in PUSHES or codec.push is not None:
+            message["params"] = await self._pushes.place(call, codec, message["params"])
         outcome.provider, outcome.model, outcome.tries, outcome.sent = codec.agent, "", 1, True
-        raw = await remote.ask(codec.version, url, message, call.ticket.hold)
-        outcome.status = 200
+        if codec.streams:
+            response = await remote.begin(codec.version, url, message)
+            outcome.status = 200
+            if is_stream(response):
+                return Answer(True, b"", remote.pieces(response), response)
+            raw = await remote.whole(response, call.ticket.hold)
+        elif codec.does == LIST:
+            raw = await own_tasks(
+                message["params"],
+                lambda params: remote.ask(codec.version, url, {**message, "params": params}, call.ticket.hold),
+                lambda id: self._owns(call, "task", id),
+            )
+            outcome.status = 200
+        else:
+            raw = await remote.ask(codec.version, url, message, call.ticket.hold)
+            outcome.status = 200
+        raw = codec.named(raw, body["id"])
         await self._own(call, codec, raw)
+        if codec.does in PUSHES and codec.does != DELETE:
+            raw = self._pushes.given(call, codec, raw)
+        return Answer(False, raw, _nothing(), None)
 
-        async def nothing() -> AsyncIterator[bytes]:
+    async def card(self, agent: str, url: str) -> Json:
+        """The card of an agent, as the gateway serves it at `url`. Raises Refusal."""
+        remote = self.remote(agent)
+        return self._signed(
+            card.shown(await remote.card(), await remote.interfaces(), url, pushes=self._pushes.of(agent) is not None)
+        )
+
+    def told(self, agent: str, token: str) -> Told | None:
+        """What the URL of a push notification contains; None for one that is not valid."""
+        return self._pushes.open(agent, token)
+
+    async def notified(self, call: Call, told: Told) -> None:
+        """Check that a push notification is about the task that it is for, and restore values. Raises Refusal.
+
+        The agent may tell of a new task before it answers the message that made the task.
+        """
+        codec = call.codec
+        assert isinstance(codec, Notice), "notifications have a codec of their own"
+        if not codec.task or told.task not in ("", codec.task):
+            raise a2a.not_found()
+        if not told.task:
+            await self.claim(call, codec.task, "")
+        elif not await self._owns(call, "task", codec.task):
+            raise a2a.not_found()
+        if self._values is not None:
+            masked = await self._values.of(call, self._name(call, "task", codec.task))
+            await self._values.restore(call, masked or {told.workflow: told.placed})
+
+    def deliver(self, agent: str, told: Told, body: bytes) -> bool:
+        """Send a judged notification to its client. False if too many wait."""
+        return self._pushes.deliver(agent, told, body)
+
+    async def _extended(self, call: Call, codec: A2a, remote: Remote, message: Json) -> bytes:
+        """The response with the card for callers that the agent knows. Raises Refusal."""
+        interfaces = await remote.interfaces()
+        if call.subject is None or not await self.shows(call):
+            raise unknown_agent()
+        if not card.is_extended(await remote.card()):
+            raise Fault(a2a.NO_EXTENDED_CARD, "The agent has no extended card.")
+        raw = await remote.ask(codec.version, interfaces[codec.version], message, call.ticket.hold)
+        try:
+            said = orjson.loads(raw)
+            codec.check(said, 1)
+            result = said.get("result")
+        except (ValueError, AttributeError):
+            return raw  # the codec refuses this
+        if type(result) is not dict:
+            return raw
+        pushes = self._pushes.of(codec.agent) is not None
+        made = card.shown(remote.trusted(result), interfaces, codec.url, pushes=pushes)
+        made = card.chosen(made, remote.row.skills, call.subject.roles)
+        return orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": self._signed(made)})
+
+    def _signed(self, made: Json) -> Json:
+        return self._signer.sign(made) if self._signer is not None else made
+
+    async def claim(self, call: Call, task: str, context: str) -> None:
+        """Record that a task and a context of an answer are the caller's; "" for none."""
+        if self._seal is None:
             return
-            yield b""
-
-        return Answer(False, raw, nothing(), None)
+        for kind, id in (("task", task), ("context", context)):
+            if id:
+                await self._owners.own(call.team, self._name(call, kind, id), b"a2a", _KEPT)
+        codec = _codec(call)
+        if task and self._values is not None and codec.placed:
+            await self._values.keep(call, self._name(call, "task", task), codec.masked, codec.placed, _KEPT)
 
     async def _own(self, call: Call, codec: A2a, raw: bytes) -> None:
         """Record whose the task and the context of an answer are. An answer that is wrong is refused later."""
@@ -92,11 +196,12 @@ class AgentDesk:
             task, context = codec.made(said) if type(said) is dict else ("", "")
         except ValueError:
             return
-        if self._seal is None:
-            return
-        for kind, id in (("task", task), ("context", context)):
-            if id:
-                await self._owners.own(call.team, self._name(call, kind, id), b"a2a", _KEPT)
+        call.outcome.failed = codec.failed
+        await self.claim(call, task, context)
+
+    async def _owns(self, call: Call, kind: str, id: str) -> bool:
+        """Whether a task or context is the caller's."""
+        return self._seal is not None and await self._owners.owned(call.team, self._name(call, kind, id)) is not None
 
     def _name(self, call: Call, kind: str, id: str) -> str:
         assert self._seal is not None, "names are made where owners are kept"
@@ -108,6 +213,11 @@ def _codec(call: Call) -> A2a:
     codec = call.codec
     assert isinstance(codec, A2a), "calls of agents have the codec of their protocol"
     return codec
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 def unknown_agent() -> Refusal:

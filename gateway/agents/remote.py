@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
 
 import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.agents import card
+from gateway.agents.signed import verified
 from gateway.call import Json
 from gateway.config.a2a import RemoteAgent
 from gateway.errors import Refusal
@@ -19,6 +21,7 @@ from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 Hold = Callable[[int], None]
 """Called with the size of each piece of an answer before it is kept; may raise Refusal."""
+_EVENTS: Final = "text/event-stream"
 
 
 class Remote:
@@ -51,8 +54,17 @@ class Remote:
                 read = None
             if type(read) is not dict:
                 raise self._broken("has no card")
-            self._card, self._until = read, time.monotonic() + self.row.refresh
+            self._card, self._until = self.trusted(read), time.monotonic() + self.row.refresh
+            return self._card
+
+    def trusted(self, read: Json) -> Json:
+        """What of a card is signed by one of `card_keys`; all of the card without such keys. Raises Refusal."""
+        if not self.row.card_keys:
             return read
+        signed = verified(read, self.row.card_keys)
+        if signed is None:
+            raise self._broken("has a card that none of `card_keys` has signed")
+        return signed
 
     async def interfaces(self) -> dict[str, str]:
         """Version -> URL of the interfaces that the gateway can call. Raises Refusal."""
@@ -62,6 +74,35 @@ class Remote:
         """Send a request; returns the response as the agent wrote it. Raises Refusal."""
         to = Destination(URL(url), self._headers, self._timeouts).having([("A2A-Version", version)])
         return await self._exchange(to, orjson.dumps(message), self.row.max_answer, hold)
+
+    async def begin(self, version: str, url: str, message: Json) -> Response:
+        """Send a request whose answer may be a stream; returns once the answer begins. Raises Refusal."""
+        to = Destination(URL(url), self._headers, self._timeouts)
+        to = to.having([("A2A-Version", version), ("Accept", _EVENTS)])
+        try:
+            return await self._client.post(to, orjson.dumps(message))
+        except TimeoutError:
+            raise self._broken("did not answer in time", late=True) from None
+        except OSError as fault:
+            raise self._broken(f"could not be reached ({type(fault).__name__})") from None
+
+    async def whole(self, response: Response, hold: Hold) -> bytes:
+        """The body of an answer that has begun. Raises Refusal."""
+        return await self._read(response, self.row.max_answer, hold)
+
+    async def pieces(self, response: Response) -> AsyncIterator[bytes]:
+        """The body of a stream as it arrives, up to `max_answer` bytes. Raises Refusal."""
+        size, most = 0, self.row.max_answer
+        try:
+            async for data in response.chunks():
+                size += len(data)
+                if size > most:
+                    raise self._broken(f"answered with more than {most} bytes")
+                yield data
+        except TimeoutError:
+            raise self._broken("did not complete its stream in time", late=True) from None
+        except OSError as fault:
+            raise self._broken(f"broke off its answer ({type(fault).__name__})") from None
 
     async def _exchange(self, to: Destination, body: bytes, most: int, hold: Hold) -> bytes:
         try:
@@ -84,6 +125,12 @@ class Remote:
     def _broken(self, what: str, *, late: bool = False) -> Refusal:
         code = "upstream_timeout" if late else "upstream_error"
         return Refusal(code, f"The agent {self.name} {what}. Try again later.", stage="upstream")
+
+
+def is_stream(response: Response) -> bool:
+    """Whether an answer is server-sent events."""
+    kind = "".join(response.values(b"content-type")[:1]).partition(";")[0]
+    return response.status == 200 and kind.strip().lower() == _EVENTS
 
 
 class Remotes:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from gateway import __version__
 from gateway.cli import commands
-from gateway.cli.commands import backup, decisions, imports, keys, policy, tools, usage, workflows
+from gateway.cli.commands import agents, backup, decisions, imports, keys, policy, tools, usage, workflows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,6 +106,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="worker processes; more than 1 needs Redis",
     )
-    for module in (policy, keys, workflows, tools, usage, decisions, backup, imports):
+    for module in (policy, keys, workflows, tools, agents, usage, decisions, backup, imports):
         module.register(group)
     return parser

@@ -18,13 +18,13 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from pydantic_core import PydanticCustomError
 
 from gateway import call as words
-from gateway.config.a2a import RemoteAgent
+from gateway.config.a2a import Cards, RemoteAgent
 from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.routing import Routing
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Delegations, Idempotency, Loops, Output, Pii, Policy, Section, Stored
 from gateway.config.tools import NAME, Tool
-from gateway.dialects import Profile
+from gateway.dialects import Codec, Profile
 from gateway.dialects.items import Caps
 from gateway.dialects.openai_ceilings import CEILINGS
 from gateway.errors import ConfigError
@@ -74,6 +74,9 @@ class Provider(Section):
     call is refused, and the message names them."""
     stream_usage: bool | None = None
     """Ask for the usage of streams (`stream_options.include_usage`). Default: as the kind needs, or true."""
+    responses: bool | None = None
+    """Whether a provider of format openai has `/responses`; otherwise, such requests are translated to
+    `/chat/completions`. Default: as the kind has it; true without a kind."""
     headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
     """Further headers sent with every call to the provider."""
     timeout: Seconds = 600
@@ -119,6 +122,16 @@ class Provider(Section):
             row.stream_usage if self.stream_usage is None else self.stream_usage,
         )
 
+    def speaks(self, codec: Codec) -> bool:
+        """Whether the provider answers in this dialect itself."""
+        return self.format in codec.formats and (codec.name != "openai_responses" or self._has_responses)
+
+    @cached_property
+    def _has_responses(self) -> bool:
+        if self.responses is not None or self.kind is None:
+            return self.responses is not False
+        return ROWS[self.kind].responses
+
     @property
     def sent_as(self) -> Auth | None:
         """How the key is sent; None: as the dialect of the call has it."""
@@ -126,8 +139,10 @@ class Provider(Section):
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> Provider:
-        if self.format != "openai" and (self.token_limit or self.system_role or self.stream_usage is not None):
-            raise ValueError("token_limit, system_role and stream_usage apply to the format openai only")
+        if self.format != "openai" and (
+            self.token_limit or self.system_role or self.stream_usage is not None or self.responses is not None
+        ):
+            raise ValueError("token_limit, system_role, stream_usage and responses apply to the format openai only")
         if self.kind is not None and self.format != ROWS[self.kind].format:
             raise ValueError(f"the kind {self.kind} has the format {ROWS[self.kind].format}: leave format or kind out")
         if self.api_version and self.kind != "azure":
@@ -170,6 +185,9 @@ class Price(Section):
     """Audio tokens of the answer; default: the price of output."""
     audio_input: float | None = Field(default=None, ge=0)
     """Audio tokens of the request; default: the price of audio, or else of input."""
+    runs: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """USD per thousand runs of tools that the provider runs, by name: `{web_search: 10}`. Charged when the answer
+    reports them; not reserved."""
     tiers: dict[str, Price] = Field(default_factory=dict)
     """Prices in other service tiers, by name (flex, priority, batch, scale). A price that a tier leaves out is the
     standard price."""
@@ -411,6 +429,9 @@ class Server(Section):
     """Address to listen on; 0.0.0.0 for all."""
     port: int = Field(default=8080, ge=0, le=65535)
     """TCP port; 0 chooses a free port."""
+    public_url: HttpUrl = ""
+    """URL of the gateway as callers see it, such as https://gateway.example.com, without a path. With `jwt`, clients of
+    MCP find the issuer by it, and tokens for `{public_url}/mcp/{server}` are accepted there."""
     max_body: Count = 20_000_000
     """Bytes of one request body."""
     max_depth: int = Field(default=64, ge=4, le=500)
@@ -460,6 +481,13 @@ class Server(Section):
     effect with the next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
     """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all origins."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _has_no_path(cls, url: str) -> str:
+        if not re.fullmatch(r"https?://[^/?#@]+/?", url):
+            raise ValueError("is written like https://gateway.example.com, without user, path or query")
+        return url.rstrip("/")
 
     @field_validator("websockets")
     @classmethod
@@ -539,6 +567,8 @@ class Config(Section):
     """MCP servers and HTTP tools, by name."""
     a2a: dict[str, RemoteAgent] = Field(default_factory=dict)
     """Other agents that callers may send messages to (A2A), by name."""
+    cards: Cards | None = None
+    """The signature of the agent cards that the gateway serves; null: they have none."""
     agents: dict[str, Agent] = Field(default_factory=dict)
     """Callers with a gateway key, by name."""
     jwt: Jwt | None = None

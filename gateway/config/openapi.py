@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -52,17 +52,37 @@ class Operation:
 
 def operations(row: Tool) -> tuple[Operation, ...]:
     """The operations of a row with `openapi` that the row allows. Raises ValueError, which says what is wrong."""
+    return described(row).chosen
+
+
+class Described(NamedTuple):
+    """The operations that a row allows, and all of its document, those with the fewest parameters in the path first."""
+
+    chosen: tuple[Operation, ...] = ()
+    every: tuple[Operation, ...] = ()
+
+    def called(self, method: str, path: str) -> Operation | None:
+        """The operation that a request calls, also if the row does not allow it; None for none of the document."""
+        return next((one for one in self.every if one.is_called_by(method, path)), None)
+
+    def allows(self, operation: Operation) -> bool:
+        """Whether the row allows an operation."""
+        return any(one is operation for one in self.chosen)
+
+
+def described(row: Tool) -> Described:
+    """The operations of a row with `openapi`. Raises ValueError, which says what is wrong."""
     if not row.openapi:
-        return ()
-    document = _read(Path(row.openapi))
-    chosen = [one for one in _operations(document) if _is_allowed(row, one)]
+        return Described()
+    every = tuple(_operations(_read(Path(row.openapi))))
+    chosen = [one for one in every if _is_allowed(row, one)]
     names = [one.name for one in chosen]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"has two operations with the name {twice[0]}; give each an operationId of its own")
-    unknown = [it for it in row.operations if not any(fnmatchcase(one.name, it) for one in _operations(document))]
+    unknown = [it for it in row.operations if not any(fnmatchcase(one.name, it) for one in every)]
     if unknown:
         raise ValueError(f"has no operation {unknown[0]}; it has {', '.join(names[:20]) or 'none that is allowed'}")
-    return tuple(chosen)
+    return Described(tuple(chosen), tuple(sorted(every, key=lambda one: len(one.places))))
 
 
 def _is_allowed(row: Tool, one: Operation) -> bool:

@@ -23,7 +23,9 @@ def table() -> Mapping[tuple[str, str], Price]:
     """The default prices, by kind of provider and the provider's name of the model."""
     found = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return {
-        (kind, name): Price(**{key: usd for key, usd in price.items() if key != "window"})
+        (kind, name): Price(
+            **{"runs": listed.get("runs", {}), **{key: usd for key, usd in price.items() if key != "window"}}
+        )
         for kind, listed in found.items()
         for name, price in listed["models"].items()
     }

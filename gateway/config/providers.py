@@ -28,7 +28,8 @@ class Row(NamedTuple):
     it is missing. `keys`, `places`: variables of the environment, the first that is set counts. `ceiling`: the field
     that limits output tokens. `role`: the role of instructions. `reasoning`: the field of a message with the text of
     the model's reasoning. `unsupported`: parameters that the provider refuses, as names or paths (`messages[].name`).
-    `stream_usage`: whether the usage of a stream must be asked for. `litellm`: names in LiteLLM's files.
+    `stream_usage`: whether the usage of a stream must be asked for. `responses`: whether it has
+    `/responses`; otherwise, requests of this dialect are translated. `litellm`: names in LiteLLM's files.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Row(NamedTuple):
     reasoning: str = ""
     unsupported: tuple[str, ...] = ()
     stream_usage: bool = True
+    responses: bool = False
     litellm: tuple[str, ...] = ()
 
 
@@ -55,6 +57,7 @@ ROWS: Final[Mapping[str, Row]] = {
         domain="openai.com",
         keys=("OPENAI_API_KEY",),
         ceiling="max_completion_tokens",
+        responses=True,
         litellm=("openai",),
     ),
     "azure": Row(
@@ -66,6 +69,7 @@ ROWS: Final[Mapping[str, Row]] = {
         keys=("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
         places=("AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE"),
         auth="api-key",
+        responses=True,
         litellm=("azure",),
     ),
     "anthropic": Row(
@@ -96,6 +100,7 @@ ROWS: Final[Mapping[str, Row]] = {
         domain="groq.com",
         keys=("GROQ_API_KEY",),
         unsupported=("logprobs", "top_logprobs", "logit_bias", "messages[].name"),
+        responses=True,
         litellm=("groq",),
     ),
     "deepseek": Row(
@@ -113,6 +118,7 @@ ROWS: Final[Mapping[str, Row]] = {
         url="https://api.x.ai/v1",
         domain="x.ai",
         keys=("XAI_API_KEY",),
+        responses=True,
         litellm=("xai",),
     ),
     "together": Row(
@@ -129,6 +135,7 @@ ROWS: Final[Mapping[str, Row]] = {
         domain="fireworks.ai",
         keys=("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
         stream_usage=False,
+        responses=True,
         litellm=("fireworks_ai",),
     ),
     "openrouter": Row(
@@ -137,6 +144,7 @@ ROWS: Final[Mapping[str, Row]] = {
         domain="openrouter.ai",
         keys=("OPENROUTER_API_KEY",),
         reasoning="reasoning",
+        responses=True,
         litellm=("openrouter",),
     ),
     "cohere": Row(
@@ -201,23 +209,27 @@ ROWS: Final[Mapping[str, Row]] = {
         path="/v1",
         ceiling="max_tokens",
         reasoning="reasoning",
+        responses=True,
         litellm=("ollama", "ollama_chat"),
     ),
     "vllm": Row(
         source="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
         url="http://localhost:8000/v1",
         path="/v1",
+        responses=True,
         litellm=("hosted_vllm",),
     ),
     "llamacpp": Row(
         source="https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
         url="http://localhost:8080/v1",
         path="/v1",
+        responses=True,
     ),
     "lmstudio": Row(
         source="https://lmstudio.ai/docs/developer/openai-compat",
         url="http://localhost:1234/v1",
         path="/v1",
+        responses=True,
         litellm=("lm_studio",),
     ),
 }

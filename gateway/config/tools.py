@@ -18,6 +18,8 @@ from gateway.config.sections import Action, Section
 
 NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,62}")
 """The name of a row: part of paths, and the prefix of names of tools."""
+SCOPE: Final = re.compile(r"[!#-\[\]-~]+")
+"""A scope of OAuth (RFC 6749, section 3.3)."""
 ANY: Final = "/*"
 """The pattern of any path."""
 
@@ -50,13 +52,55 @@ HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 PathPattern = Annotated[str, AfterValidator(_is_path)]
 
 
+def _is_scope(value: str) -> str:
+    if not SCOPE.fullmatch(value):
+        raise ValueError("a scope has no blanks, quotation marks or backslashes (RFC 6749, section 3.3)")
+    return value
+
+
+Scope = Annotated[str, AfterValidator(_is_scope)]
+
+
 class ToolAuth(Section):
     """The credential with which the gateway calls a tool. The caller's own key or token never leaves."""
 
-    type: Literal["static"] = "static"
-    """static: `token`, for all callers."""
+    type: Literal["static", "client_credentials", "token_exchange"] = "static"
+    """static: `token`, for all callers; client_credentials: a token of the gateway (RFC 6749, section 4.4);
+    token_exchange: a token for each caller, in exchange for the caller's JWT (RFC 8693)."""
     token: Secret = Field(default="", repr=False)
-    """Sent as `Authorization: Bearer`."""
+    """static: sent as `Authorization: Bearer`."""
+    issuer: HttpUrl = ""
+    """Identifier of the authorization server, whose metadata (RFC 8414) name its endpoints."""
+    token_url: HttpUrl = ""
+    """URL of its token endpoint, in place of `issuer`."""
+    client_id: str = ""
+    """The gateway's name at the authorization server."""
+    client_secret: Secret = Field(default="", repr=False)
+    """The gateway's secret there."""
+    client_auth: Literal["basic", "post"] = "basic"
+    """How the secret is sent: as `Authorization: Basic`, or in the form."""
+    scopes: tuple[Scope, ...] = ()
+    """Scopes of the tokens that the gateway asks for."""
+    audience: str = ""
+    """Audience of these tokens, for authorization servers that want one."""
+    resource: HttpUrl = ""
+    """Resource of these tokens (RFC 8707). Default: the URL of the tool."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> ToolAuth:
+        dynamic = {"issuer", "token_url", "client_id", "client_secret", "client_auth", "scopes", "audience", "resource"}
+        if self.type == "static":
+            if beside := sorted(dynamic & self.model_fields_set):
+                words = ", ".join(beside)
+                raise PydanticCustomError("beside", "has {said}, but is of type static", {"said": words})
+            return self
+        if self.token:
+            raise PydanticCustomError("beside", "has a token, but is of type {type}", {"type": self.type})
+        if bool(self.issuer) == bool(self.token_url):
+            raise PydanticCustomError("one_server", "needs the authorization server: exactly one of issuer, token_url")
+        if not self.client_id:
+            raise PydanticCustomError("no_client", "needs a client_id")
+        return self
 
 
 class ToolRedact(Section):
@@ -93,6 +137,8 @@ class Tool(Section):
     """Headers of every request."""
     auth: ToolAuth | None = None
     """The credential of the gateway; null: none."""
+    scopes: tuple[Scope, ...] = ()
+    """Scopes that the token of a caller needs for an MCP server (claims `scope` or `scp`); a gateway key needs none."""
     timeout: Seconds = Field(default=60, gt=0)
     """Seconds until the answer to a call must be complete."""
     connect_timeout: Seconds = Field(default=5, gt=0)
@@ -132,10 +178,21 @@ class Tool(Section):
         return self
 
     @model_validator(mode="after")
+    def _has_somewhere_to_send_it(self) -> Tool:
+        if self.command and self.auth is not None:
+            raise PydanticCustomError("no_header", "has `auth`, but a program gets its credentials in `env`")
+        return self
+
+    @model_validator(mode="after")
     def _has_operations(self) -> Tool:
         if self.operations and not self.openapi:
             raise PydanticCustomError("no_document", "has `operations` without `openapi`")
         return self
+
+    @property
+    def url(self) -> str:
+        """Where the tool is; "" for a program."""
+        return self.mcp or self.http
 
     def takes(self, method: str, path: str) -> bool:
         """Whether an HTTP tool takes calls of this method and path."""

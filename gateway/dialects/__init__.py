@@ -403,6 +403,10 @@ class Codec(Protocol):
         """Every name of a tool in a request, in any field."""
         ...
 
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools among them that the provider runs, as objects: see `dialects.hosted`."""
+        ...
+
     def tier(self, body: Json) -> str:
         """The requested service tier, "" for none. Raises Refusal(invalid_request)."""
         ...

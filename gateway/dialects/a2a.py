@@ -1,75 +1,37 @@
 """The Agent2Agent protocol (A2A) over JSON-RPC, versions 1.0 and 0.3.
 
-The header `A2A-Version` says the version; without it, a request is one of 0.3 (specification 1.0, section 3.6). Answers
-are whole: streams and push notifications are refused with the protocol's own errors, as the card says.
+The header `A2A-Version` says the version; without it, a request is one of 0.3 (specification 1.0, section 3.6). Streams
+are read by `a2a_stream`. Push notifications are refused with the protocol's own error, as the card says.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import orjson
+
 from gateway.call import Headers, Json
-from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent
+from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, StreamCodec
+from gateway.dialects.a2a_push import PUSHES, SET, Wanted, is_taken, take
+from gateway.dialects.a2a_stream import A2aStream
+from gateway.dialects.a2a_tables import ANSWER, CARD, ID, LIST, METHODS, REQUEST, SENDS, STREAMS, VERSIONS, files, told
 from gateway.dialects.field_table import Table, table
+from gateway.dialects.fields import Run, gather
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
-from gateway.dialects.tree import Shape, Survey
+from gateway.dialects.parts import Joined, in_lists, joined
+from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 TASK_NOT_FOUND: Final = -32001
 NO_PUSH: Final = -32003
-UNSUPPORTED: Final = -32004
+_PUSH: Final = b"ushNotification"
+NO_EXTENDED_CARD: Final = -32007
 NO_VERSION: Final = -32009
-SEND: Final = "send"
-GET: Final = "get"
-CANCEL: Final = "cancel"
-VERSIONS: Final = ("1.0", "0.3")
-METHODS: Final[Mapping[str, Mapping[str, str]]] = {
-    "1.0": {"SendMessage": SEND, "GetTask": GET, "CancelTask": CANCEL},
-    "0.3": {"message/send": SEND, "tasks/get": GET, "tasks/cancel": CANCEL},
-}
-"""Version -> method -> what it does."""
-_PUSHES: Final = frozenset({"pushNotificationConfig", "taskPushNotificationConfig", "pushNotification"})
-_KNOWN: Final = frozenset(
-    {"SendStreamingMessage", "ListTasks", "SubscribeToTask", "GetExtendedAgentCard", "message/stream", "tasks/list"}
-    | {"tasks/resubscribe", "agent/getAuthenticatedExtendedCard"}
-)
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
-_STRUCTURE: Final = frozenset(
-    [
-        "params",
-        "message",
-        "parts",
-        "file",
-        "configuration",
-        "acceptedOutputModes",
-        "result",
-        "task",
-        "status",
-        "artifacts",
-        "history",
-    ]
-)
-_OPAQUE: Final = frozenset(
-    [
-        "jsonrpc",
-        "method",
-        "id",
-        "taskId",
-        "contextId",
-        "messageId",
-        "artifactId",
-        "referenceTaskIds",
-        "role",
-        "kind",
-        "state",
-        "timestamp",
-    ]
-) | {"mimeType", "mediaType", "acceptedOutputModes"}
-_FILES: Final = frozenset({"raw", "bytes"})
-_REQUEST: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"params": "user"})
-_ANSWER: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"result": "tool", "error": "tool"})
+_ALL: Final = {method: does for methods in METHODS.values() for method, does in methods.items()}
+_ABOUT_TASKS: Final = frozenset({"id", "historyLength", "metadata", "tenant"})
+"""What requests about a task may have."""
 
 
 def not_found() -> Refusal:
@@ -84,20 +46,30 @@ class A2a(JsonRpc):
     noun = "a response of the A2A protocol"
     formats = frozenset({"a2a"})
     path = "/a2a/{agent}"
-    shape = _REQUEST
+    shape = REQUEST
     fields: Table = table("jsonrpc id method", params=None)
-    answer = _ANSWER
+    answer = ANSWER
     words = frozenset({"2.0"})
     max_answer = MAX_ANSWER
 
-    def __init__(self, agent: str, headers: Headers) -> None:
+    def __init__(self, agent: str, headers: Headers, url: str = "") -> None:
         super().__init__()
         self.agent = agent
+        self.url = url
+        """Where the caller called the agent, for the card."""
         self.version = ""
         self.does = ""
         self.tasks: tuple[str, ...] = ()
         """The tasks that the request names, the one that it continues first."""
         self.context = ""
+        self.failed = False
+        """The answer is a task that has failed."""
+        self.masked: Mapping[str, Mapping[str, str]] = {}
+        """What earlier messages of the task had masked: see `agents.values`."""
+        self.placed: Mapping[str, str] = {}
+        """What this message has masked."""
+        self.push: Wanted | None = None
+        """Where the client wants to be told of the task."""
         self._headers = headers
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
@@ -106,23 +78,34 @@ class A2a(JsonRpc):
         self.version = self._version()
         self.does = METHODS[self.version].get(self.method, "")
         if not self.does:
-            if self.method in _KNOWN:
-                raise Fault(UNSUPPORTED, "The gateway serves SendMessage, GetTask and CancelTask of A2A.")
-            if "ushNotification" in self.method:
-                raise Fault(NO_PUSH, "Push notifications are not served.")
             raise Fault(UNKNOWN_METHOD, "The method is not one of A2A in this version.")
         if not self.answered:
             raise Fault(PARAMS, "A request needs an `id`.", status=400)
+        _refuse_other_spellings(self.params)
         if self.params.get("tenant"):
             raise Fault(PARAMS, "`params.tenant` is not served.")
-        if self.does != SEND:
-            self.tasks = (_id(self.params.get("id"), "params.id"),)
+        if self.does == CARD:
+            return Intent(self.agent, False, (), 0, control=True)
+        if self.does == LIST:
+            if self.params.get("contextId"):
+                self.context = _id(self.params["contextId"], "params.contextId")
             return Intent(self.agent, False, (), 0)
+        if not is_taken(self.params, self.does):  # spelled so that `enclosed` did not see the configuration
+            raise Fault(PARAMS, "A configuration of push notifications must be written without escapes.")
+        if self.does in PUSHES:
+            key = "taskId" if self.version == "1.0" or self.does == SET else "id"
+            self.tasks = (_id(self.params.get(key), f"params.{key}"),)
+            return Intent(self.agent, False, (), 0)
+        if self.does not in SENDS:
+            if more := sorted(self.params.keys() - _ABOUT_TASKS):
+                raise Fault(PARAMS, f"`params` must have `id` alone to name a task; leave out `{more[0][:64]}`.")
+            self.tasks = (_id(self.params.get("id"), "params.id"),)
+            return Intent(self.agent, self.streams, (), 0)
         message, settings = self.params.get("message"), self.params.get("configuration", {})
         if type(message) is not dict or type(message.get("parts")) is not list or not message["parts"]:
             raise Fault(PARAMS, "`params.message` must be a message with `parts`.")
-        if type(settings) is not dict or _PUSHES & settings.keys():
-            raise Fault(NO_PUSH, "Push notifications are not served: leave out their configuration.")
+        if type(settings) is not dict:
+            raise Fault(PARAMS, "`params.configuration` must be an object.")
         _id(message.get("messageId"), "params.message.messageId")
         named = [message["taskId"]] if message.get("taskId") else []
         others = message.get("referenceTaskIds") or []
@@ -131,46 +114,81 @@ class A2a(JsonRpc):
         self.tasks = tuple(_id(it, "a task's id") for it in [*named, *others])
         if message.get("contextId"):
             self.context = _id(message["contextId"], "params.message.contextId")
-        return Intent(self.agent, False, (), 0, message)
+        return Intent(self.agent, self.streams, (), 0, message)
+
+    def enclosed(self, raw: bytes) -> bytes:
+        """The body without where a client wants to be told of its task. Raises Refusal(invalid_request)."""
+        if _PUSH not in raw:
+            return raw
+        try:
+            method = orjson.loads(raw)["method"]
+            raw, self.push = take(raw, _ALL.get(method, ""))
+        except (orjson.JSONDecodeError, TypeError, LookupError):
+            return raw  # refused where the body is read
+        except ValueError as fault:
+            raise Fault(PARAMS, str(fault)) from None
+        return raw
+
+    @property
+    def streams(self) -> bool:
+        """Whether the request asks for a stream."""
+        return self.does in STREAMS
 
     def continues(self) -> str:
         """The task that the request is about; "" for a new one."""
-        if self.does != SEND:
-            return self.tasks[0]
+        if self.does not in SENDS:
+            return self.tasks[0] if self.tasks else ""
         return self.tasks[0] if self.params["message"].get("taskId") else ""
 
     def made(self, answer: Json) -> tuple[str, str]:
         """The ids of task and context in an answer, "" for none. Raises ValueError for ids that cannot be right."""
         result = answer.get("result")
-        if type(result) is not dict:
+        if type(result) is not dict or self.does == CARD or self.does in PUSHES:
             return "", ""
-        if self.version == "1.0" and self.does == SEND:
-            task, message = result.get("task"), result.get("message")
-            if (type(task) is dict) == (type(message) is dict):
-                raise ValueError("its result is neither a task nor a message")
-            found: Json = task if type(task) is dict else message  # type: ignore[assignment]  # one of both is
-            is_task = type(task) is dict
-        else:
-            found, is_task = result, result.get("kind") != "message"
-        task_id = _answered(found.get("id" if is_task else "taskId"), needed=is_task)
-        if (continued := self.continues()) and task_id and task_id != continued:
+        if self.does == LIST:
+            tasks = result.get("tasks")
+            if type(tasks) is not list or any(type(task) is not dict for task in tasks):
+                raise ValueError("its result is no list of tasks")
+            return "", ""
+        said = told(result, self.version, bare=self.version == "1.0" and self.does not in SENDS)
+        if said.kind not in ("task", "message"):
+            raise ValueError("its result is neither a task nor a message")
+        if (continued := self.continues()) and said.task and said.task != continued:
             raise ValueError("it is about another task")
-        return task_id, _answered(found.get("contextId"), needed=False)
+        self.failed = said.failed
+        return said.task, said.context
+
+    def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:
+        """The reader of a stream."""
+        return A2aStream(self, self.version, self.continues())
+
+    def runs(self, answer: Json, survey: Survey) -> list[Run]:
+        """The texts at one path of a list, which clients join, as those of the events of a stream."""
+        return gather(survey, [(0, "result", answer.get("result"))])
+
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
+        """The joined parts of the message, and the strings of each list in them."""
+        message = self.params.get("message")
+        said = message.get("parts") if type(message) is dict else None
+        return [*joined({"messages": [{"content": said}]}, slots), *in_lists(slots)]
 
     def unscannable(self, body: Json) -> Mapping[str, int]:
         """The files of the message, whose content no scanner reads."""
-        found = _files(body.get("params"))
+        found = files(body.get("params"))
         return {"file": found} if found else {}
 
     def whole(self, answer: Json) -> Survey:
-        """Every string, and the files."""
+        """Every string, and the files; the parts of a message or an artifact are also one text."""
         survey = super().whole(answer)
-        if found := _files(answer.get("result")):
+        if found := files(answer.get("result")):
             survey.kinds["file"] = survey.kinds.get("file", 0) + found
         return survey
 
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is the response to the request."""
+        result = answer.get("result")
+        if self.does in PUSHES and "error" not in answer and (result is None or type(result) is list):
+            answer = {**answer, "result": {}}  # lists of configurations in 0.3, and deletions, have no object
         super().check(answer, choices)
         self.made(answer)
 
@@ -184,28 +202,14 @@ class A2a(JsonRpc):
         return version
 
 
-def _files(said: Any) -> int:
-    """The number of parts with the bytes of a file: `raw` in 1.0, `file.bytes` in 0.3. Data is JSON, not a file."""
-    found, left = 0, [said]
-    while left:
-        value = left.pop()
-        if type(value) is list:
-            left += value
-        elif type(value) is dict:
-            found += any(type(value.get(key)) is str and value[key] != "" for key in _FILES)
-            left += [inner for key, inner in value.items() if key not in ("data", "metadata")]
-    return found
+def _refuse_other_spellings(params: Json) -> None:
+    """Raise Refusal for `task_id` in place of `taskId`: parsers of ProtoJSON read both as one field."""
+    for holder in (params, params.get("message"), params.get("configuration"), params.get("pushNotificationConfig")):
+        if type(holder) is dict and any("_" in key for key in holder):
+            raise Fault(PARAMS, "Names of fields are in lower camel case, such as `taskId`.")
 
 
 def _id(value: Any, where: str) -> str:
-    if type(value) is not str or not _ID.fullmatch(value):
+    if type(value) is not str or not ID.fullmatch(value):
         raise Fault(PARAMS, f"{where} must be an id of 1 to 128 letters, digits and _.:-")
-    return str(value)
-
-
-def _answered(value: Any, *, needed: bool) -> str:
-    if value in (None, "") and not needed:
-        return ""
-    if type(value) is not str or not _ID.fullmatch(value):
-        raise ValueError("an id has not the form of an id")
     return str(value)

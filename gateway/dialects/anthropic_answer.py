@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway.call import Json, Usage
-from gateway.dialects import count, integer
+from gateway.dialects import count, hosted_runs, integer
 from gateway.errors import Refusal
 
 _TYPES: Final = {
@@ -41,6 +41,7 @@ def usage(reported: Any) -> Usage | None:
         reasoning=integer(details.get("thinking_tokens")) if type(details) is dict else 0,
         tier=tier(reported),
         cache_write=written,
+        runs=hosted_runs.told(reported),
     )
 
 

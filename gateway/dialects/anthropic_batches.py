@@ -16,7 +16,7 @@ from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.anthropic_tables import ANSWER, SHAPE
 from gateway.dialects.field_table import table
 from gateway.dialects.openai_media import FILE
-from gateway.dialects.parts import Joined
+from gateway.dialects.parts import Joined, joined
 from gateway.dialects.passed import Batch, Passed, Proof, prompted
 from gateway.errors import Refusal
 from gateway.texts import Slot
@@ -90,7 +90,8 @@ class MessageBatches(_Anthropic, Batch):
 
     def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
         """The joined text blocks of each message."""
-        return [it for one in body["requests"] for it in ANTHROPIC_MESSAGES.joined(one["params"], slots)]
+        holders = [it for one in body["requests"] for it in ANTHROPIC_MESSAGES.holders(one["params"])]
+        return joined({"messages": holders}, slots)  # once for all requests: each look takes all texts
 
     def answers(self, body: Json) -> int:
         """One for each request."""
@@ -111,6 +112,11 @@ class MessageBatches(_Anthropic, Batch):
         """Every name of a tool in the requests."""
         said = body.get("requests") or ()
         return tuple(dict.fromkeys(name for one in said for name in ANTHROPIC_MESSAGES.tools(one["params"])))
+
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools among them that the provider runs."""
+        said = body.get("requests") or ()
+        return [tool for one in said for tool in ANTHROPIC_MESSAGES.hosted(one["params"])]
 
     def check(self, answer: Json, choices: int) -> None:
         """Raise ValueError unless this is a batch."""

@@ -21,6 +21,7 @@ from gateway.dialects import (
     anthropic_forms,
     checks,
     count,
+    hosted,
     nulls,
     openai_ceilings,
     openai_models,
@@ -138,12 +139,16 @@ class AnthropicMessages(Plain):
 
     def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
         """The joined text blocks of each message, of the system prompt, and of each tool result."""
-        holders: list[Json] = [*body["messages"], {"content": body.get("system")}]
+        return joined({"messages": self.holders(body)}, slots)
+
+    def holders(self, body: Json) -> list[Json]:
+        """What has texts in `content` that are one text."""
+        found: list[Json] = [*body["messages"], {"content": body.get("system")}]
         for message in body["messages"]:
             content = message["content"]
             if type(content) is list:
-                holders += [block for block in content if type(block.get("content")) is list]
-        return joined({"messages": holders}, slots)
+                found += [block for block in content if type(block.get("content")) is list]
+        return found
 
     def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """Prompts, the model's turns and tool results, in order."""
@@ -166,6 +171,10 @@ class AnthropicMessages(Plain):
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in any field. Raises Refusal(invalid_request)."""
         return openai_tools.names(body)
+
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools among them that the provider runs."""
+        return hosted.of(body)
 
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Remove tools from those offered, and a `tool_choice` that names one of them."""

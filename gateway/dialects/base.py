@@ -187,6 +187,10 @@ class Plain:
         """No tools."""
         return ()
 
+    def hosted(self, body: Json) -> list[Json]:
+        """No tools."""
+        return []
+
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """No tools."""
         return False

@@ -219,6 +219,10 @@ class Gemini(Plain):
         """Every name of a tool in the request, in any field. Raises Refusal(invalid_request)."""
         return gemini_tools.names(body)
 
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools among them that the provider runs."""
+        return gemini_tools.hosted(body)
+
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Remove tools from those offered, and a choice that names one of them."""
         return gemini_tools.strip(body, names)
@@ -369,6 +373,10 @@ class GeminiCount(Gemini):
     def tools(self, body: Json) -> tuple[str, ...]:
         """Of the request to count."""
         return super().tools(_counted(body))
+
+    def hosted(self, body: Json) -> list[Json]:
+        """Of the request to count."""
+        return super().hosted(_counted(body))
 
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Of the request to count."""

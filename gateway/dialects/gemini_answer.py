@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway.call import Json, Usage
-from gateway.dialects import count, integer
+from gateway.dialects import count, hosted_runs, integer
 from gateway.errors import Refusal
 
 _STATUSES: Final = {
@@ -45,6 +45,7 @@ def usage(answer: Json) -> Usage | None:
         audio=_audio(told.get("candidatesTokensDetails")),
         audio_input=_audio(told.get("promptTokensDetails")),
         tier=tier(answer),
+        runs=hosted_runs.of_candidates(answer.get("candidates")),
     )
 
 

@@ -19,6 +19,7 @@ from gateway.dialects import (
     Intent,
     checks,
     gemini_answer,
+    hosted,
     interactions_forms,
     media,
     openai_ceilings,
@@ -219,6 +220,10 @@ class GeminiInteractions(Plain):
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request. Raises Refusal(invalid_request)."""
         return tuple(openai_tools.names(self._offered(body)))
+
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools among them that the provider runs."""
+        return hosted.of(self._offered(body))
 
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Remove tools from those offered."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gateway.call import Json
+from gateway.dialects import hosted as runs
 from gateway.dialects import openai_tools
 from gateway.dialects.checks import wrong
 from gateway.dialects.gemini_fields import BODY, CONTENT, PART, SETTINGS
@@ -43,6 +44,18 @@ def names(body: Json) -> tuple[str, ...]:
         if strange := _strange(holder, known):
             found.update(dict.fromkeys(openai_tools.names(strange)))
     return tuple(found)
+
+
+def hosted(body: Json) -> list[Json]:
+    """The tools that the provider runs, as objects: see `dialects.hosted`."""
+    return [*runs.shown(_hosted(body)), *(one for it, known in _holders(body) for one in runs.of(_strange(it, known)))]
+
+
+def _hosted(body: Json) -> Iterator[tuple[str, str, str]]:
+    for entry in _entries(body):
+        for key, value in entry.items():
+            if value is not None and camel(key) != "functionDeclarations":
+                yield from runs.run(camel(key), value)
 
 
 def _holders(body: Json) -> Iterator[tuple[Json, Mapping[str, object]]]:

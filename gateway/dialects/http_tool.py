@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 
 from gateway.call import Headers, Json
-from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, numbers
+from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, numbers, parts
 from gateway.dialects.base import Untold
 from gateway.dialects.field_table import Table, table
-from gateway.dialects.tree import Shape
+from gateway.dialects.parts import Joined
+from gateway.dialects.tree import Name, Shape
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 _FIELDS: Final = 256  # fields of a query or a form
 _LONGEST: Final = 4096  # characters of a path
 _STEPS: Final = re.compile(r"(?:^|/)\.{1,2}(?:;[^/]*)?(?:/|$)|//|\\|%(?:2[ef5]|5c)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_METHODS: Final = frozenset({"_method", "$httpmethod", "x-http-method", "x-http-method-override", "x-method-override"})
+"""Fields that some frameworks read as the method of a request (Rails, Laravel, Google APIs)."""
+_DIGITS: Final = 6  # of a media type that is passed on; a number with more may be a value
 _MEDIA: Final = re.compile(r"\s*([a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64})\s*(?:;.*)?", re.DOTALL)
 _CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?([^\s;\"']*)")
 _CODECS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii"} | dict.fromkeys(
@@ -42,7 +48,28 @@ _TEXTS: Final = frozenset({"application/xml", "application/yaml", "application/x
 def media_type(value: str) -> str:
     """The type in a Content-Type, in lower case without parameters; "" for anything else."""
     found = _MEDIA.fullmatch(value.lower())
-    return found[1] if found else ""
+    return found[1] if found and is_few(found[1]) else ""
+
+
+def climbs(path: str) -> bool:
+    """Whether a server may read a path as another: `..`, `//`, control characters, dots and slashes encoded twice."""
+    plain = path if path.isascii() else unicodedata.normalize("NFKC", path)  # some servers fold wide dots
+    return _STEPS.search(plain) is not None or _CONTROL.search(path) is not None
+
+
+def replaces_method(fields: Json, method: str) -> str:
+    """The name of a field that frameworks read as another method than that of the request; "" for none."""
+    for name, value in fields.items():
+        if name.strip().lower() in _METHODS:
+            said = value if type(value) is list else [value]
+            if any(str(one).strip().upper() != method for one in said):
+                return name.strip()
+    return ""
+
+
+def is_few(value: str) -> bool:
+    """Whether a part of a header has so few digits that no number hides in them."""
+    return sum(map(str.isdigit, value)) <= _DIGITS
 
 
 def _charset(value: str) -> str:
@@ -113,7 +140,7 @@ class HttpTool(Untold):
     def check_path(self) -> None:
         """Raise Refusal(invalid_request) for a path that a server may read as another."""
         path = self.route
-        if len(path) > _LONGEST or _STEPS.search(path) or _CONTROL.search(path):
+        if len(path) > _LONGEST or climbs(path):
             words = (
                 f"The path must have at most {_LONGEST} characters, and no `..`, `//`, control character, or "
                 "dot or slash that is encoded twice."
@@ -125,23 +152,34 @@ class HttpTool(Untold):
         self.check_path()
         self.raw = raw
         head: Json = {"method": self.method, "path": self.route, "query": self._fields(self._query, "query")}
+        self._check_method(head["query"])
         kind = media_type(self._type) or ("application/json" if not self._type else "")
         if not raw:
             return orjson.dumps(head)
         universal = _charset(self._type) in _UNIVERSAL
         if is_json(kind) and universal:
             try:
-                orjson.loads(raw)
+                said = orjson.loads(raw)
             except orjson.JSONDecodeError as fault:
                 raise Refusal("invalid_request", f"The body is not JSON: {fault}.") from None
+            if type(said) is dict:
+                self._check_method(said)
             return orjson.dumps(head)[:-1] + b',"body":' + raw + b"}"
         if kind == FORM and universal:
-            return orjson.dumps({**head, "form": self._fields(raw, "form")})
+            fields = self._fields(raw, "form")
+            self._check_method(fields)
+            return orjson.dumps({**head, "form": fields})
         text = decoded(raw, self._type) if is_text(kind) else None
         if text is None:
             self.unread = kind or "unknown"
             return orjson.dumps(head)
         return orjson.dumps({**head, "text": text})
+
+    def _check_method(self, fields: Json) -> None:
+        """Raise Refusal(invalid_request) for a field with which frameworks replace the method that was judged."""
+        if name := replaces_method(fields, self.method):
+            words = f"The field `{name}` names another method than the request; leave out the field."
+            raise Refusal("invalid_request", words, param=name)
 
     def _fields(self, raw: bytes, what: str) -> Json:
         try:
@@ -159,6 +197,15 @@ class HttpTool(Untold):
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The tool, not yet by its path, because a path may hold personal data; the request as arguments."""
         return Intent(f"{self.server}/{self.called}", False, (), 0, body)
+
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
+        """The values of the query, those of a form, and the strings of each list of a JSON body."""
+        found = parts.in_lists(slots)
+        for fields in (body.get("query"), body.get("form")):
+            if type(fields) is dict and len(fields) > 1:
+                holders = {id(fields), *(id(value) for value in fields.values() if type(value) is list)}
+                found += parts.separate([slot for slot in slots if id(slot.holder) in holders and _is_value(slot)])
+        return found
 
     def asked(self, body: Json) -> Json:
         """The request; of a body that no scanner can read, its digest (SHA-256)."""
@@ -211,6 +258,10 @@ class HttpTool(Untold):
         if refusal.param:
             error["param"] = refusal.param
         return {"error": error}
+
+
+def _is_value(slot: Slot) -> bool:
+    return type(slot.key) is not Name and slot.nested is None and type(slot.holder[slot.key]) is str
 
 
 def wrapped(status: int, raw: bytes, content_type: str) -> bytes | None:

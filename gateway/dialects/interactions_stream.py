@@ -144,9 +144,9 @@ class InteractionsStream(Ordered):
         if data["event_type"] == "interaction.completed":
             if self._within:
                 raise ValueError("the interaction ends within a step")
-            chunk.usage = usage(said)
             chunk.done = self.ended = True
             self.last = {**said, "steps": self._calls}
+            chunk.usage = usage(self.last)
         chunk.strays = list(fields(said, _WHOLE))
         self._fields.read(chunk, "chunk", 0, said, frozenset(), _WHOLE)
         self._fields.read(chunk, "chunk", 0, data, _ABOUT)

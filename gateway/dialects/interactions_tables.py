@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.call import Json, Usage
-from gateway.dialects import count, integer, tree
+from gateway.dialects import count, hosted_runs, integer, tree
 from gateway.dialects.checks import text
 
 _OPAQUE: Final = frozenset(
@@ -61,4 +61,5 @@ def usage(answer: Json) -> Usage | None:
         cached=integer(told.get("total_cached_tokens")),
         reasoning=thoughts,
         tier=tier(answer),
+        runs=hosted_runs.of_items(answer.get("steps")),
     )

@@ -28,6 +28,11 @@ _LONGEST_ID: Final = 256
 Id = str | int | None
 
 
+def is_id(said: object) -> bool:
+    """Whether a value can be the id of a request."""
+    return type(said) is int or (type(said) is str and len(said) <= _LONGEST_ID)
+
+
 class Fault(Refusal):
     """A refusal with an error code of the protocol: `rpc` is its code, `status` that of HTTP."""
 
@@ -60,7 +65,7 @@ class JsonRpc(Untold):
         """Read the envelope. Raises Refusal(invalid_request)."""
         id = body.get("id")
         if "id" in body:
-            if type(id) not in (str, int) or (type(id) is str and len(id) > _LONGEST_ID):
+            if not is_id(id):
                 raise Fault(
                     INVALID, f"`id` must be a string of up to {_LONGEST_ID} characters or a whole number.", status=400
                 )
@@ -86,6 +91,18 @@ class JsonRpc(Untold):
             raise ValueError("it has neither a result nor an error, or both")
         if type(error) is dict and (type(error.get("code")) is not int or type(error.get("message")) is not str):
             raise ValueError("its error has no code or no message")
+
+    def named(self, answer: bytes, sent: object) -> bytes:
+        """The answer to a request that left with the id `sent`, with the id of the caller."""
+        if sent == self.id and type(sent) is type(self.id):
+            return answer
+        try:
+            said = orjson.loads(answer)
+        except orjson.JSONDecodeError:
+            return answer
+        if type(said) is not dict or said.get("id") != sent:
+            return answer
+        return orjson.dumps({**said, "id": self.id})
 
     def asked(self, body: Json) -> Json:
         """Everything except the id, which differs in each request."""

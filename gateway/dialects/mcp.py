@@ -10,15 +10,17 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from gateway.call import Headers, Json
-from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent
+from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, parts
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
-from gateway.dialects.tree import Shape
+from gateway.dialects.parts import Joined
+from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
+from gateway.texts import Slot
 
 MODERN: Final = "2026-07-28"
 HANDSHAKE: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -50,6 +52,7 @@ OLD_METHODS: Final = _BOTH | {"initialize", "ping"}
 NEW_METHODS: Final = _BOTH | {"server/discover"}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
+_LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: lists whose texts a model reads as one
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _REQUEST: Final = Shape(
     opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"}),
@@ -169,6 +172,20 @@ class Mcp(JsonRpc):
         self.called, self.given = name, arguments
         return Intent(f"{self.server}/{name}", False, (), 0, arguments)
 
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
+        """The strings of each list in the arguments."""
+        return parts.in_lists(slots)
+
+    def whole(self, answer: Json) -> Survey:
+        """Every string; the texts of one result are also one text, as a model reads them."""
+        survey = super().whole(answer)
+        result = answer.get("result")
+        for key, said in result.items() if type(result) is dict else ():
+            if key in _LISTED and type(said) is list and len(said) > 1:
+                inner = [one.get("content") if key == "messages" and type(one) is dict else one for one in said]
+                survey.roots.append([one for one in inner if type(one) is dict and "text" in one])
+        return survey
+
     def _reading(self) -> Intent:
         """A resource or a prompt of one server. Raises Refusal(invalid_request)."""
         param = NAMED[self.method]
@@ -195,6 +212,8 @@ class Mcp(JsonRpc):
         if len(set(seen)) != len(seen):
             raise Fault(MISMATCH, "A header of the protocol occurs twice.", status=400)
         meta = self.params.get(META)
+        if meta is not None and type(meta) is not dict:
+            raise Fault(PARAMS, f"`params.{META}` must be an object.", status=400)
         said = meta.get(VERSION) if type(meta) is dict else None
         shown = header(self._headers, b"mcp-protocol-version")
         if said is None and shown != MODERN:

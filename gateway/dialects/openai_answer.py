@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.call import Json, Usage
-from gateway.dialects import count, integer
+from gateway.dialects import count, hosted_runs, integer
 from gateway.dialects.openai_tables import TEXTS
 
 
@@ -30,6 +30,7 @@ def usage(answer: Json) -> Usage | None:
         audio=integer(completion.get("audio_tokens")),
         audio_input=integer(prompt.get("audio_tokens")),
         tier=tier(answer),
+        runs=hosted_runs.told(told) if "server_tool_use" in told else (),
     )
 
 

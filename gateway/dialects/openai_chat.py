@@ -20,6 +20,7 @@ from gateway.dialects import (
     Intent,
     Profile,
     checks,
+    hosted,
     items,
     nulls,
     openai_ceilings,
@@ -172,6 +173,10 @@ class OpenAIChat(Plain):
     def tools(self, body: Json) -> tuple[str, ...]:
         """Every name of a tool in the request, in any field. Raises Refusal(invalid_request)."""
         return openai_tools.names(body)
+
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools among them that the provider runs."""
+        return hosted.of(body)
 
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Remove tools from those offered, and a `tool_choice` that names one of them."""

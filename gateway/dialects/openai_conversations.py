@@ -52,6 +52,10 @@ class Conversations(ResponseItems):
             raise checks.wrong("metadata", "must be an object")
         return Intent(MODEL, False, self.tools(_as_input(body)), 0)
 
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools that items offer and the provider runs."""
+        return super().hosted(_as_input(body))
+
     def refers(self, body: Json) -> Sequence[Named]:
         """Items of earlier answers."""
         return responses_items.refers(_as_input(body))

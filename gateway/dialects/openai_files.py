@@ -6,18 +6,21 @@ model that is called like the path. A batch is a call of the model of its file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from gateway.call import Json, Usage
-from gateway.dialects import NO_VALUES, Intent, checks, openai_models, openai_tools
+from gateway.dialects import NO_VALUES, Intent, checks, hosted, openai_models, openai_tools
 from gateway.dialects.field_table import table
 from gateway.dialects.openai_media import FILE
 from gateway.dialects.openai_tables import SHAPE
+from gateway.dialects.parts import Joined, joined
 from gateway.dialects.passed import Batch, Passed, Proof, prompted
 from gateway.dialects.responses_tables import SHAPE as RESPONSES
+from gateway.texts import Slot
 
+_JOINED: Final = ("content", "output", "summary")
 _CONTENT: Final = frozenset({"input", "instructions", "prompt", "text"})
 
 
@@ -47,6 +50,13 @@ class Files(Passed):
         tools = dict.fromkeys(name for one in bodies for name in openai_tools.names(one))
         return intent._replace(model=model, tools=tuple(tools))
 
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools of requests for a batch that the provider runs."""
+        file = body.get("file")
+        lines = file.get("lines") if type(file) is dict and body.get("purpose") == "batch" else None
+        bodies = [{"messages": [], **_settings(line["body"])} for line in lines or ()]
+        return [tool for one in bodies for tool in hosted.of(one)]
+
     def request(self, body: Json, model: str, stream: bool) -> bool:
         """Set the model of the upstream in the requests for a batch."""
         if body.get("purpose") != "batch":
@@ -55,6 +65,18 @@ class Files(Passed):
             openai_models.rename(line["body"], model)
             line["body"]["model"] = model
         return True
+
+    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
+        """The joined content parts of each message in the requests for a batch."""
+        file = body.get("file")
+        lines = file.get("lines") if type(file) is dict else None
+        messages: list[Json] = []
+        for line in lines if type(lines) is list else ():
+            said = line.get("body") if type(line) is dict else None
+            listed = [said.get("messages"), said.get("input")] if type(said) is dict else []
+            messages += [one for items in listed if type(items) is list for one in items if type(one) is dict]
+        held = [{"content": it[key]} for it in messages for key in _JOINED if type(it.get(key)) is list]
+        return joined({"messages": held}, slots)
 
     def usage(self, answer: Json) -> Usage | None:
         """No usage: storing is free of charge."""

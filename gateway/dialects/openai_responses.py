@@ -173,6 +173,10 @@ class OpenAIResponses(Plain):
         """Every name of a tool in the request, in any field or item. Raises Refusal(invalid_request)."""
         return responses_items.tools(body)
 
+    def hosted(self, body: Json) -> list[Json]:
+        """The tools among them that the provider runs."""
+        return responses_items.hosted(body)
+
     def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
         """Remove tools from those offered, and a `tool_choice` that names one of them."""
         return responses_items.strip(body, names)

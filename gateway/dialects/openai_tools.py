@@ -39,13 +39,13 @@ _RUN = re.compile(
 )
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # The name of the tool, if the field has a different name.
-_CALLED = dict.fromkeys(
+CALLED = dict.fromkeys(
     ("web_search_options", "search_parameters", "search_mode", "search_options", "search_settings"), "web_search"
 )
-_DECLARED = frozenset({"function", "custom"})  # types of entries with a name, whose tools the caller runs
-_WRAPPERS = frozenset({*_DECLARED, "tool"})
-_NEVER_NAMED = frozenset({"parameters", "input_schema", "headers", "user_location", "annotations", "metadata"})
-_NESTED = frozenset({"tools", "functions", "function_declarations", "functiondeclarations", "allowed_tools"})
+DECLARED = frozenset({"function", "custom"})  # types of entries with a name, whose tools the caller runs
+_WRAPPERS = frozenset({*DECLARED, "tool"})
+NEVER_NAMED = frozenset({"parameters", "input_schema", "headers", "user_location", "annotations", "metadata"})
+NESTED = frozenset({"tools", "functions", "function_declarations", "functiondeclarations", "allowed_tools"})
 # Fields that enable nothing, with other values than switches below them.
 _OFF = re.compile(r"(?:disabled?|excluded?|clear|max|no)_")
 _SCHEMA = frozenset({"properties", "$defs", "definitions", "patternProperties", "required", "enum"})
@@ -55,20 +55,20 @@ _ON = frozenset({"on", "true", "auto", "enabled", "required", "always"})
 _MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "function_call", "reasoning_content"})
 _MODES = frozenset({"none", "auto", "required", "any", "validated", ""})
 # Fields with the name of a tool, next to a type that the provider runs.
-_LABELS = ("server_label", "id", "mcp_server_name", "toolset_name", "connector_id", "skill_id")
+LABELS = ("server_label", "id", "mcp_server_name", "toolset_name", "connector_id", "skill_id")
 _PART = frozenset(
     {"type", "text", "image_url", "input_audio", "file", "cache_control", "content", "id", "name", "input"}
 )
-_CHANGES = "tool_changes"  # a block that changes the tools of a conversation
+CHANGES = "tool_changes"  # a field of a block that changes the tools of a conversation
 _PAST = frozenset({"executed", "used", "called"})  # words of fields that report past tool calls
 # Fields for a server of tools: the tools that it may run, and the settings of each.
 _SERVED = frozenset({"allowed_tools", "tool_configuration", "require_approval", "configs"})
-_NAMING = frozenset({"name", "id", "type", *_LABELS})
+_NAMING = frozenset({"name", "id", "type", *LABELS})
 _DEPTH = 4  # maximum depth of lists of tools in lists of tools
 MAX_NAME = 256
 
 
-def _runs(field: str) -> bool:
+def runs(field: str) -> bool:
     """Whether a field has the name of a switch for a tool of the provider."""
     known = _KNOWN_RUNS.get(field)
     return _may_run(field) if known is None else known
@@ -84,7 +84,7 @@ _KNOWN_RUNS = {field: _may_run(field) for field in KNOWN | _EXACT}
 
 def _hosts(field: str, value: Any) -> bool:
     """Whether a field enables a tool of the provider: by its name, or by a field below it."""
-    if _runs(field):
+    if runs(field):
         return True
     if field in KNOWN or field in _EXACT or (type(value) is not dict and type(value) is not list):
         return False
@@ -98,9 +98,9 @@ def _switches(value: Any, depth: int = 0) -> Iterator[str]:
             yield from _switches(one, depth)
     elif type(value) is dict and depth <= 2 * _DEPTH:
         for key, inner in value.items():
-            if key in _NEVER_NAMED or key in _SCHEMA or _OFF.match(key) is not None:
+            if key in NEVER_NAMED or key in _SCHEMA or _OFF.match(key) is not None:
                 continue
-            if (key in LISTS or _runs(key)) and key not in _NO_TOOL:
+            if (key in LISTS or runs(key)) and key not in _NO_TOOL:
                 yield from _switched(key, inner)
             yield from _switches(inner, depth + 1)
 
@@ -117,7 +117,7 @@ def _switched(key: str, value: Any) -> Iterator[str]:
 def names(body: Json) -> tuple[str, ...]:
     """Every name of a tool in a request, without duplicates, in order. Raises Refusal(invalid_request)."""
     found: dict[str, None] = {}
-    for field, value in _fields(body):
+    for field, value in offers(body):
         found.update(dict.fromkeys(_of(field, value)))
     return tuple(found)
 
@@ -139,7 +139,7 @@ def strip(body: Json, unwanted: frozenset[str]) -> bool:
         holder = holder.get("extra_body")
     for message, key in list(_offering(body)):
         changed |= _strip_lists(message, goes)
-        if key not in LISTS and any(map(goes, _switch(key, message[key]))):
+        if key not in LISTS and any(map(goes, switch(key, message[key]))):
             del message[key]
             changed = True
     return changed
@@ -153,26 +153,31 @@ def _offering(body: Json) -> Iterator[tuple[Json, str]]:
         parts = message.get("content")
         for part in parts if type(parts) is list else ():
             if type(part) is dict and not part.keys() <= _PART:
-                yield from ((part, key) for key in part if key == _CHANGES or (key.endswith("s") and _offers(key)))
+                yield from ((part, key) for key in part if key == CHANGES or (key.endswith("s") and _offers(key)))
 
 
 @once
 def _offers(key: str) -> bool:
     """Whether a field of a message is called as a list of tools is."""
-    return key not in _MESSAGE and _lists(key) and _form(key).partition("_")[0] not in _PAST
+    return key not in _MESSAGE and _lists(key) and form(key).partition("_")[0] not in _PAST
 
 
-def _form(key: str) -> str:
+def form(key: str) -> str:
+    """The name of a field in lower case, with underscores."""
     return _HUMP.sub("_", key[:128]).lower().replace("-", "_")
 
 
 @once
 def _lists(key: str) -> bool:
     """Whether a field has the name of one with names of tools."""
-    return _LISTED.search(_form(key)) is not None
+    return _LISTED.search(form(key)) is not None
 
 
-def _fields(body: Json) -> Iterator[tuple[str, Any]]:
+def offers(body: Json) -> Iterator[tuple[str, Any]]:
+    """The fields of a request that offer or choose tools, in any place, with their values.
+
+    Raises Refusal(invalid_request).
+    """
     for key, value in body.items():
         if key in _EXACT:
             if key in LISTS or key in CHOICES:
@@ -183,7 +188,7 @@ def _fields(body: Json) -> Iterator[tuple[str, Any]]:
             yield key, value
     extra = body.get("extra_body")
     if type(extra) is dict:
-        yield from _fields(extra)
+        yield from offers(extra)
     elif extra is not None:
         raise wrong("extra_body", "must be an object")
     for message, key in _offering(body):
@@ -198,7 +203,7 @@ def _of(field: str, value: Any) -> list[str]:
         return _entries(field, value, 0)
     if field in CHOICES:
         return _choice(field, value)
-    return _switch(field, value)
+    return switch(field, value)
 
 
 def _entries(field: str, value: Any, depth: int) -> list[str]:
@@ -219,8 +224,8 @@ def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
     kind = entry.get("type")
     if kind is not None and type(kind) is not str:
         raise wrong(field, "must hold tools whose type is a string")
-    own = kind if kind in _DECLARED else None
-    declared = [key for key in sorted(_DECLARED) if entry.get(key) is not None]
+    own = kind if kind in DECLARED else None
+    declared = [key for key in sorted(DECLARED) if entry.get(key) is not None]
     if len(declared) > 1 or (own is not None and declared not in ([], [own])):
         raise wrong(field, f"holds a tool that is more than one thing ({', '.join(declared)}); send an entry for each")
     found: dict[str, None] = {}
@@ -229,15 +234,15 @@ def _entry(field: str, entry: Json, depth: int = 0) -> list[str]:
         found[kind] = None
     for key, value in entry.items():
         folded = key.casefold()
-        if folded in ("type", "name", *_DECLARED) and folded != key:
+        if folded in ("type", "name", *DECLARED) and folded != key:
             raise wrong(field, f"holds `{key[:64]}`, which must be written `{folded}`")
-        if key == "name" or (own is None and key in _LABELS and kind):
+        if key == "name" or (own is None and key in LABELS and kind):
             _take(field, value, found, named if key == "name" else None)
-        elif folded in _NESTED and type(value) is list and all(type(one) is dict for one in value):
+        elif folded in NESTED and type(value) is list and all(type(one) is dict for one in value):
             found.update(dict.fromkeys(_entries(field, value, depth + 1)))
         elif own is None and key in _SERVED:
             found.update(dict.fromkeys(_served(key, value)))
-        elif key in declared or (key not in _NEVER_NAMED and type(value) is dict):
+        elif key in declared or (key not in NEVER_NAMED and type(value) is dict):
             _inside(field, key, value, found, named, depth)
         else:
             found.update(dict.fromkeys(_listed(key, value)))
@@ -274,9 +279,9 @@ def _inside(field: str, key: str, value: Any, found: dict[str, None], named: set
         raise wrong(field, f"must hold objects under `{key}`")
     if "name" in value:
         _take(field, value["name"], found, named)
-    elif key in _DECLARED:
+    elif key in DECLARED:
         raise wrong(field, "holds a tool without a name")
-    elif _runs(key):
+    elif runs(key):
         found[key] = None
     for inner, nested in value.items():
         folded = inner.casefold()
@@ -285,7 +290,7 @@ def _inside(field: str, key: str, value: Any, found: dict[str, None], named: set
         if inner in _WRAPPERS and type(nested) is dict and "name" in nested:
             _take(field, nested["name"], found, named)
         found.update(dict.fromkeys(_listed(inner, nested)))
-        if folded in _NESTED and type(nested) is list and all(type(one) is dict for one in nested):
+        if folded in NESTED and type(nested) is list and all(type(one) is dict for one in nested):
             found.update(dict.fromkeys(_entries(field, nested, depth + 1)))
 
 
@@ -305,12 +310,12 @@ def _choice(field: str, value: Any, depth: int = 0) -> list[str]:
         raise wrong(field, "must be a string or an object")
     found: dict[str, None] = {}
     kind = value.get("type")
-    if type(kind) is str and kind not in _DECLARED | _MODES | {"allowed_tools", "tool"}:
+    if type(kind) is str and kind not in DECLARED | _MODES | {"allowed_tools", "tool"}:
         found[kind] = None
     for key, inner in value.items():
-        if key in ("name", *_LABELS):
+        if key in ("name", *LABELS):
             _take(field, inner, found, None)
-        elif key.casefold() in _NESTED and type(inner) is list:
+        elif key.casefold() in NESTED and type(inner) is list:
             found.update((name, None) for one in inner for name in _allowed(field, one))
         elif type(inner) is dict and depth < _DEPTH:
             found.update(dict.fromkeys(_choice(field, inner, depth + 1)))
@@ -328,11 +333,11 @@ def _allowed(field: str, one: Any) -> list[str]:
     return _entry(field, one)
 
 
-def _switch(field: str, value: Any) -> list[str]:
+def switch(field: str, value: Any) -> list[str]:
     """The tools of the provider that a field enables; none if the field disables them."""
     if value is None or value is False or value == "none" or field in _NO_TOOL:
         return []
-    found = {field: None, _CALLED.get(field, field): None}
+    found = {field: None, CALLED.get(field, field): None}
     for one in value if type(value) is list else [value]:
         if type(one) is str and 0 < len(one) <= 64 and type(value) is list:
             found[one] = None
@@ -352,7 +357,7 @@ def _named(value: Any, depth: int = 0) -> Iterator[str]:
             if type(inner) is str:
                 if key.casefold() in _NAMING and 0 < len(inner) <= MAX_NAME:
                     yield inner
-            elif key not in _NEVER_NAMED:
+            elif key not in NEVER_NAMED:
                 yield from _named(inner, depth + 1)
 
 
@@ -373,7 +378,7 @@ def _strip(holder: Json, goes: Callable[[str], bool]) -> bool:
     """Remove tools from the fields of a body, and the tool choice with the last tool."""
     changed = _strip_lists(holder, goes)
     for field in [key for key, value in holder.items() if _hosts(key, value)]:
-        if any(map(goes, _switch(field, holder[field]))):
+        if any(map(goes, switch(field, holder[field]))):
             del holder[field]
             changed = True
     for field in CHOICES:

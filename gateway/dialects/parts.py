@@ -17,6 +17,8 @@ from gateway.detect.core.rules import resolve
 from gateway.detect.unscannable import UNSCANNABLE
 from gateway.texts import Finding, Share, Slot
 
+CERTAIN: Final = 0.95
+"""The score of a finding that is confirmed by a checksum or a distinctive form."""
 MOST: Final = 256 * 1024
 """Maximum characters of parts that are joined completely; of longer parts, the text around each seam."""
 _SEAM: Final = 2048  # characters on each side of a seam, if the parts are too long
@@ -36,11 +38,15 @@ class Part(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """The joined text of parts of one message, as a text position without a place. `whole`: no part is cut."""
+    """The joined text of parts of one message, as a text position without a place. `whole`: no part is cut.
+
+    `certain`: the parts are usually separate values, so that only certain findings that span parts count.
+    """
 
     slot: Slot
     parts: Sequence[Part]
     whole: bool
+    certain: bool = False
 
 
 def joined(body: Json, slots: Sequence[Slot]) -> list[Joined]:
@@ -62,6 +68,20 @@ def joined(body: Json, slots: Sequence[Slot]) -> list[Joined]:
         if number >= 0 and slot.nested is None and (slot.key == "text" or type(slot.key) is int):
             found.setdefault(number, []).append(slot)
     return [one for texts in found.values() if len(texts) > 1 for one in _joined(texts)]
+
+
+def in_lists(slots: Sequence[Slot]) -> list[Joined]:
+    """The joined strings of each list: a tool may join them."""
+    found: dict[int, list[Slot]] = {}
+    for slot in slots:
+        if type(slot.holder) is list and slot.nested is None and type(slot.holder[slot.key]) is str:
+            found.setdefault(id(slot.holder), []).append(slot)
+    return [one for texts in found.values() for one in separate(texts)]
+
+
+def separate(texts: list[Slot]) -> list[Joined]:
+    """The joined text of values that are usually separate; nothing for one value."""
+    return [one._replace(certain=True) for one in _joined(texts)] if len(texts) > 1 else []
 
 
 def _joined(texts: list[Slot]) -> Iterator[Joined]:
@@ -107,11 +127,7 @@ def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[
                 kept.setdefault(_place(part.slot), []).append(it)
             else:
                 mine.append(it._replace(start=low + at, end=high + at))
-    together = [
-        it
-        for it in findings
-        if not it.entity.startswith(UNSCANNABLE) and (one.whole or any(it.start < end < it.end for end in ends))
-    ]
+    together = [it for it in findings if not it.entity.startswith(UNSCANNABLE) and _counts(it, one, ends)]
     result = resolve([*mine, *together])
     first = 0
     for part, end in zip(one.parts, ends, strict=True):
@@ -122,6 +138,13 @@ def _merge(one: Joined, findings: Sequence[Finding], own: dict[_Place, Sequence[
         here = result[first : bisect_left(result, end, first, key=_start)]
         shares = [_share(it, at, end, part.start, one.slot.text) for it in here if at < it.end]
         own[place] = sorted([*kept.get(place, ()), *shares])
+
+
+def _counts(it: Finding, one: Joined, ends: Sequence[int]) -> bool:
+    """Whether a finding in a joined text counts. `ends`: those of its parts."""
+    if one.whole and not one.certain:
+        return True
+    return (not one.certain or it.score >= CERTAIN) and any(it.start < end < it.end for end in ends)
 
 
 def _share(it: Finding, at: int, end: int, start: int, text: str) -> Finding:

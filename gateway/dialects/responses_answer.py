@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from gateway.call import Json, Usage
-from gateway.dialects import count, integer, openai_answer
+from gateway.dialects import count, hosted_runs, integer, openai_answer
 from gateway.dialects.responses_tables import kind
 from gateway.errors import Refusal
 
@@ -35,6 +35,7 @@ def usage(answer: Json) -> Usage | None:
         reasoning=integer(wrote.get("reasoning_tokens")),
         tier=openai_answer.tier(answer),
         cache_write=integer(read.get("cache_write_tokens")),
+        runs=hosted_runs.of_items(answer.get("output")),
     )
 
 

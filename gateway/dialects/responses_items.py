@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gateway.call import Json, Named, State, Step, ToolUse
 from gateway.dialects import checks, openai_tools
+from gateway.dialects import hosted as runs
 from gateway.dialects.checks import text
 from gateway.dialects.openai_steps import plain, waiting
 from gateway.dialects.responses_tables import calls_a_tool, kind, speaks, tool
@@ -170,6 +171,11 @@ def tools(body: Json) -> tuple[str, ...]:
         if any(name.startswith(f"{family}_") for name in names):
             names.setdefault(family)
     return tuple(names)
+
+
+def hosted(body: Json) -> list[Json]:
+    """The tools among them that the provider runs, as objects: see `dialects.hosted`."""
+    return runs.of(_offered(body))
 
 
 def strip(body: Json, names: frozenset[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.dialects import Codec
+from gateway.dialects import Codec, a2a_rest
 from gateway.dialects.a2a import A2a
 from gateway.dialects.anthropic_batches import (
     ANTHROPIC_FILE,
@@ -128,9 +128,17 @@ TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp": Mcp, "/mcp/{server}": Mcp}
 """Path template of tool servers -> their codec, which is made anew for each call."""
 AGENTS: Final[Mapping[str, type[A2a]]] = {"/a2a/{agent}": A2a}
 """Path template of other agents -> their codec, which is made anew for each call."""
+RESTS: Final = a2a_rest.PATHS
+"""Path template of other agents in the HTTP+JSON binding -> method -> the method of the protocol."""
+NOTICES: Final = "/a2a/{agent}/notifications/{token}"
+"""The path of push notifications of other agents."""
 CARDS: Final = ("/a2a/{agent}/.well-known/agent-card.json", "/a2a/{agent}/.well-known/agent.json")
 """The paths of an agent's card, in the versions of the protocol."""
+REGISTRY: Final = ("/mesh/agents", "/mesh/agents/{name}")
+"""The paths of the registry of agents."""
 DELEGATIONS: Final = "/v1/delegations"
+PROTECTED: Final = tuple(f"/.well-known/oauth-protected-resource{path}" for path in ("", *TOOLS))
+"""The paths of the metadata of tool servers as resources of OAuth (RFC 9728)."""
 HTTP_TOOLS: Final = ("/tools/{server}", "/tools/{server}/", "/tools/{server}/{path:path}")
 """Path templates of plain HTTP tools."""
 REALTIME: Final = ("/v1/realtime", "/openai/v1/realtime")
@@ -139,8 +147,12 @@ METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(HTTP_TOOLS, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
     **dict.fromkeys(AGENTS, "POST, OPTIONS"),
-    **dict.fromkeys(CARDS, "GET, HEAD, OPTIONS"),
+    **{path: ", ".join([*methods, "OPTIONS"]) for path, methods in RESTS.items()},
+    **dict.fromkeys([*CARDS, *PROTECTED], "GET, HEAD, OPTIONS"),
     DELEGATIONS: "POST, OPTIONS",
+    NOTICES: "POST, OPTIONS",
+    REGISTRY[0]: "GET, HEAD, OPTIONS",
+    REGISTRY[1]: "GET, HEAD, PUT, DELETE, OPTIONS",
     **dict.fromkeys(REALTIME, "GET, OPTIONS"),
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},

@@ -56,10 +56,10 @@ class FigureAt(LedAt):
 class Shape:
     """The table of keys of a dialect: keys of structural strings, of JSON in strings, of unscannable parts.
 
-    Keys are structural only where the dialect has structure: at the top level and below the keys of `within`. Values
-    under a `repeats` key repeat another text in pieces (log probabilities) and are not walked. `turns` are the fields
-    at the top level with the conversation, `ahead` those that a model reads before it. The order of texts is: ahead,
-    turns, then all others, so that new texts of a conversation come after the earlier texts.
+    Keys are structural only where the dialect has structure: at the top level and below the keys of `within`. There,
+    values under a `repeats` key repeat another text in pieces (log probabilities) or go nowhere, and are not walked.
+    `turns` are the fields at the top level with the conversation, `ahead` those that a model reads before it. The order
+    of texts is: ahead, turns, then all others, so that new texts of a conversation come after the earlier texts.
     """
 
     opaque: frozenset[str]
@@ -149,7 +149,7 @@ class Survey:
                 if len(node) > widest:
                     widest = len(node)
                 names = "".join(node)
-                plain = names.isalpha()
+                plain = names.isalpha() or (len(names) <= _LONGEST and names.replace("_", "").isalpha())
                 if ":" in names:
                     colons += names.count(":")
                 named = node.get("role")
@@ -199,7 +199,7 @@ class Survey:
                     for counters in (value, *filter(None, map(value.get, _PARTS))):
                         keys += len(counters)
                         widest = max(widest, len(counters))
-                elif (kind is dict or kind is list) and key not in repeats:
+                elif (kind is dict or kind is list) and (key not in repeats or not opaque):
                     inner = key in blob_keys and self._blob(key, value)
                     if depth == 1:
                         spoken = (key == "messages" or key in turns) and not wrapped

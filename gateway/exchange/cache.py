@@ -1,8 +1,10 @@
-"""Answers of the provider, kept for calls that are the same again. Config key: `models.*.cache`.
+"""Answers of the provider, kept for calls that are the same again. Config key: `models.*.cache`; a policy may
+set or forbid the cache for a call (`obligations.cache`).
 
-The same: model, dialect, body after redaction, team and roles of the caller. So placeholders stand in what is kept, and
-an answer with a placeholder is restored with the values of the call that gets it. A hit passes through the whole line:
-identified, limited, authorized, and its answer is judged anew; only the provider is not called, and nothing is charged.
+The same: model and its targets, dialect, body after redaction, team and roles of the caller. So placeholders stand in
+what is kept, and an answer with a placeholder is restored with the values of the call that gets it. A hit passes
+through the whole line: identified, limited, authorized, and its answer is judged anew; only the provider is not called,
+and nothing is charged.
 
 Kept is only a complete answer with status 200, encrypted with the vault's key, as answers under an `Idempotency-Key`
 are. Calls that offer tools, that the provider stores, or that continue a stored state are not cached.
@@ -25,6 +27,7 @@ from gateway.redaction.vault import Seal
 from gateway.stores import Answers, Kept, StoreUnavailable
 from gateway.upstream.answer import Answer
 
+_DEFAULT: Final = Settings()
 _LEASE: Final = 60  # seconds after which another call may keep its answer, if the gateway of the first has died
 _log = logging.getLogger("meshgate")
 
@@ -41,9 +44,15 @@ class _Entry(NamedTuple):
 
 
 class Cache:
-    """Part of the stage, for one configuration. `settings`: those of a model by its name, None without a cache."""
+    """Part of the stage, for one configuration. `settings`: those of a model by its name, None without a cache.
 
-    def __init__(self, settings: Callable[[str], Settings | None], answers: Answers, seal: Seal) -> None:
+    `for_models`: whether any model has a cache; otherwise only policies may want one.
+    """
+
+    def __init__(
+        self, settings: Callable[[str], Settings | None], answers: Answers, seal: Seal, *, for_models: bool = True
+    ) -> None:
+        self.for_models = for_models
         self._settings = settings
         self._answers = answers
         self._seal = seal
@@ -66,15 +75,26 @@ class Cache:
             head, _, body = self._seal.disclose(entry.context, begun.sealed).partition(b"\n")
         except InvalidTag:  # kept with another key of the vault
             return None, None
-        provider, model, streamed = orjson.loads(head)
+        provider, model, streamed, dropped = orjson.loads(head)
         outcome = call.outcome
+        outcome.dropped = tuple(dropped)
         outcome.provider, outcome.model, outcome.status, outcome.hit = provider, model, 200, True
         return Answer(streamed, body, _nothing(), None), None
 
+    def _settings_of(self, call: Call) -> Settings | None:
+        """Those of the model of a call, unless the policy says otherwise; None if the call is not cached."""
+        if call.resource.kind != "llm":
+            return None
+        found = self._settings(call.authorization.served_as or call.resource.name)
+        decision = call.authorization.decision
+        seconds = decision.obligations.cache if decision is not None else None
+        if seconds is None:
+            return found
+        return (found or _DEFAULT).model_copy(update={"ttl": seconds}) if seconds else None
+
     def _entry(self, call: Call) -> _Entry | None:
         name = call.authorization.served_as or call.resource.name
-        request = call.request
-        settings = self._settings(name) if call.resource.kind == "llm" else None
+        request, settings = call.request, self._settings_of(call)
         if settings is None or call.subject is None or call.reference is not None or request.stored is not None:
             return None
         if call.codec.through or request.form:  # files are no part of the JSON, and batches are work to be done anew
@@ -84,7 +104,10 @@ class Cache:
         body = orjson.dumps(orjson.loads(openings.dumps(call)), option=orjson.OPT_SORT_KEYS).decode()
         passes = call.codec.passes
         more = sorted((key.decode(), value.decode("latin-1")) for key, value in call.headers if key in passes)
-        seen = (name, call.route, sorted(call.values.items()), sorted(call.subject.roles), more)
+        targets = sorted(
+            map(tuple, call.admission.targets)
+        )  # an answer of a target that the model no longer has is none
+        seen = (name, targets, call.route, sorted(call.values.items()), sorted(call.subject.roles), more)
         digest = self._seal.digest("cached call", orjson.dumps(seen).decode() + "\0" + body)
         return _Entry(call.team, f"cache:{digest.hex()}", digest, settings)
 
@@ -125,7 +148,7 @@ class Keeping:
             if answer is None or not whole:
                 await self._answers.abandon(entry.team, entry.key, entry.digest)
                 return
-            head = orjson.dumps((outcome.provider, outcome.model, answer.streamed))
+            head = orjson.dumps((outcome.provider, outcome.model, answer.streamed, outcome.dropped))
             sealed = self._seal.enclose(entry.context, head + b"\n" + b"".join(self._parts))
             ttl = math.ceil(entry.settings.ttl)
             await self._answers.finish(entry.team, entry.key, entry.digest, sealed, ttl)

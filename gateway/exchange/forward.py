@@ -5,12 +5,13 @@ from __future__ import annotations
 from gateway.agents.desk import AgentDesk
 from gateway.call import Call, Usage
 from gateway.errors import Refusal
+from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
-from gateway.exchange.tool import Lists, told, tool
+from gateway.exchange.tool import Lists, judged_answer, told, tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
@@ -52,16 +53,25 @@ class Exchange:
         if call.resource.kind != "llm":
             desks: dict[str, Desk | PlainDesk | AgentDesk] = {"http": self._plain, "a2a": self._agents}
             answer = await desks.get(call.codec.name, self._desk).open(call)
+            if answer.streamed:
+                await events(self._answers, self._results, self._agents, call, answer, reply)
+                return
             if call.request.control:
                 await told(self._answers, self._lists, call, answer, reply)
             else:
                 await tool(self._answers, self._results, call, answer, reply)
             call.outcome.finished = True
             return
-        if self._cache is not None:
+        decision = call.authorization.decision
+        wanted = decision is not None and decision.obligations.cache is not None
+        if self._cache is not None and (wanted or self._cache.for_models):
             await self._cached(call, reply, self._cache)
             return
         await self._sent(call, await self._forward.open(call, call.admission.targets), reply)
+
+    async def notice(self, call: Call, raw: bytes) -> bytes:
+        """What another agent tells of a task, judged as an answer. Raises Refusal."""
+        return await judged_answer(self._answers, self._results, call, raw)
 
     async def _cached(self, call: Call, reply: Reply, cache: Cache) -> None:
         """Send the kept answer, or keep the one that is sent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 from gateway.call import Call, Json
 from gateway.dialects import Chunk, StreamCodec, items
@@ -20,7 +20,11 @@ from gateway.upstream.answer import Answer
 HELD = 64 * 1024  # characters that are kept for counting tokens before they count as bytes in flight
 
 
-async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> None:
+Watch = Callable[[Iterator[Chunk]], Awaitable[Iterator[Chunk]]]
+"""Sees the chunks of each read before they are judged, and returns those that go on. Raises Refusal."""
+
+
+async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply, watch: Watch | None = None) -> None:
     """Send the answer as it arrives, each piece once it is judged. Raises Refusal."""
     codec = call.codec.stream(keep_usage=call.request.wants_usage, choices=call.codec.choices(call.request.body))
     reply.codec = codec
@@ -32,6 +36,8 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
         while (chunks := await source.next()) is not None:
             if not outcome.first_byte_ns:
                 outcome.first_byte_ns = time.perf_counter_ns()
+            if watch is not None:
+                chunks = await watch(chunks)
             await judged.take(chunks)
             outcome.tier = codec.tier
             if data := judged.ready():
@@ -198,22 +204,23 @@ class Source:
 
 async def _apart(call: Call, codec: StreamCodec, data: bytes) -> Iterator[Chunk]:
     """The chunks, read all at once in a thread, because an event may be long."""
-    read: list[Chunk] = []
+    some: list[Chunk] = []
     codec.distrust()  # no event is judged before the next is read
-    fault = await call.lanes.run(call, _taken, codec.feed(data), read)
-    return _again(read, fault)
+    fault = await call.lanes.run(call, read, codec.feed(data), some)
+    return again(some, fault)
 
 
-def _taken(chunks: Iterator[Chunk], read: list[Chunk]) -> ValueError | None:
-    """Read all chunks into `read`; returns the fault after them, if any."""
+def read(chunks: Iterator[Chunk], some: list[Chunk]) -> ValueError | None:
+    """Read all chunks into `some`; returns the fault after them, if any."""
     try:
-        read.extend(chunks)
+        some.extend(chunks)
     except ValueError as fault:
         return fault
     return None
 
 
-def _again(read: list[Chunk], fault: ValueError | None) -> Iterator[Chunk]:
-    yield from read
+def again(some: Sequence[Chunk], fault: Exception | None) -> Iterator[Chunk]:
+    """Chunks that were read, and the fault after them."""
+    yield from some
     if fault is not None:
         raise fault

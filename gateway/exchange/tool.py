@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 
 from gateway.call import Call
+from gateway.dialects.a2a_rest import A2aRest
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
@@ -62,20 +63,24 @@ async def told(answers: Answers, lists: Lists, call: Call, answer: Answer, reply
     at = raw.find(_RESULT)
     known = lists.find(raw[at:]) if at >= 0 else None
     if known is not None:
-        await reply.whole(200, raw[:at] + known)
+        await _send(answers, call, raw[:at] + known, reply)
         return
     call.budget.extend(len(raw))
     body = await judge(call, len(raw) > NEW_TEXT, judged, answers, call, [raw])
     if at >= 0 and body.startswith(raw[:at] + _RESULT):
         lists.keep(raw[at:], body[at:])
-    await reply.whole(200, body)
+    await _send(answers, call, body, reply)
 
 
 async def tool(answers: Answers, results: Results, call: Call, answer: Answer, reply: Reply) -> None:
     """Judge the answer to a call, which is complete, and send it. Raises Refusal."""
+    await _send(answers, call, await judged_answer(answers, results, call, answer.start), reply)
+
+
+async def _send(answers: Answers, call: Call, body: bytes, reply: Reply) -> None:
+    """Send a judged answer, in the form that the caller's protocol has. Raises Refusal."""
     codec = call.codec
-    body = await _judged(answers, results, call, answer.start)
-    if not isinstance(codec, HttpTool):
+    if not isinstance(codec, HttpTool | A2aRest):
         await reply.whole(200, body)
         return
     status, body, kind = codec.delivered(body)
@@ -83,7 +88,7 @@ async def tool(answers: Answers, results: Results, call: Call, answer: Answer, r
     await reply.whole(status, body, kind=kind)
 
 
-async def _judged(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
+async def judged_answer(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
     """An answer after judging. Raises Refusal."""
     call.step("output")
     call.budget.extend(len(raw))

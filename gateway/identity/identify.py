@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,8 +134,11 @@ class Identity:
         assert made is not None, "tokens are accepted where they are made"
         return made.read(token)[0] if token.startswith(PREFIX) else made.root(hashlib.sha256(token).digest())
 
-    def lookup(self, token: bytes) -> Subject | None:
-        """The subject of a gateway key, or of a JWT that was verified before and has not expired; no I/O."""
+    def lookup(self, token: bytes, audiences: Sequence[str] = ()) -> Subject | None:
+        """The subject of a gateway key, or of a JWT that was verified before and has not expired; no I/O.
+
+        `audiences`: see `jwks.Verifier.verify`.
+        """
         digest = hashlib.sha256(token).digest()
         # A dict lookup may take longer for a longer common prefix, but of the digest, and an attacker cannot choose a
         # key by the prefix of its digest. The final comparison takes constant time.
@@ -149,7 +152,7 @@ class Identity:
             return known.subject
         if token.startswith(PREFIX) and self._delegations is not None:
             return self._child(token, digest, self._delegations)
-        return self._jwt.cached(digest) if self._jwt else None
+        return self._jwt.cached(digest, audiences) if self._jwt else None
 
     def _child(self, token: bytes, digest: bytes, delegations: Delegations) -> Subject:
         """The sub-agent of a token, with no more than its first agent has now. Raises Refusal(unauthenticated)."""
@@ -165,7 +168,8 @@ class Identity:
             if self._jwt is None or not subject.claims:  # the token of a JWT ends with the JWT
                 raise Refusal("unauthenticated", _REVOKED)
             return subject
-        if (first.expires is not None and first.expires <= time.time()) or first.subject.team != subject.team:
+        known_as = first.subject.team, first.subject.agent
+        if (first.expires is not None and first.expires <= time.time()) or known_as != (subject.team, subject.agent):
             raise Refusal("unauthenticated", _REVOKED)
         if not set(subject.roles) <= set(first.subject.roles):
             kept = tuple(role for role in subject.roles if role in first.subject.roles)
@@ -181,13 +185,13 @@ class Identity:
         """The subject of a call, by its headers (lower-case names). Raises Refusal(unauthenticated)."""
         return await self.bearer(credential(headers))
 
-    async def bearer(self, token: bytes) -> Subject:
+    async def bearer(self, token: bytes, audiences: Sequence[str] = ()) -> Subject:
         """The subject of a key or token. Raises Refusal(unauthenticated)."""
-        subject = self.lookup(token)
+        subject = self.lookup(token, audiences)
         if subject is not None:
             return subject
         if self._jwt is not None and token.count(b".") == 2:
-            return await self._jwt.verify(token)
+            return await self._jwt.verify(token, audiences)
         expired = self._table.get(hashlib.sha256(token).digest())
         if expired is not None and expired.expires is not None:
             raise Refusal(

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -78,9 +78,12 @@ class Verifier:
         if (mine.jwks_url, mine.algorithms) == (theirs.jwks_url, theirs.algorithms):
             self._keys, self._fetched = previous._keys, previous._fetched
 
-    def cached(self, digest: bytes) -> Subject | None:
+    def cached(self, digest: bytes, audiences: Sequence[str] = ()) -> Subject | None:
         """The subject of a verified token, by its SHA-256; None if it has expired, or if the keys are outdated."""
         known = self._subjects.get(digest)
+        if known is None and audiences:
+            digest = _bound(digest, audiences)
+            known = self._subjects.get(digest)
         if known is None:
             return None
         if known[1] <= time.time():
@@ -90,8 +93,11 @@ class Verifier:
             return None
         return known[0]
 
-    async def verify(self, token: bytes) -> Subject:
-        """The subject of a token. Raises Refusal(unauthenticated) with the reason, but without values of the token."""
+    async def verify(self, token: bytes, audiences: Sequence[str] = ()) -> Subject:
+        """The subject of a token. Raises Refusal(unauthenticated) with the reason, but without values of the token.
+
+        `audiences`: those that are accepted beside `jwt.audience`, for the called path alone.
+        """
         try:
             header = pyjwt.get_unverified_header(token)
         except (pyjwt.PyJWTError, ValueError, RecursionError):
@@ -100,7 +106,7 @@ class Verifier:
         if algorithm not in self._config.algorithms:
             raise _refuse(f"its algorithm is not one of {', '.join(self._config.algorithms)}")
         key = await self._key(kid, algorithm)
-        claims = self._claims(token, key)
+        claims = self._claims(token, key, audiences)
         subject = self._subject(claims)
         try:  # a policy gets the claims as JSON
             data = orjson.dumps(claims)
@@ -108,7 +114,10 @@ class Verifier:
             raise _refuse("a claim has a number that is too large or is nested too deeply") from None
         if self.own.holds(data):
             raise _refuse("a claim holds one of the gateway's own secrets; have the issuer take it out")
-        self._remember(hashlib.sha256(token).digest(), subject, int(claims["exp"]) + self._config.leeway)
+        digest, said = hashlib.sha256(token).digest(), claims["aud"]
+        if self._config.audience not in ([said] if isinstance(said, str) else said):
+            digest = _bound(digest, audiences)
+        self._remember(digest, subject, int(claims["exp"]) + self._config.leeway)
         return subject
 
     async def settled(self) -> None:
@@ -190,14 +199,14 @@ class Verifier:
             raise ValueError("no key of the set matches jwt.algorithms")
         return keys
 
-    def _claims(self, token: bytes, key: pyjwt.PyJWK) -> dict[str, Any]:
+    def _claims(self, token: bytes, key: pyjwt.PyJWK, audiences: Sequence[str]) -> dict[str, Any]:
         config = self._config
         try:
             return pyjwt.decode(
                 token,
                 key,
                 algorithms=list(config.algorithms),
-                audience=config.audience,
+                audience=[config.audience, *audiences],
                 issuer=config.issuer,
                 leeway=config.leeway,
                 options={"require": ["exp", "iss", "aud"], "enforce_minimum_key_length": True},
@@ -226,6 +235,11 @@ class Verifier:
         if len(self._subjects) >= _REMEMBERED:
             del self._subjects[next(iter(self._subjects))]
         self._subjects[digest] = (subject, until)
+
+
+def _bound(digest: bytes, audiences: Sequence[str]) -> bytes:
+    """What a token is remembered by that is accepted for these audiences only."""
+    return b"\0".join([digest, *(audience.encode() for audience in audiences)])
 
 
 def _fits(entry: object, algorithm: str) -> bool:

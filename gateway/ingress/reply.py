@@ -14,12 +14,15 @@ from gateway.amounts import Rejection, Reservation
 from gateway.call import Call
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.dialects import StreamCodec
+from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
+from gateway.identity.resource import CHALLENGE, Resources
 from gateway.ingress import arrays
 from gateway.ingress.wire import Head, Put
 from gateway.limits.ratelimit import RateLimits, whole_seconds
 
 _timings: dict[tuple[str, ...], str] = {}  # stages -> the form of Server-Timing
+_KEPT = (None, "application/json", "application/a2a+json")  # types of answers that are kept, and sent again as JSON
 _JSON = (b"content-type", b"application/json")
 _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 
@@ -35,6 +38,7 @@ class Replies:
     own: OwnSecrets
     limits: RateLimits
     alone: Callable[[], bool]
+    resources: Resources
     reasons_in_text: bool = False
 
     def to(self, call: Call, put: Put) -> Reply:
@@ -63,7 +67,7 @@ class Reply:
         self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None, *, kind: str | None = None
     ) -> None:
         """Send a whole answer. `kind`: its Content-Type, "" for none; None: JSON. Other answers are not kept."""
-        if self._call.replay.keeper is not None and status == 200 and kind in (None, "application/json"):
+        if self._call.replay.keeper is not None and status == 200 and kind in _KEPT:
             self._call.replay.keeper.add(body)
             await self._call.replay.keeper.keep(streamed=False)
         self.status = status
@@ -129,7 +133,17 @@ class Reply:
             if self._parts.own.holds(data):
                 plain = Refusal(refusal.code, "The reason is hidden: it contains a secret.", status=refusal.status)
                 data = orjson.dumps(call.codec.refuse(plain, call.id))
-            await self.whole(call.codec.status(refusal), data, _waiting(refusal))
+            status, headers = call.codec.status(refusal), _waiting(refusal)
+            if refusal.code == "unauthenticated" or (status == 403 and call.codec.name == "mcp"):
+                headers.append((b"www-authenticate", self._challenge(refusal)))
+            await self.whole(status, data, headers)
+
+    def _challenge(self, refusal: Refusal) -> bytes:
+        """What a client needs to be let in: that of a tool server says where tokens come from."""
+        call = self._call
+        if isinstance(call.codec, Mcp):
+            return self._parts.resources.challenge(call.codec.door, refusal, given=bool(call.key))
+        return CHALLENGE
 
     async def _refuse_in_text(self, refusal: Refusal, words: str) -> bool:
         """Send an answer whose text is the reason for blocking; False if the dialect has no such answer. Not kept."""
@@ -201,8 +215,6 @@ def _waiting(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     elif not refusal.retry or (refusal.code in ("rate_limited", "quota_busy") and refusal.stage != "upstream"):
         headers.append((b"x-should-retry", b"false"))
     headers += [(_of_upstream(name).encode(), value.encode()) for name, value in refusal.hints.items()]
-    if refusal.code == "unauthenticated":
-        headers.append((b"www-authenticate", b'Bearer realm="meshgate"'))
     return headers
 
 

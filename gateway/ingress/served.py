@@ -62,7 +62,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     (
         r"/a2a(/.*)?|.*/\.well-known/agent(-card)?\.json",
         "/a2a",
-        "agents are not behind this gateway: call them directly",
+        "agents are at /a2a/{agent}, by their name in the section a2a of the configuration",
     ),
     (
         r"(/v1)?/(images|audio|uploads|rerank|realtime/[^/]+|videos|fine_tuning|fine-tunes"

@@ -210,8 +210,14 @@ def cost(price: Price, usage: Usage) -> int:
 def charge(price: Price, usage: Usage, asked: str) -> int:
     """The charge of a call in nano-USD, in the service tier of the answer. `asked`: the requested tier, "" for none."""
     if not price.tiers:
-        return cost(price, usage)
-    return max([cost(one, usage) for one in tiers.charged(price, asked, usage.tier)])
+        return cost(price, usage) + (_runs(price, usage) if usage.runs else 0)
+    return max([cost(one, usage) + _runs(one, usage) for one in tiers.charged(price, asked, usage.tier)])
+
+
+def _runs(price: Price, usage: Usage) -> int:
+    """The cost of the tools that the provider ran, in nano-USD, rounded up."""
+    usd = sum((Fraction(str(price.runs.get(name, 0))) * _sane(count) for name, count in usage.runs), Fraction())
+    return min(MOST, math.ceil(usd * NANO_USD / 1000))
 
 
 def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:

@@ -11,11 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
+from gateway.dialects.parts import CERTAIN
 from gateway.texts import Finding
-
-CERTAIN: Final = 0.95
-"""The score of a finding that is confirmed by a checksum or a distinctive form."""
-
 
 SHORTEST: Final = 6
 """Minimum length in characters of an element that can be a finding by itself."""

@@ -14,8 +14,8 @@ from typing import Any, Final
 from gateway.budget import spend
 from gateway.call import Json
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
+from gateway.dialects.parts import CERTAIN
 from gateway.errors import Refusal
-from gateway.output.elements import CERTAIN
 from gateway.texts import Finding
 
 KEYS: Final = frozenset(

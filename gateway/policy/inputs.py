@@ -70,6 +70,7 @@ class Inputs:
         tool, `action.server` is the row of `tools`, `action.args` are the arguments as they leave, `action.writes`:
         whether the tool writes, as operator or server say (null: neither does); `action.of_result`: the result is
         judged; `action.of_list`: whether the caller may see the tool, before there are arguments.
+        `action.hosted`: the tools among `action.tools` that the provider runs, as objects: see `dialects.hosted`.
         `subject.acting`: the name of a sub-agent; undefined for other callers.
         """
         subject, request, admission = call.subject, call.request, call.admission
@@ -90,6 +91,7 @@ class Inputs:
                 "providers": providers,
                 "stream": request.stream,
                 "tools": request.tools,
+                "hosted": call.codec.hosted(request.body) if request.tools else [],
                 "fields": request.fields,
                 "max_tokens": self._max_tokens(call),
                 "args": {**arguments},

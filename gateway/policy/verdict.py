@@ -22,6 +22,8 @@ from gateway.upstream.fields import FIELDS
 
 CLASSES: Mapping[str, int] = {"safety": 100, "compliance": 90, "cost": 50, "performance": 10}
 """If rules disagree, the higher class wins."""
+LONGEST = 30 * 86_400
+"""Most seconds that a policy can have an answer kept."""
 _HIGHEST = "safety"
 _RESULT = frozenset({"allow", "deny", "obligations", "class"})
 _DENY = frozenset({"code", "message", "class"})
@@ -37,6 +39,7 @@ _OBLIGATIONS = frozenset(
         "sql",
         "fields",
         "no_restore",
+        "cache",
     }
 )
 _SPEAKER = frozenset({"code", "class"})
@@ -108,6 +111,7 @@ def merged(obligations: Sequence[RuleObligations]) -> Obligations:
         sql=tuple(sorted(set.intersection(*kinds))) if kinds else None,
         fields=max((wants.fields for wants in all_ if wants.fields), key=FIELDS.index, default=None),
         no_restore=_union(all_, "no_restore"),
+        cache=min((wants.cache for wants in all_ if wants.cache is not None), default=None),
     )
 
 
@@ -191,6 +195,7 @@ def _obligation(item: Mapping[str, Any]) -> RuleObligations:
         sql=_kinds(item),
         fields=_fields(item.get("fields")),
         no_restore=_names(item, "no_restore"),
+        cache=_cache(item.get("cache")),
     )
     return RuleObligations(code, cls, wants)
 
@@ -217,6 +222,15 @@ def _fields(value: object) -> str | None:
     if value is None or (isinstance(value, str) and value in FIELDS):
         return value
     raise _malformed(f"obligations.fields must be one of {', '.join(FIELDS)}")
+
+
+def _cache(value: object) -> float | None:
+    """Seconds that the answer is kept; 0 for none."""
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST:
+        return float(value)
+    raise _malformed(f"obligations.cache must be seconds, from 0 to {LONGEST}")
 
 
 def _redact(value: object) -> Mapping[str, str]:

@@ -185,6 +185,7 @@ def _outcome(record: Ended) -> Json:
         if usage is None
         else {"input": usage.input, "output": usage.output, "cached": usage.cached, "counted": usage.counted},
         "cost_nano_usd": record.cost,
+        **({"runs": dict(usage.runs)} if usage is not None and usage.runs else {}),
         **({} if record.priced else {"unpriced": True}),
         **({"cache": "hit", "saved_nano_usd": record.saved} if record.hit else {}),
         "reserved": {debit.name: debit.amount for debit in record.debits},

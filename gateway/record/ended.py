@@ -46,8 +46,10 @@ class Ended:
     provider_model: str
     provider_status: int
     tries: int
+    calls: bool  # the call has arguments: of a tool, or a message to an agent
     sent: bool
     finished: bool
+    failed: bool  # the answer says that the called agent has failed
     replayed: bool
     hit: bool  # the answer is one of the cache
     saved: int  # nano-USD that the call would have cost without the cache
@@ -86,8 +88,10 @@ def ended(call: Call, status: int, cost: int, ended_ns: int) -> Ended:
         provider_model=outcome.model,
         provider_status=outcome.status,
         tries=outcome.tries,
+        calls=bool(call.resource.arguments),
         sent=outcome.sent,
         finished=outcome.finished,
+        failed=outcome.failed,
         replayed=call.replay.given,
         hit=outcome.hit,
         saved=outcome.saved,
@@ -122,15 +126,18 @@ def report(fault: BaseException, what: str, stage: str, failures: Failures) -> N
 
 
 class Recorder:
-    """Calls each subscriber, in order, for each call that ended."""
+    """Calls each subscriber, in order, for each call that ended; those in `special` for calls of one kind."""
 
-    def __init__(self, subscribers: Sequence[Subscriber], failures: Failures) -> None:
+    def __init__(
+        self, subscribers: Sequence[Subscriber], failures: Failures, special: Mapping[str, Subscriber] = {}
+    ) -> None:
         self._subscribers = tuple(subscribers)
+        self._special = {kind: (*subscribers, one) for kind, one in special.items()}
         self._failures = failures
 
     def tell(self, record: Ended) -> None:
         """Call every subscriber. A fault is logged and counted."""
-        for subscriber in self._subscribers:
+        for subscriber in self._special.get(record.kind, self._subscribers):
             try:
                 subscriber(record)
             except PASSING:

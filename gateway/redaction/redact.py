@@ -43,7 +43,7 @@ from gateway.redaction.restore import LITERAL, Names, keeps
 from gateway.redaction.separate import separate
 from gateway.redaction.spelled import Respelled, respelled, rewrite
 from gateway.redaction.spellings import Spelled, Spellings
-from gateway.redaction.stored import recalled
+from gateway.redaction.stored import kept, recalled
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
 from gateway.scheduling.lanes import SMALL, apart, pause
@@ -88,6 +88,7 @@ class Replacer:
         self._fresh = min(_FRESH, ttl / 2)
         types = {*scanner.entities(), *SECRET_TYPES, *get_args(Named), *own}
         self._types = {entity: placeholders.name(entity) for entity in types}
+        self._masked: tuple[Actions | None, frozenset[str]] = (None, frozenset())
         self.spellings = spellings
         self._numbers: Generations[tuple[str, float]] = Generations(_REMEMBER)
 
@@ -161,13 +162,18 @@ class Replacer:
             return
         sealed = await self._vault.unseal(call.team, stored.workflow)
         values = await apart(call, len(sealed), partial(recalled, self._seal, call.team, stored, sealed))
-        kept = {
-            placeholder: value
-            for placeholder, (entity, value) in values.items()
-            if entity == LITERAL or actions.of(entity) == "mask"
-        }
-        call.redaction.restore = {**kept, **call.redaction.restore}
-        call.redaction.known |= frozenset(kept.values())
+        _know(call, values, actions)
+
+    async def recall(self, call: Call, workflow: str, masked: Mapping[str, str]) -> None:
+        """The answer may contain placeholders of an earlier call: add the values that the vault still has.
+
+        `masked`: see `Stored.masked`.
+        """
+        if not self._restore or not masked:
+            return
+        sealed = await self._vault.unseal(call.team, workflow)
+        values = await apart(call, len(sealed), partial(kept, self._seal, call.team, workflow, masked, sealed))
+        _know(call, values, self._rules.of(call))
 
     def _holds(self, call: Call, edit: Edit, actions: Actions) -> bool:
         """Whether the edits of an opening are those of this call."""
@@ -310,8 +316,12 @@ class Replacer:
 
     def _masked_types(self, actions: Actions) -> frozenset[str]:
         """The names of the entity types that may be masked, and that of escaped text; empty if there are none."""
-        masked = [name for entity, name in self._types.items() if actions.of(entity) == "mask"]
-        return frozenset([*masked, LITERAL] if masked else ())
+        known, names = self._masked
+        if known is not actions:  # most calls have the same
+            masked = [name for entity, name in self._types.items() if actions.of(entity) == "mask"]
+            names = frozenset([*masked, LITERAL] if masked else ())
+            self._masked = actions, names
+        return names
 
     async def _number(self, call: Call, masked: Masked) -> float:
         """Assign a placeholder to every masked value, from memory or from the vault.
@@ -450,3 +460,10 @@ def _partial(value: str, shown: int = 4) -> str:
     hidden = len(value) - shown if len(value) > 2 * shown else len(value)
     masked: str = Mask().operate(value, {"masking_char": "*", "chars_to_mask": hidden, "from_end": False})
     return masked
+
+
+def _know(call: Call, values: Mapping[str, tuple[str, str]], actions: Actions) -> None:
+    """Add values of placeholders, of types that are masked now, to those that may be restored."""
+    some = {name: it for name, (entity, it) in values.items() if entity == LITERAL or actions.of(entity) == "mask"}
+    call.redaction.restore = {**some, **call.redaction.restore}
+    call.redaction.known |= frozenset(some.values())

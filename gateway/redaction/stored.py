@@ -19,7 +19,30 @@ from gateway.stores import Unsealed
 def held(call: Call, seal: Seal) -> Mapping[str, str]:
     """The placeholders of the conversation after this call, with a digest of each value."""
     earlier = call.request.stored.masked if call.request.stored is not None else {}
-    return {**earlier, **{name: _digest(seal, name, value) for name, value in call.redaction.restore.items()}}
+    return {**earlier, **placed(call, seal)}
+
+
+def placed(call: Call, seal: Seal) -> dict[str, str]:
+    """The placeholders of this call that may be restored, with a digest of each value."""
+    return {name: _digest(seal, name, value) for name, value in call.redaction.restore.items()}
+
+
+def kept(
+    seal: Seal, team: str, workflow: str, masked: Mapping[str, str], sealed: Sequence[Unsealed]
+) -> dict[str, tuple[str, str]]:
+    """Entity and value of those placeholders whose value the vault of the workflow still has."""
+    found: dict[str, tuple[str, str]] = {}
+    for entity, number, ciphertext in sealed:
+        name = f"<{entity}_{number}>"
+        if name not in masked:
+            continue
+        try:
+            value = seal.unseal(f"{team}\0{workflow}\0{entity}", ciphertext)
+        except InvalidTag:
+            continue
+        if _digest(seal, name, value) == masked[name]:
+            found[name] = entity, value
+    return found
 
 
 def recalled(seal: Seal, team: str, stored: Stored, sealed: Sequence[Unsealed]) -> dict[str, tuple[str, str]]:
@@ -27,17 +50,7 @@ def recalled(seal: Seal, team: str, stored: Stored, sealed: Sequence[Unsealed]) 
 
     Raises Refusal(invalid_request) if the vault no longer has every value.
     """
-    found: dict[str, tuple[str, str]] = {}
-    for entity, number, ciphertext in sealed:
-        name = f"<{entity}_{number}>"
-        if name not in stored.masked:
-            continue
-        try:
-            value = seal.unseal(f"{team}\0{stored.workflow}\0{entity}", ciphertext)
-        except InvalidTag:
-            continue
-        if _digest(seal, name, value) == stored.masked[name]:
-            found[name] = entity, value
+    found = kept(seal, team, stored.workflow, stored.masked, sealed)
     if len(found) < len(stored.masked):
         words = (
             "The masked values of this stored conversation are no longer kept (quotas.ttl), so its answers cannot be "

@@ -1,4 +1,4 @@
-"""How full buckets and quotas were after the last call: whether a call is far from every limit.
+"""How full buckets and quotas are, or were after the last call: whether a call is far from every limit.
 
 Far from every limit, an upper bound of the input tokens is reserved, because to count them takes longer than all other
 steps of `reserve`; settlement returns the rest. Near one, they are counted, so that no call is refused for tokens that
@@ -23,7 +23,8 @@ _COUNTED: Final = frozenset({"tokens", "cost"})
 
 
 class Levels:
-    """What is left in buckets and quotas. For one configuration: a limit may change with it."""
+    """What is left in the buckets and quotas of a store that must be asked. For one configuration: a limit may change
+    with it."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -40,16 +41,35 @@ class Levels:
                 left[key if refill else (team, workflow, key)] = balance[0], now
 
     def are_far(self, team: str, workflow: str, debits: Sequence[Debit], excess: int) -> bool:
-        """Whether every debit, of which up to `excess` tokens may be too much, is far from its limit."""
+        """Whether every debit, of which up to `excess` tokens may be too much, is far from its limit.
+
+        What is left is what the last reservation left, within the last second.
+        """
         left, since = self._left, self._now() - _RECENT
         for key, unit, amount, _, _, refill, _, _ in debits:
             if unit not in _COUNTED:
                 continue
             level, when = left.get(key if refill else (team, workflow, key), _UNKNOWN)
-            most = excess if unit == "tokens" else amount
-            if when < since or level < _FAR * most or level < _AMPLE * amount:
+            if when < since or not _is_far(unit, amount, excess, level):
                 return False
         return True
+
+
+def counted(debits: Iterable[Debit]) -> list[Debit]:
+    """The debits that depend on the number of tokens."""
+    return [debit for debit in debits if debit[1] in _COUNTED]
+
+
+def all_far(debits: Iterable[Debit], left: Iterable[int], excess: int) -> bool:
+    """Whether all such debits are far from their limits, for a store that knows what is left."""
+    for (_, unit, amount, _, _, _, _, _), level in zip(debits, left, strict=True):
+        if not _is_far(unit, amount, excess, level):
+            return False
+    return True
+
+
+def _is_far(unit: str, amount: int, excess: int, level: int) -> bool:
+    return level >= _FAR * (excess if unit == "tokens" else amount) and level >= _AMPLE * amount
 
 
 _UNKNOWN: Final = (0, float("-inf"))

@@ -23,7 +23,7 @@ from gateway.limits.loops import Loops, fixed, shown
 from gateway.limits.quota import Quotas
 from gateway.limits.ratelimit import RateLimits
 from gateway.redaction import openings
-from gateway.reserve.levels import Levels
+from gateway.reserve.levels import Levels, all_far, counted
 from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
 from gateway.stores import Ledger
 from gateway.stores.admit import admit
@@ -88,7 +88,12 @@ class Reserve:
             return
         workflow = (subject.team, call.request.correlation_id)
         debits = self._debits(call, subject, call.request.input.bound)
-        call.admission.bound = self._levels.are_far(*workflow, debits, call.request.input.bound)
+        grow = counted(debits)
+        left = self._ledger.left(*workflow, grow)
+        if left is None:
+            call.admission.bound = self._levels.are_far(*workflow, debits, call.request.input.bound)
+        else:
+            call.admission.bound = all_far(grow, left, call.request.input.bound)
         if not call.admission.bound:
             debits = self._debits(call, subject, await self._count(call))
         keeps = self._keeps_history
@@ -109,7 +114,8 @@ class Reserve:
             ask = self._ask(call, subject, debits, steps, keeps)
             taken = await admit(self._ledger, ask, self._wait)
         answer = _granted(call, ask, taken)
-        self._levels.note(*workflow, ask.debits, answer.balances)
+        if left is None:
+            self._levels.note(*workflow, ask.debits, answer.balances)
         if not ask.bare:  # a bare ask only checked that the workflow is open
             call.admission.reservation = answer
         call.admission.chain, call.admission.history = _chain(subject, answer), answer.history

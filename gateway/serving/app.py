@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from gateway.agents.deliver import Deliveries
 from gateway.agents.remote import Remotes
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, Watcher
@@ -139,9 +140,11 @@ class Gateway:
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
-            clients.open(["direct"])
+            clients.open(["direct", "public"])
             self.shared.servers = Servers(clients["direct"])
             self.shared.remotes = Remotes(clients["direct"])
+            self.shared.deliveries = Deliveries()
+            stack.push_async_callback(self.shared.deliveries.close)
             stack.push_async_callback(self.shared.servers.close)
             stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)
@@ -150,6 +153,7 @@ class Gateway:
             self.shared.uploads = Uploads(audit_file(config), lambda: telemetry.failures.add(("upload",)))
             stack.push_async_callback(self.shared.uploads.close)
             await self._apply(config)
+            stack.push_async_callback(self._close_identity)
             expressions.save()
             telemetry.gauges += admin.gauges(self)
             stack.push_async_callback(self._note_last_keys)
@@ -234,6 +238,9 @@ class Gateway:
         for policies in [*self._retired, self.shared.policies]:
             if policies is not None:
                 await policies.close()
+
+    async def _close_identity(self) -> None:
+        await self.runtime.identity.aclose()
 
     async def _close_ner(self) -> None:
         if self.shared.ner is not None:

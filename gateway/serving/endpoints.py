@@ -13,12 +13,13 @@ from typing import Any, Final, Protocol
 import orjson
 
 from gateway import ids
-from gateway.agents import card
 from gateway.agents.desk import unknown_agent
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.a2a import A2a
+from gateway.dialects.a2a_notice import Notice
+from gateway.dialects.a2a_rest import A2aRest
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_realtime import OPENAI_REALTIME
@@ -32,19 +33,26 @@ from gateway.dialects.routes import (
     LISTS,
     METHODS,
     MODELS,
+    NOTICES,
+    PROTECTED,
     REALTIME,
     REFERENCES,
+    REGISTRY,
+    RESTS,
     ROUTES,
     TOOLS,
     VERSIONED,
 )
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal, trace
+from gateway.identity.resource import WELL_KNOWN
 from gateway.ingress import query, references, served
 from gateway.ingress.reply import Reply
 from gateway.ingress.request import Disconnected
 from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.delegate import delegate
+from gateway.serving.mesh import registry
+from gateway.serving.notices import notice, unknown
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
@@ -77,15 +85,22 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
         yield path, partial(_tool, gateway, path)
     for path in AGENTS:
         yield path, partial(_agent, gateway, path)
+    for path in RESTS:
+        yield path, partial(_agent, gateway, path)
+    yield NOTICES, partial(_notice, gateway)
     for path in CARDS:
         yield path, partial(_card, gateway)
+    for path in PROTECTED:
+        yield path, partial(_protected, gateway)
     for path in HTTP_TOOLS:
         yield path, partial(_plain_tool, gateway, path)
     for path in LISTS:
         yield path, partial(_models, gateway)
     for path in REALTIME:
         yield path, partial(_realtime, gateway, path)
-    yield DELEGATIONS, partial(_delegate, gateway)
+    yield DELEGATIONS, partial(_answered, gateway, "POST")
+    yield REGISTRY[0], partial(_answered, gateway, "GET HEAD")
+    yield REGISTRY[1], partial(_answered, gateway, "GET HEAD PUT DELETE")
 
 
 def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
@@ -171,15 +186,55 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
 async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve one message to another agent."""
     exchange, agent = _exchange(scope, receive, send), match.values["agent"]
-    call = arrived(gateway, path, AGENTS[path](agent, exchange.headers), exchange)
+    url, method = _place_of(agent, scope, exchange), scope["method"]
+    if path in RESTS:
+        called, query = RESTS[path].get(method, ""), scope.get("query_string", b"")
+        codec: A2a = A2aRest(agent, exchange.headers, url, called, match.values, query)
+    else:
+        codec = AGENTS[path](agent, exchange.headers, url)
+    call = arrived(gateway, path, codec, exchange)
     call.resource = Resource("agent")
     reply = gateway.runtime.replies.to(call, exchange.put)
-    if scope["method"] != "POST":
+    if method not in RESTS.get(path, ("POST",)):
         await reply.refuse(_wrong_method(path, scope["headers"]))
     elif not gateway.runtime.line.agents.serves(agent):
         await reply.refuse(unknown_agent())
     else:
         await through(gateway, call, exchange)
+
+
+async def _notice(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve a push notification of another agent, whose URL says whom the notification is for."""
+    runtime, exchange, agent = gateway.runtime, _exchange(scope, receive, send), match.values["agent"]
+    told = runtime.line.agents.told(agent, match.values["token"])
+    call = arrived(gateway, match.template, Notice(agent, told.version if told is not None else "1.0"), exchange)
+    reply = runtime.replies.to(call, exchange.put)
+    try:
+        if scope["method"] != "POST":
+            raise _wrong_method(match.template, scope["headers"])
+        call.ticket = ticket_of(gateway, exchange)
+        if told is None:
+            raise unknown()
+        await notice(runtime, call, told, exchange.receive)
+        await reply.whole(202, b"{}")
+    except Refusal as refusal:
+        await reply.refuse(refusal)
+    except StoreUnavailable as fault:
+        _log.error("state store: %s", fault)
+        await reply.refuse(Refusal("state_unavailable", "The state store does not answer; try again later."))
+    except Disconnected:
+        reply.abandon()
+    except Exception as fault:
+        _log.error("a notification failed: %s", trace(fault))
+        await reply.refuse(Refusal("overloaded", "The gateway failed to serve this request. Try again later."))
+    finally:
+        call.ticket.close()
+
+
+def _place_of(agent: str, scope: Any, exchange: Exchange) -> str:
+    """The URL at which the caller calls an agent."""
+    host = next((value for name, value in exchange.headers if name == b"host"), b"").decode("latin-1")
+    return f"{scope.get('scheme', 'http')}://{host if _HOST.fullmatch(host) else 'localhost'}/a2a/{agent}"
 
 
 async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
@@ -195,10 +250,7 @@ async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, s
         await runtime.line.identify(call)
         if not await runtime.line.agents.shows(call):
             raise unknown_agent()
-        remote = runtime.line.agents.remote(agent)
-        host = next((value for name, value in exchange.headers if name == b"host"), b"").decode("latin-1")
-        url = f"{scope.get('scheme', 'http')}://{host if _HOST.fullmatch(host) else 'localhost'}/a2a/{agent}"
-        said = orjson.dumps(card.shown(await remote.card(), await remote.interfaces(), url))
+        said = orjson.dumps(await runtime.line.agents.card(agent, _place_of(agent, scope, exchange)))
         runtime.own.check(said)
         await reply.whole(200, said)
     except Refusal as refusal:
@@ -210,6 +262,20 @@ async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, s
         await reply.refuse(Refusal("overloaded", "The card is not available. Try again later."))
     finally:
         call.ticket.close()
+
+
+async def _protected(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Say which authorization server gives out tokens for a tool server. Public, as clients read this without a key."""
+    exchange = _exchange(scope, receive, send)
+    reply = gateway.runtime.replies.to(arrived(gateway, match.template, OPENAI_CHAT, exchange), exchange.put)
+    said = gateway.runtime.resources.document(scope["path"].removeprefix(WELL_KNOWN))
+    if scope["method"] not in ("GET", "HEAD"):
+        await reply.refuse(_wrong_method(match.template, scope["headers"]))
+    elif said is None:
+        words = "There is no authorization server for this path: the configuration needs jwt and server.public_url."
+        await reply.refuse(Refusal("invalid_request", words, status=404))
+    else:
+        await reply.whole(200, orjson.dumps(said))
 
 
 async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
@@ -337,17 +403,26 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
         call.ticket.close()
 
 
-async def _delegate(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
-    """`POST /v1/delegations`: a token for a sub-agent of the caller."""
-    runtime, exchange = gateway.runtime, _exchange(scope, receive, send)
+async def _answered(gateway: Gateway, methods: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """A request of an agent that the gateway answers itself: for a token for a sub-agent, or about the registry."""
+    runtime, exchange, method = gateway.runtime, _exchange(scope, receive, send), scope["method"]
     call = arrived(gateway, match.template, OPENAI_CHAT, exchange)
     reply = runtime.replies.to(call, exchange.put)
     try:
-        if scope["method"] != "POST":
+        if method not in methods.split():
             raise _wrong_method(match.template, scope["headers"])
         call.ticket = ticket_of(gateway, exchange)
         await runtime.line.identify(call)
-        await reply.whole(200, orjson.dumps(await delegate(runtime, gateway.shared, call, exchange.receive)))
+        call.resource = Resource("agent")
+        if match.template == DELEGATIONS:
+            answer = await delegate(runtime, gateway.shared, call, exchange.receive)
+        else:
+            name, query = match.values.get("name", ""), scope.get("query_string", b"")
+            answer = await registry(runtime, gateway.shared, call, method, name, query, exchange.receive)
+        body = orjson.dumps(answer)
+        if match.template != DELEGATIONS:  # the token of a sub-agent is a secret, and meant for the caller
+            runtime.own.check(body)
+        await reply.whole(200, body)
     except Refusal as refusal:
         if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
             gateway.shared.telemetry.stranger()
@@ -358,7 +433,7 @@ async def _delegate(gateway: Gateway, match: Match[Any], scope: Any, receive: An
     except Disconnected:
         reply.abandon()
     except Exception as fault:
-        _log.error("a delegation failed: %s", trace(fault))
+        _log.error("a request to %s failed: %s", match.template, trace(fault))
         await reply.refuse(Refusal("overloaded", "The gateway failed to serve this request. Try again later."))
     finally:
         call.ticket.close()

@@ -14,8 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.agents.deliver import Deliveries
 from gateway.agents.desk import AgentDesk
+from gateway.agents.measures import Measures
+from gateway.agents.push import Pushes
+from gateway.agents.registry import Registry
 from gateway.agents.remote import Remotes
+from gateway.agents.signed import Signer as CardSigner
 from gateway.config import prices
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
@@ -35,6 +40,7 @@ from gateway.exchange.cache import Cache
 from gateway.exchange.forward import Exchange
 from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
+from gateway.identity.resource import Resources
 from gateway.ingress.correlation import Signer, signer
 from gateway.ingress.idempotency import Idempotency
 from gateway.ingress.owners import Owners
@@ -118,6 +124,8 @@ class Shared:
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
     remotes: Remotes | None = None  # the other agents
+    deliveries: Deliveries | None = None  # of push notifications
+    measures: Measures = field(default_factory=Measures)  # of the other agents
     counted: dict[int, None] = field(default_factory=dict)  # tool results that were counted: see Loops
 
 
@@ -138,6 +146,8 @@ class Runtime:
     own: OwnSecrets
     alone: Callable[[], bool]  # whether the shared state is out of reach: see `Replies`
     delegations: Delegations | None  # the tokens of sub-agents
+    resources: Resources
+    registry: Registry  # of agents
 
 
 def _cache_dir(config: Config) -> Path:
@@ -280,6 +290,7 @@ class _Parts:
     audit: Audit
     candidate: Candidate | None
     delegations: Delegations | None
+    resources: Resources
 
 
 def build(
@@ -313,6 +324,7 @@ def build(
         audit=Audit(shared.audit_writer, config.audit),
         candidate=_candidate(config, shared),
         delegations=delegations,
+        resources=Resources(config.server.public_url, config.jwt, config.tools),
     )
     runtime = _runtime(config, shared, parts, identity, admin, pool)
     shared.healths.follow(config.routing, {name: tuple(provider.keys) for name, provider in config.providers.items()})
@@ -335,7 +347,7 @@ def _runtime(
         line=_line(config, shared, parts, identity, correlation, models, pool),
         models=models,
         correlation=correlation,
-        replies=Replies(own, parts.limits, alone, reasons_in_text=explains),
+        replies=Replies(own, parts.limits, alone, parts.resources, reasons_in_text=explains),
         signer=own_signer,
         admin=admin,
         audit=parts.audit,
@@ -343,7 +355,15 @@ def _runtime(
         own=own,
         alone=alone,
         delegations=parts.delegations,
+        resources=parts.resources,
+        registry=_registry(config, shared, parts),
     )
+
+
+def _registry(config: Config, shared: Shared, parts: _Parts) -> Registry:
+    assert shared.remotes is not None, "agents are there before the first runtime"
+    visible, contents = Visible(parts.policy, parts.audit), _contents(config, shared)
+    return Registry(shared.store, config.a2a, shared.remotes, visible, parts.texts, contents, shared.measures)
 
 
 def _line(
@@ -370,7 +390,8 @@ def _line(
     recall = None
     if restoring and parts.seal is not None and parts.replacer is not None:
         recall = Recall(restoring, store, parts.seal, parts.replacer)
-    recorder = Recorder((audit.ended, telemetry.count, telemetry.log), failures)
+    subscribers = (audit.ended, telemetry.count, telemetry.log)
+    recorder = Recorder(subscribers, failures, {"agent": shared.measures.note})
     visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     assert shared.servers is not None, "tool servers are there before the first runtime"
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
@@ -382,11 +403,18 @@ def _line(
         Pins(store, telemetry.hide_tool, Suspicion(contents)),
         sql,
         shared.healths.states,
+        parts.resources,
     )
     readable = config.output is not None and config.output.unscannable == "block"
-    plain = PlainDesk(config.tools, shared.clients["direct"], visible, sql, unscannable=not readable)
+    plain = PlainDesk(
+        config.tools, shared.clients["direct"], visible, sql, shared.servers.credentials, unscannable=not readable
+    )
     assert shared.remotes is not None, "agents are there before the first runtime"
-    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible)
+    assert shared.deliveries is not None, "deliveries are there before the first runtime"
+    clients = shared.clients
+    pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries)
+    signer = _card_signer(config)
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, signer)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -409,14 +437,27 @@ def _line(
     )
 
 
+def _card_signer(config: Config) -> CardSigner | None:
+    """Signs agent cards; None without a key. Raises ConfigError."""
+    if config.cards is None:
+        return None
+    try:
+        return CardSigner(config.cards.key, config.cards.kid, config.cards.jku)
+    except ValueError as fault:
+        raise ConfigError(f"cards.key {fault}") from None
+
+
 def _cache(config: Config, shared: Shared, parts: _Parts) -> Cache | None:
-    """The cache of answers; None if no model has one. Raises ConfigError without a key to encrypt them with."""
+    """The cache of answers; None if no model has one, and no policy may want one.
+
+    Raises ConfigError without a key to encrypt the answers of a model with.
+    """
     name = next((name for name, model in config.models.items() if model.cache is not None), "")
     if name and parts.seal is None:
         raise ConfigError(f"models.{name}.cache needs pii.vault_key: answers are encrypted at rest")
-    if not name or parts.seal is None:
+    if parts.seal is None or not (name or config.policy is not None):
         return None
-    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal)
+    return Cache(lambda name: parts.forward.model(name).cache, shared.store, parts.seal, for_models=bool(name))
 
 
 def _authorize(shared: Shared, parts: _Parts, reserve: Reserve, flow: Flow | None) -> Authorize:

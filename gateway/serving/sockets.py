@@ -198,7 +198,9 @@ def _asked(text: str) -> Json:
     if said.get("stream_id") is not None:
         words = "`stream_id` must be left out: a connection serves one call at a time. Open another connection."
         raise Refusal("invalid_request", words, param="stream_id")
-    said = {**said, **said.pop("response")} if type(said.get("response")) is dict else said
+    if type(said.get("response")) is dict:
+        inside = said.pop("response")
+        said |= inside
     inner = said.get("input")
     if type(inner) is list and not all(type(item) is dict for item in inner):
         raise Refusal("invalid_request", "`input` must be a list of objects.", param="input")

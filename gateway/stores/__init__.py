@@ -38,6 +38,8 @@ class Kept(NamedTuple):
     sealed: bytes
 
 
+ENTRIES = 500  # entries of the registry for one team
+Enlisting = Literal["done", "taken", "full"]
 Begun = Literal["new", "running", "conflict"] | Kept
 
 
@@ -131,6 +133,9 @@ class Ledger(Protocol):
         A bare ask only checks that the workflow is open (with `look`, the answer also has the chain of agents). The
         reservation of a bare ask holds nothing and need not be settled.
         """
+
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> Sequence[int] | None:
+        """What each bucket and quota holds now, before the debit; None if the store would have to be asked."""
 
     async def settle(self, reservation: Reservation, used: Mapping[str, int], state: End) -> bool:
         """End a reservation; False if the reservation had ended before.
@@ -268,6 +273,48 @@ class Pins(Protocol):
         ...
 
 
+class Grants(Protocol):
+    """Tokens of users at tool servers, sealed. `id`: a keyed digest of server and user."""
+
+    async def grant(self, id: str) -> bytes | None:
+        """The record of an id; None if there is none."""
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        """Replace the record `before` durably (None: no record). False if the record is another by now."""
+        ...
+
+    async def grants(self) -> Mapping[str, bytes]:
+        """All records, by id."""
+        ...
+
+
+class Enlisted(NamedTuple):
+    """An entry of the registry: name, the agent that owns the name, a record of any bytes, Unix time of its end."""
+
+    name: str
+    owner: str
+    record: bytes
+    ends: float
+
+
+class Registry(Protocol):
+    """The agents of each team that are registered, each for a time."""
+
+    async def enlist(self, team: str, name: str, owner: str, record: bytes, ttl: int) -> Enlisting:
+        """Keep the entry of a name durably for `ttl` seconds, in place of an earlier one of the same owner.
+
+        "taken": the name is another owner's; "full": the team has `ENTRIES` entries.
+        """
+        ...
+
+    async def enlisted(self, team: str) -> list[Enlisted]:
+        """The entries of a team, by name."""
+        ...
+
+    async def delist(self, team: str, name: str) -> None:
+        """Delete an entry, durably."""
+
+
 class Outages(Protocol):
     """Which upstreams are known to fail, shared by all gateways. `name`: a digest.
 
@@ -309,7 +356,7 @@ class Keys(Protocol):
         """A number that changes whenever any process changes keys; cheap enough to read each second."""
 
 
-class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Outages, Keys, Protocol):
+class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Grants, Registry, Outages, Keys, Protocol):
     """A state store: all these protocols in one object, so that one atomic step can change several of them."""
 
 

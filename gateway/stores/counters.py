@@ -116,6 +116,24 @@ class Counters:
         self._note(record, ask, refused, now)
         return refused
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit], now: int) -> list[int]:
+        """What each bucket and quota holds, before the debit. Only the life of an expired record ends."""
+        record = self.record(team, correlation_id, now)
+        amounts: list[int] = []
+        for debit in debits:
+            key, unit, _, limit, _, refill, _, _ = debit
+            if refill:
+                if (bucket := self.buckets.get(key)) is not None:
+                    level = bucket.level + (now - bucket.at) / MICRO * refill if now > bucket.at else bucket.level
+                    limit = limit if level > limit else int(level)
+            elif record is not None:
+                limit = record.limit(debit) if record.topups else limit
+                count = record.counts.get(key) if unit != "repeats" else record.repeats.get(key)
+                if count is not None:
+                    limit -= count.used + count.held
+            amounts.append(limit)
+        return amounts
+
     def settle(self, ask: Ask, used: Mapping[str, int], state: End, now: int) -> bool:
         """End a reservation, once. See `Store.settle`."""
         if self.open.pop(ask.id, None) is None:

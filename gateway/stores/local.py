@@ -24,6 +24,8 @@ from gateway.stores import (
     Begun,
     Clock,
     End,
+    Enlisted,
+    Enlisting,
     Key,
     Sealed,
     Spelling,
@@ -206,6 +208,9 @@ class LocalStore:
         await self._or_lose(self._enter())
         return lapsed + await self._or_lose(self._remote.sweep())
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> None:  # noqa: ARG002
+        return None  # also in an outage: other replicas take from the same buckets
+
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
         if self.local:
             await self._waiting.wait((team, correlation_id), seconds)
@@ -364,6 +369,24 @@ class LocalStore:
 
     async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
         return await self._there().pin(server, record, before)
+
+    async def grant(self, id: str) -> bytes | None:
+        return await self._there().grant(id)
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        return await self._there().put_grant(id, record, before)
+
+    async def grants(self) -> Mapping[str, bytes]:
+        return await self._there().grants()
+
+    async def enlist(self, team: str, name: str, owner: str, record: bytes, ttl: int) -> Enlisting:
+        return await self._there().enlist(team, name, owner, record, ttl)
+
+    async def enlisted(self, team: str) -> list[Enlisted]:
+        return await self._there().enlisted(team)
+
+    async def delist(self, team: str, name: str) -> None:
+        await self._there().delist(team, name)
 
     async def shut(self, name: str, seconds: float, level: int) -> None:
         await self._there().shut(name, seconds, level)

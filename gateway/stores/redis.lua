@@ -31,7 +31,10 @@
 --                                  digests in order sd:<number>, sn and so, the newest and the oldest number, sb, bytes
 --   mg1:{team}:i:<key>             hash, an answer kept under an idempotency key: digest, ends, and owner or sealed
 --   mg1:{team}:o:<digest>          hash, the owner of an id that a provider gave: ends, record
+--   mg1:{team}:agents              hash, the registered agents: o:<name> = owner, r:<name> = record
+--   mg1:{team}:agents:ends         zset: names of registered agents, by when their entries end
 --   mg1:{..}:b:<bucket>            string: level and time of a token bucket
+--   mg1:{grants}                   hash, the tokens of users at tool servers, sealed: by a digest of server and user
 --   mg1:{pins}:<server>            string, what operators accepted of the tools of a server
 -- A bucket that teams share has a slot of its own:
 --   mg1:{<bucket>}:b               string: the same

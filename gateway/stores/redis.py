@@ -21,11 +21,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.amounts import Ask, Marked, Rejection, Reservation
+from gateway.amounts import Ask, Debit, Marked, Rejection, Reservation
 from gateway.stores import (
     DEFAULT_TTL,
+    ENTRIES,
     Clock,
     End,
+    Enlisted,
+    Enlisting,
     Key,
     StoreUnavailable,
     Workflow,
@@ -36,12 +39,14 @@ from gateway.stores.reach import check_version, reach
 from gateway.stores.record import MICRO
 from gateway.stores.redis_answers import RedisAnswers
 from gateway.stores.redis_keys import (
+    GRANTS,
     alone_key,
     answer_key,
     call_keys,
     open_key,
     owned_key,
     pins_key,
+    registry_keys,
     seen_key,
     vault_key,
     work_key,
@@ -51,6 +56,7 @@ from gateway.stores.redis_replies import ask_of, history_of, key_of, member_of, 
 from gateway.stores.redis_vault import RedisVault
 from gateway.stores.waiting import Waiting
 
+_ENLISTING: Mapping[int, Enlisting] = {0: "done", 1: "taken", 2: "full"}
 _PARTS = ("redis_flow.lua", "redis.lua", "redis_kept.lua")
 SCRIPT = "".join([Path(__file__).with_name(name).read_text("utf-8") for name in _PARTS])
 
@@ -245,6 +251,9 @@ class RedisStore:
         self._waiting.tell((ask.team, ask.correlation_id))
         return done
 
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> None:  # noqa: ARG002
+        return None
+
     async def settled(self, team: str, correlation_id: str, seconds: float) -> None:
         await self._waiting.wait((team, correlation_id), seconds)
 
@@ -351,6 +360,35 @@ class RedisStore:
     async def pin(self, server: str, record: bytes, before: bytes | None) -> bool:
         had = ("0", b"") if before is None else ("1", before)
         return bool(await self._call("pin", [pins_key(server)], record, *had))
+
+    # Grants
+
+    async def grant(self, id: str) -> bytes | None:
+        record: bytes | None = await self._batch.call("HGET", GRANTS, id)
+        return record
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        kept, had = (("0", b"") if one is None else ("1", one) for one in (record, before))
+        return bool(await self._call("grant", [GRANTS], id, *kept, *had))
+
+    async def grants(self) -> Mapping[str, bytes]:
+        flat = await self._batch.call("HGETALL", GRANTS)
+        return {id.decode(): record for id, record in zip(flat[::2], flat[1::2], strict=True)}
+
+    # Registry
+
+    async def enlist(self, team: str, name: str, owner: str, record: bytes, ttl: int) -> Enlisting:
+        said = await self._call("enlist", registry_keys(team), name, owner, record, ttl * 1000, ENTRIES)
+        return _ENLISTING[said]
+
+    async def enlisted(self, team: str) -> list[Enlisted]:
+        flat = await self._call("enlisted", registry_keys(team))
+        rows = zip(*[iter(flat)] * 4, strict=True)
+        found = [Enlisted(name.decode(), who.decode(), kept, int(ends) / MICRO) for name, who, kept, ends in rows]
+        return sorted(found)
+
+    async def delist(self, team: str, name: str) -> None:
+        await self._call("delist", registry_keys(team), name)
 
     # Keys
 

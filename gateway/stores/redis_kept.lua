@@ -236,6 +236,55 @@ local function pin()
   return 1
 end
 
+-- The tokens of a user at a tool server. KEYS: grants. ARGV: 3 id, 4 1 to keep a record, 5 the record, 6 1 if there is
+-- one, 7 the record to replace
+local function grant()
+  local had = redis.call("HGET", KEYS[1], ARGV[3])
+  if ARGV[4] == "1" and had == ARGV[5] then return 1 end -- the same again: the reply was lost
+  if ARGV[4] ~= "1" and not had then return 1 end
+  if (had and "1" or "0") ~= ARGV[6] or (had and had ~= ARGV[7]) then return 0 end
+  if ARGV[4] == "1" then redis.call("HSET", KEYS[1], ARGV[3], ARGV[5]) else redis.call("HDEL", KEYS[1], ARGV[3]) end
+  return 1
+end
+
+-- Registered agents of a team. KEYS: agents, their ends.
+-- ARGV: 3 name, 4 owner, 5 record, 6 ttl ms, 7 maximum number. Returns 0; 1 if the name is another owner's, 2 if full
+local function enlist()
+  local agents, ends, name, owner, ttl = KEYS[1], KEYS[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
+  for _, gone in ipairs(redis.call("ZRANGEBYSCORE", ends, "-inf", int(now))) do
+    redis.call("ZREM", ends, gone)
+    redis.call("HDEL", agents, "o:" .. gone, "r:" .. gone)
+  end
+  if redis.call("ZSCORE", ends, name) then
+    if redis.call("HGET", agents, "o:" .. name) ~= owner then return 1 end
+  elseif #redis.call("ZRANGE", ends, "0", "-1") >= tonumber(ARGV[7]) then
+    return 2
+  end
+  redis.call("HSET", agents, "o:" .. name, owner, "r:" .. name, ARGV[5])
+  redis.call("ZADD", ends, int(now + ttl * 1000), name)
+  for _, key in ipairs(KEYS) do
+    redis.call("PEXPIRE", key, int(math.max(ttl, redis.call("PTTL", key))))
+  end
+  return 0
+end
+
+-- Returns name, owner, record and end of each entry.
+local function enlisted()
+  local all = {}
+  local live = redis.call("ZRANGEBYSCORE", KEYS[2], "(" .. int(now), "+inf", "WITHSCORES")
+  for at = 1, #live, 2 do
+    local got = redis.call("HMGET", KEYS[1], "o:" .. live[at], "r:" .. live[at])
+    for _, it in ipairs({ live[at], got[1], got[2], int(tonumber(live[at + 1])) }) do all[#all + 1] = it end
+  end
+  return all
+end
+
+-- ARGV: 3 name
+local function delist()
+  redis.call("HDEL", KEYS[1], "o:" .. ARGV[3], "r:" .. ARGV[3])
+  return redis.call("ZREM", KEYS[2], ARGV[3])
+end
+
 local operations = {
   reserve = reserve,
   settle = settle,
@@ -262,5 +311,9 @@ local operations = {
   owned = owned,
   disown = disown,
   pin = pin,
+  grant = grant,
+  enlist = enlist,
+  enlisted = enlisted,
+  delist = delist,
 }
 return operations[operation]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Final
 from urllib.parse import quote
 
 from gateway.amounts import Ask
@@ -34,9 +35,18 @@ def owned_key(team: str, id: str) -> str:
     return f"mg1:{{{_tag(team)}}}:o:{id}"
 
 
+GRANTS: Final = "mg1:{grants}"
+"""The tokens of users at tool servers."""
+
+
 def pins_key(server: str) -> str:
     """The accepted tools of a server."""
     return f"mg1:{{pins}}:{server}"
+
+
+def registry_keys(team: str) -> tuple[str, str]:
+    """The registered agents of a team, and when their entries end."""
+    return f"mg1:{{{_tag(team)}}}:agents", f"mg1:{{{_tag(team)}}}:agents:ends"
 
 
 def open_key(team: str) -> str:

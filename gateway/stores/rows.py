@@ -18,9 +18,17 @@ DROP_VAULT = (
     "DELETE FROM sealed WHERE team = ? AND correlation_id = ?",
     "DELETE FROM spellings WHERE team = ? AND correlation_id = ?",
 )
+# ?1 team, ?2 name, ?3 owner, ?4 end, ?5 record, ?6 now, in microseconds, ?7 maximum number of entries. A name is its
+# owner's until its entry ends.
+ENLIST = """INSERT INTO registry SELECT ?1, ?2, ?3, ?4, ?5
+            WHERE (SELECT count(*) FROM registry WHERE team = ?1 AND ends > ?6 AND name != ?2) < ?7
+            ON CONFLICT (team, name) DO UPDATE SET owner = excluded.owner, ends = excluded.ends,
+            record = excluded.record WHERE registry.owner = excluded.owner OR registry.ends <= ?6"""
+ENLISTED = "SELECT name, owner, record, ends FROM registry WHERE team = ? AND ends > ? ORDER BY name"
 EXPIRE = (
     "DELETE FROM answers WHERE ends < ?",
     "DELETE FROM owned WHERE ends < ?",
+    "DELETE FROM registry WHERE ends < ?",
     """DELETE FROM repeats WHERE (team, correlation_id) IN
        (SELECT team, correlation_id FROM workflows WHERE ends < ?) AND (team, correlation_id) NOT IN
        (SELECT team, correlation_id FROM reservations)""",

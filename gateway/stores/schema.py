@@ -76,6 +76,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # What operators accepted of the tools of a server. A record may be large, so not in the index itself.
         "CREATE TABLE pins (server TEXT PRIMARY KEY, record BLOB NOT NULL)",
     ),
+    (
+        # The tokens of users at tool servers, sealed.
+        "CREATE TABLE grants (id TEXT PRIMARY KEY, record BLOB NOT NULL)",
+        # Registered agents. A record may be large, so not in the index itself.
+        """CREATE TABLE registry (team TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, ends INTEGER NOT NULL,
+           record BLOB NOT NULL, PRIMARY KEY (team, name))""",
+    ),
 )
 
 

@@ -21,13 +21,29 @@ import orjson
 
 from gateway.amounts import Ask, Debit, Marked, Rejection, Reservation
 from gateway.errors import ConfigError
-from gateway.stores import Begun, Clock, End, Key, Role, Sealed, Spelling, StoreUnavailable, Unsealed, Workflow
+from gateway.stores import (
+    ENTRIES,
+    Begun,
+    Clock,
+    End,
+    Enlisted,
+    Enlisting,
+    Key,
+    Role,
+    Sealed,
+    Spelling,
+    StoreUnavailable,
+    Unsealed,
+    Workflow,
+)
 from gateway.stores.answers import Answers
 from gateway.stores.clock import SteadyClock
 from gateway.stores.counters import Bucket, Counters
 from gateway.stores.record import MICRO, Change, Count, Record
 from gateway.stores.rows import (
     DROP_VAULT,
+    ENLIST,
+    ENLISTED,
     EXPIRE,
     key_of,
     ordered,
@@ -146,6 +162,9 @@ class SqliteStore:
         if record is not None and record.dirty:
             self._write(record)
         return outcome
+
+    def left(self, team: str, correlation_id: str, debits: Sequence[Debit]) -> Sequence[int] | None:
+        return self._counters.left(team, correlation_id, debits, self._now())
 
     async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:
         self.writer.check()
@@ -420,6 +439,48 @@ class SqliteStore:
             self.writer.submit("UPDATE pins SET record = ? WHERE server = ? AND record = ?", row)
         await self.durable()
         return await self.pins(server) == record
+
+    # Grants
+
+    async def grant(self, id: str) -> bytes | None:
+        with self._reading():
+            row = self._reader.execute("SELECT record FROM grants WHERE id = ?", (id,)).fetchone()
+        return None if row is None else row[0]
+
+    async def put_grant(self, id: str, record: bytes | None, before: bytes | None) -> bool:
+        if record is None:
+            self.writer.submit("DELETE FROM grants WHERE id = ? AND record = ?", (id, before))
+        elif before is None:
+            self.writer.submit("INSERT OR IGNORE INTO grants VALUES (?, ?)", (id, record))
+        else:
+            self.writer.submit("UPDATE grants SET record = ? WHERE id = ? AND record = ?", (record, id, before))
+        await self.durable()
+        return await self.grant(id) == record
+
+    async def grants(self) -> Mapping[str, bytes]:
+        with self._reading():
+            return dict(self._reader.execute("SELECT id, record FROM grants ORDER BY id").fetchall())
+
+    # Registry
+
+    async def enlist(self, team: str, name: str, owner: str, record: bytes, ttl: int) -> Enlisting:
+        now = self._now()
+        ends = now + ttl * MICRO
+        self.writer.submit(ENLIST, (team, name, owner, ends, record, now, ENTRIES))
+        await self.durable()
+        kept = next((it for it in await self.enlisted(team) if it.name == name), None)
+        if kept is None:
+            return "full"
+        return "done" if kept.owner == owner else "taken"
+
+    async def enlisted(self, team: str) -> list[Enlisted]:
+        with self._reading():
+            rows = self._reader.execute(ENLISTED, (team, self._now())).fetchall()
+        return [Enlisted(name, owner, record, ends / MICRO) for name, owner, record, ends in rows]
+
+    async def delist(self, team: str, name: str) -> None:
+        self.writer.submit("DELETE FROM registry WHERE team = ? AND name = ?", (team, name))
+        await self.durable()
 
     # Outages: there is no other gateway to share them with
 

@@ -7,7 +7,7 @@ annotations and icons. A tool whose digest changes is another tool.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
@@ -19,12 +19,13 @@ from gateway.dialects.mcp import LIST
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
 from gateway.limits.loops import canonical
-from gateway.tools.wire import Hold, Session, Wire, broken
+from gateway.tools.wire import broken
 
 MOST: Final = 2_000
 """Tools of one server."""
 _PAGES: Final = 100
-_FIELDS: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations", "icons")
+FIELDS: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations", "icons")
+"""What a model reads of a tool, and the digest covers."""
 _LONGEST: Final = 64 * 1024  # bytes of one tool
 _DEPTH: Final = 24  # levels of a schema
 _PLAIN: Final = Shape(frozenset(), frozenset(), frozenset())
@@ -40,17 +41,17 @@ class Listed(NamedTuple):
 
 def digest(tool: Json) -> str:
     """The digest of a tool, as hex."""
-    told = {name: tool[name] for name in _FIELDS if name in tool}
+    told = {name: tool[name] for name in FIELDS if name in tool}
     return hashlib.sha256(canonical(orjson.dumps(told).decode()).encode()).hexdigest()
 
 
-async def read(server: str, wire: Wire, session: Session, hold: Hold) -> list[Listed]:
-    """Ask a server for all its tools. Raises Refusal(upstream_error, upstream_timeout), SessionLost."""
+async def read(server: str, ask: Callable[[Json], Awaitable[bytes]]) -> list[Listed]:
+    """Ask a server for all its tools. Raises Refusal(upstream_error, upstream_timeout), and what `ask` raises."""
     found: dict[str, Listed] = {}
     cursor: str | None = None
     for _ in range(_PAGES):
         params: Json = {} if cursor is None else {"cursor": cursor}
-        raw = await wire.ask(session, {"jsonrpc": "2.0", "id": 1, "method": LIST, "params": params}, hold)
+        raw = await ask({"jsonrpc": "2.0", "id": 1, "method": LIST, "params": params})
         try:
             result = orjson.loads(raw).get("result")
             tools, cursor = result["tools"], result.get("nextCursor")

@@ -13,15 +13,17 @@ from typing import Final
 
 import orjson
 
-from gateway.call import Call, Json, Subject
+from gateway.call import Call, Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp, mcp_params
-from gateway.dialects.jsonrpc import INVALID, PARAMS, Fault
+from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
+from gateway.identity.resource import NOT_ENOUGH, Resources
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import Listed, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.pins import Pins
@@ -50,7 +52,9 @@ class Desk:
         pins: Pins,
         sql: SqlGate | None,
         states: dict[str, int],
+        resources: Resources,
     ) -> None:
+        self._resources = resources
         self._states = states
         self._pins = pins
         self._kept: dict[tuple[str, int], tuple[tuple[object, ...], list[Listed]]] = {}
@@ -72,11 +76,26 @@ class Desk:
         elif codec.door in searched:
             codec.searched = (codec.door,)
 
+    def audiences(self, call: Call) -> Sequence[str]:
+        """The audiences of tokens that are accepted at the path of a call, beside `jwt.audience`."""
+        return self._resources.audiences(_codec(call).door)
+
     def enter(self, call: Call) -> None:
-        """Find the session of a call: its calls are one workflow. Raises Refusal(invalid_request) for a foreign one."""
+        """Find the session of a call: its calls are one workflow. Raises Refusal(invalid_request) for a foreign one.
+
+        Raises Refusal(policy_denied) if the token of the caller has not the scopes of the server.
+        """
+        self._check_scopes(call, _codec(call).door)
         opened = self.opened(call, _codec(call).door)
         if opened is not None:
             call.values = {SESSION: opened.workflow}
+
+    def _check_scopes(self, call: Call, server: str) -> None:
+        """Raise Refusal(policy_denied) with the status 403 that clients of OAuth take as the request for scopes."""
+        if self._resources.lacks(server, call.subject):
+            words = f"The token has not all scopes that the tool server {server} needs: tools.{server}.scopes."
+            data = {"error": NOT_ENOUGH, "server": server}
+            raise Fault(OURS, words, code="policy_denied", status=403, data=data)
 
     def opened(self, call: Call, server: str) -> Opened | None:
         """The session that a call names; None without one. Raises Refusal(invalid_request) for one it may not use."""
@@ -96,6 +115,7 @@ class Desk:
             call.request.label = codec.server
             return
         server = self._server(codec.server)
+        self._check_scopes(call, server.name)
         if codec.method in mcp.READS:
             call.request.label, call.request.writes = call.resource.name, False
             if not await self._visible.admits(call):
@@ -103,7 +123,7 @@ class Desk:
                     PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
                 )
             return
-        tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
+        tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
         if tool is None:
             raise mcp.unknown_tool()
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
@@ -139,30 +159,29 @@ class Desk:
         if opened is None:
             raise _no_session()
         if server:
-            await self._server(server).wire.end(opened.upstream)
+            await self._server(server).end(opened.upstream, caller_of(call))
 
     async def _tried(self, call: Call, codec: Mcp, server: Server) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
         try:
             return await self._ask(call, codec, server)
         except Refusal as fault:
-            if fault.code != "upstream_error" or not await self._repeats(codec, server):
+            if fault.code != "upstream_error" or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
         return await self._ask(call, codec, server)
 
-    async def _repeats(self, codec: Mcp, server: Server) -> bool:
+    async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
         if codec.method in mcp.READS:
             return True
-        tool = next((one for one in await self._tools(server) if one.name == codec.called), None)
+        tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
     async def _ask(self, call: Call, codec: Mcp, server: Server) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
-        return await self._exchange(call, codec, server, message)
+        return await self._exchange(call, codec, server, _message(call, codec, params))
 
     async def _exchange(self, call: Call, codec: Mcp, server: Server, message: Json) -> bytes:
         """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
@@ -170,11 +189,13 @@ class Desk:
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
         if opened is None:
-            return await server.ask(message, hold, _seat(call.subject), headers)
-        try:
-            return await server.wire.ask(opened.upstream, message, hold, headers)
-        except SessionLost:
-            raise _no_session() from None
+            raw = await server.ask(message, hold, caller_of(call), headers)
+        else:
+            try:
+                raw = await server.ask_in(opened.upstream, message, hold, caller_of(call), headers)
+            except SessionLost:
+                raise _no_session() from None
+        return codec.named(raw, message["id"])
 
     async def _control(self, call: Call, codec: Mcp) -> Json:
         """The result of a message of the protocol; nothing for a notification."""
@@ -186,7 +207,7 @@ class Desk:
             case "initialize":
                 return await self._initialize(call, codec)
             case "server/discover":
-                about = _about(await self._said(codec))
+                about = _about(await self._said(call, codec))
                 about[mcp.META] = {mcp.SERVER: about.pop("serverInfo")}
                 return {**about, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.LIST:
@@ -201,16 +222,16 @@ class Desk:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
         id = codec.params.get("requestId")
         opened = self.opened(call, codec.door) if codec.door else None
-        if codec.method == "notifications/cancelled" and opened is not None and type(id) in (str, int):
+        if codec.method == "notifications/cancelled" and opened is not None and is_id(id):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
-            await self._server(codec.door).wire.tell(opened.upstream, message)
+            await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 
-    async def _said(self, codec: Mcp) -> Json:
+    async def _said(self, call: Call, codec: Mcp) -> Json:
         """What the server of a path says of itself; nothing for all servers."""
         if not codec.door:
             return {}
         server = self._server(codec.door)
-        await server.seat()
+        await server.seat(caller_of(call))
         return server.about
 
     async def _initialize(self, call: Call, codec: Mcp) -> Json:
@@ -221,8 +242,8 @@ class Desk:
         upstream, about = Session(version), Json()
         if codec.door:
             server = self._server(codec.door)
-            upstream, about = await server.wire.open()
-            server.about = about
+            upstream = await server.open(caller_of(call))
+            about = server.about
         id = self._sessions.new(call.subject, codec.door, upstream, version)
         call.outcome.headers = ((_SESSION, id.encode()),)
         return {"protocolVersion": version, **_about(about)}
@@ -235,7 +256,7 @@ class Desk:
             return {kind: [], **done, **self._fresh(codec)}
         cursor = codec.params.get("cursor")
         params = {"cursor": cursor} if type(cursor) is str else {}
-        message: Json = {"jsonrpc": "2.0", "id": codec.id, "method": codec.method, "params": params}
+        message = _message(call, codec, params)
         said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
         result = said.get("result") if type(said) is dict else None
         if type(result) is not dict or type(result.get(kind)) is not list:
@@ -253,7 +274,7 @@ class Desk:
 
     async def _of(self, call: Call, codec: Mcp, names: Sequence[str]) -> list[Json]:
         """The visible tools of these servers. In a list of several, a server that does not answer is left out."""
-        servers = [self._server(name) for name in names]
+        servers = [self._server(name) for name in names if not self._resources.lacks(name, call.subject)]
         several = await asyncio.gather(*(self._listed(call, one) for one in servers), return_exceptions=not codec.door)
         tools: list[Json] = []
         for server, listed in zip(servers, several, strict=True):
@@ -274,7 +295,7 @@ class Desk:
 
     async def _listed(self, call: Call, server: Server) -> list[Listed]:
         """The tools of a server that the caller may see, in the order of the server; kept for a minute."""
-        tools, subject = await self._tools(server), call.subject
+        tools, subject = await self._tools(call, server), call.subject
         now = (subject, tools, self._visible.version, int(time.time()) // 60)
         known = self._kept.get((server.name, id(subject)))
         if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:
@@ -286,9 +307,9 @@ class Desk:
         self._kept[server.name, id(subject)] = now, seen
         return seen
 
-    async def _tools(self, server: Server) -> list[Listed]:
+    async def _tools(self, call: Call, server: Server) -> list[Listed]:
         """The tools of a server that are accepted. Raises Refusal, StoreUnavailable."""
-        return await self._pins.served(server.name, await server.tools(), server.row.pins)
+        return await self._pins.served(server.name, await server.tools(caller_of(call)), server.row.pins)
 
     def _server(self, name: str) -> Server:
         return self._servers.of(name, self._rows[name])
@@ -300,9 +321,9 @@ def _codec(call: Call) -> Mcp:
     return codec
 
 
-def _seat(subject: Subject | None) -> tuple[str, str]:
-    assert subject is not None, "calls leave after identify"
-    return subject.team, subject.agent
+def _message(call: Call, codec: Mcp, params: Json) -> Json:
+    """A request to a server. Its id is that of the body, which was redacted after the codec read it."""
+    return {"jsonrpc": "2.0", "id": call.request.body["id"], "method": codec.method, "params": params}
 
 
 def _about(about: Json) -> Json:

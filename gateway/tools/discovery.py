@@ -14,6 +14,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.dialects.mcp import CALL_TOOL, SEARCH_TOOLS
+from gateway.tools.catalogue import FIELDS
 
 _FOUND: Final = 10  # tools of one answer
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -49,7 +50,8 @@ def found(tools: Sequence[Json], query: str) -> Json:
     words = {word.lower() for word in _WORD.findall(query)}
     scored = [(score, -at, tool) for at, tool in enumerate(tools) if (score := _score(tool, words)) or not words]
     scored.sort(key=lambda one: one[:2], reverse=True)
-    hits = [tool for _, _, tool in scored[:_FOUND]]
+    # A client of a list shows a model what it knows; here all is text, so that only what the pin covers may be in it.
+    hits = [{name: tool[name] for name in FIELDS if name in tool} for _, _, tool in scored[:_FOUND]]
     return {
         "content": [{"type": "text", "text": orjson.dumps(hits).decode()}],
         "structuredContent": {"tools": hits, "more": max(0, len(scored) - _FOUND)},

@@ -19,7 +19,20 @@ from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp, sse
 from gateway.dialects.mcp import MODERN
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, SessionLost, Wire, broken, reply, unheld
+from gateway.tools.wire import (
+    NO_HEADERS,
+    OFFERED,
+    Hold,
+    InTime,
+    Session,
+    SessionLost,
+    TokenRefused,
+    Wire,
+    borne,
+    broken,
+    reply,
+    unheld,
+)
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
@@ -47,39 +60,47 @@ class HttpWire(Wire):
             "Accept-Encoding": "identity",
             "User-Agent": "meshgate",
         }
-        if row.auth is not None and row.auth.token:
-            headers["Authorization"] = f"Bearer {row.auth.token}"
         timeouts = Timeouts(row.timeout, row.connect_timeout, row.timeout)
         self._to = Destination(URL(row.mcp), CIMultiDict({**headers, **row.headers}), timeouts)
 
-    async def open(self) -> tuple[Session, Json]:
+    async def open(self, bearer: str = "") -> tuple[Session, Json]:
         """Open a session with the handshake, or where a server has none, ask what the server is."""
         params = {"protocolVersion": OFFERED, "capabilities": {}, "clientInfo": _SELF}
         message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
         async with self._in_time():
-            response = await self._post(message, {})
+            response = await self._post(message, {}, bearer)
+            if response.status == 401:
+                response.close()
+                raise TokenRefused
             id = "".join(response.values(b"mcp-session-id")[:1])
             opening = Session(OFFERED, id)
-            said = _object(await self._body(response, opening, 0, unheld)) if response.status < 500 else {}
+            said = _object(await self._body(response, opening, 0, unheld, bearer)) if response.status < 500 else {}
             result = said.get("result")
             if type(result) is dict and result.get("protocolVersion") in mcp.VERSIONS:
                 session = Session(str(result["protocolVersion"]), id)
-                await self.tell(session, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+                await self.tell(session, {"jsonrpc": "2.0", "method": "notifications/initialized"}, bearer)
                 return session, result
             session = Session(MODERN)
             message = {"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {}}
-            said = _object(await self._asked(session, message, unheld))
+            said = _object(await self._asked(session, message, unheld, NO_HEADERS, bearer))
         result = said.get("result")
         if type(result) is not dict:
             raise broken(self._name, "opens no session, and does not say what it is")
         return session, result
 
-    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+    async def ask(
+        self,
+        session: Session,
+        message: Json,
+        hold: Hold,
+        headers: Mapping[str, str] = NO_HEADERS,
+        bearer: str = "",
+    ) -> bytes:
         """Send a request, and wait for its response."""
         async with self._in_time():
-            return await self._asked(session, message, hold, headers)
+            return await self._asked(session, message, hold, headers, bearer)
 
-    async def _asked(self, session: Session, message: Json, hold: Hold, more: Mapping[str, str] = NO_HEADERS) -> bytes:
+    async def _asked(self, session: Session, message: Json, hold: Hold, more: Mapping[str, str], bearer: str) -> bytes:
         method, params = message["method"], message.get("params", {})
         headers = {"MCP-Protocol-Version": session.version}
         if session.modern:
@@ -89,28 +110,34 @@ class HttpWire(Wire):
                 headers["Mcp-Name"] = mcp.written(params[param])
         if session.id:
             headers["Mcp-Session-Id"] = session.id
-        response = await self._post(message, headers)
+        response = await self._post(message, headers, bearer)
         if response.status == 404 and session.id:
             response.close()
             raise SessionLost
-        if response.status in (401, 403):
+        if response.status == 401:
             response.close()
-            raise broken(self._name, f"refused the credentials of the gateway (HTTP {response.status})")
-        return await self._body(response, session, message["id"], hold)
+            raise TokenRefused
+        if response.status == 403:
+            response.close()
+            raise broken(self._name, "refused the credentials of the gateway (HTTP 403)")
+        return await self._body(response, session, message["id"], hold, bearer)
 
-    async def tell(self, session: Session, message: Json) -> None:
+    async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""
         headers = {"MCP-Protocol-Version": session.version}
         if session.id:
             headers["Mcp-Session-Id"] = session.id
-        response = await self._post(message, headers)
+        response = await self._post(message, headers, bearer)
         response.close()
+        if response.status == 401:
+            raise TokenRefused
 
-    async def end(self, session: Session) -> None:
+    async def end(self, session: Session, bearer: str = "") -> None:
         """End a session with DELETE."""
         if not session.id:
             return
         to = self._to.having([("Mcp-Session-Id", session.id), ("MCP-Protocol-Version", session.version)])
+        to = to.having(borne(bearer))
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(self._row.connect_timeout):
                 response = await self._client.post(to.below("", "DELETE"), b"")
@@ -122,8 +149,8 @@ class HttpWire(Wire):
     def _in_time(self) -> InTime:
         return InTime(self._name, self._row.timeout)
 
-    async def _post(self, message: Json, headers: Mapping[str, str]) -> Response:
-        to = self._to.having(headers.items()) if headers else self._to
+    async def _post(self, message: Json, headers: Mapping[str, str], bearer: str) -> Response:
+        to = self._to.having([*headers.items(), *borne(bearer)]) if headers or bearer else self._to
         try:
             return await self._client.post(to, orjson.dumps(message))
         except TimeoutError:
@@ -131,17 +158,17 @@ class HttpWire(Wire):
         except OSError as fault:
             raise broken(self._name, f"{_UNREACHED} ({type(fault).__name__})") from None
 
-    async def _body(self, response: Response, session: Session, id: object, hold: Hold) -> bytes:
+    async def _body(self, response: Response, session: Session, id: object, hold: Hold, bearer: str) -> bytes:
         """The response to request `id`. Of other messages in an event stream, questions are refused."""
         if "".join(response.values(b"content-type")[:1]).lower().startswith("text/event-stream"):
-            return await self._of_events(response, session, id, hold)
+            return await self._of_events(response, session, id, hold, bearer)
         most = self._row.max_answer if response.status < 400 else _SMALL
         body = await received(response, most, hold, partial(broken, self._name))
         if not body.lstrip().startswith(b"{"):
             raise broken(self._name, f"answered with HTTP {response.status} and no response")
         return body
 
-    async def _of_events(self, response: Response, session: Session, id: object, hold: Hold) -> bytes:
+    async def _of_events(self, response: Response, session: Session, id: object, hold: Hold, bearer: str) -> bytes:
         reader, size, asked = sse.Reader(), 0, 0
         try:
             async for data in response.chunks():
@@ -158,7 +185,7 @@ class HttpWire(Wire):
                         asked += 1
                         if asked > _QUESTIONS:
                             raise broken(self._name, f"asked more than {_QUESTIONS} questions before its answer")
-                        await self.tell(session, reply(said))
+                        await self.tell(session, reply(said), bearer)
         except ValueError as fault:
             raise broken(self._name, f"sent {fault}") from None
         except TimeoutError:

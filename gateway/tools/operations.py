@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import orjson
 
 from gateway.call import Json
-from gateway.config.openapi import Operation, operations
+from gateway.config.openapi import Operation, described
 from gateway.config.tools import Tool
 from gateway.dialects import http_tool, mcp
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
 from gateway.tools.plain import destination
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, TokenRefused, Wire, borne, broken
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Response
 
@@ -35,13 +35,22 @@ class OperationsWire(Wire):
         self._row = row
         self._client = client
         self._to = destination(row)
-        self._operations = {one.name: one for one in operations(row)}
+        self._described = described(row)
+        self._operations = {one.name: one for one in self._described.chosen}
 
-    async def open(self) -> tuple[Session, Json]:
+    async def open(self, bearer: str = "") -> tuple[Session, Json]:
         """No session: each operation is a request of its own."""
+        del bearer
         return Session(OFFERED), {"serverInfo": {"name": self._name, "version": "1"}, "capabilities": {"tools": {}}}
 
-    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+    async def ask(
+        self,
+        session: Session,
+        message: Json,
+        hold: Hold,
+        headers: Mapping[str, str] = NO_HEADERS,
+        bearer: str = "",
+    ) -> bytes:
         """The list of operations, or the answer of one."""
         del session, headers  # of MCP
         match message["method"]:
@@ -49,37 +58,49 @@ class OperationsWire(Wire):
                 return _result(message, {"tools": [_tool(one) for one in self._operations.values()]})
             case mcp.CALL:
                 async with InTime(self._name, self._row.timeout):
-                    return await self._call(message, hold)
+                    return await self._call(message, hold, bearer)
         return _error(message, UNKNOWN_METHOD, "The method is not served here.")
 
-    async def tell(self, session: Session, message: Json) -> None:
+    async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Nothing to tell."""
 
-    async def end(self, session: Session) -> None:
+    async def end(self, session: Session, bearer: str = "") -> None:
         """Nothing to end."""
 
     async def close(self) -> None:
         """Nothing: the connections belong to the client."""
 
-    async def _call(self, message: Json, hold: Hold) -> bytes:
+    async def _call(self, message: Json, hold: Hold, bearer: str) -> bytes:
         operation = self._operations.get(str(message["params"].get("name")))
         if operation is None:
             return _error(message, PARAMS, "There is no tool of this name.")
         arguments: Mapping[str, Any] = message["params"].get("arguments") or {}
         at = _path(operation, arguments)
-        if at is None:
-            return _error(message, PARAMS, "A parameter of the path is empty, `.` or `..`.")
+        if at is None or self._is_another(operation, unquote(at.partition("?")[0])):
+            return _error(message, PARAMS, "A parameter of the path is empty, has `..`, or makes another path of it.")
+        if name := _replaced(operation, arguments):
+            return _error(message, PARAMS, f"The field `{name}` of the body names another method; leave out the field.")
         body = orjson.dumps(arguments["body"]) if operation.body and "body" in arguments else b""
         to = self._to.having(
             [("Accept", "application/json"), *([("Content-Type", "application/json")] if body else [])]
         )
         try:
-            response = await self._client.post(to.below(at, operation.method), body)
+            response = await self._client.post(to.having(borne(bearer)).below(at, operation.method), body)
         except TimeoutError:
             raise broken(self._name, "did not answer in time", late=True) from None
         except OSError as fault:
             raise broken(self._name, f"could not be reached ({type(fault).__name__})") from None
+        if response.status == 401 and bearer:
+            response.close()
+            raise TokenRefused
         return _result(message, await self._read(response, hold))
+
+    def _is_another(self, operation: Operation, path: str) -> bool:
+        """Whether a path with its parameters is that of another operation, under whose name it was not judged."""
+        found = self._described.called(operation.method, path)
+        if found is None or found is operation:
+            return False
+        return len(found.places) < len(operation.places) or not operation.is_called_by(operation.method, path)
 
     async def _read(self, response: Response, hold: Hold) -> Json:
         status = response.status
@@ -128,7 +149,10 @@ def _path(operation: Operation, arguments: Mapping[str, Any]) -> str | None:
         filled = step
         if "{" in step:
             for name in operation.places:
-                filled = filled.replace(f"{{{name}}}", quote(_written(arguments.get(name, "")), safe=""))
+                value = _written(arguments.get(name, ""))
+                if http_tool.climbs(value):  # some servers decode slashes before they look for the path
+                    return None
+                filled = filled.replace(f"{{{name}}}", quote(value, safe=""))
             if not filled or filled in _STEPS:
                 return None
         steps.append(filled)
@@ -137,6 +161,12 @@ def _path(operation: Operation, arguments: Mapping[str, Any]) -> str | None:
         [(name, _written(one)) for name, value in given for one in (value if isinstance(value, list) else [value])]
     )
     return "/".join(steps) + (f"?{query}" if query else "")
+
+
+def _replaced(operation: Operation, arguments: Mapping[str, Any]) -> str:
+    """The field of the body that replaces the method; "" for none."""
+    body = arguments.get("body")
+    return http_tool.replaces_method(body, operation.method) if isinstance(body, dict) else ""
 
 
 def _written(value: Any) -> str:

@@ -18,23 +18,27 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.call import Call, Resource
-from gateway.config.openapi import operations
+from gateway.config.openapi import Described, described
 from gateway.config.tools import ANY, Tool
 from gateway.dialects import http_tool
 from gateway.dialects.http_tool import HttpTool
 from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
-from gateway.tools.wire import broken
+from gateway.tools.caller import caller_of
+from gateway.tools.credentials import Credentials, check_echo
+from gateway.tools.wire import borne, broken
 from gateway.upstream.answer import Answer
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _READS: Final = frozenset({"GET", "HEAD"})
-_PASSED: Final[Mapping[bytes, re.Pattern[bytes]]] = {
-    b"accept": re.compile(rb"[A-Za-z0-9*/+.,;=\" -]{1,200}"),
-    b"accept-language": re.compile(rb"[A-Za-z0-9*.,;= -]{1,100}"),
+_WEIGHT: Final = re.compile(rb";\s*q=[01](?:\.[0-9]{0,3})?")
+_PASSED: Final[Mapping[bytes, re.Pattern[bytes]]] = {  # without weights
+    b"accept": re.compile(rb"(?=.{1,200}\Z)(?:[a-z0-9]{1,24}(?![a-z0-9])|[*/+.,;= -])+"),
+    b"accept-language": re.compile(rb"(?=.{1,100}\Z)(?:[A-Za-z0-9]{1,8}(?![A-Za-z0-9])|[*.,; -])+"),
 }
+"""Headers of the caller that are passed on, in a form in which no value can hide: nothing judges them."""
 _UNREAD: Final = (
     "The answer is a file of type {}, which no scanner can read. The operator may set output.unscannable: allow."
 )
@@ -49,15 +53,14 @@ class PlainDesk:
         client: Client,
         visible: Visible,
         sql: SqlGate | None,
+        credentials: Credentials,
         *,
         unscannable: bool,
     ) -> None:
+        self._credentials = {name: credentials.of(name, row) for name, row in rows.items() if row.http}
         self._rows = {name: row for name, row in rows.items() if row.http}
         self._to = {name: destination(row) for name, row in self._rows.items()}
-        self._operations = {
-            name: sorted(operations(row), key=lambda one: len(one.places))  # a path without parameters comes first
-            for name, row in self._rows.items()
-        }
+        self._described = {name: described(row) for name, row in self._rows.items()}
         self._client = client
         self._visible = visible
         self._sql = sql
@@ -65,9 +68,10 @@ class PlainDesk:
 
     def name(self, server: str, method: str, path: str) -> str:
         """What a request calls: an operation of the document of the tool, or else `METHOD /pattern`."""
-        for one in self._operations.get(server, ()):
-            if one.is_called_by(method, path):
-                return one.name
+        document = self._described.get(server, Described())
+        one = document.called(method, path)
+        if one is not None and document.allows(one):
+            return one.name
         row = self._rows.get(server)
         return f"{method} {row.pattern(path) if row is not None else ANY}"
 
@@ -98,19 +102,34 @@ class PlainDesk:
         at, body, kind = codec.sent(call.request.body, call.request.raw, edited=edited)
         to = self._to[codec.server].having(_headers(call, kind)).below(at, codec.method)
         outcome.sent = True
-        try:
-            response = await self._client.post(to, body)
-        except TimeoutError:
-            raise broken(codec.server, "did not answer in time", late=True) from None
-        except OSError as fault:
-            raise broken(codec.server, f"could not be reached ({type(fault).__name__})") from None
+        response, bearer = await self._bearing(call, codec.server, to, body)
         raw = b""
         if codec.method == "HEAD":
             response.close()
         else:
             raw = await received(response, row.max_answer, call.ticket.hold, partial(broken, codec.server))
+        check_echo(codec.server, bearer, raw)
         outcome.status = response.status
         return self._answer(codec, response, raw)
+
+    async def _bearing(self, call: Call, server: str, to: Destination, body: bytes) -> tuple[Response, str]:
+        """Send a request with the credential for the caller; once more with another if the server refuses that."""
+        credential, caller = self._credentials[server], caller_of(call)
+        bearer = await credential.bearer(caller)
+        response = await self._sent(server, to.having(borne(bearer)), body)
+        if response.status == 401 and credential.forget(caller, bearer):
+            response.close()
+            bearer = await credential.bearer(caller)
+            response = await self._sent(server, to.having(borne(bearer)), body)
+        return response, bearer
+
+    async def _sent(self, server: str, to: Destination, body: bytes) -> Response:
+        try:
+            return await self._client.post(to, body)
+        except TimeoutError:
+            raise broken(server, "did not answer in time", late=True) from None
+        except OSError as fault:
+            raise broken(server, f"could not be reached ({type(fault).__name__})") from None
 
     def _answer(self, codec: HttpTool, response: Response, raw: bytes) -> Answer:
         status = response.status
@@ -136,10 +155,8 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 def destination(row: Tool) -> Destination:
-    """The base URL of an HTTP tool, with the headers and the credential of the gateway."""
+    """The base URL of an HTTP tool, with the headers of the gateway."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "meshgate"}
-    if row.auth is not None and row.auth.token:
-        headers["Authorization"] = f"Bearer {row.auth.token}"
     timeouts = Timeouts(row.timeout, row.connect_timeout, row.timeout)
     return Destination(URL(row.http.rstrip("/")), CIMultiDict({**headers, **row.headers}), timeouts)
 
@@ -148,9 +165,13 @@ def _headers(call: Call, kind: str) -> list[tuple[str, str]]:
     kept = [
         (name.decode(), value.decode("latin-1"))
         for name, value in call.headers
-        if name in _PASSED and _PASSED[name].fullmatch(value)
+        if name in _PASSED and _is_plain(_PASSED[name], _WEIGHT.sub(b"", value))
     ]
     return [*kept, ("Content-Type", kind)] if kind else kept
+
+
+def _is_plain(form: re.Pattern[bytes], value: bytes) -> bool:
+    return form.fullmatch(value) is not None and http_tool.is_few(value.decode("ascii"))
 
 
 def _codec(call: Call) -> HttpTool:

@@ -47,8 +47,8 @@ class _Check:
 
     def problem(self, value: Any, schema: Any, at: str, depth: int) -> str:
         """What is wrong, "" for nothing."""
-        self._steps += 1
-        if self._steps > _STEPS or depth > _DEPTH:
+        self._step(1)
+        if depth > _DEPTH:
             raise _Enough
         if schema is False:
             return f"{at} may not be there"
@@ -64,12 +64,20 @@ class _Check:
             or self._of_several(value, schema, at, depth)
         )
 
+    def _step(self, work: int) -> None:
+        """Count work. Raises _Enough beyond the bounds."""
+        self._steps += work
+        if self._steps > _STEPS:
+            raise _Enough
+
     def _referred(self, ref: str) -> Any:
         """What a reference within the schema names; None for any other."""
         if not ref.startswith("#"):
             return None
         node: Any = self._root
-        for part in ref[1:].split("/")[1:]:
+        parts = ref[1:].split("/")[1:]
+        self._step(len(parts))
+        for part in parts:
             key = part.replace("~1", "/").replace("~0", "~")
             if not isinstance(node, Mapping) or key not in node:
                 return None
@@ -82,8 +90,10 @@ class _Check:
         if named and not any(isinstance(kind, str) and _is(value, kind) for kind in named):
             return f"{at} must be {' or '.join(map(str, named))[:80]}"
         allowed = schema.get("enum")
-        if isinstance(allowed, list) and value not in allowed:
-            return f"{at} must be one of the values of its enum"
+        if isinstance(allowed, list):
+            self._step(len(allowed))
+            if value not in allowed:
+                return f"{at} must be one of the values of its enum"
         if "const" in schema and value != schema["const"]:
             return f"{at} must be the constant of its schema"
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -113,6 +123,7 @@ class _Check:
 
     def _object(self, value: dict[str, Any], schema: Mapping[str, Any], at: str, depth: int) -> str:
         required, known = schema.get("required"), schema.get("properties")
+        self._step(len(required) if isinstance(required, list) else 0)
         for name in required if isinstance(required, list) else ():
             if isinstance(name, str) and name not in value:
                 return f"{at}.{name[:64]} is required"

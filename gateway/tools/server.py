@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 from gateway.call import Json
 from gateway.config.tools import Tool
+from gateway.errors import Refusal
 from gateway.tools import catalogue
 from gateway.tools.catalogue import Listed
-from gateway.tools.wire import NO_HEADERS, Hold, Session, SessionLost, Wire, unheld
+from gateway.tools.credentials import NOBODY, Caller, Credential, check_echo
+from gateway.tools.wire import NO_HEADERS, Hold, Session, SessionLost, TokenRefused, Wire, broken, unheld
 
-_SEATS: Final = 1024  # sessions of the gateway with one server
+Result = TypeVar("Result")
+_SEATS: Final = 1024  # sessions of the gateway with one server, and lists of tools
 Seat = tuple[str, str]
 """Team and agent for whom the gateway has a session; empty for the gateway itself."""
-OWN: Final[Seat] = ("", "")
+
+
+class _List(NamedTuple):
+    """The tools of a server, and until when they are used."""
+
+    tools: list[Listed]
+    until: float
+
+
+_NOTHING: Final = _List([], 0.0)
 
 
 class Server:
     """One row of `tools`; outlives reloads that do not change the row. For one event loop."""
 
-    def __init__(self, name: str, row: Tool, wire: Wire, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, name: str, row: Tool, wire: Wire, credential: Credential, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.name = name
         self.row = row
-        self.wire = wire
+        self._wire = wire
+        self._credential = credential
         self._clock = clock
         self._seats: OrderedDict[Seat, Session] = OrderedDict()
         self._opening: dict[Seat, asyncio.Lock] = {}
-        self._reading = asyncio.Lock()
-        self._listed: list[Listed] = []
-        self._until = 0.0
+        self._reading: dict[Seat, asyncio.Lock] = {}
+        self._lists: OrderedDict[Seat, _List] = OrderedDict()
         self.about: Json = {}
         """What the server says of itself: capabilities, serverInfo, instructions."""
 
-    async def seat(self, seat: Seat = OWN) -> Session:
+    async def open(self, caller: Caller) -> Session:
+        """Open a session for a client. Raises Refusal."""
+        session, self.about = await self._bearing(caller, self._wire.open)
+        return session
+
+    async def seat(self, caller: Caller = NOBODY) -> Session:
         """The gateway's session for a caller, opened if there is none. Raises Refusal."""
+        seat = caller.seat
         known = self._seats.get(seat)
         if known is not None:
             self._seats.move_to_end(seat)
@@ -45,47 +67,109 @@ class Server:
         async with self._opening.setdefault(seat, asyncio.Lock()):
             if (known := self._seats.get(seat)) is not None:
                 return known
-            session, self.about = await self.wire.open()
-            self._seats[seat] = session
+            session = self._seats[seat] = await self.open(caller)
             self._opening.pop(seat, None)
             if len(self._seats) > _SEATS:
                 _, oldest = self._seats.popitem(last=False)
-                await self.wire.end(oldest)
+                await self._leave(oldest)
             return session
 
-    async def ask(self, message: Json, hold: Hold, seat: Seat = OWN, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
-        """Send a request in the session of a seat; in a new one if the server has lost that. Raises Refusal."""
-        session = await self.seat(seat)
+    async def ask(
+        self, message: Json, hold: Hold, caller: Caller = NOBODY, headers: Mapping[str, str] = NO_HEADERS
+    ) -> bytes:
+        """Send a request in the session of a caller; in a new one if the server has lost that. Raises Refusal."""
+        session = await self.seat(caller)
         try:
-            return await self.wire.ask(session, message, hold, headers)
+            return await self.ask_in(session, message, hold, caller, headers)
         except SessionLost:
-            if self._seats.get(seat) == session:
-                del self._seats[seat]
-            return await self.wire.ask(await self.seat(seat), message, hold, headers)
+            if self._seats.get(caller.seat) == session:
+                del self._seats[caller.seat]
+            return await self.ask_in(await self.seat(caller), message, hold, caller, headers)
 
-    async def tools(self) -> list[Listed]:
-        """The tools of the server, asked again after `refresh` seconds. Raises Refusal."""
-        if self._clock() < self._until:
-            return self._listed
-        async with self._reading:
-            if self._clock() < self._until:
-                return self._listed
+    async def ask_in(
+        self, session: Session, message: Json, hold: Hold, caller: Caller, headers: Mapping[str, str] = NO_HEADERS
+    ) -> bytes:
+        """Send a request in a session. Raises Refusal, SessionLost."""
+
+        async def ask(bearer: str) -> bytes:
+            raw = await self._wire.ask(session, message, hold, headers, bearer)
+            check_echo(self.name, bearer, raw)
+            return raw
+
+        return await self._bearing(caller, ask)
+
+    async def tell_in(self, session: Session, message: Json, caller: Caller) -> None:
+        """Send a notification in a session. Raises Refusal."""
+        await self._bearing(caller, partial(self._wire.tell, session, message))
+
+    async def end(self, session: Session, caller: Caller) -> None:
+        """End a session of a client. Raises Refusal if there is no credential for the caller."""
+        await self._bearing(caller, partial(self._wire.end, session))
+
+    async def _leave(self, session: Session) -> None:
+        """End a session of the gateway, if that needs no token of a caller; the server forgets the others in time."""
+        if not self._credential.personal:
+            with contextlib.suppress(Refusal):
+                await self.end(session, NOBODY)
+
+    async def _bearing(self, caller: Caller, do: Callable[[str], Awaitable[Result]]) -> Result:
+        """Do something with the credential for a caller; once more with another if the server refuses that."""
+        bearer = await self._credential.bearer(caller)
+        try:
+            return await do(bearer)
+        except TokenRefused:
+            if not self._credential.forget(caller, bearer):
+                raise self._refused() from None
+        bearer = await self._credential.bearer(caller)
+        try:
+            return await do(bearer)
+        except TokenRefused:
+            self._credential.forget(caller, bearer)
+            raise self._refused() from None
+
+    def _refused(self) -> Refusal:
+        return broken(self.name, "refused the credentials of the gateway (HTTP 401)")
+
+    async def tools(self, caller: Caller = NOBODY) -> list[Listed]:
+        """The tools of the server, asked again after `refresh` seconds. Raises Refusal.
+
+        A server that is called with tokens of callers may list other tools to each.
+        """
+        asks = caller if self._credential.personal else NOBODY
+        seat = asks.seat
+        known = self._lists.get(seat, _NOTHING)
+        if self._clock() < known.until:
+            return known.tools
+        async with self._reading.setdefault(seat, asyncio.Lock()):
+            known = self._lists.get(seat, _NOTHING)
+            if self._clock() < known.until:
+                return known.tools
             try:
-                found = await catalogue.read(self.name, self.wire, await self.seat(), unheld)
+                found = await self._read(asks)
             except SessionLost:
-                self._seats.pop(OWN, None)
-                found = await catalogue.read(self.name, self.wire, await self.seat(), unheld)
-            if [one.digest for one in found] != [one.digest for one in self._listed]:
-                self._listed = found
-            self._until = self._clock() + self.row.refresh
-            return self._listed
+                self._seats.pop(seat, None)
+                found = await self._read(asks)
+            if [one.digest for one in found] == [one.digest for one in known.tools]:
+                found = known.tools
+            self._lists[seat] = _List(found, self._clock() + self.row.refresh)
+            self._reading.pop(seat, None)
+            if len(self._lists) > _SEATS:
+                self._lists.popitem(last=False)
+            return found
+
+    async def _read(self, caller: Caller) -> list[Listed]:
+        session = await self.seat(caller)
+        return await catalogue.read(self.name, partial(self._asked, session, caller))
+
+    async def _asked(self, session: Session, caller: Caller, message: Json) -> bytes:
+        return await self.ask_in(session, message, unheld, caller)
 
     def forget(self) -> None:
-        """The list may have changed: ask for it again."""
-        self._until = 0.0
+        """The lists may have changed: ask for them again."""
+        self._lists = OrderedDict((seat, _List(known.tools, 0.0)) for seat, known in self._lists.items())
 
     async def close(self) -> None:
         """End all sessions, and the connection."""
         for session in self._seats.values():
-            await self.wire.end(session)
-        await self.wire.close()
+            await self._leave(session)
+        await self._wire.close()

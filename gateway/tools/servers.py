@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.config.tools import Tool
+from gateway.tools.credentials import Credentials
 from gateway.tools.http import HttpWire
 from gateway.tools.operations import OperationsWire
 from gateway.tools.server import Server
@@ -18,13 +19,14 @@ class Servers:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.credentials = Credentials(client)
         self._open: dict[str, Server] = {}
 
     def of(self, name: str, row: Tool) -> Server:
         """The server of a row."""
         known = self._open.get(name)
         if known is None or known.row != row:
-            known = self._open[name] = Server(name, row, self._wire(name, row))
+            known = self._open[name] = Server(name, row, self._wire(name, row), self.credentials.of(name, row))
         return known
 
     def _wire(self, name: str, row: Tool) -> Wire:

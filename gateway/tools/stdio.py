@@ -45,15 +45,23 @@ class StdioWire(Wire):
         self._failed = 0  # starts in a row after which the process ended without an answer
         self._next = 0.0  # event-loop time of the next start
 
-    async def open(self) -> tuple[Session, Json]:
+    async def open(self, bearer: str = "") -> tuple[Session, Json]:
         """Start the process if it does not run; all sessions are the same."""
+        del bearer
         async with self._in_time():
             await self._run()
         return self._session, self._about
 
-    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+    async def ask(
+        self,
+        session: Session,
+        message: Json,
+        hold: Hold,
+        headers: Mapping[str, str] = NO_HEADERS,
+        bearer: str = "",
+    ) -> bytes:
         """Send a request; the response gets the id of the caller back."""
-        del session, headers  # all share the process, which has no headers
+        del session, headers, bearer  # all share the process, which has no headers
         async with self._in_time():
             process = await self._run()
             raw = await self._send(process, message)
@@ -62,13 +70,13 @@ class StdioWire(Wire):
         said["id"] = message["id"]
         return orjson.dumps(said)
 
-    async def tell(self, session: Session, message: Json) -> None:
+    async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""
-        del session
+        del session, bearer
         async with self._in_time():
             await self._write(await self._run(), message)
 
-    async def end(self, session: Session) -> None:
+    async def end(self, session: Session, bearer: str = "") -> None:
         """Nothing: others use the process."""
 
     async def close(self) -> None:

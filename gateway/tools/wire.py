@@ -34,25 +34,39 @@ class SessionLost(Exception):
     """The server does not know the session any more. Nothing was done."""
 
 
-class Wire(Protocol):
-    """One server. Every method raises Refusal(upstream_error, upstream_timeout)."""
+class TokenRefused(Exception):
+    """The server refused the token that the gateway sent (HTTP 401). Nothing was done."""
 
-    async def open(self) -> tuple[Session, Json]:
+
+class Wire(Protocol):
+    """One server. Every method raises Refusal(upstream_error, upstream_timeout).
+
+    `bearer`: the token of `Authorization: Bearer`, "" for none. A server that refuses the token raises TokenRefused.
+    """
+
+    async def open(self, bearer: str = "") -> tuple[Session, Json]:
         """Open a session; returns what the server said of itself: capabilities, serverInfo, instructions."""
         ...
 
-    async def ask(self, session: Session, message: Json, hold: Hold, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+    async def ask(
+        self,
+        session: Session,
+        message: Json,
+        hold: Hold,
+        headers: Mapping[str, str] = NO_HEADERS,
+        bearer: str = "",
+    ) -> bytes:
         """Send a request; returns the response as the server wrote it. Raises SessionLost.
 
         `headers`: of arguments, for servers of the later era.
         """
         ...
 
-    async def tell(self, session: Session, message: Json) -> None:
+    async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""
         ...
 
-    async def end(self, session: Session) -> None:
+    async def end(self, session: Session, bearer: str = "") -> None:
         """End a session. Faults are ignored."""
         ...
 
@@ -73,6 +87,11 @@ def reply(question: Json) -> Json:
         return {"jsonrpc": "2.0", "id": question.get("id"), "result": {}}
     error = {"code": UNKNOWN_METHOD, "message": "The gateway answers no questions of servers."}
     return {"jsonrpc": "2.0", "id": question.get("id"), "error": error}
+
+
+def borne(bearer: str) -> list[tuple[str, str]]:
+    """The header of a credential."""
+    return [("Authorization", f"Bearer {bearer}")] if bearer else []
 
 
 class InTime:

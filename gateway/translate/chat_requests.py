@@ -78,7 +78,7 @@ def effort_of(thinking: Thinking) -> str:
 def read(body: Json, notes: Notes) -> Request:
     """The neutral request. Raises Refusal(invalid_request)."""
     _check(body, notes)
-    said: list[tuple[Role, Part]] = []
+    said: list[tuple[Role, list[Part]]] = []
     system: list[str] = []
     names: dict[str, str] = {}
     for message in words.objects(body.get("messages"), "messages"):
@@ -86,12 +86,12 @@ def read(body: Json, notes: Notes) -> Request:
         if role in ("system", "developer"):
             system.append("".join(part.text for part in _parts(message.get("content"), notes) if type(part) is Text))
         elif role == "user":
-            said += [("user", part) for part in _parts(message.get("content"), notes)]
+            said.append(("user", [*_parts(message.get("content"), notes)]))
         elif role == "assistant":
-            said += [("assistant", part) for part in _spoken(message, names, notes)]
+            said.append(("assistant", list(_spoken(message, names, notes))))
         elif role == "tool":
             id = words.string(message.get("tool_call_id"), "messages[].tool_call_id")
-            said.append(("user", ToolResult(id, names.get(id, ""), _parts(message.get("content"), notes))))
+            said.append(("user", [ToolResult(id, names.get(id, ""), _parts(message.get("content"), notes))]))
         else:
             raise notes.refuse("messages[].role", f"cannot be {role!r}" if role == "function" else "must be known")
     most = body.get("max_completion_tokens")
@@ -328,7 +328,7 @@ def _said(turn: Turn, target: Target, notes: Notes) -> Json:
         elif type(part) is ToolUse:
             calls.append(_called(part, target, notes))
     if thoughts:
-        message[target.reasoning] = "".join(thoughts)
+        message[target.reasoning] = "\n\n".join(thoughts)
     if calls:
         message["tool_calls"] = calls
     elif message["content"] is None:

@@ -104,11 +104,11 @@ def read(body: Json, notes: Notes) -> Request:
     """The neutral request. Raises Refusal(invalid_request)."""
     settings = words.object_of(field(body, "generationConfig"), "generationConfig")
     _check(body, settings, notes)
-    said: list[tuple[Role, Part]] = []
+    said: list[tuple[Role, list[Part]]] = []
     calls = _Calls()
     for message in words.objects(field(body, "contents"), "contents"):
         role: Role = "assistant" if message.get("role") == "model" else "user"
-        said += [(role, part) for part in _parts(message, calls, notes)]
+        said.append((role, list(_parts(message, calls, notes))))
     tools: list[Tool] = []
     for tool in words.objects(field(body, "tools"), "tools"):
         if any(camel(name) != "functionDeclarations" and tool[name] is not None for name in tool):

@@ -9,6 +9,7 @@ import orjson
 
 from gateway.call import Json, Usage
 from gateway.dialects import sse
+from gateway.dialects.anthropic_answer import tells_input
 from gateway.dialects.anthropic_answer import usage as reported
 from gateway.translate import words
 from gateway.translate.model import (
@@ -80,7 +81,9 @@ def read(answer: Json, context: Context) -> Answer:
             raise ValueError("it has a block of a kind that was not asked for")
     id, model = str(answer.get("id") or ""), str(answer.get("model") or "")
     sequence = answer.get("stop_sequence") or ""
-    return Answer(id, model, tuple(parts), stop_of(answer["stop_reason"]), reported(answer.get("usage")), sequence)
+    told = answer.get("usage")
+    usage = reported(told) if tells_input(told) else None
+    return Answer(id, model, tuple(parts), stop_of(answer["stop_reason"]), usage, sequence)
 
 
 def write(answer: Answer, context: Context) -> Json:
@@ -120,6 +123,7 @@ class Reader:
         self._context = context
         self._stop: Ended | None = None
         self._given = ""  # the arguments that a block began with, if no piece follows
+        self._told = False  # a usage report contained the input tokens; until then the usage is unknown
         self.ended = False
 
     def feed(self, event: sse.SSE) -> Iterator[Event]:
@@ -133,27 +137,35 @@ class Reader:
         elif kind == "content_block_start":
             yield from self._start(data["content_block"])
         elif kind == "content_block_stop":
-            if self._given:
-                yield Argues(self._given)
-            self._given = ""
+            yield from self._rest()
         elif kind == "message_start":
             message = data["message"]
-            usage = reported(message.get("usage"))
-            yield Begun(str(message.get("id") or ""), str(message.get("model") or ""), usage)
+            yield Begun(str(message.get("id") or ""), str(message.get("model") or ""), self._used(message.get("usage")))
         elif kind == "message_delta":
             delta = data["delta"]
             if delta.get("stop_reason"):
                 self._stop = Ended(stop_of(delta["stop_reason"]), delta.get("stop_sequence") or "")
-            if (usage := reported(data.get("usage"))) is not None:
+            if (usage := self._used(data.get("usage"))) is not None:
                 yield Counted(usage)
         elif kind == "message_stop":
             yield from self.close()
         elif kind == "error" or data.get("error"):
             raise words.Erred("it holds an error")
 
+    def _used(self, said: object) -> Usage | None:
+        """A report of the usage; None without one, and before the input tokens are reported."""
+        self._told |= tells_input(said)
+        return reported(said) if self._told else None
+
+    def _rest(self) -> Iterator[Event]:
+        """The arguments that the open block began with."""
+        if self._given:
+            yield Argues(self._given)
+        self._given = ""
+
     def _start(self, block: Json) -> Iterator[Event]:
         kind, origin = block["type"], self._context.origin
-        self._given = ""
+        yield from self._rest()
         if kind == "text":
             if block.get("text"):
                 yield Said(block["text"])
@@ -188,6 +200,7 @@ class Reader:
         if self._stop is None:
             raise ValueError("it broke off before its end")
         self.ended = True
+        yield from self._rest()
         yield self._stop
 
 

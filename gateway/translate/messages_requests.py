@@ -67,7 +67,7 @@ def read(body: Json, notes: Notes) -> Request:
             notes.drop(name)
     if body.get("max_tokens") == 0:
         raise notes.refuse("max_tokens", "cannot be 0: caches are not warmed up")
-    said: list[tuple[Role, Part]] = []
+    said: list[tuple[Role, list[Part]]] = []
     system = [_system(body.get("system"), notes)]
     names: dict[str, str] = {}
     for message in words.objects(body.get("messages"), "messages"):
@@ -75,7 +75,7 @@ def read(body: Json, notes: Notes) -> Request:
         if role == "system":
             system.append(_system(message.get("content"), notes))
         elif role in ("user", "assistant"):
-            said += [(role, part) for part in _blocks(message.get("content"), names, notes)]
+            said.append((role, list(_blocks(message.get("content"), names, notes))))
         else:
             raise wrong("messages[].role", "must be user, assistant or system")
     config = words.object_of(body.get("output_config"), "output_config")
@@ -115,14 +115,18 @@ def _blocks(content: Any, names: dict[str, str], notes: Notes) -> Iterator[Part]
             yield Text(content)
         return
     signature = ("", "")  # of the next call of a tool
+    apart = False
     for block in words.objects(content, "messages[].content"):
         kind = block.get("type")
         if block.get("cache_control") is not None:
             notes.drop("cache_control")
         if kind == "text":
-            yield Text(words.string(block.get("text"), "messages[].content[].text"))
+            yield Text(words.string(block.get("text"), "messages[].content[].text"), apart)
+            apart = False
         elif kind in ("image", "document"):
-            yield _media(block, kind, notes)
+            part = _media(block, kind, notes)
+            apart = type(part) is Text
+            yield part
         elif kind == "thinking":
             sort, origin, sealed = words.unsealed(block.get("signature"))
             if sort == "c":
@@ -158,7 +162,7 @@ def _media(block: Json, kind: str, notes: Notes) -> Part:
         url = words.string(source.get("url"), "messages[].content[].source.url")
         return Media("image/*" if kind == "image" else "application/pdf", "", url, name)
     if said == "text":
-        return Text(words.string(source.get("data"), "messages[].content[].source.data"))
+        return Text(words.string(source.get("data"), "messages[].content[].source.data"), apart=True)
     raise notes.refuse("messages[].content[].source", "names a file that another provider stores")
 
 

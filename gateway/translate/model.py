@@ -6,6 +6,7 @@ belongs to the target that made it (`origin`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from gateway.call import Json, Usage
@@ -16,9 +17,10 @@ Stop = Literal["end", "length", "tools", "sequence", "refusal", "pause"]
 
 
 class Text(NamedTuple):
-    """A text."""
+    """A text. `apart`: a message or a document begins, so that the text is never joined to the one before."""
 
     text: str
+    apart: bool = False
 
 
 class Media(NamedTuple):
@@ -227,12 +229,22 @@ def joined(events: list[Event]) -> Answer:
     return Answer(id, model, tuple(parts), stop, usage, sequence)
 
 
-def turned(said: list[tuple[Role, Part]]) -> tuple[Turn, ...]:
-    """The turns of a conversation, from its parts in order."""
+def turned(said: Iterable[tuple[Role, Iterable[Part]]]) -> tuple[Turn, ...]:
+    """The turns of a conversation, from its messages in order.
+
+    Texts of two messages stay apart: each was judged alone, and joined they may be a value that was never judged.
+    """
     turns: list[tuple[Role, list[Part]]] = []
-    for role, part in said:
-        if turns and turns[-1][0] == role:
-            turns[-1][1].append(part)
-        else:
-            turns.append((role, [part]))
+    for role, message in said:
+        parts = list(message)
+        if not parts:
+            continue
+        if not turns or turns[-1][0] != role:
+            turns.append((role, parts))
+            continue
+        before = turns[-1][1]
+        at = next((at for at, part in enumerate(parts) if type(part) is Text), None)
+        if at is not None and any(type(part) is Text for part in before):
+            parts[at] = parts[at]._replace(apart=True)  # type: ignore[call-arg]
+        before += parts
     return tuple([Turn(role, tuple(parts)) for role, parts in turns])

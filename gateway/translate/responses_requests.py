@@ -99,10 +99,10 @@ def read(body: Json, notes: Notes) -> Request:
     )
 
 
-def _said(given: Any, system: list[str], notes: Notes) -> Iterator[tuple[Role, Part]]:
-    """The parts of all items. Instructions among them are added to `system`."""
+def _said(given: Any, system: list[str], notes: Notes) -> Iterator[tuple[Role, list[Part]]]:
+    """The parts of each item. Instructions among them are added to `system`."""
     if type(given) is str:
-        yield "user", Text(given)
+        yield "user", [Text(given)]
         return
     names: dict[str, str] = {}
     signature = ("", "")  # of the next call of a tool
@@ -114,8 +114,7 @@ def _said(given: Any, system: list[str], notes: Notes) -> Iterator[tuple[Role, P
             if role in ("system", "developer"):
                 system.append("".join([part.text for part in parts if type(part) is Text]))
             elif role in ("user", "assistant"):
-                for part in parts:
-                    yield role, part
+                yield role, [*parts]
             else:
                 raise wrong("input[].role", "must be user, assistant, system or developer")
         elif kind == "function_call":
@@ -123,19 +122,19 @@ def _said(given: Any, system: list[str], notes: Notes) -> Iterator[tuple[Role, P
             names[id] = words.string(item.get("name"), "input[].name")
             yield (
                 "assistant",
-                ToolUse(id, names[id], words.string(item.get("arguments"), "input[].arguments"), *signature),
+                [ToolUse(id, names[id], words.string(item.get("arguments"), "input[].arguments"), *signature)],
             )
             signature = ("", "")
         elif kind == "function_call_output":
             id = words.string(item.get("call_id"), "input[].call_id")
-            yield "user", ToolResult(id, names.get(id, ""), tuple(_parts(item.get("output"), notes)))
+            yield "user", [ToolResult(id, names.get(id, ""), tuple(_parts(item.get("output"), notes)))]
         elif kind == "reasoning":
             sort, origin, sealed = words.unsealed(item.get("encrypted_content"))
             if sort == "c":
                 signature = (sealed, origin)
             else:
                 texts = [one.get("text") or "" for one in words.objects(item.get("summary"), "input[].summary")]
-                yield "assistant", Thought("\n\n".join(texts), sealed, origin, hidden=sort == "h")
+                yield "assistant", [Thought("\n\n".join(texts), sealed, origin, hidden=sort == "h")]
         else:
             raise notes.refuse("input[].type", "has a kind that exists at its own provider only")
 

@@ -23,7 +23,7 @@ from gateway.translate import (
     responses_answers,
     responses_requests,
 )
-from gateway.translate.model import Answer, Begun, Calls, Counted, Event, Request, Said, Thinks
+from gateway.translate.model import Answer, Argues, Begun, Calls, Counted, Event, Request
 from gateway.translate.words import Context, Notes, Target
 
 FAULTS: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError)
@@ -179,6 +179,7 @@ class Stream:
         self._reader = TARGETS[format].reader(context)
         self._writer = CALLERS[codec.name].writer(context)
         self._begun = False
+        self._calls = False  # the last part is a call of a tool
         self._fault: Exception | None = None
         self.usage: Usage | None = None
 
@@ -224,13 +225,23 @@ class Stream:
                 yield from self._writer.write(self._seen(self._reader.feed(event)))
 
     def _seen(self, events: Iterator[Event]) -> Iterator[Event]:
-        """The events, after a look at the usage; the first begins the answer."""
+        """The events in their order, after a look at the usage: the first begins the answer, arguments follow a call.
+
+        Raises ValueError for another order, which writers would turn into an answer that the provider did not write.
+        """
         for event in events:
             if isinstance(event, Counted):
                 self.usage = event.usage.joined(self.usage)
             elif isinstance(event, Begun):
+                if self._begun:
+                    raise ValueError("it begins twice")
                 self._begun = True
                 self.usage = event.usage or self.usage
-            elif not self._begun and isinstance(event, Said | Thinks | Calls):
+            elif isinstance(event, Argues):
+                if not self._calls:
+                    raise ValueError("it has arguments of a tool call that has not begun, or has ended")
+            elif not self._begun:
                 raise ValueError("it does not begin as an answer does")
+            else:
+                self._calls = isinstance(event, Calls)
             yield event

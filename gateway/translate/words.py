@@ -227,8 +227,12 @@ def is_closed(schema: Any) -> bool:
 
 
 def texts(parts: tuple[Part, ...]) -> str:
-    """The texts among the parts, joined."""
-    return "".join([part.text for part in parts if type(part) is Text])
+    """The texts among the parts, joined; those of several messages or documents with a blank line between them."""
+    said: list[str] = []
+    for part in parts:
+        if type(part) is Text:
+            said += ("\n\n", part.text) if part.apart and said else (part.text,)
+    return "".join(said)
 
 
 NO_USAGE: Final = Usage()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 from gateway.upstream.client import Client
 from gateway.upstream.direct import DirectClient
@@ -15,7 +16,11 @@ def _aiohttp() -> Client:
     return LibraryClient()
 
 
-_KINDS = {"direct": DirectClient, "aiohttp": _aiohttp}
+_KINDS: Mapping[str, Callable[[], Client]] = {
+    "direct": DirectClient,
+    "aiohttp": _aiohttp,
+    "public": partial(DirectClient, public=True),  # for URLs that callers gave
+}
 
 
 class Clients(Mapping[str, Client]):

@@ -16,6 +16,7 @@ import httptools
 
 from gateway.upstream.client import AT_ONCE, KEEP_ALIVE, Broken, Destination, Malformed, authorization
 from gateway.upstream.direct_response import DirectResponse
+from gateway.upstream.public import NotPublic, is_public
 
 MAX_HEAD: Final = 256 * 1024
 """Bytes of a status line with headers, or of trailers: a proxy of the provider may send long headers."""
@@ -27,9 +28,10 @@ Origin = tuple[str, str, int]
 
 
 class DirectClient:
-    """The client. For one event loop."""
+    """The client. For one event loop. `public`: only hosts all of whose addresses are public."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, public: bool = False) -> None:
+        self._public = public
         self._idle: dict[Origin, list[_Connection]] = {}
         self._open: set[_Connection] = set()
         self._context: ssl.SSLContext | None = None
@@ -84,6 +86,8 @@ class DirectClient:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(min(to.timeouts.connect, to.timeouts.total)):
             addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            if self._public and not all(is_public(str(address[4][0])) for address in addresses):
+                raise NotPublic("the host has an address that is not public")
             connected = await aiohappyeyeballs.start_connection(
                 addresses, happy_eyeballs_delay=_NEXT_ADDRESS if len(addresses) > 1 else None, loop=loop
             )

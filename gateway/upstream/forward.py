@@ -82,7 +82,6 @@ class Forward:
             and isinstance(model.targets[0], grammar.Target)
             and len(providers[model.targets[0].address.provider].keys) == 1
         }
-        self._spoken = {name: self._providers[target.provider].format for name, target in self._simple.items()}
 
     def model(self, name: str) -> Model:
         """The model with this name. Raises Refusal(model_not_found)."""
@@ -123,9 +122,7 @@ class Forward:
                 call.admission.account = call.request.stored.account
             return [self._holding(at, name, self.targets(name, codec))]
         simple = self._simple.get(name)
-        if simple is not None and (
-            codec is None or self._spoken[name] in codec.formats or translates(codec, self._spoken[name])
-        ):
+        if simple is not None and (codec is None or self._answers(simple, codec)):
             return [simple]
         workflow = b""
         if not simple and call is not None:
@@ -133,11 +130,7 @@ class Forward:
         found = [simple] if simple else order(self.model(name), self._draw, self._healths, workflow)
         if codec is None:
             return found
-        spoken = [
-            target
-            for target in found
-            if self._format(target) in codec.formats or translates(codec, self._format(target))
-        ]
+        spoken = [target for target in found if self._answers(target, codec)]
         if not spoken:
             raise Refusal("invalid_request", self._elsewhere(name, found, codec), param="model")
         if workflow and call is not None and is_signed(call):
@@ -156,6 +149,11 @@ class Forward:
             )
             raise Refusal("invalid_request", words, param="model")
         return at if at in here else here[0]
+
+    def _answers(self, target: Target, codec: Codec) -> bool:
+        """Whether a target can serve calls in this dialect, as they are or translated."""
+        provider = self._providers[target.provider]
+        return provider.speaks(codec) or translates(codec, provider.format)
 
     def _format(self, target: Target) -> str:
         """The format of the provider of a target."""

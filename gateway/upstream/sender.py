@@ -56,7 +56,7 @@ class Sender:
         if call.outcome.tries > 1:
             undo(call)
             changed = True
-        if self._providers[provider].format not in codec.formats:
+        if not self._providers[provider].speaks(codec):
             return await self._send_across(call, target, account)
         outcome.translated = False
         changed |= codec.request(call.request.body, model, call.request.stream and fitting.asks_usage)

@@ -18,11 +18,14 @@ from hypothesis import strategies as st
 import upstream as scripted
 from gateway import budget
 from gateway.budget import Abandoned, Budget, Spent
-from gateway.call import Call
+from gateway.call import Call, Json
 from gateway.config.grammar import Server
 from gateway.detect.personal.scanner import PiiScanner
-from gateway.dialects import items
+from gateway.dialects import Codec, items
+from gateway.dialects.anthropic_batches import MESSAGE_BATCHES
+from gateway.dialects.openai_files import FILES
 from gateway.dialects.openai_steps import steps
+from gateway.dialects.tree import Survey
 from gateway.ingress import read, request
 from gateway.limits import tokens
 from gateway.limits.tokens import O200k
@@ -30,6 +33,7 @@ from gateway.output.screen import AnswerFilter
 from gateway.output.whole import WholeFilter
 from gateway.scheduling import judging
 from gateway.scheduling.lanes import Lanes
+from gateway.texts import Slot
 from growth import Steps
 from line import Line, config, running
 from shapes import BODIES, Work, a_call, shape, stream_scanner, text_readers
@@ -448,3 +452,29 @@ def test_a_megabyte_of_blanks(usual: Line, up: scripted.Upstream) -> None:
 def test_the_defaults_are_generous() -> None:
     """Thousands of messages are an agent at work."""
     assert min(Server().max_messages, Server().max_parts) >= 10_000
+
+
+class Looked(list[Slot]):
+    """Texts that count how often somebody looks at all of them."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Slot]:
+        self.looks += 1
+        return super().__iter__()
+
+
+def test_the_texts_of_a_batch_are_looked_at_once() -> None:
+    """Not once for each of its requests."""
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    asked = {"messages": [{"role": "user", "content": parts}]}
+    batches: list[tuple[Codec, Json]] = [
+        (MESSAGE_BATCHES, {"requests": [{"params": asked}] * 50}),
+        (FILES, {"file": {"lines": [{"body": asked}] * 50}}),
+    ]
+    for codec, body in batches:
+        survey = Survey(codec.shape)
+        survey.walk(body)
+        slots = Looked(survey.slots)
+        assert codec.joined(body, slots)
+        assert slots.looks == 1

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.detect.core import neighbours
+from gateway.detect.core.context import REACH
 from gateway.detect.core.neighbours import Near
+from gateway.detect.unmask.escapes import without_letters
 
 NEAR = Near({"order": ("order", "order number"), "tax": ("tax id", "número fiscal", "税号"), "id": ("id",)})
 WORDS = (
@@ -35,6 +37,7 @@ def test_one_split_says_what_each_place_says(words: list[str], glue: str, places
         places = [place for place in places if text.rfind("<", 0, int(place * len(text))) < 0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "_BLOCK", block)
+        patch.setattr(neighbours, "_FEW", 2)
         many = fresh(text)
         starts = [int(place * len(text)) for place in places] * 5
         said = [NEAR.keys(many, start) for start in starts]
@@ -47,6 +50,19 @@ def test_over_the_seam_of_two_blocks(size: int) -> None:
     text = "x" * (size - 14) + " order number 4711"
     for _ in range(6):
         assert NEAR.keys(text, text.index("4711")) == {"order": 0}
+
+
+@given(st.text(st.sampled_from("aB'9é ._-<>\\n1"), max_size=200), st.integers(0, 200))
+def test_the_words_are_those_of_the_pattern(text: str, start: int) -> None:
+    """However a text is split into words, they are what the pattern for any script finds."""
+    start = min(start, len(text))
+    low = max(0, start - REACH)
+    before = neighbours._PLACEHOLDER.sub(" ", without_letters(text[low:start]))
+    words = [word.lower() for word in neighbours._TOKENS.findall(before)]
+    cut = low and words and not (text[low - 1].isspace() or text[low:][:1].isspace())
+    words = words[1:] if cut else words
+    if start < len(text):
+        assert neighbours._words_before(text, start) == words[: -neighbours.WORDS - 1 : -1]
 
 
 def test_another_text_at_the_same_places(monkeypatch: pytest.MonkeyPatch) -> None:

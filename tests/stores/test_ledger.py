@@ -296,3 +296,24 @@ async def test_a_share_outlives_the_process(place: Backend) -> None:
     store = await place.open()
     assert (await refused(store, quota(1000, 1), share._replace(amount=1))).used == 10
     await store.close()
+
+
+async def test_what_is_left_is_what_a_reservation_finds(store: Store, place: Backend) -> None:
+    """A store that knows without being asked is right before and after refill, use, top-up and expiry."""
+    debits = (bucket(1000, 300, unit="tokens"), quota(5000, 400), quota(10, 1, "calls"))
+    if store.left("t", "w", debits) is None:
+        return
+    used = {"agent:t:a": 250, "tokens": 150}
+    for pause in (0, 0, 7, 100):
+        place.clock.advance(pause)
+        before = store.left("t", "w", debits)
+        assert before is not None
+        assert list(before) == list(store.left("t", "w", debits) or ()), "looking takes nothing"
+        reservation = await take(store, *debits)
+        expected = [level - debit.amount for level, debit in zip(before, debits, strict=True)]
+        assert [balance.remaining for balance in reservation.balances] == expected
+        await store.settle(reservation, used, "settled")
+    await store.freeze("t", "w", "tokens")
+    await store.resume("t", "w", {"tokens": 1000})
+    assert list(store.left("t", "w", debits) or ())[1:] == [6000 - 4 * 150, 6]
+    assert list(store.left("t", "other", debits) or ())[1:] == [5000, 10]

@@ -103,6 +103,24 @@ def _beginnings(expressions: Sequence[Expression], held: Sequence[str], *, backw
     return [rewrite.prefixes(one.begun or one.source, one.flags, backwards=backwards) for one in every]
 
 
+class _Last(threading.local):
+    """The text that this thread looked at last, for the next index: each text of a request is given to two."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._known = (b"", facts.of(b""))
+
+    def look(self, text: str) -> tuple[bytes, facts.Facts]:
+        """The projection of a text, and its facts."""
+        if text is not self._text:
+            data = projected(text)
+            self._text, self._known = text, (data, facts.of(data))
+        return self._known
+
+
+_last: Final = _Last()
+
+
 class HyperscanIndex:
     """Databases over projections: of matches, and of their beginnings, which are read from the end of the data.
 
@@ -146,8 +164,7 @@ class HyperscanIndex:
         return self._all(projected(text))
 
     def look(self, text: str) -> tuple[list[Hit], bool]:
-        data = projected(text)
-        has = facts.of(data)
+        data, has = _last.look(text)
         return self._searched(data, has), facts.is_plain(text, has)
 
     def _all(self, data: bytes) -> list[Hit]:

@@ -26,9 +26,11 @@ WORDS: Final = 12
 _STEM: Final = 2  # minimum letters of a word that has a plural
 _TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)?")
 _ASCII: Final = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z]+)?")  # the same for ASCII, in a third of the time
+# Other characters become blanks, capitals small letters: a tenth of the time of `_ASCII`, for text without apostrophes.
+_SPLIT: Final = bytes(ord(chr(byte).lower()) if byte < 128 and chr(byte).isalnum() else ord(" ") for byte in range(256))
 _PLACEHOLDER: Final = regex.compile(WRITTEN)
 _JOINS: Final = frozenset("'’")
-_FEW: Final = 6  # places of one block for which splitting the block takes longer than it saves
+_FEW: Final = 24  # places of one block for which splitting the block takes longer than it saves
 _BLOCK: Final = 2048  # characters that are split at a time
 _BLOCKS: Final = 64
 
@@ -94,7 +96,12 @@ def _words_before(text: str, start: int) -> list[str]:
     if "<" in before:  # a placeholder names the value that it replaced, not the next value
         before = _PLACEHOLDER.sub(" ", before)
     plain = before.isascii()
-    tokens = _ASCII.findall(before.lower()) if plain else _TOKENS.findall(before)
+    if not plain:
+        tokens = _TOKENS.findall(before)
+    elif "'" in before:
+        tokens = _ASCII.findall(before.lower())
+    else:
+        tokens = before.encode().translate(_SPLIT).decode().split()
     if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
         del tokens[0]  # the reach begins in the middle of this word
     nearest = tokens[: -WORDS - 1 : -1]

@@ -7,6 +7,7 @@ blanks of any width, dashes, dots or slashes, and may be absent.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Final
@@ -25,6 +26,7 @@ _NOT_DIGITS: Final = regex.compile(r"\D+")
 _GROUPS: Final = regex.compile(r"\d+")
 _FRACTION: Final = regex.compile(r"(?:(?:\A|[\d\s+,(=:-])\.|(?<!\d)0,)\Z")  # before the digits of a decimal
 _WHOLE: Final = regex.compile(r"\.0+(?![\d.])")  # after the digits of a whole number that was written as a fraction
+_DECIMAL: Final = re.compile(r"[0-9]{1,2}\.[0-9]{10,}")  # its groups are of two sizes, and the second is a fraction
 _SHORTEST: Final = 12
 _LONGEST: Final = 19
 _WIDEST: Final = 3  # characters between two groups
@@ -107,6 +109,8 @@ def _plain(text: str) -> str:
 
 def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
     """The cards in a stretch of digits and gaps, from left to right, the longest at each place."""
+    if _DECIMAL.fullmatch(text, start, end) is not None:
+        return [(start, end, 0.0)]
     groups = []
     for match in _GROUPS.finditer(text, start, end):
         spend(1)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from re import _constants as op  # type: ignore[attr-defined]  # the parser of the standard library has no public name
+from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
 
 import regex
@@ -116,11 +118,10 @@ def _compiled(source: str, flags: int) -> regex.Pattern[str]:
 class _Fitting:
     """The kinds that a stretch may hold: those without a word before the number, and the others by their words.
 
-    `some` decides whether one of `alone` matches, except `refers`; `re` does this seven times as fast as `regex`.
+    `some` decides whether one of `alone` matches; `re` does this seven times as fast as `regex`.
     """
 
     alone: list[_Kind]
-    refers: list[_Kind]
     called: dict[str, list[_Kind]]
     some: re.Pattern[str] | None
 
@@ -132,15 +133,77 @@ class _Fitting:
         for kind in kinds:
             if not kind.alone:
                 called.setdefault(kind.key, []).append(kind)
-        refers = [kind for kind in alone if "\\1" in kind.source]  # to its own group: not possible in an alternative
-        plain = [kind for kind in alone if "\\1" not in kind.source]
-        some = _some("|".join(f"(?:{kind.source})" for kind in plain), kinds[0].flags) if plain else None
-        return cls(alone, refers, called, some)
+        some = _some(tuple(kind.source for kind in alone), kinds[0].flags) if alone else None
+        return cls(alone, called, some)
 
 
 @cache
-def _some(source: str, flags: int) -> re.Pattern[str]:
-    return expressions.plain(source, flags)
+def _some(sources: Sequence[str], flags: int) -> re.Pattern[str]:
+    """Any of the patterns. Those that match no end of a row of digits are tried only where the row begins."""
+    apart = [source for source in sources if _begins_apart(source)]
+    others = [source for source in sources if source not in apart]
+    ways: list[str] = []
+    groups = 0
+    for source in (*apart, *others):
+        ways.append(f"(?:{source})".replace("\\1", f"\\{groups + 1}"))  # groups are numbered through all patterns
+        groups += _groups(source)
+    first = [rf"(?<!\d)(?=\d)(?:{'|'.join(ways[: len(apart)])})"] if apart else []
+    return expressions.plain("|".join([*first, *ways[len(apart) :]]), flags)
+
+
+@expressions.kept(__file__)
+def _groups(source: str) -> int:
+    """The number of groups of a pattern."""
+    groups: int = parser.parse(source).state.groups - 1
+    return groups
+
+
+@expressions.kept(__file__)
+def _begins_apart(source: str) -> bool:
+    """Whether every match begins with a digit that follows no digit."""
+    nodes = [*parser.parse(source)]
+    branches = nodes[0][1][1] if len(nodes) == 1 and nodes[0][0] is op.BRANCH else [nodes]
+    return all(_is_guarded([*branch]) for branch in branches)
+
+
+def _is_guarded(nodes: Sequence[Any]) -> bool:
+    guarded = False
+    for at, (kind, value) in enumerate(nodes):
+        if kind is op.AT and value is op.AT_BOUNDARY:
+            guarded = True
+        elif kind is op.ASSERT_NOT:
+            guarded = guarded or (value[0] < 0 and _has_digits(value[1]))
+        elif kind is not op.ASSERT:
+            return guarded and _begins_with_digit(nodes[at:])
+    return False
+
+
+def _begins_with_digit(nodes: Sequence[Any]) -> bool:
+    """Whether every match of these nodes begins with a digit."""
+    if not nodes:
+        return False
+    kind, value = nodes[0]
+    if kind in (op.MAX_REPEAT, op.MIN_REPEAT):
+        return _begins_with_digit([*value[2]]) and (value[0] > 0 or _begins_with_digit(nodes[1:]))
+    if kind is op.SUBPATTERN:
+        return _begins_with_digit([*value[3]])
+    if kind is op.BRANCH:
+        return all(_begins_with_digit([*branch]) for branch in value[1])
+    if kind is op.LITERAL:
+        return value in facts.DIGITS
+    return kind is op.IN and all(
+        item == (op.CATEGORY, op.CATEGORY_DIGIT)
+        or (item[0] is op.LITERAL and item[1] in facts.DIGITS)
+        or (item[0] is op.RANGE and {*range(item[1][0], item[1][1] + 1)} <= facts.DIGITS)
+        for item in value
+    )
+
+
+def _has_digits(nodes: Sequence[Any]) -> bool:
+    """Whether one class has the digits of all scripts."""
+    if len(nodes) != 1 or nodes[0][0] is not op.IN:
+        return False
+    return any(item in ((op.CATEGORY, op.CATEGORY_DIGIT), (op.CATEGORY, op.CATEGORY_WORD)) for item in nodes[0][1])
 
 
 def _may_match(some: re.Pattern[str], text: str, start: int, end: int) -> bool:
@@ -216,6 +279,10 @@ def _elsewhere(_text: str, _start: int, _end: int) -> list[tuple[int, int, float
 
 def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Family:
     sizes = [(kind, _fewest_digits(kind), _shortest(kind)) for kind in kinds]
+    for kind in kinds:
+        if kind.alone:  # read from the patterns now, and kept, not at the first number of a text
+            _begins_apart(kind.source)
+            _groups(kind.source)
     known: dict[tuple[int, int], _Fitting] = {}
 
     def fitting(digits: int, size: int) -> _Fitting:
@@ -232,7 +299,7 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
             return []
         within = min(size, _LONGEST)
         fit = fitting(sum(map(str.isdecimal, text[start:end])) if size <= _LONGEST else _LONGEST, within)
-        asked = fit.refers
+        asked: Sequence[_Kind] = ()
         if fit.some is not None and _may_match(fit.some, text, start, min(len(text), end + RuleSet.MARGIN)):
             asked = fit.alone
         if not asked and not fit.called:

@@ -1,0 +1,48 @@
+"""How often the provider ran its own tools for an answer: `Usage.runs`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gateway.dialects import integer
+
+Runs = tuple[tuple[str, int], ...]
+"""Names of tools and their runs, in order of the names; tools that did not run are not in it."""
+_MOST: Final = 64  # tools of one answer
+_ITEMS: Final = frozenset(
+    {"web_search", "file_search", "code_interpreter", "image_generation", "mcp"}  # of Responses
+    | {"google_search", "google_maps", "url_context", "code_execution", "mcp_server_tool"}  # of Interactions
+)
+
+
+def told(usage: Any) -> Runs:
+    """The counts in a usage report under `server_tool_use`: `{"web_search_requests": 2}` is `web_search`, twice."""
+    counts = usage.get("server_tool_use") if type(usage) is dict else None
+    if type(counts) is not dict:
+        return ()
+    return _sorted({_named(name): integer(count) for name, count in [*counts.items()][:_MOST]})
+
+
+def of_items(items: Any) -> Runs:
+    """The calls among the items or steps of an answer."""
+    found: dict[str, int] = {}
+    for item in items if type(items) is list else ():
+        kind = item.get("type") if type(item) is dict else None
+        if type(kind) is str and kind.endswith("_call") and (name := kind.removesuffix("_call")) in _ITEMS:
+            found[name] = found.get(name, 0) + 1
+    return _sorted(found)
+
+
+def of_candidates(candidates: Any) -> Runs:
+    """The searches that candidates of Gemini are grounded in."""
+    grounds = [one.get("groundingMetadata") for one in candidates if type(one) is dict] if candidates else []
+    queries = [one.get("webSearchQueries") for one in grounds if type(one) is dict]
+    return _sorted({"google_search": sum(len(listed) for listed in queries if type(listed) is list)})
+
+
+def _named(name: str) -> str:
+    return name[:64].removesuffix("_requests")
+
+
+def _sorted(counts: dict[str, int]) -> Runs:
+    return tuple(sorted((name, count) for name, count in counts.items() if count > 0))

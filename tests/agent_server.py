@@ -1,0 +1,137 @@
+"""A scripted agent that speaks A2A, for tests: its answers may be hostile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+SENDS = {"1.0": "SendMessage", "0.3": "message/send"}
+GETS = {"1.0": "GetTask", "0.3": "tasks/get"}
+CANCELS = {"1.0": "CancelTask", "0.3": "tasks/cancel"}
+STREAMS = {"1.0": "SendStreamingMessage", "0.3": "message/stream"}
+SUBSCRIBES = {"1.0": "SubscribeToTask", "0.3": "tasks/resubscribe"}
+POLICY = """package gateway
+
+import rego.v1
+
+decision := {"allow": allow, "deny": deny, "obligations": labels}
+
+default allow := false
+
+allow if input.action.kind == "llm"
+
+allow if {
+	input.action.kind == "agent"
+	input.action.name != "secret"
+}
+
+deny contains {"code": "word", "message": "No", "class": "safety"} if {
+	some part in input.action.args.parts
+	part.text == "forbidden"
+}
+
+deny contains {"code": "injected", "message": "No", "class": "safety"} if input.content.injection.tool >= 0.9
+
+deny contains {"code": "deep", "message": "No", "class": "safety"} if input.context.hop > 0
+
+labels contains {"code": "p", "labels": ["read:pii"]} if "tool" in input.content.pii_from
+"""
+
+
+@dataclass
+class Scripted:
+    """An agent with scripted answers, which may be hostile. `answer(method, params)` is the result."""
+
+    url: str = ""
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    answer: Callable[[str, Any], Any] | None = None
+    raw: bytes | None = None
+    status: int = 200
+    card: dict[str, Any] = field(default_factory=dict)
+    stream: Callable[[str, Any], Iterator[bytes]] | None = None
+    """The pieces of a streamed body: each is sent at once."""
+    closed: threading.Event = field(default_factory=threading.Event)
+    """The gateway closed the connection of a stream."""
+
+    def result(self, method: str, params: Any) -> Any:
+        if self.answer is not None:
+            return self.answer(method, params)
+        if method in ("SendMessage", "message/send"):
+            said = params["message"]
+            made = task(said.get("taskId") or f"t-{len(self.seen)}", f"you said {said['parts'][0].get('text')}", method)
+            return {"task": made} if method == "SendMessage" else {"kind": "task", **made}
+        made = task(params["id"], "done", method)
+        return made if method in GETS.values() and "/" not in method else {"kind": "task", **made}
+
+
+def task(id: str, text: str, method: str = "SendMessage") -> dict[str, Any]:
+    """A task with an artifact."""
+    new = "/" not in method
+    state = "TASK_STATE_COMPLETED" if new else "completed"
+    part = {"text": text} if new else {"kind": "text", "text": text}
+    artifact = {"artifactId": "a1", "parts": [part]}
+    return {"id": id, "contextId": f"c-{id}", "status": {"state": state}, "artifacts": [artifact]}
+
+
+@contextlib.contextmanager
+def scripted() -> Iterator[Scripted]:
+    """The agent, on a port of its own."""
+    made = Scripted()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send(json.dumps(made.card).encode(), 200)
+
+        def do_POST(self) -> None:
+            said = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            made.seen.append(said)
+            made.headers.append({name.lower(): value for name, value in self.headers.items()})
+            if made.stream is not None:
+                self.stream(made.stream(said["method"], said["params"]))
+                return
+            answer = {"jsonrpc": "2.0", "id": said["id"], "result": {}}
+            if made.raw is None:
+                answer["result"] = made.result(said["method"], said["params"])
+            self.send(json.dumps(answer).encode() if made.raw is None else made.raw, made.status)
+
+        def send(self, body: bytes, status: int) -> None:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def stream(self, pieces: Iterator[bytes]) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("connection", "close")
+            self.end_headers()
+            self.close_connection = True
+            try:
+                for piece in pieces:
+                    self.wfile.write(piece)
+                    self.wfile.flush()
+            except OSError:
+                made.closed.set()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
