@@ -27,10 +27,3 @@ test_other_host if codes([tool("mcp", "mcp.corp.example.evil.example")]) == {"ho
 test_unreadable_address if codes([tool("mcp", "?")]) == {"hosted_tool"}
 
 test_container_with_network if codes([tool("code_interpreter", "pypi.example")]) == {"hosted_tool"}
-
-test_shipped_settings if {
-	denied := {rule.code | some rule in hosted.deny} with input as asks([tool("web_search", "")])
-	denied == {"hosted_tool"}
-	allowed := {rule.code | some rule in hosted.deny} with input as asks([tool("code_interpreter", "")])
-	allowed == set()
-}

@@ -120,6 +120,30 @@ def test_a_client_cancels(line: Line, server: Scripted) -> None:
     assert server.seen[-1][1] == {**note, "params": {"requestId": 5}}
 
 
+DATA = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
+
+
+@pytest.mark.parametrize(
+    ("part", "kinds"),
+    [
+        ({"type": "image", "data": DATA, "mimeType": "image/png"}, "image"),
+        ({"type": "audio", "data": DATA, "mimeType": "audio/wav"}, "audio"),
+        ({"type": "resource", "resource": {"uri": "x://a", "blob": DATA, "mimeType": "application/pdf"}}, "file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_result_that_cannot_be_scanned(line: Line, server: Scripted, part: dict[str, Any], kinds: str) -> None:
+    """The refusal says what there is, by its media type."""
+    server.answers["tools/call"] = lambda message: {
+        "jsonrpc": "2.0",
+        "id": message["id"],
+        "result": {"content": [part]},
+    }
+    refused = Client(line, "/mcp/plain").call("get_it")
+    assert failed(refused)[1] == "output_blocked"
+    assert f"({kinds})" in refused["error"]["message"]
+
+
 @pytest.mark.parametrize("name", ["_meta", "capabilities", "clientInfo"])
 def test_names_of_the_protocol_are_arguments_as_others(line: Line, server: Scripted, name: str) -> None:
     """What is left out of a request is judged where it is an argument, which leaves."""
@@ -175,27 +199,3 @@ def test_a_value_that_is_split_over_a_list(line: Line, server: Scripted) -> None
     Client(line, "/mcp/plain").call("get_it", {"lines": ["ann.lee@exam", "ple.org"], "n": [1, 2]})
     assert "ple.org" not in json.dumps(sent(server))
     assert sent(server)["n"] == [1, 2]
-
-
-DATA = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
-
-
-@pytest.mark.parametrize(
-    ("part", "kinds"),
-    [
-        ({"type": "image", "data": DATA, "mimeType": "image/png"}, "image"),
-        ({"type": "audio", "data": DATA, "mimeType": "audio/wav"}, "audio"),
-        ({"type": "resource", "resource": {"uri": "x://a", "blob": DATA, "mimeType": "application/pdf"}}, "file"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_result_that_cannot_be_scanned(line: Line, server: Scripted, part: dict[str, Any], kinds: str) -> None:
-    """The refusal says what there is, by its media type."""
-    server.answers["tools/call"] = lambda message: {
-        "jsonrpc": "2.0",
-        "id": message["id"],
-        "result": {"content": [part]},
-    }
-    refused = Client(line, "/mcp/plain").call("get_it")
-    assert failed(refused)[1] == "output_blocked"
-    assert f"({kinds})" in refused["error"]["message"]

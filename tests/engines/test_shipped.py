@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,3 +25,32 @@ def test_opa_finds_nothing_wrong(command: list[str], shipped: Path) -> None:
     """The strict check, the tests and the format pass with OPA."""
     done = subprocess.run([opa_server.program(), *command, str(shipped)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+HOSTED = """package rules.settings_test
+
+import data.rules.hosted
+
+asks(type) := {
+	"subject": {"roles": ["admin"]},
+	"action": {"kind": "llm", "tools": [], "hosted": [{"type": type, "name": type, "host": ""}]},
+}
+
+codes(type) := found if {
+	found := {rule.code | some rule in hosted.deny} with input as asks(type)
+}
+
+test_search if codes("web_search") == WHAT
+
+test_code if codes("code_interpreter") == set()
+"""
+
+
+@pytest.mark.parametrize(("more", "codes"), [("", '{"hosted_tool"}'), ("\n    - web_search", "set()")])
+def test_settings_of_hosted_tools(shipped: Path, tmp_path: Path, more: str, codes: str) -> None:
+    """As shipped, a search is denied; an operator who allows one in `data.yaml` breaks no test of the bundle."""
+    shutil.copytree(shipped, tmp_path / "policies")
+    data = tmp_path / "policies" / "data.yaml"
+    data.write_text(data.read_text().replace("\n    - apply_patch", f"\n    - apply_patch{more}"))
+    (tmp_path / "policies" / "settings_test.rego").write_text(HOSTED.replace("WHAT", codes))
+    assert [test for test in run(tmp_path / "policies").tests if not test.passed] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,15 @@ CLAUDE_CODE = ("--output-format", "stream-json", "--verbose", "--allowedTools", 
 def line(
     request: pytest.FixtureRequest, up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Line]:
-    """A gateway with the shipped policies, with WebSocket and without."""
+    """A gateway with the shipped policies, with WebSocket and without; they allow the web search that Codex offers."""
     folder = tmp_path_factory.mktemp("agents")
+    shutil.copytree("policies", folder / "policies")
+    data = folder / "policies" / "data.yaml"
+    data.write_text(data.read_text().replace("\n    - apply_patch\n", "\n    - apply_patch\n    - web_search\n"))
     pii = {"entities": {"CREDIT_CARD": "block"}}
-    settings = config(folder, up.url, policy={"path": "policies"}, server={"websockets": request.param}, pii=pii)
+    settings = config(
+        folder, up.url, policy={"path": str(folder / "policies")}, server={"websockets": request.param}, pii=pii
+    )
     claude = {"format": "anthropic", "base_url": up.url.removesuffix("/v1"), "api_key": "sk-ant-upstream"}
     settings["providers"]["claude"] = claude
     price = {"input": 1, "output": 2}
