@@ -33,6 +33,7 @@ def test_lists_of_versions(pii: PiiScanner, versions: list[str], joint: str) -> 
 
 
 @example(place="-000101-1000000", before="MX\t")
+@example(place="-007775-0000001", before="PH\t")
 @given(place=coordinate, before=st.sampled_from(["MX\t", "PH\t", "at ", "geo:", "", "contact "]))
 def test_coordinates(pii: PiiScanner, place: str, before: str) -> None:
     """Degrees, minutes and seconds (ISO 6709) and decimal degrees are neither phone numbers nor national numbers."""

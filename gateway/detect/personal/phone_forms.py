@@ -113,6 +113,7 @@ STANDARD: Final = compiled(r"\d{4}-(?:19|20)\d\d")
 """The number of a standard with its year (JIS X 0208-1990): a phone number only after a word for one."""
 COORDINATES: Final = compiled(r"[+＋] \d\.\d+|[+＋](?:\d{4}[+-]\d{5}|\d{6}[+-]\d{7}|\d{1,2}(?:\.\d+)?[+-]\d{1,3}\.\d+)")
 """A position (ISO 6709): degrees that look like a country code. A decimal that is added: `+ 1.4052427`."""
+_POSITION: Final = compiled(r"\d{4}[+-]\d{5}|\d{6}[+-]\d{7}")  # after its sign
 COLOUR: Final = compiled(r"(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)(?:[ ,;]{1,2}(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)){2}")
 """Three bytes, such as a colour."""
 
@@ -163,7 +164,7 @@ def is_other(text: str, start: int, end: int) -> bool:
     if first in "+＋":
         return COORDINATES.fullmatch(text, start, end) is not None
     if text.startswith("00", start) and "  " not in text[start:end]:
-        return False
+        return start > 0 and text[start - 1] in "+-" and _POSITION.fullmatch(text, start, end) is not None
     return NEVER.fullmatch(text, start, end) is not None or _CLOCK.search(text, max(0, start - 4), start) is not None
 
 
