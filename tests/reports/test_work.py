@@ -364,6 +364,7 @@ def test_a_panic_while_a_request_is_judged(
         raise PanicException("called `Result::unwrap()` on an `Err` value")
 
     monkeypatch.setattr(small.gateway.runtime.line.ingress._texts, part, panic)
+    monkeypatch.setattr("gateway.reserve.reserve.all_far", lambda *_: False)  # so that tokens are counted
     assert code(small.chat(f"something new that nobody said before, for {part}")) == refusal
     assert small.metric("meshgate_internal_errors_total") > 0
 
