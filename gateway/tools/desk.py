@@ -170,7 +170,8 @@ class Desk:
         try:
             return await self._ask(call, codec, server)
         except Refusal as fault:
-            if fault.code != "upstream_error" or not await self._repeats(call, codec, server):
+            at_once = fault.code == "upstream_error" and fault.retry_after is None
+            if not at_once or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
         return await self._ask(call, codec, server)

@@ -156,7 +156,7 @@ class HttpWire(Wire):
         except TimeoutError:
             raise broken(self._name, "did not answer in time", late=True) from None
         except OSError as fault:
-            raise broken(self._name, f"{_UNREACHED} ({type(fault).__name__})") from None
+            raise broken(self._name, f"{_UNREACHED} ({type(fault).__name__})", down=True) from None
 
     async def _body(self, response: Response, session: Session, id: object, hold: Hold, bearer: str) -> bytes:
         """The response to request `id`. Of other messages in an event stream, questions are refused."""
@@ -164,8 +164,9 @@ class HttpWire(Wire):
             return await self._of_events(response, session, id, hold, bearer)
         most = self._row.max_answer if response.status < 400 else _SMALL
         body = await received(response, most, hold, partial(broken, self._name))
-        if not body.lstrip().startswith(b"{"):
-            raise broken(self._name, f"answered with HTTP {response.status} and no response")
+        failed = response.status >= 500
+        if not body.lstrip().startswith(b"{") or (failed and "jsonrpc" not in _object(body)):
+            raise broken(self._name, f"answered with HTTP {response.status} and no response", down=failed)
         return body
 
     async def _of_events(self, response: Response, session: Session, id: object, hold: Hold, bearer: str) -> bytes:
@@ -191,10 +192,10 @@ class HttpWire(Wire):
         except TimeoutError:
             raise broken(self._name, "fell silent in the middle of its answer", late=True) from None
         except OSError as fault:
-            raise broken(self._name, f"broke off its answer ({type(fault).__name__})") from None
+            raise broken(self._name, f"broke off its answer ({type(fault).__name__})", down=True) from None
         finally:
             response.close()
-        raise broken(self._name, "ended its answer without a response")
+        raise broken(self._name, "ended its answer without a response", down=True)
 
 
 def _object(data: bytes) -> Json:

@@ -75,10 +75,18 @@ class Wire(Protocol):
         ...
 
 
-def broken(server: str, what: str, *, late: bool = False) -> Refusal:
-    """The refusal for a server that does not answer as it should; `what` completes the sentence."""
+class Unanswered(Refusal):
+    """A server did not answer, or said that it cannot: a failure of the server, whatever the call is."""
+
+
+def broken(server: str, what: str, *, late: bool = False, down: bool = False) -> Refusal:
+    """The refusal for a server that does not answer as it should; `what` completes the sentence.
+
+    `late`: there was no answer in time. `down`: there was no answer for another reason.
+    """
     code = "upstream_timeout" if late else "upstream_error"
-    return Refusal(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
+    kind = Unanswered if late or down else Refusal
+    return kind(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
 
 
 def reply(question: Json) -> Json:
