@@ -16,7 +16,7 @@ import orjson
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp, mcp_params
-from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, Fault, is_id
+from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
@@ -24,7 +24,7 @@ from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import Listed, repeats, writes
+from gateway.tools.catalogue import Listed, needs_task, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.pins import Pins
 from gateway.tools.schema import check, fits
@@ -38,6 +38,10 @@ _SELF: Final[Json] = {"name": "meshgate", "version": "1"}
 _KEPT: Final = 4096  # lists of callers
 _LONGEST_NAME: Final = 128
 _SESSION: Final = b"mcp-session-id"
+_AS_TASK: Final = (
+    "This tool can only be called as a task (execution.taskSupport: required), and the gateway serves no tasks. The "
+    "operator of the tool may make tasks optional."
+)
 
 
 class Desk:
@@ -129,6 +133,8 @@ class Desk:
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
         if not await self._visible.admits(call):
             raise mcp.unknown_tool()
+        if needs_task(tool):
+            raise Fault(UNKNOWN_METHOD, _AS_TASK, code="tool_not_found")
         codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
         if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
             mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
@@ -311,7 +317,8 @@ class Desk:
         if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:
             return known[1]
         may, name = self._visible.may, server.name
-        seen = [one for one in tools if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
+        usable = [one for one in tools if not needs_task(one)]
+        seen = [one for one in usable if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
         if len(self._kept) >= _KEPT:
             self._kept.clear()
         self._kept[server.name, id(subject)] = now, seen
