@@ -41,7 +41,15 @@ SEARCH_TOOLS: Final = "search_tools"
 CALL_TOOL: Final = "call_tool"
 NAMED: Final[Mapping[str, str]] = {CALL: "name", "prompts/get": "name", "resources/read": "uri"}
 """Method -> the parameter that the header `Mcp-Name` repeats."""
-READS: Final[Mapping[str, str]] = {"resources/read": "read_resource", "prompts/get": "get_prompt"}
+COMPLETE: Final = "completion/complete"
+SET_LEVEL: Final = "logging/setLevel"
+LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""Of messages of a log (RFC 5424)."""
+READS: Final[Mapping[str, str]] = {
+    "resources/read": "read_resource",
+    "prompts/get": "get_prompt",
+    COMPLETE: "complete",
+}
 """Method that reads something of a server -> the name under which it is judged, as a call of a tool."""
 LISTS: Final[Mapping[str, str]] = {
     "resources/list": "resources/read",
@@ -50,7 +58,7 @@ LISTS: Final[Mapping[str, str]] = {
 }
 """Method that lists what can be read -> the method that reads it."""
 _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
-OLD_METHODS: Final = _BOTH | {"initialize", "ping"}
+OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL}
 NEW_METHODS: Final = _BOTH | {"server/discover"}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
@@ -200,14 +208,17 @@ class Mcp(JsonRpc):
         return survey
 
     def _reading(self) -> Intent:
-        """A resource or a prompt of one server. Raises Refusal(invalid_request)."""
-        param = NAMED[self.method]
+        """A resource, a prompt, or a completion of an argument of one server. Raises Refusal(invalid_request)."""
         if not self.door:
             raise Fault(
                 UNKNOWN_METHOD, "The method is served at the path of one server.", status=404 * self.modern or 200
             )
-        if type(self.params.get(param)) is not str:
-            raise Fault(PARAMS, f"`params.{param}` must be a string.")
+        if self.method == COMPLETE:
+            for param in ("ref", "argument"):
+                if type(self.params.get(param)) is not dict:
+                    raise Fault(PARAMS, f"`params.{param}` must be an object.")
+        elif type(self.params.get(NAMED[self.method])) is not str:
+            raise Fault(PARAMS, f"`params.{NAMED[self.method]}` must be a string.")
         self.params.pop(META, None)
         self.called, self.given = READS[self.method], self.params
         return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)

@@ -27,16 +27,15 @@ from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import Listed, needs_task, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.pins import Pins
-from gateway.tools.schema import check, fits
+from gateway.tools.said import about, completed, joined, keeps
+from gateway.tools.schema import check
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.wire import Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
-_SELF: Final[Json] = {"name": "meshgate", "version": "1"}
 _KEPT: Final = 4096  # lists of callers
-_LONGEST_NAME: Final = 128
 _SESSION: Final = b"mcp-session-id"
 _AS_TASK: Final = (
     "This tool can only be called as a task (execution.taskSupport: required), and the gateway serves no tasks. The "
@@ -155,13 +154,13 @@ class Desk:
         outcome.sent = True
         try:
             raw = await self._tried(call, codec, server)
-            if codec.promised and not _keeps(codec.promised, raw):
+            if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
         except Refusal as fault:
             self._failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
-        return _answer(_completed(raw) if codec.modern else raw)
+        return _answer(completed(raw) if codec.modern else raw)
 
     async def end(self, call: Call, server: str) -> None:
         """End the session that a call names. Raises Refusal(invalid_request)."""
@@ -218,9 +217,11 @@ class Desk:
             case "initialize":
                 return await self._initialize(call, codec)
             case "server/discover":
-                about = _about(await self._said(call, codec))
-                about[mcp.META] = {mcp.SERVER: about.pop("serverInfo")}
-                return {**about, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
+                told = about(await self._said(call, codec), logs=self._logs(codec.door))
+                told[mcp.META] = {mcp.SERVER: told.pop("serverInfo")}
+                return {**told, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
+            case mcp.SET_LEVEL:
+                return await self._set_level(call, codec)
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
             case _ if codec.method in mcp.LISTS:
@@ -228,6 +229,22 @@ class Desk:
             case mcp.CALL if codec.query is not None:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
+
+    def _logs(self, server: str) -> bool:
+        """Whether the log of a server can reach clients: that of a process has no sessions."""
+        return bool(server) and not self._rows[server].command
+
+    async def _set_level(self, call: Call, codec: Mcp) -> Json:
+        """Tell a server which messages of its log the client of a session wants. Raises Refusal."""
+        if codec.params.get("level") not in mcp.LEVELS:
+            raise Fault(PARAMS, f"`params.level` must be one of {', '.join(mcp.LEVELS)}.")
+        if not self._logs(codec.door) or self.opened(call, codec.door) is None:
+            raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
+        message = _message(call, codec, {"level": codec.params["level"]})
+        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        if type(said) is not dict or type(said.get("result")) is not dict:
+            raise broken(codec.door, "did not take the level of its log")
+        return {}
 
     async def _tell(self, call: Call, codec: Mcp) -> None:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
@@ -250,14 +267,14 @@ class Desk:
         assert call.subject is not None, "sessions come after identify"
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
-        upstream, about = Session(version), Json()
+        upstream, said = Session(version), Json()
         if codec.door:
             server = self._server(codec.door)
             upstream = await server.open(caller_of(call))
-            about = server.about
+            said = server.about
         id = self._sessions.new(call.subject, codec.door, upstream, version)
         call.outcome.headers = ((_SESSION, id.encode()),)
-        return {"protocolVersion": version, **_about(about)}
+        return {"protocolVersion": version, **about(said, logs=self._logs(codec.door))}
 
     async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
@@ -294,7 +311,7 @@ class Desk:
             elif isinstance(listed, BaseException):
                 raise listed
             else:
-                tools += [one.tool for one in listed] if codec.door else _joined(server.name, listed)
+                tools += [one.tool for one in listed] if codec.door else joined(server.name, listed)
         return tools
 
     def _failed(self, server: Server, fault: Refusal) -> None:
@@ -341,51 +358,6 @@ def _codec(call: Call) -> Mcp:
 def _message(call: Call, codec: Mcp, params: Json) -> Json:
     """A request to a server. Its id is that of the body, which was redacted after the codec read it."""
     return {"jsonrpc": "2.0", "id": call.request.body["id"], "method": codec.method, "params": params}
-
-
-def _about(about: Json) -> Json:
-    """What a client hears of a server: that it has tools, who it is, and its instructions."""
-    meta = about.get(mcp.META)
-    info = about.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
-    able = about.get("capabilities")
-    offered = [name for name in ("resources", "prompts") if type(able) is dict and type(able.get(name)) is dict]
-    said: Json = {
-        "capabilities": {"tools": {}, **{name: {} for name in offered}},
-        "serverInfo": info if type(info) is dict else _SELF,
-    }
-    if type(about.get("instructions")) is str:
-        said["instructions"] = about["instructions"]
-    return said
-
-
-def _joined(server: str, listed: Sequence[Listed]) -> list[Json]:
-    """Tools under the names that they have beside those of other servers, except for names that would be too long."""
-    named = [{**one.tool, "name": f"{server}_{one.name}"} for one in listed]
-    return [tool for tool in named if len(tool["name"]) <= _LONGEST_NAME]
-
-
-def _keeps(promised: Json, raw: bytes) -> bool:
-    """Whether the structured content of a response, if there is any, fits an output schema."""
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return True  # refused as no response
-    result = said.get("result") if type(said) is dict else None
-    if type(result) is not dict or result.get("isError") is True or "structuredContent" not in result:
-        return True
-    return fits(result["structuredContent"], promised)
-
-
-def _completed(raw: bytes) -> bytes:
-    """A response with the type of result that the later era requires, which servers of the earlier era do not have."""
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return raw
-    if type(said) is dict and type(said.get("result")) is dict:
-        said["result"].setdefault("resultType", "complete")
-        return orjson.dumps(said)
-    return raw
 
 
 def _answer(said: bytes | Json) -> Answer:
