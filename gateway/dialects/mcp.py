@@ -16,7 +16,7 @@ from typing import Final
 from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, parts
 from gateway.dialects.field_table import Table, table
-from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
+from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
@@ -30,6 +30,7 @@ META: Final = "_meta"
 VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 CLIENT: Final = "io.modelcontextprotocol/clientInfo"
 SERVER: Final = "io.modelcontextprotocol/serverInfo"
+LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 MISMATCH: Final = -32020
 UNSUPPORTED: Final = -32022
@@ -138,7 +139,24 @@ class Mcp(JsonRpc):
         """The output schema of the called tool."""
         self.called = ""
         self.modern = False
+        self.progress: Id = None
+        """The token with which the client wants to hear of progress."""
+        self._level = ""  # of the messages of the log that a client of the later era wants
         self._headers = headers
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether the client takes an event stream for an answer."""
+        return any(name == b"accept" and b"text/event-stream" in value.lower() for name, value in self._headers)
+
+    def wanted(self, token: str) -> Json:
+        """What a server is told of the notifications that the client wants. `token`: that of progress."""
+        found: Json = {} if self.progress is None else {"progressToken": token}
+        return {**found, LOG_LEVEL: self._level} if self._level else found
+
+    def event(self, message: bytes) -> bytes:
+        """A message as an event of a stream. Line breaks in JSON are space between values, and would end the event."""
+        return b"event: message\ndata: %s\n\n" % message.replace(b"\r", b" ").replace(b"\n", b" ")
 
     @property
     def told(self) -> bool:
@@ -164,6 +182,11 @@ class Mcp(JsonRpc):
         """The tool as `server/name`; the server for other messages. Raises Refusal(invalid_request, tool_not_found)."""
         self.open(body)
         self._check_version()
+        meta = self.params.get(META)
+        if type(meta) is dict:
+            token, level = meta.get("progressToken"), meta.get(LOG_LEVEL)
+            self.progress = token if is_id(token) else None
+            self._level = level if self.modern and level in LEVELS else ""
         if self.answered:
             known = NEW_METHODS if self.modern else OLD_METHODS
             if self.method not in known:

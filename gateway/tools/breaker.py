@@ -16,7 +16,7 @@ from gateway import ids
 from gateway.call import Json, Target
 from gateway.errors import Refusal
 from gateway.stores import Outages
-from gateway.tools.wire import NO_HEADERS, Hold, Session, SessionLost, TokenRefused, Unanswered, Wire
+from gateway.tools.wire import NO_HEADERS, Hold, Relay, Session, SessionLost, TokenRefused, Unanswered, Wire
 from gateway.upstream.health import Healths
 
 _AWAY: Final = frozenset({502, 503, 504})
@@ -102,10 +102,11 @@ class GuardedWire(Wire):
         hold: Hold,
         headers: Mapping[str, str] = NO_HEADERS,
         bearer: str = "",
+        relay: Relay | None = None,
     ) -> bytes:
         """See `Wire.ask`."""
         async with self._breaker.attempt():
-            return await self._wire.ask(session, message, hold, headers, bearer)
+            return await self._wire.ask(session, message, hold, headers, bearer, relay)
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """See `Wire.tell`."""

@@ -20,19 +20,21 @@ from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Faul
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
+from gateway.ids import uuid7
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
 from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import Listed, needs_task, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
+from gateway.tools.notices import passed
 from gateway.tools.pins import Pins
 from gateway.tools.said import about, completed, joined, keeps
 from gateway.tools.schema import check
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
-from gateway.tools.wire import Session, SessionLost, broken
+from gateway.tools.wire import Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
 _KEPT: Final = 4096  # lists of callers
@@ -143,8 +145,11 @@ class Desk:
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
 
-    async def open(self, call: Call) -> Answer:
-        """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal."""
+    async def open(self, call: Call, relay: Relay | None = None) -> Answer:
+        """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal.
+
+        `relay`: passes notifications of the server on to the caller.
+        """
         codec, outcome = _codec(call), call.outcome
         if call.request.control:
             result = await self._control(call, codec)
@@ -153,7 +158,7 @@ class Desk:
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
-            raw = await self._tried(call, codec, server)
+            raw = await self._tried(call, codec, server, relay)
             if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
         except Refusal as fault:
@@ -170,16 +175,16 @@ class Desk:
         if server:
             await self._server(server).end(opened.upstream, caller_of(call))
 
-    async def _tried(self, call: Call, codec: Mcp, server: Server) -> bytes:
+    async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
         try:
-            return await self._ask(call, codec, server)
+            return await self._ask(call, codec, server, relay)
         except Refusal as fault:
             at_once = fault.code == "upstream_error" and fault.retry_after is None
             if not at_once or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
-        return await self._ask(call, codec, server)
+        return await self._ask(call, codec, server, relay)
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
@@ -188,21 +193,33 @@ class Desk:
         tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
-    async def _ask(self, call: Call, codec: Mcp, server: Server) -> bytes:
+    async def _ask(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
-        return await self._exchange(call, codec, server, _message(call, codec, params))
+        if relay is None:
+            return await self._exchange(call, codec, server, _message(call, codec, params))
+        pass_on, token = relay, uuid7()
+        if meta := codec.wanted(token):
+            params = {**params, mcp.META: meta}
 
-    async def _exchange(self, call: Call, codec: Mcp, server: Server, message: Json) -> bytes:
+        async def told(said: Json) -> None:
+            if (kept := passed(said, token)) is not None:
+                await pass_on(kept)
+
+        return await self._exchange(call, codec, server, _message(call, codec, params), told)
+
+    async def _exchange(
+        self, call: Call, codec: Mcp, server: Server, message: Json, relay: Relay | None = None
+    ) -> bytes:
         """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
         hold = call.ticket.hold
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
         if opened is None:
-            raw = await server.ask(message, hold, caller_of(call), headers)
+            raw = await server.ask(message, hold, caller_of(call), headers, relay)
         else:
             try:
-                raw = await server.ask_in(opened.upstream, message, hold, caller_of(call), headers)
+                raw = await server.ask_in(opened.upstream, message, hold, caller_of(call), headers, relay)
             except SessionLost:
                 raise _no_session() from None
         return codec.named(raw, message["id"])

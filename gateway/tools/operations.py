@@ -19,7 +19,7 @@ from gateway.dialects import http_tool, mcp
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
 from gateway.tools.breaker import Attempt, Breaker
 from gateway.tools.plain import destination
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, TokenRefused, Wire, borne, broken
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Relay, Session, TokenRefused, Wire, borne, broken
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Response
 
@@ -52,9 +52,10 @@ class OperationsWire(Wire):
         hold: Hold,
         headers: Mapping[str, str] = NO_HEADERS,
         bearer: str = "",
+        relay: Relay | None = None,
     ) -> bytes:
         """The list of operations, or the answer of one."""
-        del session, headers  # of MCP
+        del session, headers, relay  # of MCP
         match message["method"]:
             case mcp.LIST:
                 return _result(message, {"tools": [_tool(one) for one in self._operations.values()]})

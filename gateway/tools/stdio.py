@@ -20,7 +20,7 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken, reply
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Relay, Session, Wire, broken, reply
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
@@ -59,9 +59,10 @@ class StdioWire(Wire):
         hold: Hold,
         headers: Mapping[str, str] = NO_HEADERS,
         bearer: str = "",
+        relay: Relay | None = None,
     ) -> bytes:
         """Send a request; the response gets the id of the caller back."""
-        del session, headers, bearer  # all share the process, which has no headers
+        del session, headers, bearer, relay  # all share the process, which has no headers
         async with self._in_time():
             process = await self._run()
             raw = await self._send(process, message)

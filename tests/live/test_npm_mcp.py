@@ -15,7 +15,6 @@ from line import Line, config, running
 from tool_client import Client
 
 NOT_SERVED = {
-    *("tools-call-with-logging", "tools-call-with-progress"),
     *("tools-call-sampling", "tools-call-elicitation", "elicitation-sep1034-defaults", "elicitation-sep1330-enums"),
     *("resources-subscribe", "resources-unsubscribe"),
     "dns-rebinding-protection",  # wants pages of localhost served, whose origin `server.cors` must have
