@@ -115,6 +115,7 @@ class Scripted:
         self.answers: dict[str, Answer] = {}
         self.seen: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.session = "s1"
+        self.about: dict[str, Any] = {"tools": {}}
         self.url = ""
         self.release = threading.Event()
         self.accepts: Callable[[str], bool] = lambda header: True
@@ -126,7 +127,7 @@ class Scripted:
             case "initialize":
                 return {
                     "protocolVersion": message["params"]["protocolVersion"],
-                    "capabilities": {"tools": {}},
+                    "capabilities": self.about,
                     "serverInfo": {"name": "scripted", "version": "1"},
                 }
             case "tools/list":

@@ -122,7 +122,8 @@ class Remote:
             raise self._broken(f"answered with HTTP {response.status} and no response")
         return body
 
-    def _broken(self, what: str, *, late: bool = False) -> Refusal:
+    def _broken(self, what: str, *, late: bool = False, down: bool = False) -> Refusal:
+        del down  # agents have no circuit
         code = "upstream_timeout" if late else "upstream_error"
         return Refusal(code, f"The agent {self.name} {what}. Try again later.", stage="upstream")
 

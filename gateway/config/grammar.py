@@ -431,7 +431,8 @@ class Server(Section):
     """TCP port; 0 chooses a free port."""
     public_url: HttpUrl = ""
     """URL of the gateway as callers see it, such as https://gateway.example.com, without a path. With `jwt`, clients of
-    MCP find the issuer by it, and tokens for `{public_url}/mcp/{server}` are accepted there."""
+    MCP find the issuer by it, and tokens for `{public_url}/mcp/{server}` are accepted there. Pages of the gateway
+    itself may call `/mcp`."""
     max_body: Count = 20_000_000
     """Bytes of one request body."""
     max_depth: int = Field(default=64, ge=4, le=500)
@@ -481,7 +482,7 @@ class Server(Section):
     effect with the next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
     """Origins whose pages may call `/v1/` and `/v1beta/` from a browser, such as https://app.example.com; `*` for all
-    origins."""
+    origins. A request to `/mcp` with another `Origin` gets 403."""
 
     @field_validator("public_url")
     @classmethod

@@ -11,7 +11,7 @@ from gateway.config.sections import Section
 
 
 class Breaker(Section):
-    """The circuit breaker of each target: a target that fails is not tried at each call."""
+    """The circuit breaker of each target and tool server: one that fails is not tried at each call."""
 
     failures: Count = Field(default=5, ge=1)
     """Failures in a row that open the circuit of a target."""
@@ -37,7 +37,7 @@ class Routing(Section):
     """Attempts at the targets of a model."""
 
     breaker: Breaker | None = Breaker()
-    """The circuit breaker of each target; null: every target is tried at each call."""
+    """The circuit breaker of each target and tool server; null: every one is tried at each call."""
     retries: Count = 1
     """Times that a call is sent again to a target that failed, if no other target answers."""
     retry_ratio: float = Field(default=0.2, ge=0, le=1)

@@ -16,7 +16,7 @@ from typing import Final
 from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, parts
 from gateway.dialects.field_table import Table, table
-from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
+from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
@@ -30,6 +30,7 @@ META: Final = "_meta"
 VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 CLIENT: Final = "io.modelcontextprotocol/clientInfo"
 SERVER: Final = "io.modelcontextprotocol/serverInfo"
+LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 MISMATCH: Final = -32020
 UNSUPPORTED: Final = -32022
@@ -41,7 +42,15 @@ SEARCH_TOOLS: Final = "search_tools"
 CALL_TOOL: Final = "call_tool"
 NAMED: Final[Mapping[str, str]] = {CALL: "name", "prompts/get": "name", "resources/read": "uri"}
 """Method -> the parameter that the header `Mcp-Name` repeats."""
-READS: Final[Mapping[str, str]] = {"resources/read": "read_resource", "prompts/get": "get_prompt"}
+COMPLETE: Final = "completion/complete"
+SET_LEVEL: Final = "logging/setLevel"
+LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""Of messages of a log (RFC 5424)."""
+READS: Final[Mapping[str, str]] = {
+    "resources/read": "read_resource",
+    "prompts/get": "get_prompt",
+    COMPLETE: "complete",
+}
 """Method that reads something of a server -> the name under which it is judged, as a call of a tool."""
 LISTS: Final[Mapping[str, str]] = {
     "resources/list": "resources/read",
@@ -50,7 +59,7 @@ LISTS: Final[Mapping[str, str]] = {
 }
 """Method that lists what can be read -> the method that reads it."""
 _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
-OLD_METHODS: Final = _BOTH | {"initialize", "ping"}
+OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL}
 NEW_METHODS: Final = _BOTH | {"server/discover"}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
@@ -130,7 +139,24 @@ class Mcp(JsonRpc):
         """The output schema of the called tool."""
         self.called = ""
         self.modern = False
+        self.progress: Id = None
+        """The token with which the client wants to hear of progress."""
+        self._level = ""  # of the messages of the log that a client of the later era wants
         self._headers = headers
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether the client takes an event stream for an answer."""
+        return any(name == b"accept" and b"text/event-stream" in value.lower() for name, value in self._headers)
+
+    def wanted(self, token: str) -> Json:
+        """What a server is told of the notifications that the client wants. `token`: that of progress."""
+        found: Json = {} if self.progress is None else {"progressToken": token}
+        return {**found, LOG_LEVEL: self._level} if self._level else found
+
+    def event(self, message: bytes) -> bytes:
+        """A message as an event of a stream. Line breaks in JSON are space between values, and would end the event."""
+        return b"event: message\ndata: %s\n\n" % message.replace(b"\r", b" ").replace(b"\n", b" ")
 
     @property
     def told(self) -> bool:
@@ -156,6 +182,11 @@ class Mcp(JsonRpc):
         """The tool as `server/name`; the server for other messages. Raises Refusal(invalid_request, tool_not_found)."""
         self.open(body)
         self._check_version()
+        meta = self.params.get(META)
+        if type(meta) is dict:
+            token, level = meta.get("progressToken"), meta.get(LOG_LEVEL)
+            self.progress = token if is_id(token) else None
+            self._level = level if self.modern and level in LEVELS else ""
         if self.answered:
             known = NEW_METHODS if self.modern else OLD_METHODS
             if self.method not in known:
@@ -200,14 +231,17 @@ class Mcp(JsonRpc):
         return survey
 
     def _reading(self) -> Intent:
-        """A resource or a prompt of one server. Raises Refusal(invalid_request)."""
-        param = NAMED[self.method]
+        """A resource, a prompt, or a completion of an argument of one server. Raises Refusal(invalid_request)."""
         if not self.door:
             raise Fault(
                 UNKNOWN_METHOD, "The method is served at the path of one server.", status=404 * self.modern or 200
             )
-        if type(self.params.get(param)) is not str:
-            raise Fault(PARAMS, f"`params.{param}` must be a string.")
+        if self.method == COMPLETE:
+            for param in ("ref", "argument"):
+                if type(self.params.get(param)) is not dict:
+                    raise Fault(PARAMS, f"`params.{param}` must be an object.")
+        elif type(self.params.get(NAMED[self.method])) is not str:
+            raise Fault(PARAMS, f"`params.{NAMED[self.method]}` must be a string.")
         self.params.pop(META, None)
         self.called, self.given = READS[self.method], self.params
         return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)

@@ -8,6 +8,7 @@ from gateway.errors import Refusal
 from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
+from gateway.exchange.notices import relay
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
@@ -51,8 +52,7 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            desks: dict[str, Desk | PlainDesk | AgentDesk] = {"http": self._plain, "a2a": self._agents}
-            answer = await desks.get(call.codec.name, self._desk).open(call)
+            answer = await self._opened(call, reply)
             if answer.streamed:
                 await events(self._answers, self._results, self._agents, call, answer, reply)
                 return
@@ -68,6 +68,15 @@ class Exchange:
             await self._cached(call, reply, self._cache)
             return
         await self._sent(call, await self._forward.open(call, call.admission.targets), reply)
+
+    async def _opened(self, call: Call, reply: Reply) -> Answer:
+        """Send a call to a tool or an agent. Raises Refusal."""
+        match call.codec.name:
+            case "http":
+                return await self._plain.open(call)
+            case "a2a":
+                return await self._agents.open(call)
+        return await self._desk.open(call, relay(self._answers, self._results, call, reply))
 
     async def notice(self, call: Call, raw: bytes) -> bytes:
         """What another agent tells of a task, judged as an answer. Raises Refusal."""

@@ -80,6 +80,9 @@ async def tool(answers: Answers, results: Results, call: Call, answer: Answer, r
 async def _send(answers: Answers, call: Call, body: bytes, reply: Reply) -> None:
     """Send a judged answer, in the form that the caller's protocol has. Raises Refusal."""
     codec = call.codec
+    if isinstance(codec, Mcp) and reply.begun:
+        await reply.end(codec.event(body))
+        return
     if not isinstance(codec, HttpTool | A2aRest):
         await reply.whole(200, body)
         return
@@ -91,6 +94,11 @@ async def _send(answers: Answers, call: Call, body: bytes, reply: Reply) -> None
 async def judged_answer(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
     """An answer after judging. Raises Refusal."""
     call.step("output")
+    return await judged_text(answers, results, call, raw)
+
+
+async def judged_text(answers: Answers, results: Results, call: Call, raw: bytes) -> bytes:
+    """An answer, or a message before it in the form of an answer, after judging. Raises Refusal."""
     call.budget.extend(len(raw))
     long = len(raw) > NEW_TEXT or len(call.redaction.known) > SMALL
     asked, parsed = (await judge(call, long, _read, answers, results, call, raw)) if results.judges else (None, None)

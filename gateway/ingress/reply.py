@@ -125,21 +125,29 @@ class Reply:
         call = self._call
         in_text = self._parts.reasons_in_text and refusal.domain == "policy" and refusal.stage == "output"
         words = f"[The gateway blocked this answer: {refusal.message}]" if in_text else ""
-        if self.begun:
+        if self.begun and isinstance(call.codec, Mcp):
+            await self.end(call.codec.event(self._error(refusal)))
+        elif self.begun:
             codec = self.codec or call.codec.stream(keep_usage=False)
             data = codec.refuse(refusal, call.id, words and f"\n\n{words}")
             if self._parts.own.holds(data):  # the message of the upstream contains a secret: leave it out
                 data = codec.refuse(refusal, call.id, bare=True)
             await self.end(data)
         elif not (in_text and await self._refuse_in_text(refusal, words)):
-            data = orjson.dumps(call.codec.refuse(refusal, call.id))
-            if self._parts.own.holds(data):
-                plain = Refusal(refusal.code, "The reason is hidden: it contains a secret.", status=refusal.status)
-                data = orjson.dumps(call.codec.refuse(plain, call.id))
+            data = self._error(refusal)
             status, headers = call.codec.status(refusal), _waiting(refusal)
             if refusal.code == "unauthenticated" or (status == 403 and call.codec.name == "mcp"):
                 headers.append((b"www-authenticate", self._challenge(refusal)))
             await self.whole(status, data, headers)
+
+    def _error(self, refusal: Refusal) -> bytes:
+        """The body of an error."""
+        codec, id = self._call.codec, self._call.id
+        data = orjson.dumps(codec.refuse(refusal, id))
+        if not self._parts.own.holds(data):
+            return data
+        plain = Refusal(refusal.code, "The reason is hidden: it contains a secret.", status=refusal.status)
+        return orjson.dumps(codec.refuse(plain, id))
 
     def _challenge(self, refusal: Refusal) -> bytes:
         """What a client needs to be let in: that of a tool server says where tokens come from."""

@@ -46,6 +46,7 @@ from gateway.stores import STATES, Store, StoreUnavailable, open_store
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.watch import Watch
 from gateway.stores.writer import Writer
+from gateway.tools.breaker import Breakers
 from gateway.tools.servers import Servers
 from gateway.upstream.clients import Clients
 
@@ -141,7 +142,7 @@ class Gateway:
             writer, self._watch = _audit_writer(config, store, stack)
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
             clients.open(["direct", "public"])
-            self.shared.servers = Servers(clients["direct"], store)
+            self.shared.servers = Servers(clients["direct"], store, Breakers(self.shared.healths, store))
             self.shared.remotes = Remotes(clients["direct"])
             self.shared.deliveries = Deliveries()
             stack.push_async_callback(self.shared.deliveries.close)

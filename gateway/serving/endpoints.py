@@ -53,6 +53,7 @@ from gateway.ingress.wire import AsgiExchange, Exchange
 from gateway.serving.delegate import delegate
 from gateway.serving.mesh import registry
 from gateway.serving.notices import notice, unknown
+from gateway.serving.origins import foreign
 from gateway.serving.router import Match
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED, Ticket, place
@@ -173,7 +174,9 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
     call = arrived(gateway, path, codec, exchange)
     call.resource = Resource("tool")
     reply = gateway.runtime.replies.to(call, exchange.put)
-    if scope["method"] not in ("POST", "DELETE"):
+    if refusal := foreign(exchange.headers, gateway.runtime.config.server):
+        await reply.refuse(refusal)
+    elif scope["method"] not in ("POST", "DELETE"):
         await reply.refuse(_wrong_method(path, scope["headers"]))
     elif not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))

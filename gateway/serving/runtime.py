@@ -409,7 +409,13 @@ def _line(
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(
-        config.tools, shared.clients["direct"], visible, sql, shared.servers.credentials, unscannable=not readable
+        config.tools,
+        shared.clients["direct"],
+        visible,
+        sql,
+        shared.servers.credentials,
+        shared.servers.breakers,
+        unscannable=not readable,
     )
     assert shared.remotes is not None, "agents are there before the first runtime"
     assert shared.deliveries is not None, "deliveries are there before the first runtime"

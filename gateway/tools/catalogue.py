@@ -101,6 +101,12 @@ def writes(row: Tool, listed: Listed) -> bool | None:
     return None if type(reads) is not bool else not reads
 
 
+def needs_task(listed: Listed) -> bool:
+    """Whether a tool can only be called as a task (2025-11-25, server/tools: `execution.taskSupport`)."""
+    said = listed.tool.get("execution")
+    return type(said) is dict and said.get("taskSupport") == "required"
+
+
 def repeats(row: Tool, listed: Listed) -> bool:
     """Whether a tool may be called again without effect: by the row of its server, or if it reads or says so."""
     if any(fnmatchcase(listed.name, pattern) for pattern in row.idempotent):

@@ -16,28 +16,33 @@ import orjson
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp, mcp_params
-from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, Fault, is_id
+from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
+from gateway.ids import uuid7
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import Listed, repeats, writes
+from gateway.tools.catalogue import Listed, needs_task, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
+from gateway.tools.notices import passed
 from gateway.tools.pins import Pins
-from gateway.tools.schema import check, fits
+from gateway.tools.said import about, completed, joined, keeps
+from gateway.tools.schema import check
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
-from gateway.tools.wire import Session, SessionLost, broken
+from gateway.tools.wire import Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
-_SELF: Final[Json] = {"name": "meshgate", "version": "1"}
 _KEPT: Final = 4096  # lists of callers
-_LONGEST_NAME: Final = 128
 _SESSION: Final = b"mcp-session-id"
+_AS_TASK: Final = (
+    "This tool can only be called as a task (execution.taskSupport: required), and the gateway serves no tasks. The "
+    "operator of the tool may make tasks optional."
+)
 
 
 class Desk:
@@ -129,6 +134,8 @@ class Desk:
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
         if not await self._visible.admits(call):
             raise mcp.unknown_tool()
+        if needs_task(tool):
+            raise Fault(UNKNOWN_METHOD, _AS_TASK, code="tool_not_found")
         codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
         if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
             mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
@@ -138,8 +145,11 @@ class Desk:
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
 
-    async def open(self, call: Call) -> Answer:
-        """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal."""
+    async def open(self, call: Call, relay: Relay | None = None) -> Answer:
+        """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal.
+
+        `relay`: passes notifications of the server on to the caller.
+        """
         codec, outcome = _codec(call), call.outcome
         if call.request.control:
             result = await self._control(call, codec)
@@ -148,14 +158,14 @@ class Desk:
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
-            raw = await self._tried(call, codec, server)
-            if codec.promised and not _keeps(codec.promised, raw):
+            raw = await self._tried(call, codec, server, relay)
+            if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
         except Refusal as fault:
             self._failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
-        return _answer(_completed(raw) if codec.modern else raw)
+        return _answer(completed(raw) if codec.modern else raw)
 
     async def end(self, call: Call, server: str) -> None:
         """End the session that a call names. Raises Refusal(invalid_request)."""
@@ -165,15 +175,16 @@ class Desk:
         if server:
             await self._server(server).end(opened.upstream, caller_of(call))
 
-    async def _tried(self, call: Call, codec: Mcp, server: Server) -> bytes:
+    async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
         try:
-            return await self._ask(call, codec, server)
+            return await self._ask(call, codec, server, relay)
         except Refusal as fault:
-            if fault.code != "upstream_error" or not await self._repeats(call, codec, server):
+            at_once = fault.code == "upstream_error" and fault.retry_after is None
+            if not at_once or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
-        return await self._ask(call, codec, server)
+        return await self._ask(call, codec, server, relay)
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
@@ -182,21 +193,33 @@ class Desk:
         tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
-    async def _ask(self, call: Call, codec: Mcp, server: Server) -> bytes:
+    async def _ask(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
-        return await self._exchange(call, codec, server, _message(call, codec, params))
+        if relay is None:
+            return await self._exchange(call, codec, server, _message(call, codec, params))
+        pass_on, token = relay, uuid7()
+        if meta := codec.wanted(token):
+            params = {**params, mcp.META: meta}
 
-    async def _exchange(self, call: Call, codec: Mcp, server: Server, message: Json) -> bytes:
+        async def told(said: Json) -> None:
+            if (kept := passed(said, token)) is not None:
+                await pass_on(kept)
+
+        return await self._exchange(call, codec, server, _message(call, codec, params), told)
+
+    async def _exchange(
+        self, call: Call, codec: Mcp, server: Server, message: Json, relay: Relay | None = None
+    ) -> bytes:
         """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
         hold = call.ticket.hold
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
         if opened is None:
-            raw = await server.ask(message, hold, caller_of(call), headers)
+            raw = await server.ask(message, hold, caller_of(call), headers, relay)
         else:
             try:
-                raw = await server.ask_in(opened.upstream, message, hold, caller_of(call), headers)
+                raw = await server.ask_in(opened.upstream, message, hold, caller_of(call), headers, relay)
             except SessionLost:
                 raise _no_session() from None
         return codec.named(raw, message["id"])
@@ -211,9 +234,11 @@ class Desk:
             case "initialize":
                 return await self._initialize(call, codec)
             case "server/discover":
-                about = _about(await self._said(call, codec))
-                about[mcp.META] = {mcp.SERVER: about.pop("serverInfo")}
-                return {**about, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
+                told = about(await self._said(call, codec), logs=self._logs(codec.door))
+                told[mcp.META] = {mcp.SERVER: told.pop("serverInfo")}
+                return {**told, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
+            case mcp.SET_LEVEL:
+                return await self._set_level(call, codec)
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
             case _ if codec.method in mcp.LISTS:
@@ -221,6 +246,22 @@ class Desk:
             case mcp.CALL if codec.query is not None:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
+
+    def _logs(self, server: str) -> bool:
+        """Whether the log of a server can reach clients: that of a process has no sessions."""
+        return bool(server) and not self._rows[server].command
+
+    async def _set_level(self, call: Call, codec: Mcp) -> Json:
+        """Tell a server which messages of its log the client of a session wants. Raises Refusal."""
+        if codec.params.get("level") not in mcp.LEVELS:
+            raise Fault(PARAMS, f"`params.level` must be one of {', '.join(mcp.LEVELS)}.")
+        if not self._logs(codec.door) or self.opened(call, codec.door) is None:
+            raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
+        message = _message(call, codec, {"level": codec.params["level"]})
+        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        if type(said) is not dict or type(said.get("result")) is not dict:
+            raise broken(codec.door, "did not take the level of its log")
+        return {}
 
     async def _tell(self, call: Call, codec: Mcp) -> None:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
@@ -243,14 +284,14 @@ class Desk:
         assert call.subject is not None, "sessions come after identify"
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
-        upstream, about = Session(version), Json()
+        upstream, said = Session(version), Json()
         if codec.door:
             server = self._server(codec.door)
             upstream = await server.open(caller_of(call))
-            about = server.about
+            said = server.about
         id = self._sessions.new(call.subject, codec.door, upstream, version)
         call.outcome.headers = ((_SESSION, id.encode()),)
-        return {"protocolVersion": version, **_about(about)}
+        return {"protocolVersion": version, **about(said, logs=self._logs(codec.door))}
 
     async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
@@ -287,7 +328,7 @@ class Desk:
             elif isinstance(listed, BaseException):
                 raise listed
             else:
-                tools += [one.tool for one in listed] if codec.door else _joined(server.name, listed)
+                tools += [one.tool for one in listed] if codec.door else joined(server.name, listed)
         return tools
 
     def _failed(self, server: Server, fault: Refusal) -> None:
@@ -310,7 +351,8 @@ class Desk:
         if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:
             return known[1]
         may, name = self._visible.may, server.name
-        seen = [one for one in tools if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
+        usable = [one for one in tools if not needs_task(one)]
+        seen = [one for one in usable if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
         if len(self._kept) >= _KEPT:
             self._kept.clear()
         self._kept[server.name, id(subject)] = now, seen
@@ -333,51 +375,6 @@ def _codec(call: Call) -> Mcp:
 def _message(call: Call, codec: Mcp, params: Json) -> Json:
     """A request to a server. Its id is that of the body, which was redacted after the codec read it."""
     return {"jsonrpc": "2.0", "id": call.request.body["id"], "method": codec.method, "params": params}
-
-
-def _about(about: Json) -> Json:
-    """What a client hears of a server: that it has tools, who it is, and its instructions."""
-    meta = about.get(mcp.META)
-    info = about.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
-    able = about.get("capabilities")
-    offered = [name for name in ("resources", "prompts") if type(able) is dict and type(able.get(name)) is dict]
-    said: Json = {
-        "capabilities": {"tools": {}, **{name: {} for name in offered}},
-        "serverInfo": info if type(info) is dict else _SELF,
-    }
-    if type(about.get("instructions")) is str:
-        said["instructions"] = about["instructions"]
-    return said
-
-
-def _joined(server: str, listed: Sequence[Listed]) -> list[Json]:
-    """Tools under the names that they have beside those of other servers, except for names that would be too long."""
-    named = [{**one.tool, "name": f"{server}_{one.name}"} for one in listed]
-    return [tool for tool in named if len(tool["name"]) <= _LONGEST_NAME]
-
-
-def _keeps(promised: Json, raw: bytes) -> bool:
-    """Whether the structured content of a response, if there is any, fits an output schema."""
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return True  # refused as no response
-    result = said.get("result") if type(said) is dict else None
-    if type(result) is not dict or result.get("isError") is True or "structuredContent" not in result:
-        return True
-    return fits(result["structuredContent"], promised)
-
-
-def _completed(raw: bytes) -> bytes:
-    """A response with the type of result that the later era requires, which servers of the earlier era do not have."""
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return raw
-    if type(said) is dict and type(said.get("result")) is dict:
-        said["result"].setdefault("resultType", "complete")
-        return orjson.dumps(said)
-    return raw
 
 
 def _answer(said: bytes | Json) -> Answer:

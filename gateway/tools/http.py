@@ -24,6 +24,7 @@ from gateway.tools.wire import (
     OFFERED,
     Hold,
     InTime,
+    Relay,
     Session,
     SessionLost,
     TokenRefused,
@@ -38,6 +39,7 @@ from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
 _QUESTIONS = 16  # of a server before one answer
+_NOTICES = 1000  # of a server before one answer, that are passed on
 _SELF: Json = {"name": "meshgate", "version": "1"}
 _UNREACHED = "could not be reached"
 
@@ -95,12 +97,21 @@ class HttpWire(Wire):
         hold: Hold,
         headers: Mapping[str, str] = NO_HEADERS,
         bearer: str = "",
+        relay: Relay | None = None,
     ) -> bytes:
         """Send a request, and wait for its response."""
         async with self._in_time():
-            return await self._asked(session, message, hold, headers, bearer)
+            return await self._asked(session, message, hold, headers, bearer, relay)
 
-    async def _asked(self, session: Session, message: Json, hold: Hold, more: Mapping[str, str], bearer: str) -> bytes:
+    async def _asked(
+        self,
+        session: Session,
+        message: Json,
+        hold: Hold,
+        more: Mapping[str, str],
+        bearer: str,
+        relay: Relay | None = None,
+    ) -> bytes:
         method, params = message["method"], message.get("params", {})
         headers = {"MCP-Protocol-Version": session.version}
         if session.modern:
@@ -120,7 +131,7 @@ class HttpWire(Wire):
         if response.status == 403:
             response.close()
             raise broken(self._name, "refused the credentials of the gateway (HTTP 403)")
-        return await self._body(response, session, message["id"], hold, bearer)
+        return await self._body(response, session, message["id"], hold, bearer, relay)
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""
@@ -156,20 +167,37 @@ class HttpWire(Wire):
         except TimeoutError:
             raise broken(self._name, "did not answer in time", late=True) from None
         except OSError as fault:
-            raise broken(self._name, f"{_UNREACHED} ({type(fault).__name__})") from None
+            raise broken(self._name, f"{_UNREACHED} ({type(fault).__name__})", down=True) from None
 
-    async def _body(self, response: Response, session: Session, id: object, hold: Hold, bearer: str) -> bytes:
+    async def _body(
+        self,
+        response: Response,
+        session: Session,
+        id: object,
+        hold: Hold,
+        bearer: str,
+        relay: Relay | None = None,
+    ) -> bytes:
         """The response to request `id`. Of other messages in an event stream, questions are refused."""
         if "".join(response.values(b"content-type")[:1]).lower().startswith("text/event-stream"):
-            return await self._of_events(response, session, id, hold, bearer)
+            return await self._of_events(response, session, id, hold, bearer, relay)
         most = self._row.max_answer if response.status < 400 else _SMALL
         body = await received(response, most, hold, partial(broken, self._name))
-        if not body.lstrip().startswith(b"{"):
-            raise broken(self._name, f"answered with HTTP {response.status} and no response")
+        failed = response.status >= 500
+        if not body.lstrip().startswith(b"{") or (failed and "jsonrpc" not in _object(body)):
+            raise broken(self._name, f"answered with HTTP {response.status} and no response", down=failed)
         return body
 
-    async def _of_events(self, response: Response, session: Session, id: object, hold: Hold, bearer: str) -> bytes:
-        reader, size, asked = sse.Reader(), 0, 0
+    async def _of_events(
+        self,
+        response: Response,
+        session: Session,
+        id: object,
+        hold: Hold,
+        bearer: str,
+        relay: Relay | None,
+    ) -> bytes:
+        reader, size, asked, told = sse.Reader(), 0, 0, 0
         try:
             async for data in response.chunks():
                 size += len(data)
@@ -177,7 +205,13 @@ class HttpWire(Wire):
                     raise broken(self._name, f"answered with more than {self._row.max_answer} bytes")
                 hold(len(data))
                 for event in reader.feed(data):
-                    if not event.data or "id" not in (said := _object(event.data)):
+                    if not event.data:
+                        continue
+                    said = _object(event.data)
+                    if "id" not in said:
+                        told += 1
+                        if relay is not None and "method" in said and told <= _NOTICES:
+                            await relay(said)
                         continue
                     if "method" not in said and said["id"] == id:
                         return event.data
@@ -191,10 +225,10 @@ class HttpWire(Wire):
         except TimeoutError:
             raise broken(self._name, "fell silent in the middle of its answer", late=True) from None
         except OSError as fault:
-            raise broken(self._name, f"broke off its answer ({type(fault).__name__})") from None
+            raise broken(self._name, f"broke off its answer ({type(fault).__name__})", down=True) from None
         finally:
             response.close()
-        raise broken(self._name, "ended its answer without a response")
+        raise broken(self._name, "ended its answer without a response", down=True)
 
 
 def _object(data: bytes) -> Json:

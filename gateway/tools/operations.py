@@ -17,8 +17,9 @@ from gateway.config.openapi import Operation, described
 from gateway.config.tools import Tool
 from gateway.dialects import http_tool, mcp
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
+from gateway.tools.breaker import Attempt, Breaker
 from gateway.tools.plain import destination
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, TokenRefused, Wire, borne, broken
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Relay, Session, TokenRefused, Wire, borne, broken
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Response
 
@@ -30,10 +31,11 @@ _STEPS: Final = frozenset({".", ".."})
 class OperationsWire(Wire):
     """One row with `openapi`. Raises ValueError for a document with mistakes, which the check of the file found."""
 
-    def __init__(self, name: str, row: Tool, client: Client) -> None:
+    def __init__(self, name: str, row: Tool, client: Client, breaker: Breaker) -> None:
         self._name = name
         self._row = row
         self._client = client
+        self._breaker = breaker
         self._to = destination(row)
         self._described = described(row)
         self._operations = {one.name: one for one in self._described.chosen}
@@ -50,15 +52,16 @@ class OperationsWire(Wire):
         hold: Hold,
         headers: Mapping[str, str] = NO_HEADERS,
         bearer: str = "",
+        relay: Relay | None = None,
     ) -> bytes:
         """The list of operations, or the answer of one."""
-        del session, headers  # of MCP
+        del session, headers, relay  # of MCP
         match message["method"]:
             case mcp.LIST:
                 return _result(message, {"tools": [_tool(one) for one in self._operations.values()]})
             case mcp.CALL:
-                async with InTime(self._name, self._row.timeout):
-                    return await self._call(message, hold, bearer)
+                async with self._breaker.attempt() as attempt, InTime(self._name, self._row.timeout):
+                    return await self._call(message, hold, bearer, attempt)
         return _error(message, UNKNOWN_METHOD, "The method is not served here.")
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
@@ -70,7 +73,7 @@ class OperationsWire(Wire):
     async def close(self) -> None:
         """Nothing: the connections belong to the client."""
 
-    async def _call(self, message: Json, hold: Hold, bearer: str) -> bytes:
+    async def _call(self, message: Json, hold: Hold, bearer: str, attempt: Attempt) -> bytes:
         operation = self._operations.get(str(message["params"].get("name")))
         if operation is None:
             return _error(message, PARAMS, "There is no tool of this name.")
@@ -89,7 +92,8 @@ class OperationsWire(Wire):
         except TimeoutError:
             raise broken(self._name, "did not answer in time", late=True) from None
         except OSError as fault:
-            raise broken(self._name, f"could not be reached ({type(fault).__name__})") from None
+            raise broken(self._name, f"could not be reached ({type(fault).__name__})", down=True) from None
+        attempt.status = response.status
         if response.status == 401 and bearer:
             response.close()
             raise TokenRefused

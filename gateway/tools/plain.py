@@ -26,6 +26,7 @@ from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
 from gateway.texts import Finding
+from gateway.tools.breaker import Breakers
 from gateway.tools.caller import caller_of
 from gateway.tools.credentials import check_echo
 from gateway.tools.registry import Credentials
@@ -56,11 +57,13 @@ class PlainDesk:
         visible: Visible,
         sql: SqlGate | None,
         credentials: Credentials,
+        breakers: Breakers,
         *,
         unscannable: bool,
     ) -> None:
         self._credentials = {name: credentials.of(name, row) for name, row in rows.items() if row.http}
         self._rows = {name: row for name, row in rows.items() if row.http}
+        self._breakers = {name: breakers.of(name) for name in self._rows}
         self._to = {name: destination(row) for name, row in self._rows.items()}
         self._described = {name: described(row) for name, row in self._rows.items()}
         self._client = client
@@ -114,34 +117,40 @@ class PlainDesk:
         at, body, kind = codec.sent(call.request.body, call.request.raw, edited=edited)
         to = self._to[codec.server].having(_headers(call, kind)).below(at, codec.method)
         outcome.sent = True
-        response, bearer = await self._bearing(call, codec.server, to, body)
-        raw = b""
-        if codec.method == "HEAD":
-            response.close()
-        else:
-            raw = await received(response, row.max_answer, call.ticket.hold, partial(broken, codec.server))
+        response, raw, bearer = await self._bearing(call, codec, to, body)
         check_echo(codec.server, bearer, raw)
         outcome.status = response.status
         return self._answer(codec, response, raw)
 
-    async def _bearing(self, call: Call, server: str, to: Destination, body: bytes) -> tuple[Response, str]:
+    async def _bearing(self, call: Call, codec: HttpTool, to: Destination, body: bytes) -> tuple[Response, bytes, str]:
         """Send a request with the credential for the caller; once more with another if the server refuses that."""
-        credential, caller = self._credentials[server], caller_of(call)
+        credential, caller = self._credentials[codec.server], caller_of(call)
         bearer = await credential.bearer(caller)
-        response = await self._sent(server, to.having(borne(bearer)), body)
+        response, raw = await self._sent(call, codec, to.having(borne(bearer)), body)
         if response.status == 401 and credential.forget(caller, bearer):
-            response.close()
             bearer = await credential.bearer(caller)
-            response = await self._sent(server, to.having(borne(bearer)), body)
-        return response, bearer
+            response, raw = await self._sent(call, codec, to.having(borne(bearer)), body)
+        return response, raw, bearer
 
-    async def _sent(self, server: str, to: Destination, body: bytes) -> Response:
+    async def _sent(self, call: Call, codec: HttpTool, to: Destination, body: bytes) -> tuple[Response, bytes]:
+        """Send a request, and read the answer."""
+        server = codec.server
+        async with self._breakers[server].attempt() as attempt:
+            response = await self._begun(server, to, body)
+            attempt.status = response.status
+            if codec.method == "HEAD":
+                response.close()
+                return response, b""
+            most = self._rows[server].max_answer
+            return response, await received(response, most, call.ticket.hold, partial(broken, server))
+
+    async def _begun(self, server: str, to: Destination, body: bytes) -> Response:
         try:
             return await self._client.post(to, body)
         except TimeoutError:
             raise broken(server, "did not answer in time", late=True) from None
         except OSError as fault:
-            raise broken(server, f"could not be reached ({type(fault).__name__})") from None
+            raise broken(server, f"could not be reached ({type(fault).__name__})", down=True) from None
 
     def _answer(self, codec: HttpTool, response: Response, raw: bytes) -> Answer:
         status = response.status

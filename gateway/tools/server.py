@@ -10,13 +10,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+import orjson
+
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.errors import Refusal
 from gateway.tools import catalogue
 from gateway.tools.catalogue import Listed
 from gateway.tools.credentials import NOBODY, Caller, Credential, check_echo
-from gateway.tools.wire import NO_HEADERS, Hold, Session, SessionLost, TokenRefused, Wire, broken, unheld
+from gateway.tools.wire import NO_HEADERS, Hold, Relay, Session, SessionLost, TokenRefused, Wire, broken, unheld
 
 Result = TypeVar("Result")
 _SEATS: Final = 1024  # sessions of the gateway with one server, and lists of tools
@@ -75,24 +77,40 @@ class Server:
             return session
 
     async def ask(
-        self, message: Json, hold: Hold, caller: Caller = NOBODY, headers: Mapping[str, str] = NO_HEADERS
+        self,
+        message: Json,
+        hold: Hold,
+        caller: Caller = NOBODY,
+        headers: Mapping[str, str] = NO_HEADERS,
+        relay: Relay | None = None,
     ) -> bytes:
         """Send a request in the session of a caller; in a new one if the server has lost that. Raises Refusal."""
         session = await self.seat(caller)
         try:
-            return await self.ask_in(session, message, hold, caller, headers)
+            return await self.ask_in(session, message, hold, caller, headers, relay)
         except SessionLost:
             if self._seats.get(caller.seat) == session:
                 del self._seats[caller.seat]
-            return await self.ask_in(await self.seat(caller), message, hold, caller, headers)
+            return await self.ask_in(await self.seat(caller), message, hold, caller, headers, relay)
 
     async def ask_in(
-        self, session: Session, message: Json, hold: Hold, caller: Caller, headers: Mapping[str, str] = NO_HEADERS
+        self,
+        session: Session,
+        message: Json,
+        hold: Hold,
+        caller: Caller,
+        headers: Mapping[str, str] = NO_HEADERS,
+        relay: Relay | None = None,
     ) -> bytes:
         """Send a request in a session. Raises Refusal, SessionLost."""
 
         async def ask(bearer: str) -> bytes:
-            raw = await self._wire.ask(session, message, hold, headers, bearer)
+            async def checked(said: Json) -> None:
+                assert relay is not None, "there is something to pass notifications on"
+                check_echo(self.name, bearer, orjson.dumps(said))
+                await relay(said)
+
+            raw = await self._wire.ask(session, message, hold, headers, bearer, relay and checked)
             check_echo(self.name, bearer, raw)
             return raw
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.config.tools import Tool
+from gateway.tools.breaker import Breakers, GuardedWire
 from gateway.tools.http import HttpWire
 from gateway.tools.operations import OperationsWire
 from gateway.tools.registry import Credentials
@@ -18,8 +19,9 @@ from gateway.upstream.client import Client
 class Servers:
     """The open servers, by name."""
 
-    def __init__(self, client: Client, lease: Lease) -> None:
+    def __init__(self, client: Client, lease: Lease, breakers: Breakers) -> None:
         self._client = client
+        self.breakers = breakers
         self.credentials = Credentials(client, lease)
         self._open: dict[str, Server] = {}
 
@@ -32,8 +34,11 @@ class Servers:
 
     def _wire(self, name: str, row: Tool) -> Wire:
         if row.command:
-            return StdioWire(name, row)
-        return OperationsWire(name, row, self._client) if row.openapi else HttpWire(name, row, self._client)
+            return GuardedWire(StdioWire(name, row), self.breakers.of(name, own=True))
+        breaker = self.breakers.of(name)
+        if row.openapi:
+            return OperationsWire(name, row, self._client, breaker)
+        return GuardedWire(HttpWire(name, row, self._client), breaker)
 
     async def follow(self, rows: Mapping[str, Tool]) -> None:
         """Close the servers whose row is gone or has changed."""

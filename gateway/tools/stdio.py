@@ -20,7 +20,7 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Session, Wire, broken, reply
+from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Relay, Session, Wire, broken, reply
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
@@ -59,9 +59,10 @@ class StdioWire(Wire):
         hold: Hold,
         headers: Mapping[str, str] = NO_HEADERS,
         bearer: str = "",
+        relay: Relay | None = None,
     ) -> bytes:
         """Send a request; the response gets the id of the caller back."""
-        del session, headers, bearer  # all share the process, which has no headers
+        del session, headers, bearer, relay  # all share the process, which has no headers
         async with self._in_time():
             process = await self._run()
             raw = await self._send(process, message)
@@ -107,13 +108,13 @@ class StdioWire(Wire):
                 return self._process
             now = asyncio.get_running_loop().time()
             if now < self._next:
-                raise broken(self._name, "has ended and is not started again yet")
+                raise broken(self._name, "has ended and is not started again yet", down=True)
             self._failed += 1
             self._next = now + min(_LONGEST_WAIT, 0.25 * 2**self._failed)
             try:
                 return await self._start()
             except (OSError, ValueError) as fault:
-                raise broken(self._name, f"could not be started ({type(fault).__name__})") from None
+                raise broken(self._name, f"could not be started ({type(fault).__name__})", down=True) from None
 
     async def _start(self) -> asyncio.subprocess.Process:
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
@@ -136,7 +137,7 @@ class StdioWire(Wire):
             message: Json = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
             result = orjson.loads(await self._send(process, message)).get("result")
             if type(result) is not dict or result.get("protocolVersion") not in mcp.HANDSHAKE:
-                raise broken(self._name, "opens no session of a version that the gateway has")
+                raise broken(self._name, "opens no session of a version that the gateway has", down=True)
             self._session, self._about = Session(str(result["protocolVersion"])), result
             await self._write(process, {"jsonrpc": "2.0", "method": "notifications/initialized"})
         except BaseException:
@@ -169,22 +170,22 @@ class StdioWire(Wire):
             if process.stdin is not None:
                 await process.stdin.drain()
         except OSError:
-            raise broken(self._name, "has ended") from None
+            raise broken(self._name, "has ended", down=True) from None
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         """Pass each response to its request, until the process ends or writes a line that is too long."""
         assert process.stdout is not None
-        why = "has ended"
+        why, down = "has ended", True
         try:
             while line := await process.stdout.readline():
                 self._take(process, line)
         except ValueError:
-            why = f"answered with more than {self._row.max_answer} bytes"
+            why, down = f"answered with more than {self._row.max_answer} bytes", False
         _kill(process)
         await process.wait()
         for waiting in list(self._waiting.values()):
             if not waiting.done():
-                waiting.set_exception(broken(self._name, why))
+                waiting.set_exception(broken(self._name, why, down=down))
 
     def _take(self, process: asyncio.subprocess.Process, line: bytes) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from gateway.call import Json
@@ -16,6 +16,9 @@ OFFERED: Final = HANDSHAKE[-1]
 NO_HEADERS: Final[Mapping[str, str]] = {}
 Hold = Callable[[int], None]
 """Called with the size of each piece of an answer before it is kept; may raise Refusal."""
+
+Relay = Callable[[Json], Awaitable[None]]
+"""Called with each notification that a server sends before its answer to a call; may raise Refusal."""
 
 
 class Session(NamedTuple):
@@ -55,10 +58,11 @@ class Wire(Protocol):
         hold: Hold,
         headers: Mapping[str, str] = NO_HEADERS,
         bearer: str = "",
+        relay: Relay | None = None,
     ) -> bytes:
         """Send a request; returns the response as the server wrote it. Raises SessionLost.
 
-        `headers`: of arguments, for servers of the later era.
+        `headers`: of arguments, for servers of the later era. `relay`: None if nobody waits for notifications.
         """
         ...
 
@@ -75,10 +79,18 @@ class Wire(Protocol):
         ...
 
 
-def broken(server: str, what: str, *, late: bool = False) -> Refusal:
-    """The refusal for a server that does not answer as it should; `what` completes the sentence."""
+class Unanswered(Refusal):
+    """A server did not answer, or said that it cannot: a failure of the server, whatever the call is."""
+
+
+def broken(server: str, what: str, *, late: bool = False, down: bool = False) -> Refusal:
+    """The refusal for a server that does not answer as it should; `what` completes the sentence.
+
+    `late`: there was no answer in time. `down`: there was no answer for another reason.
+    """
     code = "upstream_timeout" if late else "upstream_error"
-    return Refusal(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
+    kind = Unanswered if late or down else Refusal
+    return kind(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
 
 
 def reply(question: Json) -> Json:

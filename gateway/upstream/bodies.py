@@ -10,9 +10,12 @@ from gateway.upstream.client import Response
 
 
 class Broken(Protocol):
-    """Makes the refusal for a server that does not answer as it should; `what` completes the sentence."""
+    """Makes the refusal for a server that does not answer as it should; `what` completes the sentence.
 
-    def __call__(self, what: str, /, *, late: bool = False) -> Refusal: ...
+    `late`: no answer came in time. `down`: no answer came for another reason.
+    """
+
+    def __call__(self, what: str, /, *, late: bool = False, down: bool = False) -> Refusal: ...
 
 
 async def received(response: Response, most: int, hold: Callable[[int], None], broken: Broken) -> bytes:
@@ -33,7 +36,7 @@ async def received(response: Response, most: int, hold: Callable[[int], None], b
     except TimeoutError:
         raise broken("fell silent in the middle of its answer", late=True) from None
     except OSError as fault:
-        raise broken(f"broke off its answer ({type(fault).__name__})") from None
+        raise broken(f"broke off its answer ({type(fault).__name__})", down=True) from None
     finally:
         if finished:
             response.release()

@@ -15,10 +15,9 @@ from line import Line, config, running
 from tool_client import Client
 
 NOT_SERVED = {
-    *("logging-set-level", "tools-call-with-logging", "tools-call-with-progress", "completion-complete"),
     *("tools-call-sampling", "tools-call-elicitation", "elicitation-sep1034-defaults", "elicitation-sep1330-enums"),
     *("resources-subscribe", "resources-unsubscribe"),
-    "dns-rebinding-protection",  # is for servers without keys
+    "dns-rebinding-protection",  # wants pages of localhost served, whose origin `server.cors` must have
 }
 """The scenarios of what docs/tools.md says is not served."""
 

@@ -1,7 +1,7 @@
 """`/livez`, `/readyz` and `/metrics`, without a key.
 
-`/livez` fails only if a restart is needed. `/readyz` pings every part that a call needs, and
-names providers with an open circuit, which does not make the gateway unready. `/metrics` is Prometheus text.
+`/livez` fails only if a restart is needed. `/readyz` pings every part that a call needs, and names providers and tool
+servers with an open circuit, which does not make the gateway unready. `/metrics` is Prometheus text.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         return GaugeMetricFamily("meshgate_calls_in_flight", "Calls in flight.", value=gateway.shared.shares.calls)
 
     def upstreams() -> Metric:
-        words = "1: the provider answered its last call, 0: it did not, or a circuit of its targets is open."
+        words = "1: the provider or tool server answered its last call, 0: it did not, or a circuit is open."
         family = GaugeMetricFamily("meshgate_upstream_state", words, labels=["provider"])
         open_ = gateway.shared.healths.troubled()
         for provider, state in gateway.shared.healths.states.items():
@@ -124,7 +124,7 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         return family
 
     def circuits() -> Metric:
-        words = "Targets by the state of their circuit: closed, open, half_open."
+        words = "Targets and tool servers by the state of their circuit: closed, open, half_open."
         family = GaugeMetricFamily("meshgate_upstream_circuits", words, labels=["provider", "state"])
         for provider, state, number in gateway.shared.healths.circuits():
             family.add_metric([provider, state], number)

@@ -1,0 +1,66 @@
+"""What clients hear of a server, and of its results: without IO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from gateway.call import Json
+from gateway.dialects import mcp
+from gateway.tools.catalogue import Listed
+from gateway.tools.schema import fits
+
+_SELF: Final[Json] = {"name": "meshgate", "version": "1"}
+_LONGEST_NAME: Final = 128
+_OFFERED: Final = ("resources", "prompts", "completions")
+
+
+def about(said: Json, *, logs: bool) -> Json:
+    """What a client hears of a server: what the gateway serves of it, who it is, and its instructions.
+
+    `said`: by the server. `logs`: whether its log can reach the client.
+    """
+    meta = said.get(mcp.META)
+    info = said.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
+    able = said.get("capabilities")
+    wanted = (*_OFFERED, "logging") if logs else _OFFERED
+    offered = [name for name in wanted if type(able) is dict and type(able.get(name)) is dict]
+    told: Json = {
+        "capabilities": {"tools": {}, **{name: {} for name in offered}},
+        "serverInfo": info if type(info) is dict else _SELF,
+    }
+    if type(said.get("instructions")) is str:
+        told["instructions"] = said["instructions"]
+    return told
+
+
+def joined(server: str, listed: Sequence[Listed]) -> list[Json]:
+    """Tools under the names that they have beside those of other servers, except for names that would be too long."""
+    named = [{**one.tool, "name": f"{server}_{one.name}"} for one in listed]
+    return [tool for tool in named if len(tool["name"]) <= _LONGEST_NAME]
+
+
+def keeps(promised: Json, raw: bytes) -> bool:
+    """Whether the structured content of a response, if there is any, fits an output schema."""
+    try:
+        said = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return True  # refused as no response
+    result = said.get("result") if type(said) is dict else None
+    if type(result) is not dict or result.get("isError") is True or "structuredContent" not in result:
+        return True
+    return fits(result["structuredContent"], promised)
+
+
+def completed(raw: bytes) -> bytes:
+    """A response with the type of result that the later era requires, which servers of the earlier era do not have."""
+    try:
+        said = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw
+    if type(said) is dict and type(said.get("result")) is dict:
+        said["result"].setdefault("resultType", "complete")
+        return orjson.dumps(said)
+    return raw

@@ -1,0 +1,79 @@
+"""Requests of pages to tool servers: the check of `Origin` on the paths of MCP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import tool_server
+from gateway.config.grammar import Server
+from gateway.serving.origins import foreign
+from line import Line, config, running
+from tool_client import Client, failed
+
+PAGE = "https://app.example.com"
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A gateway with a URL, that pages of one origin may call."""
+    folder = tmp_path_factory.mktemp("origin")
+    server = {"cors": [PAGE], "public_url": "https://gw.example.com"}
+    with tool_server.scripted() as up:
+        settings = config(folder, "http://127.0.0.1:9/v1", tools={"it": {"mcp": up.url}}, server=server)
+        with running(folder, settings) as started:
+            yield started
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/it"])
+@pytest.mark.parametrize("origin", [None, PAGE, "https://GW.example.com"])
+def test_who_may_call(line: Line, path: str, origin: str | None) -> None:
+    """Programs, pages of a configured origin, and those of the gateway."""
+    headers = {} if origin is None else {"origin": origin}
+    assert Client(line, path).send("tools/list", **headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/it"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://gw.example.com", f"{PAGE}:444", f"{PAGE}.evil.example", ""]
+)
+def test_who_may_not(line: Line, path: str, origin: str) -> None:
+    """Also with a key and the name of the gateway as host: that is what rebinding looks like."""
+    answer = Client(line, path).send("tools/list", origin=origin, host=origin.partition("://")[2] or "x")
+    assert (answer.status_code, failed(answer.json())) == (403, (-32600, "invalid_request"))
+    assert answer.json()["id"] is None
+    assert "evil" not in answer.text
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+def test_every_method_is_checked(line: Line, method: str) -> None:
+    """Before anything else is said of the path."""
+    headers = {"origin": "https://evil.example"}
+    assert line.client.request(method, "/mcp/it", headers=headers).status_code == 403
+    assert line.client.request(method, "/mcp/none", headers=headers).status_code == 403
+
+
+def test_other_paths_are_as_before(line: Line) -> None:
+    """There, a page of another origin cannot read the answer."""
+    headers = {"origin": "https://evil.example", "authorization": "Bearer mg-alice"}
+    assert line.client.get("/v1/models", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("server", "origins", "may"),
+    [
+        ({}, ["https://any.example"], False),
+        ({"cors": ["*"]}, ["https://any.example"], True),
+        ({"cors": ["*"]}, ["null"], True),
+        ({"cors": [PAGE]}, [PAGE, "https://any.example"], False),
+        ({"public_url": "https://gw.example.com:443"}, ["https://gw.example.com"], True),
+        ({"public_url": "http://gw.example.com:8080"}, ["http://gw.example.com:8080"], True),
+        ({"public_url": "http://gw.example.com:8080"}, ["http://gw.example.com"], False),
+    ],
+)
+def test_origins_of_a_configuration(server: dict[str, object], origins: list[str], may: bool) -> None:
+    """Of several headers, each must be allowed; default ports are not written."""
+    headers = [(b"origin", origin.encode()) for origin in origins]
+    assert (foreign(headers, Server.model_validate(server)) is None) is may
