@@ -22,8 +22,8 @@ from gateway.errors import Refusal
 from gateway.serving import realtime
 from gateway.upstream.backlog import Backlog
 from line import Line, running
+from realtime_client import CARD, KEY, MAIL, answer, made, opened, say, send, text, until
 from realtime_provider import Provider, provider
-from test_realtime_line import CARD, KEY, MAIL, answer, made, opened, say, send, text, until
 from waiting import eventually
 
 PLAIN = CARD.replace(" ", "")
@@ -109,6 +109,8 @@ def test_settings_that_are_served() -> None:
     turns |= {"create_response": True, "interrupt_response": False}
     check_listening({"turn_detection": turns, "noise_reduction": {"type": "near_field"}})
     check_listening({"turn_detection": {"type": "semantic_vad", "eagerness": "auto"}, "noise_reduction": None})
+    with pytest.raises(Refusal):
+        check_listening({"turn_detection": {"eagerness": "Auto"}})
     check_listening({"turn_detection": None, "format": {"type": "audio/pcm", "rate": 24000}, "transcription": None})
 
 
