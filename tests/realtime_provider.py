@@ -32,6 +32,9 @@ class Provider:
         self.refuses = 0  # the status of the next handshakes
         self.cuts = 1  # characters of a delta
         self.script = ""  # what it says, in place of the texts of the conversation
+        self.refuses_to = ""  # the Location of these refusals
+        self.tells: list[str | dict[str, Any]] = []  # further events of a connection, after each event of the gateway
+        self.opens: list[str | dict[str, Any]] = []  # further events of an answer, before its first text
         self.held = threading.Event()  # answers wait for it
         self.held.set()
 
@@ -43,7 +46,12 @@ class Provider:
         """Accept or refuse a handshake."""
         self.headers.append({key.lower(): value for key, value in request.headers.raw_items()})
         self.paths.append(request.path)
-        return connection.respond(self.refuses, '{"error": {"message": "no"}}') if self.refuses else None
+        if not self.refuses:
+            return None
+        refused = connection.respond(self.refuses, '{"error": {"message": "no"}}')
+        if self.refuses_to:
+            refused.headers["Location"] = self.refuses_to
+        return refused
 
     def talk(self, socket: ServerConnection) -> None:
         """Serve one connection."""
@@ -57,11 +65,16 @@ class Provider:
             sent += 1
             socket.send(json.dumps({"event_id": f"event_up{sent}", **event}))
 
+        def more(events: list[str | dict[str, Any]]) -> None:
+            for one in events:
+                socket.send(one if isinstance(one, str) else json.dumps(one))
+
         with contextlib.suppress(ConnectionClosed):
             say({"type": "session.created", "session": {"type": "realtime", "instructions": "Be kind."}})
             for data in socket:
                 event = json.loads(data)
                 events.append(event)
+                more(self.tells)
                 match event["type"]:
                     case "session.update":
                         say({"type": "session.updated", "session": event["session"]})
@@ -72,9 +85,9 @@ class Provider:
                     case "input_audio_buffer.commit":
                         say({"type": "input_audio_buffer.committed", "item_id": "item_audio", "previous_item_id": None})
                     case "response.create":
-                        self._answer(say, event["response"], items, len(events))
+                        self._answer(say, more, event["response"], items, len(events))
 
-    def _answer(self, say: Any, asked: dict[str, Any], items: list[dict[str, Any]], number: int) -> None:
+    def _answer(self, say: Any, more: Any, asked: dict[str, Any], items: list[dict[str, Any]], number: int) -> None:
         items = asked.get("input") or items
         if asked.get("instructions") == "refuse":
             say({"type": "error", "error": {"type": "invalid_request_error", "code": "bad", "message": "bad words"}})
@@ -88,6 +101,7 @@ class Provider:
         response |= {"conversation_id": "conv_1", "usage": None, "status_details": None}
         say({"type": "response.created", "response": response})
         self.held.wait(20)
+        more(self.opens)
         place = {"response_id": id, "output_index": 0}
         if asked.get("tools"):
             call = {"id": item_id, "object": "realtime.item", "type": "function_call", "call_id": "call_1"}

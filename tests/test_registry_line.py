@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -251,3 +252,70 @@ def test_commands(line: Line, name: str, capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(run("show", "planner"))["price"] == 0.25
     assert main(["agents", "show", "nobody", "--config", str(line.path)]) == 2
     ask(line, "DELETE", f"/{name}")
+
+
+def test_limits_count_requests(up: Scripted, tmp_path: Path) -> None:
+    """Of any kind, as other messages that call nothing; a stopped workflow registers nothing."""
+    limits = [{"per": "agent", "match": {"agent": "alice"}, "requests": "4/h"}]
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": {"url": up.url}}, limits=limits)
+    with running(tmp_path, settings) as line:
+        asked = (("PUT", "/mine", ORDERS), ("GET", "", None), ("GET", "/mine", None), ("DELETE", "/mine", None))
+        answers = [ask(line, *one) for one in asked]
+        assert [status for status, _ in answers] == [200] * 4
+        for method, path in (("PUT", "/mine"), ("GET", ""), ("GET", "/planner"), ("DELETE", "/mine")):
+            status, said = ask(line, method, path, ORDERS if method == "PUT" else None)
+            assert (status, said["error"]["code"]) == (429, "rate_limited")
+        assert ask(line, "GET", who="bob")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"functions": [{"name": "ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"}]},
+        {"functions": [{"name": "a", "input_schema": {"properties": {MAIL: {}}}}]},
+        {"functions": [{"name": "a", "input_schema": {"properties": {"AKIAIOSFODNN7EXAMQLE": {}}}}]},
+        {"functions": [{"name": "a", "input_schema": {"enum": [4539148803436467]}}]},
+        {"functions": [{"name": "a", "output_schema": {"$comment": INJECTION}}]},
+        {"functions": [{"name": "a", "input_schema": {"properties": {INJECTION: {}}}}]},
+        {"functions": [{"name": "a", "cost_usd": 4539148803436467}]},
+    ],
+)
+def test_values_in_any_place(line: Line, name: str, said: Any) -> None:
+    """Of an offer are judged: in names, keys and numbers, too."""
+    assert ask(line, "PUT", f"/{name}", said)[0] == 400
+
+
+def test_names_that_mislead(line: Line) -> None:
+    """The name of a row in other letters, and a secret as a name."""
+    assert ask(line, "PUT", "/Planner", ORDERS)[0] == 400
+    assert ask(line, "PUT", "/ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8", ORDERS)[0] == 400
+
+
+def test_schemas_that_take_long(line: Line, name: str) -> None:
+    """Match no input: the work of a search is bounded, and the agent itself hides no other."""
+    heavy = {"anyOf": [{"$ref": "#"}, {"$ref": "#"}, False]}
+    functions = [{"name": f"f{number}", "input_schema": heavy} for number in range(100)]
+    ask(line, "PUT", f"/{name}", {"functions": functions})
+    ask(line, "PUT", f"/{name}-b", ORDERS)
+    query = f"input={quote(json.dumps({'order': 'A-1'}))}"
+    hits = found(line, query)
+    assert name not in hits
+    assert hits[f"{name}-b"] == ["find_order"]
+    for agent in (name, f"{name}-b"):
+        ask(line, "DELETE", f"/{agent}")
+
+
+@pytest.mark.parametrize("text", [INJECTION, f"Ask {MAIL}.", "Use AKIAIOSFODNN7EXAMQLE"])
+def test_cards_are_judged_as_offers(up: Scripted, tmp_path: Path, text: str) -> None:
+    """What no agent could register is not shown of a row, either."""
+    card, skill = up.card, {"id": "plan", "name": "Plan", "description": text, "tags": []}
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "gateway.rego").write_text(SEES)
+    rows, policy = {"planner": {"url": up.url}}, {"path": str(tmp_path / "policies")}
+    up.card = {**card, "skills": [skill]}
+    try:
+        with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", a2a=rows, policy=policy)) as line:
+            assert found(line, "") == {"planner": []}
+            assert text not in json.dumps(ask(line, "GET", "/planner"))
+    finally:
+        up.card = card

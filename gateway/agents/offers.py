@@ -104,14 +104,21 @@ def texts(said: Json) -> list[Slot]:
     return survey.slots
 
 
-def matches(offer: Offer, name: str, words: tuple[str, ...], function: Function | None) -> int:
-    """How well the words are found in an agent and one of its functions: 0 if one of them is nowhere."""
-    title = [name, *([function.name] if function else [])]
-    said = [offer.description, *([function.description] if function else [])]
-    titles, all_ = " ".join(title).casefold(), " ".join([*title, *said]).casefold()
-    if not all(word in all_ for word in words):
+def matches(titles: str, described: str, words: tuple[str, ...], function: Function | None) -> int:
+    """How well the words are found in an agent and one of its functions: 0 if one of them is nowhere.
+
+    `titles`, `described`: the names and the description of the agent, casefolded.
+    """
+    if not words:
+        return 1
+    said = ""
+    if function is not None:
+        titles = f"{titles} {function.name.casefold()}"
+        said = function.description.casefold()
+    inside = [word in titles for word in words]
+    if not all(found or word in described or word in said for found, word in zip(inside, words, strict=True)):
         return 0
-    return 1 + sum(word in titles for word in words)
+    return 1 + sum(inside)
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,7 @@ its readers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -24,12 +24,14 @@ from gateway.policy.visible import Visible
 from gateway.redaction.content import Contents
 from gateway.redaction.edits import BESIDE
 from gateway.redaction.texts import Texts
+from gateway.scheduling.judging import judge
 from gateway.stores import Enlisted
 from gateway.stores import Registry as Store
-from gateway.tools.schema import check
+from gateway.tools.schema import allows
 from gateway.tools.suspicion import HIGH, Suspicion
 
 _MOST: Final = 100  # agents of one answer
+_STEPS: Final = 4000  # of the check of an input against the schemas of one agent
 
 
 class Asked(NamedTuple):
@@ -64,6 +66,8 @@ class Registry:
     ) -> None:
         self._store = store
         self._rows = rows
+        self._cards: dict[str, tuple[Json, Offer]] = {}  # row -> the card that was judged, and its offer
+        self._folded = {name.casefold() for name in rows}
         self._remotes = remotes
         self._visible = visible
         self._texts = texts
@@ -79,7 +83,7 @@ class Registry:
             raise Refusal("invalid_request", words, param="name")
         if subject.delegation is not None:
             raise Refusal("invalid_request", "A sub-agent registers no agents: its parent does.")
-        if name in self._rows:
+        if name.casefold() in self._folded:
             raise Refusal("invalid_request", "An agent of this name is in the section `a2a`.", param="name")
         before = next((it for it in await self._store.enlisted(call.team) if it.name == name), None)
         if said is None:
@@ -87,7 +91,7 @@ class Registry:
                 raise Refusal("invalid_request", "There is no entry to renew: send an offer.", status=404)
             record = before.record
         else:
-            record = encoded(self._checked(call, said.offer()))
+            record = encoded(await judge(call, True, self._checked, call, name, said.offer()))
         offer = decoded(record)
         done = await self._store.enlist(call.team, name, subject.agent, record, offer.ttl)
         if done == "taken":
@@ -117,8 +121,11 @@ class Registry:
 
         In order: more words in names, success, time, cost.
         """
+        return await judge(call, True, self._best, await self._entries(call), asked)
+
+    def _best(self, entries: Sequence[_Entry], asked: Asked) -> list[Json]:
         found = []
-        for entry in await self._entries(call):
+        for entry in entries:
             score, functions = _matching(entry, asked)
             if score:
                 found.append((score, self._shown(entry, functions)))
@@ -130,23 +137,30 @@ class Registry:
         assert call.subject is not None, "the caller is identified first"
         found = []
         for kept in await self._store.enlisted(call.team):
-            if only in ("", kept.name) and kept.name not in self._rows:
+            if only in ("", kept.name) and kept.name.casefold() not in self._folded:
                 entry = _registered(kept)
                 if kept.owner == call.subject.agent or await self._visible.may(call, entry.row or kept.name):
                     found.append(entry)
         rows = [name for name in self._rows if only in ("", name) and await self._visible.may(call, name)]
-        return found + list(await asyncio.gather(*map(self._of_row, rows)))
+        return found + list(await asyncio.gather(*map(self._of_row, [call] * len(rows), rows)))
 
-    async def _of_row(self, name: str) -> _Entry:
-        """A row of `a2a`, with the skills of its card; without functions if the card cannot be read."""
+    async def _of_row(self, call: Call, name: str) -> _Entry:
+        """A row of `a2a`, with the skills of its card.
+
+        Without functions if the card cannot be read, or says what no agent of the gateway could register.
+        """
         channels = Channels(a2a=name)
         try:
             card = await self._remotes.of(name, self._rows[name]).card()
+            known = self._cards.get(name)
+            if known is None or known[0] is not card:
+                offer = await judge(call, True, self._checked, call, name, of_card(card, channels))
+                known = self._cards[name] = card, offer
         except Refusal:
-            card = {}
-        return _Entry(name, of_card(card, channels), name)
+            return _Entry(name, Offer(channels=channels), name)
+        return _Entry(name, known[1], name)
 
-    def _checked(self, call: Call, offer: Offer) -> Offer:
+    def _checked(self, call: Call, name: str, offer: Offer) -> Offer:
         """Raise Refusal for an offer that may not be shown to others, or that names a row that is not there."""
         if offer.channels.a2a and offer.channels.a2a not in self._rows:
             words = "`channels.a2a` must be the name of an agent in the section `a2a`."
@@ -155,7 +169,7 @@ class Registry:
         if len(set(names)) != len(names):
             raise Refusal("invalid_request", "Two functions have the same name.", param="functions")
         said = offer.model_dump(mode="json", exclude_defaults=True)
-        found = self._texts.find(texts(said), call.team)
+        found = self._texts.find(texts({"name": name, **said}), call.team)
         kinds = sorted({it.entity for _, some in found for it in some if not it.entity.startswith(BESIDE)})
         if kinds:
             words = f"The offer holds personal data or secrets ({', '.join(kinds)}), and other agents would read it."
@@ -186,27 +200,21 @@ def _registered(kept: Enlisted) -> _Entry:
 
 def _matching(entry: _Entry, asked: Asked) -> tuple[int, list[Function]]:
     """How well an entry matches (0: not), and the functions that do."""
+    title, described = entry.name.casefold(), entry.offer.description.casefold()
     if not entry.offer.functions and not asked.function and asked.input is None:
-        return matches(entry.offer, entry.name, asked.words, None), []
-    scores = {
-        function.name: matches(entry.offer, entry.name, asked.words, function)
-        for function in entry.offer.functions
-        if asked.function in ("", function.name) and _accepts(function, asked.input)
-    }
+        return matches(title, described, asked.words, None), []
+    named = [it for it in entry.offer.functions if asked.function in ("", it.name)]
+    scores = {it.name: matches(title, described, asked.words, it) for it in _accepting(named, asked.input)}
     return max(scores.values(), default=0), [it for it in entry.offer.functions if scores.get(it.name)]
 
 
-def _accepts(function: Function, input: Mapping[str, Any] | None) -> bool:
-    """Whether the function has a schema that allows the input."""
+def _accepting(functions: Sequence[Function], input: Mapping[str, Any] | None) -> Sequence[Function]:
+    """The functions with a schema that allows the input; all without an input."""
     if input is None:
-        return True
-    if function.input_schema is None:
-        return False
-    try:
-        check(input, function.input_schema)
-    except Refusal:
-        return False
-    return True
+        return functions
+    schemas = [(it, it.input_schema) for it in functions if it.input_schema is not None]
+    fit = allows(input, [schema for _, schema in schemas], _STEPS)
+    return [it for (it, _), fits in zip(schemas, fit, strict=True) if fits]
 
 
 def _rank(shown: Json) -> tuple[float, float, float, str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gateway.call import Json, Named, State, Usage
-from gateway.dialects import count, integer, openai_answer
+from gateway.dialects import checks, count, integer, openai_answer
 from gateway.dialects.field_table import Table
 from gateway.dialects.openai_responses import OpenAIResponses
 from gateway.dialects.responses_fields import BODY
@@ -113,13 +113,19 @@ def is_heard(part: Json) -> bool:
 
 
 def judged(item: Json) -> Json:
-    """An item of the caller in the form of Responses: audio is data under `input_audio`."""
+    """An item of the caller in the form of Responses: audio is data under `input_audio`.
+
+    Raises Refusal(invalid_request) for audio that is no string, or in the form of Responses.
+    """
+    for part in _parts(item):
+        if "input_audio" in part or type(part.get("audio")) not in (str, type(None)):
+            raise checks.wrong("item.content", "must hold audio as a string in base64, under `audio`")
     return _mapped(item, "audio", lambda audio: {"input_audio": {"data": audio, "format": "pcm16"}})
 
 
 def sent(item: Json) -> Json:
     """The same item in the form of realtime."""
-    return _mapped(item, "input_audio", lambda audio: {"audio": audio["data"]})
+    return _mapped(item, "input_audio", lambda audio: {"audio": audio.get("data")})
 
 
 def _mapped(item: Json, key: str, made: Callable[[Any], Json]) -> Json:
@@ -142,8 +148,10 @@ def _parts(item: Json) -> Sequence[Json]:
 def read(event: Json) -> Json:
     """An event of the provider in the form of Responses."""
     made = {key: value for key, value in event.items() if key not in _SAME}
-    if kind(event) == "response.done" and type(event.get("response")) is dict:
-        made["type"] = f"response.{_ENDS.get(str(event['response'].get('status')), 'incomplete')}"
+    if kind(event) == "response.done":
+        response = event.get("response")
+        status = response.get("status") if type(response) is dict else None
+        made["type"] = f"response.{_ENDS.get(str(status), 'incomplete')}"
     return made
 
 

@@ -8,19 +8,20 @@ calls are refused as state_unavailable: a gateway that cannot record a call does
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Coroutine
 from pathlib import Path
+from typing import Final
 
 import orjson
 
 from gateway import ids
-from gateway.call import Call, Decision, Json, Subject
+from gateway.call import Call, Decision, Headers, Json, Subject
 from gateway.config.grammar import Config
 from gateway.config.sections import Audit as Settings
 from gateway.errors import POLICY_UNAVAILABLE
 from gateway.policy.erase import Eraser
-from gateway.record.claims import claimed
 from gateway.record.ended import Ended
 from gateway.stores.writer import Bulk, Writer
 
@@ -62,6 +63,18 @@ _DELETE_EXCESS = (
     f"DELETE FROM outcomes WHERE id <= {_NEWEST}",  # noqa: S608  only constants
     f"DELETE FROM differences WHERE id <= {_NEWEST}",  # noqa: S608
     f"DELETE FROM decisions WHERE id <= {_NEWEST} AND id NOT IN (SELECT id FROM unsent)",  # noqa: S608
+)
+# Headers in which clients name the sub-agent that calls, and its parent.
+_CLAIMS: Final = {
+    b"x-agent-id": "agent",
+    b"x-agent-name": "agent",
+    b"x-claude-code-agent-id": "agent",
+    b"x-parent-agent-id": "parent",
+    b"x-claude-code-parent-agent-id": "parent",
+}
+# Plain names without longer numbers, which may be those of a person; and UUIDs.
+_PLAIN: Final = re.compile(
+    rb"(?!.*[0-9](?:[-_.:/]?[0-9]){4})[A-Za-z_][A-Za-z0-9_.:/-]{0,63}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
 
 
@@ -159,6 +172,15 @@ class Audit:
             if erased:
                 record["erased"] = erased
         return orjson.dumps(record)
+
+
+def claimed(headers: Headers) -> dict[str, str]:
+    """What a caller says of itself: names of a sub-agent and of its parent. `?` stands for what is no plain name."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if (what := _CLAIMS.get(name)) is not None:
+            found.setdefault(what, value.decode("ascii") if _PLAIN.fullmatch(value) else "?")
+    return found
 
 
 def place(config: Config) -> Path | None:

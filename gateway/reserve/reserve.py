@@ -81,7 +81,7 @@ class Reserve:
         elif not call.request.control:
             call.admission.targets = self._tools.targets(call)
         else:
-            await self._greet(call, subject)
+            await self._greet(call, subject, self._tools.patience(call))
             return
         if call.replay.kept is not None:
             await self._look(call, subject)
@@ -136,12 +136,19 @@ class Reserve:
         await self._ledger.settle(answer, {}, "settled")
         return _chain(subject, answer)
 
-    async def _greet(self, call: Call, subject: Subject) -> None:
+    async def greet(self, call: Call) -> None:
+        """Take the request limits of a request that calls nothing, such as one about the registry. Raises Refusal."""
+        assert call.subject is not None, "reserve comes after identify"
+        await self._greet(call, call.subject, 0.0)
+        if call.admission.reservation is not None:
+            await self._ledger.settle(call.admission.reservation, {}, "settled")
+
+    async def _greet(self, call: Call, subject: Subject, patience: float) -> None:
         """Take the request limits of a message of the protocol: no quota, no history. Raises Refusal."""
         debits = self._limits.debits(subject)
         call.admission.debits = tuple(debits)
         names = (call.id, subject.team, call.request.correlation_id, subject.acting)
-        ask = self._quotas.ask(*names, call.admission.debits, lapse=self._tools.patience(call) + LAPSE_MARGIN)
+        ask = self._quotas.ask(*names, call.admission.debits, lapse=patience + LAPSE_MARGIN)
         answer = _granted(call, ask, await self._ledger.reserve(ask))
         if not ask.bare:
             call.admission.reservation = answer

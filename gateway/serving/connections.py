@@ -49,13 +49,32 @@ async def socket(gateway: Gateway, scope: Any, receive: Any, send: Any) -> None:
         call_of = partial(serve, gateway, OPENAI_RESPONSES, RESPONSES)
         await Session(scope, receive, send, call_of, config.server.max_body).run()
         return
-    hears = config.pii is None or config.pii.unscannable == "allow"
-    speaks = config.output is None or config.output.unscannable == "allow"
-    answer, realtime = partial(_answer, gateway), gateway.shared.clients.realtime
-    most = config.server.max_body
+    answer, after, realtime = partial(_answer, gateway), partial(_after, gateway), gateway.shared.clients.realtime
+    most, known = config.server.max_body, partial(_identify, gateway, exchange)
+    hears, speaks = partial(_hears, gateway), partial(_speaks, gateway)
     await Conversation(
-        scope, receive, send, answer, realtime, model, most, partial(_after, gateway), hears=hears, speaks=speaks
+        scope, receive, send, answer, realtime, model, most, after, known, hears=hears, speaks=speaks
     ).run()
+
+
+def _hears(gateway: Gateway) -> bool:
+    pii = gateway.runtime.config.pii
+    return pii is None or pii.unscannable == "allow"
+
+
+def _speaks(gateway: Gateway) -> bool:
+    output = gateway.runtime.config.output
+    return output is None or output.unscannable == "allow"
+
+
+async def _identify(gateway: Gateway, exchange: Exchange) -> None:
+    """Check the credential of a connection again. Raises Refusal."""
+    call = arrived(gateway, REALTIME[0], OPENAI_REALTIME, exchange)
+    try:
+        call.ticket = ticket_of(gateway, exchange)
+        await gateway.runtime.line.identify(call)
+    finally:
+        call.ticket.close()
 
 
 async def _model(gateway: Gateway, call: Call, query: bytes) -> str:

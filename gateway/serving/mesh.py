@@ -29,6 +29,8 @@ async def registry(
 
     Raises Refusal, StoreUnavailable, Disconnected.
     """
+    call.request.correlation_id = runtime.correlation.of(call)
+    await runtime.line.reserve.greet(call)
     if method == "PUT":
         said = await _said(runtime, call, receive)
         entry, fresh = await runtime.registry.put(call, name, said)

@@ -101,7 +101,7 @@ class Session:
     """One connection. `serve`: serves one call; `most`: bytes of a conversation that is kept here."""
 
     def __init__(self, scope: Any, receive: Receive, send: Any, serve: Serve, most: int) -> None:
-        dropped = (b"sec-websocket", b"upgrade", b"connection", b"content-", b"transfer-encoding")
+        dropped = (b"sec-websocket", b"upgrade", b"connection", b"content-", b"transfer-encoding", b"idempotency")
         kept = [(name, value) for name, value in scope["headers"] if not name.startswith(dropped)]
         self._headers: Headers = [*kept, (b"content-type", b"application/json")]
         self._client = scope.get("client")

@@ -8,7 +8,7 @@ left to the server, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from gateway.dialects.jsonrpc import PARAMS, Fault
@@ -40,6 +40,19 @@ def check(arguments: Mapping[str, object], schema: Mapping[str, Any]) -> None:
         raise Fault(PARAMS, f"The arguments do not fit the input schema of the tool: {problem}.")
 
 
+def allows(arguments: Mapping[str, Any], schemas: Iterable[Mapping[str, Any]], most: int) -> list[bool]:
+    """Which schemas allow the arguments. `most`: steps for all of them; those beyond, or too deep, do not."""
+    found, left = list[bool](), most
+    for schema in schemas:
+        checked = _Check(schema, left)
+        try:
+            found.append(left > 0 and not checked.problem(dict(arguments), schema, "arguments", 0))
+        except _Enough:
+            found.append(False)
+        left -= checked.steps
+    return found
+
+
 def fits(result: object, schema: Mapping[str, Any]) -> bool:
     """Whether the structured content of a result is what the output schema promises, as far as the bounds reach."""
     try:
@@ -49,9 +62,10 @@ def fits(result: object, schema: Mapping[str, Any]) -> bool:
 
 
 class _Check:
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Any], most: int = _STEPS) -> None:
         self._root = root
-        self._steps = 0
+        self._most = most
+        self.steps = 0
 
     def problem(self, value: Any, schema: Any, at: str, depth: int) -> str:
         """What is wrong, "" for nothing."""
@@ -74,8 +88,8 @@ class _Check:
 
     def _step(self, work: int) -> None:
         """Count work. Raises _Enough beyond the bounds."""
-        self._steps += work
-        if self._steps > _STEPS:
+        self.steps += work
+        if self.steps > self._most:
             raise _Enough
 
     def _referred(self, ref: str) -> Any:

@@ -203,6 +203,8 @@ class Attempts:
 def _may_hedge(call: Call) -> bool:
     """Whether a call may be sent twice at a time: nothing at a provider changes by it."""
     request = call.request
+    if call.codec.client:  # the connection is one to a single provider
+        return False
     return call.reference is None and request.stored is None and not (request.form or call.codec.keeps(request.body))
 
 

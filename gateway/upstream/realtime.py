@@ -3,14 +3,14 @@
 Needs the extra `websockets`. A connection is opened by its first request, and belongs to one connection of a caller:
 its conversation is kept by the provider. What a request brings is sent as items, then an answer is asked for; the
 events of the answer are the body of the response, as server-sent events in the form of `dialects.openai_realtime`.
-Events that belong to no answer are told to the session of the caller.
+Events that belong to no answer wait for the session of the caller.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -18,21 +18,25 @@ from multidict import CIMultiDict, MultiMapping
 
 from gateway import ids
 from gateway.call import Json
+from gateway.dialects.items import check_event
 from gateway.dialects.openai_realtime import AUDIO, OWN, is_heard, read, sent
+from gateway.dialects.realtime_events import COMMITTED, is_id, told
 from gateway.dialects.responses_forms import ENDS, encode
 from gateway.dialects.responses_tables import kind
+from gateway.upstream.backlog import Backlog
 from gateway.upstream.client import Broken, Destination, Malformed, Timeouts
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection  # an extra
 
-_LARGEST: Final = 16 * 1024 * 1024  # bytes of one event
-_QUEUED: Final = 1024  # events of an answer that wait to be judged
-_SETTLES: Final = 5.0  # seconds in which a cancelled answer ends
+_LARGEST: Final = 4 * 1024 * 1024  # bytes of one event
+_FRAMES: Final = 4  # frames that wait to be parsed
+_WAITING: Final = 4 * 1024 * 1024  # bytes of events that wait to be judged, and as many that wait to be told
+_KNOWN: Final = 65_536  # items of a conversation
+_SETTLES: Final = 5.0  # seconds in which a cancelled answer ends, or a connection closes
 _NOT_ASKED: Final = frozenset({"model", "stream", "input", OWN, "store"})
 _EVENT: Final = "text/event-stream"
-Tell = Callable[[Json], None]
-"""Called with an event that belongs to no answer; with {} when the connection has ended."""
+_CANCEL: Final = "cancel"  # the id of events that end an answer
 
 
 class Realtime:
@@ -42,10 +46,10 @@ class Realtime:
         self._links: dict[int, Link] = {}
         self._last = 0
 
-    def link(self, tell: Tell) -> Link:
+    def link(self) -> Link:
         """A new connection, which is not open yet."""
         self._last += 1
-        made = self._links[self._last] = Link(self._last, tell)
+        made = self._links[self._last] = Link(self._last)
         return made
 
     async def unlink(self, link: Link) -> None:
@@ -68,16 +72,18 @@ class Realtime:
 
 
 class Link:
-    """One connection to a provider."""
+    """One connection to a provider. `told`: the events that belong to no answer, until the connection ends."""
 
-    def __init__(self, number: int, tell: Tell) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self._tell = tell
+        self.told = Backlog(_WAITING)
         self._socket: ClientConnection | None = None
         self._pump: asyncio.Task[None] | None = None
         self._to: tuple[str, str] | None = None  # URL and model
-        self._sent: set[str] = set()  # ids of items that the provider has
-        self._events: asyncio.Queue[Json | None] | None = None  # of the answer that is being read
+        self._answered = False  # the provider has begun to answer: another has not this conversation
+        self._sent: set[str] = set()  # ids of items that the provider got
+        self._known: set[str] = set()  # ids of items that the provider made
+        self._events: Backlog | None = None  # of the answer that is being read
         self._idle = asyncio.Event()  # no answer is being made
         self._idle.set()
         self._hears: Json = {}
@@ -90,59 +96,115 @@ class Link:
         """Whether the connection is open."""
         return self._socket is not None
 
+    def knows(self, id: str) -> bool:
+        """Whether the provider has an item of this id."""
+        return id in self._sent or id in self._known
+
     async def ask(self, to: Destination, said: Json) -> Answered:
         """Send what is new, and ask for an answer. Raises TimeoutError, or another OSError."""
-        from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus  # an extra
+        from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException  # an extra
 
-        own, model, times = said[OWN], said["model"], to.timeouts
-        if self._to not in (None, (str(to.url), model)):
-            raise Broken("the connection is one to another model")
+        own, times = said[OWN], to.timeouts
         try:
-            if self._socket is None:
-                await self._open(to, model)
-            async with asyncio.timeout(_SETTLES):
-                await self._idle.wait()
+            await self._reach(to, said["model"])
+            try:
+                async with asyncio.timeout(_SETTLES):
+                    await self._idle.wait()
+            except TimeoutError:
+                raise times.begun() from None
             await self.hear(own.get("hears") or {})
             if own.get("opens"):
-                return Answered(self, times, _opened(model))
-            self._events = asyncio.Queue(_QUEUED)
-            self._idle.clear()
-            asked = {key: value for key, value in said.items() if key not in _NOT_ASKED} | own.get("settings", {})
-            if own.get("apart"):
-                asked["input"] = [sent(item) for item in said["input"]]
-            else:
-                await self._bring(said["input"])
-            self._begun, self._asked = False, f"answer_{ids.uuid7()}"
-            await self.send({"type": "response.create", "event_id": self._asked, "response": asked})
-            first = await self._first(self._events, times)
+                self._answered = True
+                return Answered(self, times, _opened(said["model"]))
+            first = await self._begin(said, own, times)
         except InvalidStatus as fault:
             return Answered.refused(self, times, fault.response.status_code, bytes(fault.response.body or b""))
-        except TimeoutError:
-            self.finish()
-            raise times.begun() from None
-        except InvalidHandshake as fault:
-            raise Malformed(type(fault).__name__) from None
-        except ConnectionClosed as fault:
-            raise Broken(type(fault).__name__) from None
+        except WebSocketException as fault:
+            raise (Broken if isinstance(fault, ConnectionClosed) else Malformed)(type(fault).__name__) from None
         if kind(first) == "error":
             self.finish()
             return Answered.refused(self, times, 400, orjson.dumps({"error": first.get("error")}))
+        self._answered = True
         return Answered(self, times, [first])
+
+    async def _reach(self, to: Destination, model: str) -> None:
+        """Open the connection, unless it is open."""
+        place = str(to.url), model
+        if self._to not in (None, place):
+            if self._answered:
+                raise Broken("the connection is one to another model")
+            self._leave()
+        if self._socket is None:
+            if self._pump is not None:
+                raise Broken("the connection has ended")
+            try:
+                await self._open(to, model)
+            except TimeoutError:
+                raise to.timeouts.connected() from None
+
+    def _leave(self) -> None:
+        """Leave a provider that has not answered: the next one gets all items."""
+        socket, self._socket = self._socket, None
+        if self._pump is not None:
+            self._pump.cancel()
+        if socket is not None:
+            socket.transport.abort()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pump, self._to, self._hears, self._sent, self._known = None, None, {}, set(), set()
+        self._idle.set()
 
     async def _open(self, to: Destination, model: str) -> None:
         from websockets.asyncio.client import connect
 
+        class Connect(connect):
+            """Follows no redirect, as any client here."""
+
+            def process_redirect(self, exc: Exception) -> Exception | str:
+                return exc
+
         headers = {name: value for name, value in to.headers.items() if name.lower() not in _HTTP}
         url = to.url.with_scheme("wss" if to.url.scheme == "https" else "ws").update_query(model=model)
-        self._socket = await connect(
+        self._socket = await Connect(
             str(url),
             additional_headers=headers,
             user_agent_header="meshgate",
             open_timeout=to.timeouts.connect,
+            close_timeout=_SETTLES,
             max_size=_LARGEST,
+            max_queue=_FRAMES,
+            proxy=None,
         )
         self._to = str(to.url), model
-        self._pump = asyncio.create_task(self._receive())
+        self._pump = asyncio.create_task(self._receive(self._socket))
+
+    async def _begin(self, said: Json, own: Json, times: Timeouts) -> Json:
+        """Ask for an answer; its first event."""
+        asked = {key: value for key, value in said.items() if key not in _NOT_ASKED} | own.get("settings", {})
+        if own.get("apart"):
+            asked["input"] = [sent(item) for item in said["input"]]
+        else:
+            await self._bring(said["input"])
+        self._begun, self._asked = False, f"answer_{ids.uuid7()}"
+        self._events = events = Backlog(_WAITING)
+        try:
+            if not self.is_open:
+                raise Broken("the connection has ended")
+            self._idle.clear()
+            await self.send({"type": "response.create", "event_id": self._asked, "response": asked})
+            try:
+                async with asyncio.timeout(times.first_byte):
+                    first = await events.get()
+            except TimeoutError:
+                raise times.begun() from None
+            if first is None:
+                raise Broken("the connection has ended")
+            return first
+        except BaseException:  # also if the caller has left: an answer that nobody reads must not be made
+            self.finish()
+            self.stop()
+            raise
 
     async def hear(self, settings: Json) -> None:
         """Set how the provider listens; it makes no answer by itself, so that every answer is a call."""
@@ -151,13 +213,27 @@ class Link:
         turns = settings.get("turn_detection")
         turns = {**turns, "create_response": False} if type(turns) is dict else None
         heard = {**settings, "turn_detection": turns, "transcription": None}
-        await self.send({"type": "session.update", "session": {"type": "realtime", "audio": {"input": heard}}})
+        await self.tell({"type": "session.update", "session": {"type": "realtime", "audio": {"input": heard}}})
         self._hears = settings
 
     async def send(self, event: Json) -> None:
-        """Send an event. Raises ConnectionClosed; does nothing before the connection is open."""
+        """Send an event. Raises ConnectionClosed; does nothing unless the connection is open."""
         if self._socket is not None:
             await self._socket.send(orjson.dumps(event).decode())
+
+    async def tell(self, event: Json) -> None:
+        """The same; does nothing either if the connection ends."""
+        from websockets.exceptions import ConnectionClosed
+
+        with contextlib.suppress(ConnectionClosed):
+            await self.send(event)
+
+    async def forget(self, id: str) -> None:
+        """Delete an item, if the provider has it."""
+        if self.knows(id):
+            self._sent.discard(id)
+            self._known.discard(id)
+            await self.tell({"type": "conversation.item.delete", "item_id": id})
 
     async def _bring(self, items: Sequence[Json]) -> None:
         for item in items:
@@ -168,49 +244,43 @@ class Link:
                 self._sent.add(str(item.get("id")))
                 await self.send({"type": "conversation.item.create", "item": sent(item)})
 
-    async def _first(self, events: asyncio.Queue[Json | None], times: Timeouts) -> Json:
-        async with asyncio.timeout(times.first_byte):
-            event = await events.get()
-        if event is None:
-            raise Broken("the connection has ended")
-        return event
-
-    async def _receive(self) -> None:
-        """Take events until the connection ends."""
+    async def _receive(self, socket: ClientConnection) -> None:
+        """Take events until the connection ends. What is no event ends it, too."""
         from websockets.exceptions import ConnectionClosed
 
-        socket = self._socket
-        assert socket is not None, "the connection is open"
         try:
             while True:
-                data = await socket.recv()
-                with contextlib.suppress(orjson.JSONDecodeError):
-                    event = orjson.loads(data)
-                    if type(event) is dict:
-                        await self._take(event)
-        except ConnectionClosed:
-            pass
+                data = await socket.recv(decode=False)
+                check_event(data, "an event")
+                event = orjson.loads(data)
+                if type(event) is dict:
+                    await self._take(event, len(data))
+        except (ConnectionClosed, ValueError):
+            socket.transport.abort()
         finally:
-            self._socket = None
-            if self._events is not None:
-                if self._events.full():  # the answer breaks off anyway
-                    self._events.get_nowait()
-                self._events.put_nowait(None)
-            self._idle.set()
-            self._tell({})
+            if self._socket is socket:
+                self._socket = None
+                if self._events is not None:
+                    self._events.end()
+                self._idle.set()
+                if self._answered:
+                    self.told.end()
+                else:
+                    self._reset()
 
-    async def _take(self, event: Json) -> None:
-        name = kind(event)
-        if name.startswith("response.") or (name == "error" and self._is_of_answer(event)):
+    async def _take(self, event: Json, size: int) -> None:
+        name, item = kind(event), event.get("item")
+        id = item.get("id") if type(item) is dict else event.get("item_id") if name == COMMITTED else None
+        if is_id(id) and len(self._known) < _KNOWN:
+            self._known.add(str(id))
+        if name not in AUDIO and (name.startswith("response.") or (name == "error" and self._is_of_answer(event))):
             self._begun |= name == "response.created"
-            if self._events is not None and name not in AUDIO:
-                await self._events.put(read(event))
-            elif self._events is not None:
-                self._tell(event)
+            if self._events is not None:
+                await self._events.put(read(event), size)
             if name in ("response.done", "error"):
                 self._idle.set()
-        else:
-            self._tell(event)
+        elif (name not in AUDIO or self._events is not None) and (said := told(event)) is not None:
+            await self.told.put(said, size)
 
     def _is_of_answer(self, error: Json) -> bool:
         """Whether an error refuses the answer that was asked for; others are about events such as audio."""
@@ -222,16 +292,20 @@ class Link:
 
     async def next(self, seconds: float) -> Json | None:
         """The next event of the answer; None if the connection has ended. Raises TimeoutError."""
-        if self._events is None:
-            return None
-        async with asyncio.timeout(seconds):
-            return await self._events.get()
+        while (events := self._events) is not None:
+            try:
+                async with asyncio.timeout(seconds):
+                    return await events.get()
+            except TimeoutError:
+                if not self.told.is_full:  # else the silence is that of a caller who does not read
+                    raise
+        return None
 
     def finish(self) -> None:
         """The answer is read, or given up: its further events go nowhere."""
         events, self._events = self._events, None
-        while events is not None and not events.empty():
-            events.get_nowait()
+        if events is not None:
+            events.drop()
 
     def stop(self) -> None:
         """End the answer that is being made, without waiting."""
@@ -241,11 +315,8 @@ class Link:
 
     async def cancel(self) -> None:
         """End the answer that is being made."""
-        from websockets.exceptions import ConnectionClosed
-
         if not self._idle.is_set():
-            with contextlib.suppress(ConnectionClosed):
-                await self.send({"type": "response.cancel"})
+            await self.tell({"type": "response.cancel", "event_id": _CANCEL})
 
     async def close(self) -> None:
         """Close the connection."""
