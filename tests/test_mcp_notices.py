@@ -17,6 +17,7 @@ import tool_server
 from line import Line, config, running
 from tool_client import Client, text
 from tool_server import INJECTION, MAIL, Scripted
+from waiting import eventually
 
 POLICY = """package gateway
 
@@ -105,6 +106,11 @@ def called(line: Line, meta: Any = None, tool: str = "get_it", **headers: str) -
     return Client(line).send("tools/call", params, **headers)
 
 
+def redacted(line: Line) -> float:
+    """Addresses that were taken out of answers."""
+    return line.metric("meshgate_redactions_total", entity="EMAIL", direction="response")
+
+
 @pytest.mark.parametrize("token", [TOKEN, 7])
 def test_progress_reaches_the_caller_of_the_call(line: Line, server: Scripted, token: str | int) -> None:
     """Under the token of the caller; that of the gateway goes to the server. What has another token is dropped."""
@@ -135,8 +141,10 @@ def test_messages_of_a_log_reach_the_caller(line: Line, server: Scripted) -> Non
         {"jsonrpc": "2.0", "method": "notifications/message", "params": "x"},
         [log("in a batch")],
     )
+    before = redacted(line)
     *told, last = events(called(line))
     assert told == [log({"to": [MAIL, "<EMAIL>"]}, logger="db")]
+    eventually(lambda: redacted(line) == before + 1)
     assert last["id"] == 7
     assert "_meta" not in server.seen[-1][1]["params"]
 

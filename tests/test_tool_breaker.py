@@ -7,6 +7,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from gateway.upstream.health import Healths
 from line import Line, config, running
 from tool_client import Client, failed
 from tool_server import Scripted
+from waiting import eventually
 
 BREAKER = {"failures": 2, "wait": "1h", "max_wait": "1h"}
 DOCUMENT = {
@@ -234,6 +236,23 @@ def test_answers_of_http_tools_are_passed_on(line: Line, up: Scripted, status: i
     answers = [line.client.post("/tools/plain/mcp", json=body, headers=key) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [status, status, 502 if opens else status]
     assert circuit(line, "plain").closed is not opens
+
+
+def test_a_row_that_changes_is_called_again(up: Scripted, tmp_path: Path) -> None:
+    """The operator has mended a fault, and nobody waits for the probe."""
+    rows = {"it": {"mcp": "http://127.0.0.1:9/mcp"}, "plain": {"http": "http://127.0.0.1:9"}}
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", tools=rows, routing={"breaker": {**BREAKER, "failures": 1}})
+    with running(tmp_path, settings) as line:
+        headers = {"authorization": "Bearer mg-alice"}
+        for _ in range(2):
+            Client(line).call("get_it")
+            line.client.get("/tools/plain/x", headers=headers)
+        assert line.gateway.shared.healths.troubled() == {"it": "open", "plain": "open"}
+        changed = {"it": {"mcp": up.url}, "plain": {"http": up.url.removesuffix("/mcp")}}
+        line.path.write_text(yaml.safe_dump({**yaml.safe_load(line.path.read_text()), "tools": changed}))
+        eventually(lambda: not line.gateway.shared.healths.troubled())
+        assert "result" in Client(line).call("get_it")
+        assert line.client.get("/tools/plain/x", headers=headers).status_code == 200
 
 
 def _breakers(rules: Rules | None) -> Breakers:

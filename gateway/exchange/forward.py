@@ -8,7 +8,7 @@ from gateway.errors import Refusal
 from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
-from gateway.exchange.notices import relay
+from gateway.exchange.notices import Notices, notices
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
@@ -52,15 +52,12 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            answer = await self._opened(call, reply)
-            if answer.streamed:
-                await events(self._answers, self._results, self._agents, call, answer, reply)
-                return
-            if call.request.control:
-                await told(self._answers, self._lists, call, answer, reply)
-            else:
-                await tool(self._answers, self._results, call, answer, reply)
-            call.outcome.finished = True
+            before = notices(self._answers, self._results, call, reply)
+            try:
+                await self._called(call, reply, before)
+            finally:
+                if before is not None:
+                    before.record()
             return
         decision = call.authorization.decision
         wanted = decision is not None and decision.obligations.cache is not None
@@ -69,14 +66,26 @@ class Exchange:
             return
         await self._sent(call, await self._forward.open(call, call.admission.targets), reply)
 
-    async def _opened(self, call: Call, reply: Reply) -> Answer:
+    async def _called(self, call: Call, reply: Reply, before: Notices | None) -> None:
+        """Send a call to a tool or an agent, and return the judged answer. Raises Refusal."""
+        answer = await self._opened(call, before)
+        if answer.streamed:
+            await events(self._answers, self._results, self._agents, call, answer, reply)
+            return
+        if call.request.control:
+            await told(self._answers, self._lists, call, answer, reply)
+        else:
+            await tool(self._answers, self._results, call, answer, reply)
+        call.outcome.finished = True
+
+    async def _opened(self, call: Call, before: Notices | None) -> Answer:
         """Send a call to a tool or an agent. Raises Refusal."""
         match call.codec.name:
             case "http":
                 return await self._plain.open(call)
             case "a2a":
                 return await self._agents.open(call)
-        return await self._desk.open(call, relay(self._answers, self._results, call, reply))
+        return await self._desk.open(call, before.send if before is not None else None)
 
     async def notice(self, call: Call, raw: bytes) -> bytes:
         """What another agent tells of a task, judged as an answer. Raises Refusal."""

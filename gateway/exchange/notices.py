@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.call import Call, Json
+from gateway.call import Call, Json, Screening
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
@@ -15,10 +15,9 @@ from gateway.exchange.tool import judged_text
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
 from gateway.tools.notices import PROGRESS
-from gateway.tools.wire import Relay
 
 
-def relay(answers: Answers, results: Results, call: Call, reply: Reply) -> Relay | None:
+def notices(answers: Answers, results: Results, call: Call, reply: Reply) -> Notices | None:
     """What passes notifications on to the caller of a call; None if the caller takes no events.
 
     The answer to a call with an `Idempotency-Key` is kept whole, so that no events come before it.
@@ -26,31 +25,52 @@ def relay(answers: Answers, results: Results, call: Call, reply: Reply) -> Relay
     codec = call.codec
     if not isinstance(codec, Mcp) or not codec.takes_events or call.request.control or call.replay.keeper is not None:
         return None
+    return Notices(answers, results, call, codec, reply)
 
-    async def send(said: Json) -> None:
-        params = await _judged(answers, results, call, codec, said["params"])
+
+class Notices:
+    """The notifications of one call."""
+
+    def __init__(self, answers: Answers, results: Results, call: Call, codec: Mcp, reply: Reply) -> None:
+        self._answers = answers
+        self._results = results
+        self._call = call
+        self._codec = codec
+        self._reply = reply
+        self._counts: dict[str, int] = {}
+
+    async def send(self, said: Json) -> None:
+        """Pass on a notification, as method and parameters. Raises Refusal."""
+        params = await self._judged(said["params"])
         if params is None:
             return
         if said["method"] == PROGRESS:
-            params["progressToken"] = codec.progress
-        data = codec.event(orjson.dumps({"jsonrpc": "2.0", "method": said["method"], "params": params}))
-        answers.own.check(data)
-        await reply.stream(data)
+            params["progressToken"] = self._codec.progress
+        data = self._codec.event(orjson.dumps({"jsonrpc": "2.0", "method": said["method"], "params": params}))
+        self._answers.own.check(data)
+        await self._reply.stream(data)
 
-    return send
+    async def _judged(self, params: Json) -> Json | None:
+        """The parameters after judging, as if they were a result; None if they may not pass."""
+        call, outcome = self._call, self._call.outcome
+        usage, heard = outcome.usage, outcome.heard
+        raw = orjson.dumps({"jsonrpc": "2.0", "id": self._codec.id, "result": params})
+        try:
+            result: Json = orjson.loads(await judged_text(self._answers, self._results, call, raw))["result"]
+        except Refusal as refusal:
+            if refusal.domain not in ("policy", "upstream"):
+                raise
+            return None
+        finally:
+            outcome.usage, outcome.heard = usage, heard
+            self._add(self._counts, call.screening.counts)
+            call.screening = Screening()
+        return result
 
+    def record(self) -> None:
+        """Add what was found in notifications to what was found in the answer."""
+        self._add(self._call.screening.counts, self._counts)
 
-async def _judged(answers: Answers, results: Results, call: Call, codec: Mcp, params: Json) -> Json | None:
-    """The parameters after judging, as if they were a result; None if they may not pass."""
-    raw = orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": params})
-    outcome = call.outcome
-    usage, heard = outcome.usage, outcome.heard
-    try:
-        result: Json = orjson.loads(await judged_text(answers, results, call, raw))["result"]
-    except Refusal as refusal:
-        if refusal.domain not in ("policy", "upstream"):
-            raise
-        return None
-    finally:
-        outcome.usage, outcome.heard = usage, heard
-    return result
+    def _add(self, to: dict[str, int], counts: dict[str, int]) -> None:
+        for entity, number in counts.items():
+            to[entity] = to.get(entity, 0) + number

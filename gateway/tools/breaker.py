@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway import ids
 from gateway.call import Json, Target
+from gateway.config.tools import Tool
 from gateway.errors import Refusal
 from gateway.stores import Outages
 from gateway.tools.wire import NO_HEADERS, Hold, Relay, Session, SessionLost, TokenRefused, Unanswered, Wire
@@ -31,10 +32,18 @@ class Breakers:
         self.healths = healths
         self.outages = outages
         self._process = ids.uuid7()
+        self._rows: Mapping[str, Tool] = {}
 
     def of(self, server: str, *, own: bool = False) -> Breaker:
         """The breaker of a server. `own`: the server belongs to this process, so its state is no news for others."""
         return Breaker(self, Target(server, self._process if own else ""))
+
+    def follow(self, rows: Mapping[str, Tool]) -> None:
+        """Close the circuits of servers whose row is gone or has changed: the fault may be mended."""
+        for name, row in self._rows.items():
+            if rows.get(name) != row:
+                self.healths.renew(Target(name, self._process if row.command else ""))
+        self._rows = dict(rows)
 
 
 class Breaker:

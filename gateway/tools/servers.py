@@ -46,6 +46,7 @@ class Servers:
             if rows.get(name) != server.row:
                 del self._open[name]
                 await server.close()
+        self.breakers.follow(rows)
 
     async def close(self) -> None:
         """Close all servers."""

@@ -180,6 +180,12 @@ class Healths:
         elif probes:
             health.circuit.let_go()
 
+    def renew(self, target: Target) -> None:
+        """The target is another one from now on: what was known of it counts no more."""
+        health = self._known.get(target)
+        if health is not None and not health.circuit.closed:
+            health.circuit.answered()
+
     def waiting(self) -> dict[str, int]:
         """Provider -> number of calls that wait for its rate limits."""
         found: Counter[str] = Counter()
