@@ -25,10 +25,10 @@ test_failover_counts if {
 }
 
 test_other_types_go_anywhere if {
-	codes == set() with input as call({"EMAIL_ADDRESS": 3}, ["remote"]) with data.residency as table
+	codes == set() with input as call({"EMAIL": 3}, ["remote"]) with data.residency as table
 }
 
 test_no_entry_for_other_types if {
-	codes == {"pii_residency"} with input as call({"EMAIL_ADDRESS": 1}, ["local"])
+	codes == {"pii_residency"} with input as call({"EMAIL": 1}, ["local"])
 		with data.residency as {"US_SSN": ["local"]}
 }

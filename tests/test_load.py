@@ -473,7 +473,6 @@ def test_litellm_file(monkeypatch: pytest.MonkeyPatch) -> None:
     anthropic = loaded.config.providers["anthropic"]
     assert (anthropic.format, anthropic.base_url) == ("anthropic", "https://api.anthropic.com")
     assert anthropic.api_key == "sk-anthropic-value"
-    assert "model_list[2] serves claude at /v1/messages only" in text
     assert "router_settings is ignored (routing_strategy)" in text
 
 

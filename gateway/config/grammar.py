@@ -253,7 +253,7 @@ class Model(Section):
     """A model by the name that callers use."""
 
     targets: list[Rank] = Field(min_length=1)
-    """Targets in the order of failover. A list inside the list is a group of equal targets, chosen by weight."""
+    """Targets in the order of failover. A list inside the list is a group of equal targets: see `prefer`."""
     prefer: Literal["weights", "least_busy", "price", "latency", "sticky"] = "weights"
     """Which of equal targets comes first. weights: drawn by weight; least_busy: fewest calls in flight for its weight;
     price: the lowest; latency: the shortest measured time to the first byte; sticky: the same for all calls of a
@@ -480,7 +480,8 @@ class Server(Section):
     """Whether `/v1/realtime`, and `/v1/responses` over WebSocket, are served. Needs the extra `websockets`, and takes
     effect with the next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
-    """Origins whose pages may call `/v1/` from a browser, such as https://app.example.com; `*` for all origins."""
+    """Origins whose pages may call `/v1/` and `/v1beta/` from a browser, such as https://app.example.com; `*` for all
+    origins."""
 
     @field_validator("public_url")
     @classmethod

@@ -114,8 +114,6 @@ class _Reader:
         kind = LITELLM.get(prefix, "")
         if not kind and prefix not in _COMPATIBLE:
             return self.warn(path, f"is left out: provider {prefix} is not available in this version")
-        if kind == "anthropic":
-            self.warn(path, f"serves {name} at /v1/messages only: chat completions are not translated")
         if kind in _OWN_API and url:
             return self.warn(path, f"is left out: {prefix} with an api_base is not available in this version")
         url = self.resolve(url, (*path, "litellm_params", "api_base")) if url else self.place_of(kind)

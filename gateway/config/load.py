@@ -40,7 +40,7 @@ _RESTART = (
         ("server", name)
         for name in (
             *("host", "port", "max_body", "max_header_bytes", "header_timeout", "body_timeout", "idle_timeout"),
-            *("write_timeout", "max_connections", "address_share", "drain"),
+            *("write_timeout", "max_connections", "address_share", "drain", "websockets"),
         )
     ),
 )

@@ -12,7 +12,6 @@ from gateway.call import Call, Headers, Json, Resource
 from gateway.config.grammar import Server
 from gateway.delegation import Delegation
 from gateway.dialects import items, multipart, tree
-from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.ids import CORRELATION_ID, uuid7
 from gateway.ingress import unpack
@@ -24,15 +23,6 @@ from gateway.redaction.openings import Known, Openings
 from gateway.redaction.taint import Taint
 from gateway.scheduling.judging import OFF_LOOP, judge
 
-# Headers in which clients name the sub-agent that calls, and its parent.
-_CLAIMS = {
-    b"x-agent-id": "agent",
-    b"x-agent-name": "agent",
-    b"x-claude-code-agent-id": "agent",
-    b"x-parent-agent-id": "parent",
-    b"x-claude-code-parent-agent-id": "parent",
-}
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SESSION = "session"
 """In `Call.values`: the workflow of the session of a tool server that a call belongs to."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, section 3.2
@@ -265,16 +255,3 @@ def parse(raw: bytes, shape: tree.Shape, server: Server) -> tuple[Json, tree.Sur
 
 def _too_many(what: str) -> Refusal:
     return Refusal("request_too_large", f"The body has {what}. Send less, or ask the operator to raise the limit.")
-
-
-def claimed(headers: Headers) -> dict[str, str]:
-    """What a caller says of itself in headers: the name of a sub-agent, and of its parent. Recorded, never trusted.
-
-    `?` stands for what is no plain name.
-    """
-    found: dict[str, str] = {}
-    for name, value in headers:
-        if (what := _CLAIMS.get(name)) is not None:
-            said = value.decode("latin-1")
-            found.setdefault(what, said if _ID.fullmatch(said) or is_term(said) else "?")
-    return found

@@ -353,7 +353,7 @@ def _ended(rejection: Rejection, ask: Ask) -> Refusal:
 def _amount(debit: Debit, amount: int) -> str:
     """An amount for messages: money in USD with the necessary decimals, others as a count with their unit."""
     if debit.unit != "cost":
-        return f"{amount} {debit.unit}"
+        return f"{amount} {debit.unit.removesuffix('s') if amount == 1 else debit.unit}"
     whole, rest = divmod(amount, NANO_USD)
     return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") + " USD"
 

@@ -19,8 +19,8 @@ from gateway.call import Call, Decision, Json, Subject
 from gateway.config.grammar import Config
 from gateway.config.sections import Audit as Settings
 from gateway.errors import POLICY_UNAVAILABLE
-from gateway.ingress.request import claimed
 from gateway.policy.erase import Eraser
+from gateway.record.claims import claimed
 from gateway.record.ended import Ended
 from gateway.stores.writer import Bulk, Writer
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.dialects.routes import METHODS, MODELS
+from gateway.dialects.routes import METHODS
 from gateway.ingress.request import header
 from gateway.ingress.wire import Exchange, Head
 
@@ -53,7 +53,8 @@ def preflight(scope: Scope, origin: bytes) -> list[tuple[bytes, bytes]]:
     Unknown paths are allowed too, so that the page can read the 404.
     """
     path = scope["path"]
-    methods = METHODS.get(MODELS if path.startswith(MODELS) else path, "GET, POST, OPTIONS")
+    # The path is not looked up: what it takes, the answer to the request itself says.
+    methods = METHODS.get(path, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
     wanted = header(scope["headers"], b"access-control-request-headers")
     return [
         (b"access-control-allow-origin", origin),

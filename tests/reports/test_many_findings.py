@@ -235,7 +235,7 @@ def test_a_long_stretch_is_searched_in_short_steps() -> None:
 def test_a_seam_hides_no_number(at: int, number: str) -> None:
     """At any offset, the pieces give the findings of the whole text."""
     text = f"{'.' * at} {number} {'.' * (3 * 4096 - at)}"
-    some = national._some(rf"(?<![\w-]){number}(?![\w-])", 0)
+    some = national._some((rf"(?<![\w-]){number}(?![\w-])",), 0)
     assert national._may_match(some, text, 0, len(text))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from budgets import examples
 from gateway.detect.core import index
@@ -120,6 +120,7 @@ def test_same_without_hyperscan_on_the_samples(pii: PiiScanner, slow: RuleSet) -
 
 @pytest.mark.slow
 @settings(max_examples=examples(83, nightly=2500), deadline=None)
+@example(text="4111 1111 1111 1111.0")
 @given(text=texts(most=6))
 def test_all_of_presidio(pii: PiiScanner, reference: Reference, text: str) -> None:
     """Values of all types, whole and damaged, amid noise: findings that Presidio is sure of are found here."""

@@ -242,7 +242,7 @@ def _fraction(text: str, low: int, high: int) -> bool:
     after = text[high : high + 2]
     if len(after) < 2 or after[0] != "." or not after[1].isdigit():
         return False
-    return not (value.isdigit() and _WHOLE.match(text, high))
+    return "." in value or _WHOLE.match(text, high) is None
 
 
 def rule() -> Rule:
