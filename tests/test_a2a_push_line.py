@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 import threading
@@ -11,8 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
+from multidict import CIMultiDict
+from yarl import URL
 
 from agent_server import POLICY, SENDS, Scripted, scripted, task
+from gateway.agents.deliver import Deliveries
+from gateway.upstream.client import Destination, Response, Timeouts
 from line import Line, config, running
 from tool_server import INJECTION, MAIL
 
@@ -318,6 +323,42 @@ def test_deliveries_are_repeated_in_order(line: Line, agent: Scripted, hook: Hoo
         assert tell(line, url, notice("1.0", id, f"step {number}", "working")).status_code == 202
     texts = [hook.next()[1]["task"]["artifacts"][0]["parts"][0]["text"] for _ in range(3)]
     assert texts == ["step 0", "step 1", "step 2"]
+
+
+def test_an_agent_that_takes_nothing_leaves_room_for_others() -> None:
+    """Notifications wait for each agent up to a number, and for all up to a number of bytes."""
+
+    class Dead:
+        """A client whose connections stay without an answer."""
+
+        async def post(self, to: Destination, body: bytes) -> Response:
+            """Never."""
+            await asyncio.Event().wait()
+            raise AssertionError((to, body))
+
+        async def close(self) -> None:
+            """Nothing."""
+
+    async def fills() -> None:
+        deliveries = Deliveries()
+
+        def add(owner: str, size: int = 1) -> int:
+            taken = 0
+            for number in range(400):
+                url = URL(f"https://{owner}.example/{number % 7}")
+                to = Destination(url, CIMultiDict(), Timeouts(60, 60, 60))
+                taken += deliveries.add(Dead(), to, b"x" * size, owner)
+            return taken
+
+        assert add("ann") == 128
+        assert add("ben") == 128
+        assert add("eve", 4 * 1024 * 1024) == 15
+        await asyncio.sleep(0)  # all begin
+        await deliveries.close()
+        assert add("ann") == 128
+        await deliveries.close()
+
+    asyncio.run(fills())
 
 
 def test_the_card_says_so(line: Line) -> None:

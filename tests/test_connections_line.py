@@ -267,12 +267,56 @@ def test_an_answer_that_was_changed(line: Line, issuer: Issuer, changed: Any, st
     assert not issuer.living
 
 
+def test_an_answer_for_another_server(issuer: Issuer, server: Scripted, tmp_path: Path) -> None:
+    """A hostile authorization server sends the user on to another one, with its `state`: the code reaches nobody."""
+    auth = {"type": "user", "client_id": "gateway", "client_secret": SECRET}
+    with authorization_server.issuing() as evil:
+        known = {**auth, "authorization_url": f"{issuer.url}/authorize", "token_url": f"{issuer.url}/token"}
+        rows = {
+            "mail": {"mcp": server.url, "auth": known},
+            "evil": {
+                "mcp": server.url,
+                "auth": {**auth, "authorization_url": f"{evil.url}/authorize", "token_url": f"{evil.url}/token"},
+            },
+        }
+        settings = config(tmp_path, "http://127.0.0.1:9/v1", tools=rows, server={"public_url": "http://gw.example"})
+        with running(tmp_path, settings) as line:
+            error = Client(line, "/mcp/evil", "alice").call("get_it")["error"]
+            browser = Browser(line)
+            started = browser.submit(browser.get(error["data"]["elicitations"][0]["url"])).headers["location"]
+            query = dict(parse_qsl(urlsplit(started).query))
+            assert query["redirect_uri"] == "http://gw.example/connect/callback/evil"
+            answer = browser.get(f"/connect/callback/mail?code=stolen&state={query['state']}")
+            assert answer.status_code == 403
+            assert not evil.asked
+            assert not issuer.asked
+
+
+def test_tokens_go_only_where_they_were_given_for(issuer: Issuer, server: Scripted, tmp_path: Path) -> None:
+    """A row that has another address by now asks the user again."""
+    auth = {"type": "user", "issuer": issuer.url, "client_id": "gateway", "client_secret": SECRET}
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", server={"public_url": "http://gw.example"})
+    settings["tools"] = {"mail": {"mcp": server.url, "auth": auth}}
+    with running(tmp_path, settings) as line:
+        assert Browser(line).agree(link(line)).status_code == 200
+        assert "result" in Client(line, "/mcp/mail", "alice").call("get_it")
+    with tool_server.scripted() as other:
+        other.tools = server.tools
+        other.accepts = lambda header: True
+        settings["tools"]["mail"]["mcp"] = other.url
+        with running(tmp_path, settings) as line:
+            link(line)
+        settings["tools"]["mail"]["mcp"] = server.url
+        with running(tmp_path, settings) as line:
+            assert "result" in Client(line, "/mcp/mail", "alice").call("get_it")
+
+
 def test_a_user_who_does_not_agree(line: Line) -> None:
     """The page says so, without the words of the other side."""
     browser = Browser(line)
     state = dict(parse_qsl(urlsplit(browser.to_callback(link(line))).query))["state"]
     query = {"state": state, "error": "<script>", "iss": line.gateway.runtime.config.tools["mail"].auth.issuer}  # type: ignore[union-attr]
-    answer = browser.client.get(f"{line.url}/connect/callback", params=query)
+    answer = browser.client.get(f"{line.url}/connect/callback/mail", params=query)
     assert answer.status_code == 400
     assert "did not agree" in answer.text
     assert "script" not in answer.text

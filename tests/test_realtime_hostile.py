@@ -358,6 +358,18 @@ def test_two_targets(up: Provider, tmp_path: Path, hedge: float | None) -> None:
             assert len(second.heard) == 1
 
 
+def test_answers_are_not_cached(up: Provider, tmp_path: Path) -> None:
+    """The same request on another connection is about another conversation, and audio needs a connection."""
+    found = made(tmp_path, up)
+    found["models"]["talk"]["cache"] = {"ttl": "1h"}
+    with running(tmp_path, found) as line:
+        before = len(up.heard)
+        for _ in range(2):
+            with opened(line) as socket:
+                assert answer(socket, instructions="Say hi.")[-1]["type"] == "response.done"
+        assert len(up.heard) - before == 2
+
+
 def test_the_backlog_has_bounds() -> None:
     """A writer waits for its reader beyond a number of bytes, also with many small events; the end always fits."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +15,11 @@ import orjson
 import pytest
 
 from agent_server import GETS, POLICY, SENDS, Scripted, scripted, task
+from gateway.agents import remote
 from gateway.cli import main
+from gateway.config.a2a import RemoteAgent
+from gateway.errors import Refusal
+from gateway.upstream.client import Destination, Response
 from line import Line, config, running
 from tool_server import INJECTION, MAIL
 
@@ -319,3 +325,32 @@ def test_cards_are_judged_as_offers(up: Scripted, tmp_path: Path, text: str) -> 
             assert text not in json.dumps(ask(line, "GET", "/planner"))
     finally:
         up.card = card
+
+
+async def test_a_dead_agent_does_not_hold_up_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many that read its card at once, one asks it, and the others hear of the fault."""
+
+    class Dead:
+        """A client that reaches nobody."""
+
+        asked = 0
+
+        async def post(self, to: Destination, body: bytes) -> Response:
+            """Fail."""
+            self.asked += 1
+            await asyncio.sleep(0)
+            raise ConnectionRefusedError((to, body))
+
+        async def close(self) -> None:
+            """Nothing."""
+
+    now, client = [1000.0], Dead()
+    monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    made = remote.Remote("dead", RemoteAgent.model_validate({"url": "http://127.0.0.1:9"}), client)
+    said = await asyncio.gather(*(made.card() for _ in range(50)), return_exceptions=True)
+    assert all(isinstance(one, Refusal) for one in said)
+    assert client.asked == 1
+    now[0] += 1.1
+    with pytest.raises(Refusal):
+        await made.card()
+    assert client.asked == 2

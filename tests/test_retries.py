@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import upstream as scripted
+from gateway.upstream.attempts import Attempts
 from gateway.upstream.failures import Failed
 from gateway.upstream.retries import SPAN, RetryBudget, Rules, pause
 from line import config, running
@@ -209,3 +212,30 @@ def test_mistakes_are_named(tmp_path: Path, routing: dict[str, Any]) -> None:
 
     with pytest.raises(ConfigError, match="routing"):
         loads(str({**config(tmp_path, "http://127.0.0.1:9/v1"), "routing": routing}), "gateway.yaml")
+
+
+async def test_a_caller_who_leaves_as_the_answer_begins() -> None:
+    """Leaves no connection behind: in the same turn of the loop."""
+    closed: list[bool] = []
+    answer = SimpleNamespace(close=lambda finished: closed.append(finished))
+    waits = asyncio.Event()
+
+    class Silent(Attempts):
+        async def _in_order(self, call: Any, targets: Any) -> Any:
+            del call, targets
+            await waits.wait()
+            asyncio.get_running_loop().call_soon(opened.cancel)
+            return answer
+
+    health = SimpleNamespace(budget=SimpleNamespace(take=lambda *_: False))
+    healths: Any = SimpleNamespace(retries=None, of=lambda _: health)
+    attempts: Any = Silent(healths, cast("Any", None), None, random.Random(1))
+    opened = asyncio.ensure_future(attempts._hedged(cast("Any", None), ["a", "b"], 0.0))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    waits.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opened
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert closed == [False]

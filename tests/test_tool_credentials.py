@@ -176,6 +176,22 @@ async def test_after_a_fault_there_is_a_pause(issuer: Issuer) -> None:
         assert await made.bearer(ANN) in issuer.living
 
 
+async def test_a_denied_caller_stops_no_other(issuer: Issuer) -> None:
+    """Only the denied caller has to wait."""
+    clock = Clock()
+    ann, ben = (Caller("red", name, issuer.token("meshgate", sub=name).encode()) for name in ("ann", "ben"))
+    async with credential(issuer, clock, type="token_exchange", audience="orders") as made:
+        issuer.broken = (400, b'{"error": "invalid_grant"}')
+        for _ in range(3):
+            await refused(made, ann)
+        assert len(issuer.asked) == 1
+        issuer.broken = None
+        assert await made.bearer(ben) in issuer.living
+        await refused(made, ann)
+        clock.now += 1.1
+        assert await made.bearer(ann) in issuer.living
+
+
 async def test_an_authorization_server_that_is_gone(issuer: Issuer) -> None:
     """Refused as a fault of the tool server."""
     async with credential(issuer, token_url="http://127.0.0.1:9/token") as made:

@@ -138,7 +138,8 @@ class Pushes:
         if wanted.authorization:
             headers["Authorization"] = wanted.authorization
         client = self._direct if known else self._public
-        return self._deliveries.add(client, Destination(url, headers, _TIMEOUTS), body)
+        owner = f"{told.subject.team}\0{told.subject.agent}"
+        return self._deliveries.add(client, Destination(url, headers, _TIMEOUTS), body, owner)
 
     def _url(self, call: Call, codec: A2a, settings: Push, wanted: Wanted) -> str:
         assert self._seal is not None, "checked where the settings are"

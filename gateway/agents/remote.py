@@ -21,6 +21,7 @@ from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 Hold = Callable[[int], None]
 """Called with the size of each piece of an answer before it is kept; may raise Refusal."""
+_PAUSE: Final = 1.0  # seconds after a fault in which the card is not read again
 _EVENTS: Final = "text/event-stream"
 
 
@@ -40,22 +41,33 @@ class Remote:
         self._reading = asyncio.Lock()
         self._card: Json = {}
         self._until = 0.0
+        self._fault: tuple[float, Refusal] | None = None
 
     async def card(self) -> Json:
-        """The agent's own card, read again after `refresh` seconds. Raises Refusal."""
+        """The agent's own card, kept for `refresh` seconds. Raises Refusal; for a second, the last one again."""
         async with self._reading:
             if time.monotonic() < self._until:
                 return self._card
-            url = URL(self.row.url.rstrip("/") + card.PATH)
-            to = Destination(url, self._headers, self._timeouts, "GET")
+            if self._fault is not None and time.monotonic() < self._fault[0]:
+                raise self._fault[1]
             try:
-                read = orjson.loads(await self._exchange(to, b"", card.LONGEST, lambda _: None))
-            except orjson.JSONDecodeError:
-                read = None
-            if type(read) is not dict:
-                raise self._broken("has no card")
-            self._card, self._until = self.trusted(read), time.monotonic() + self.row.refresh
+                self._card = await self._read_card()
+            except Refusal as fault:
+                self._fault = time.monotonic() + _PAUSE, fault
+                raise
+            self._until = time.monotonic() + self.row.refresh
             return self._card
+
+    async def _read_card(self) -> Json:
+        url = URL(self.row.url.rstrip("/") + card.PATH)
+        to = Destination(url, self._headers, self._timeouts, "GET")
+        try:
+            read = orjson.loads(await self._exchange(to, b"", card.LONGEST, lambda _: None))
+        except orjson.JSONDecodeError:
+            read = None
+        if type(read) is not dict:
+            raise self._broken("has no card")
+        return self.trusted(read)
 
     def trusted(self, read: Json) -> Json:
         """What of a card is signed by one of `card_keys`; all of the card without such keys. Raises Refusal."""

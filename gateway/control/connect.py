@@ -97,7 +97,7 @@ def routes(gateway: Gateway) -> list[Route]:
         connections = _connections(gateway)
         said, browser = request.query_params, request.cookies.get(_cookie(connections), "")
         pending = connections.resume(said.get("state", ""), browser)
-        if pending is None:
+        if pending is None or pending.party.server != request.path_params["server"]:
             raise _Stop(_OTHER, 403)
         credential = _credential(gateway, pending.party)
         await _check_issuer(credential, said.get("iss"))
@@ -111,7 +111,7 @@ def routes(gateway: Gateway) -> list[Route]:
     return [
         Route(CONNECT, _guarded(ask), methods=["GET"]),
         Route(CONNECT, _guarded(start), methods=["POST"]),
-        Route(CALLBACK, _guarded(end), methods=["GET"]),
+        Route(f"{CALLBACK}/{{server}}", _guarded(end), methods=["GET"]),
     ]
 
 

@@ -97,6 +97,8 @@ class Cache:
         request, settings = call.request, self._settings_of(call)
         if settings is None or call.subject is None or call.reference is not None or request.stored is not None:
             return None
+        if call.codec.client:  # the answer is a part of what the provider knows of its connection
+            return None
         if call.codec.through or request.form:  # files are no part of the JSON, and batches are work to be done anew
             return None
         if request.tools or request.body.get("tools") or call.codec.keeps(request.body) or _forbidden(call):

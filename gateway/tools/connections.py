@@ -40,13 +40,17 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The tokens of one user at one server. `since`, `until`: Unix seconds; `until`: of the access token."""
+    """The tokens of one user at one server. `since`, `until`: Unix seconds; `until`: of the access token.
+
+    `place`: the authorization server that gave them out, and the address of the tool server for which.
+    """
 
     party: Party
     access: str = field(repr=False)
     refresh: str = field(repr=False)
     until: float
     since: float
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,9 @@ class Connections:
         self._url = url
         self._clock = clock
 
-    @property
-    def callback(self) -> str:
-        """The redirect URI of the gateway."""
-        return f"{self._url}{CALLBACK}"
+    def callback(self, server: str) -> str:
+        """The redirect URI of a server: one for each, so that no answer is taken for that of another (RFC 9700)."""
+        return f"{self._url}{CALLBACK}/{server}"
 
     @property
     def is_secure(self) -> bool:
@@ -90,7 +93,7 @@ class Connections:
     async def keep(self, made: Connection, before: bytes | None) -> bool:
         """Replace a record. False if it is another by now. Raises StoreUnavailable."""
         party, id = made.party, self.id(made.party)
-        said = [party.server, party.team, party.agent, made.access, made.refresh, made.until, made.since]
+        said = [party.server, party.team, party.agent, made.access, made.refresh, made.until, made.since, made.place]
         return await self._store.put_grant(id, self._seal.enclose(_context(id), orjson.dumps(said)), before)
 
     async def replace(self, made: Connection) -> None:

@@ -90,10 +90,11 @@ class Tokens:
         self._clock = clock
         self._kept: OrderedDict[bytes, Granted] = OrderedDict()
         self._locks: dict[bytes, asyncio.Lock] = {}
-        self._fault: tuple[float, Refusal] | None = None
+        self._fault: tuple[float, Refusal] | None = None  # of the authorization server
+        self._denied: OrderedDict[bytes, tuple[float, Refusal]] = OrderedDict()  # of one key: others may get a token
 
     async def get(self, key: bytes, ask: Callable[[], Awaitable[Granted]]) -> str:
-        """The token of a key. Raises what `ask` raises; for a second, its last fault, instead of asking again."""
+        """The token of a key. Raises what `ask` raises; for a second, the last fault, instead of asking again."""
         known = self._kept.get(key)
         if known is not None and self._clock() < known.until:
             return known.access
@@ -103,14 +104,16 @@ class Tokens:
                 known = self._kept.get(key)
                 if known is not None and self._clock() < known.until:
                     return known.access
-                if self._fault is not None and self._clock() < self._fault[0]:
-                    raise self._fault[1]
+                for fault in (self._fault, self._denied.get(key)):
+                    if fault is not None and self._clock() < fault[0]:
+                        raise fault[1]
                 try:
                     made = await ask()
-                except Refusal as fault:
-                    self._fault = self._clock() + _PAUSE, fault
+                except Refusal as refusal:
+                    self._note(key, refusal)
                     raise
                 self._fault = None
+                self._denied.pop(key, None)
                 self._kept[key] = made
                 if len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
@@ -118,6 +121,16 @@ class Tokens:
         finally:
             if not lock.locked():
                 self._locks.pop(key, None)
+
+    def _note(self, key: bytes, refusal: Refusal) -> None:
+        """Remember a fault for a second: that of a denied key is not the fault of others."""
+        fault = self._clock() + _PAUSE, refusal
+        if refusal.retry is not False:
+            self._fault = fault
+            return
+        self._denied[key] = fault
+        if len(self._denied) > _KEPT:
+            self._denied.popitem(last=False)
 
     def drop(self, key: bytes, bearer: str) -> None:
         """Forget a token, unless it was replaced in the meantime."""

@@ -63,6 +63,7 @@ class UserTokens(Credential):
         self._name = name
         self.server = server
         self._auth = auth
+        self._place = "\0".join((auth.issuer, auth.token_url, auth.resource))
         self._connections = connections
         self._lease = lease
         self._clock = clock
@@ -76,7 +77,7 @@ class UserTokens(Credential):
         if not party.agent:
             raise broken(self._name, "is called with tokens of users, and the gateway itself has none")
         found, _ = await connections.read(party)
-        if found is None:
+        if found is None or found.place != self._place:
             raise Unconnected(self._name, connections.link(party))
         if self._is_good(connections.id(party), found):
             return found.access
@@ -109,7 +110,7 @@ class UserTokens(Credential):
         query = {
             "response_type": "code",
             "client_id": self._auth.client_id,
-            "redirect_uri": connections.callback,
+            "redirect_uri": connections.callback(party.server),
             "state": state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
@@ -123,7 +124,7 @@ class UserTokens(Credential):
         form = {
             "grant_type": "authorization_code",
             "code": code,
-            "redirect_uri": connections.callback,
+            "redirect_uri": connections.callback(party.server),
             "code_verifier": verifier,
             **({"resource": self._auth.resource} if self._auth.resource else {}),
         }
@@ -132,7 +133,7 @@ class UserTokens(Credential):
         except Denied as denied:
             raise self.server.denied(denied.code) from None
         now = self._clock()
-        await connections.replace(Connection(party, made.access, made.refresh, made.until, now))
+        await connections.replace(Connection(party, made.access, made.refresh, made.until, now, self._place))
 
     async def revoke(self, found: Connection) -> bool:
         """Revoke the tokens of a connection at the authorization server; whether that has done so."""
@@ -155,7 +156,7 @@ class UserTokens(Credential):
         name, until = f"grant {id}", time.monotonic() + LEASE
         while True:
             found, record = await connections.read(party)
-            if found is None or record is None:
+            if found is None or record is None or found.place != self._place:
                 raise Unconnected(self._name, connections.link(party))
             if self._is_good(id, found):
                 return found.access
@@ -184,7 +185,7 @@ class UserTokens(Credential):
                 raise self.server.denied(denied.code) from None
             await connections.drop(old.party, record)  # the user or the server has withdrawn it
             raise Unconnected(self._name, connections.link(old.party)) from None
-        new = Connection(old.party, made.access, made.refresh or old.refresh, made.until, old.since)
+        new = Connection(old.party, made.access, made.refresh or old.refresh, made.until, old.since, old.place)
         if not await connections.keep(new, record):
             await self.revoke(new)  # it was revoked, or replaced by another, while the server answered
             found, _ = await connections.read(old.party)

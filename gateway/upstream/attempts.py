@@ -93,12 +93,12 @@ class Attempts:
         The first that begins to answer serves the call, and the others are ended. Raises Refusal.
         """
         first = asyncio.ensure_future(self._in_order(call, targets))
-        attempts, served = [first], None
+        attempts, served = [first], list[asyncio.Future[Answer]]()
         try:
             await asyncio.wait(attempts, timeout=hedge)
             budget = self._healths.of(targets[0]).budget
             if first.done() or not budget.take(time.monotonic(), self._healths.retries):
-                return await (served := first)
+                return await _served(first, served)
             twin = _twin(call)
             attempts.append(asyncio.ensure_future(self._in_order(twin, targets[1:])))
             await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
@@ -107,13 +107,11 @@ class Attempts:
             call.outcome.tries += twin.outcome.tries - 1
             if not _serves(first) and _serves(attempts[1]):
                 tries, call.outcome = call.outcome.tries, twin.outcome
-                call.outcome.tries, served = tries, attempts[1]
-                return served.result()
-            return await (served := first)
+                call.outcome.tries = tries
+                return await _served(attempts[1], served)
+            return await _served(first, served)
         finally:
-            for attempt in attempts:
-                if attempt is not served or not attempt.done():
-                    await _end(attempt)
+            await _end([attempt for attempt in attempts if attempt not in served])
 
     async def _send(self, call: Call, target: Target, account: Account, probes: bool) -> Answer:
         """Send the call, and note how that ended. Raises Refusal."""
@@ -221,10 +219,26 @@ def _serves(attempt: asyncio.Future[Answer]) -> bool:
     return attempt.done() and not attempt.cancelled() and attempt.exception() is None
 
 
-async def _end(attempt: asyncio.Future[Answer]) -> None:
-    """End an attempt that does not serve the call."""
-    attempt.cancel()
-    await asyncio.wait([attempt])
+async def _served(attempt: asyncio.Future[Answer], served: list[asyncio.Future[Answer]]) -> Answer:
+    """The answer of an attempt, which serves the call unless the caller leaves at this moment."""
+    answer = await attempt
+    served.append(attempt)
+    return answer
+
+
+async def _end(attempts: Sequence[asyncio.Future[Answer]]) -> None:
+    """End the attempts that do not serve the call, also if that is cut short."""
+    for attempt in attempts:
+        if attempt.done():
+            _close(attempt)
+        else:
+            attempt.add_done_callback(_close)
+            attempt.cancel()
+    if left := [attempt for attempt in attempts if not attempt.done()]:
+        await asyncio.wait(left)
+
+
+def _close(attempt: asyncio.Future[Answer]) -> None:
     if _serves(attempt):
         attempt.result().close(finished=False)
 
