@@ -358,6 +358,30 @@ def test_two_targets(up: Provider, tmp_path: Path, hedge: float | None) -> None:
             assert len(second.heard) == 1
 
 
+@pytest.mark.parametrize("state", ["new", "asked", "begun", "listening", "between", "refused"])
+def test_a_caller_who_leaves(audible: Line, up: Provider, state: str) -> None:
+    """In any state: the provider's connection is closed, the call is settled, and nothing fails."""
+    name = f"leaves-{state}"
+    up.refuses = 503 if state == "refused" else 0
+    if state in ("asked", "begun"):
+        up.held.clear()
+    with opened(audible, **{"x-correlation-id": name}) as socket:
+        until(socket, "session.created")
+        say(socket, "hi")
+        if state in ("asked", "begun", "refused"):
+            send(socket, "response.create")
+        if state == "begun":
+            until(socket, "response.created")
+        if state == "listening":
+            append(socket)
+        if state == "between":
+            answer(socket)
+    up.held.set()
+    eventually(lambda: not audible.gateway.shared.clients.realtime._links)
+    eventually(lambda: audible.workflow(name) is None or not audible.workflow(name).held.get("calls"))
+    assert audible.metric("meshgate_internal_errors_total") == 0
+
+
 def test_answers_are_not_cached(up: Provider, tmp_path: Path) -> None:
     """The same request on another connection is about another conversation, and audio needs a connection."""
     found = made(tmp_path, up)
