@@ -307,6 +307,8 @@ class ResponsesStream(Ordered):
         said = chunk.pieces[0][0]
         if item is None or said.ended or name in _NAMES or len(chunk.repeats) != 1 or chunk.edited or self._halves:
             return None
+        if len(chunk.fields) > 1 or chunk.wholes or chunk.strays or chunk.tools:  # more to judge than the piece
+            return None
         frame = responses_frame.learn(chunk.raw, data) if self.faithful(chunk) else None
         return Framed(frame, said, name, _place(data, name), data["item_id"], chunk.repeats[0][2]) if frame else None
 

@@ -622,6 +622,23 @@ def test_any_event_is_judged_or_refused(scanner: StreamScanner, data: st.DataObj
     assert b"0343" not in sent
 
 
+@pytest.mark.parametrize("key", ["content_index", "output_index", "summary_index", "x"])
+def test_what_every_event_says_is_judged_in_each(scanner: StreamScanner, key: str) -> None:
+    """A value beside the pieces, the same in each event: none of these events teaches a frame."""
+    sent, codec, made = b"", WIRE.codec.stream(keep_usage=True), screen(scanner)
+    try:
+        for raw in WIRE.stream(WIRE.text_events(["fi", "ne", "."]), WIRE.message("fine.")):
+            event = json.loads(raw[raw.index(b"data: ") + 6 :])
+            if event["type"] == "response.output_text.delta":
+                event[key] = f"it is {CARD} so"
+            for chunk in codec.feed(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()):
+                sent += b"".join(made.feed(chunk, codec))
+        sent += b"".join(made.close(codec))
+    except (Refusal, ValueError):
+        pass
+    assert b"0343" not in sent
+
+
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_item_is_a_request_or_refused(data: st.DataObject) -> None:
