@@ -13,10 +13,10 @@ import logging
 from dataclasses import dataclass
 
 from gateway import budget
-from gateway.agents.desk import AgentDesk
 from gateway.budget import Spent
 from gateway.call import Call
 from gateway.errors import Failures, Refusal, trace
+from gateway.exchange.desks import Desks
 from gateway.exchange.forward import Exchange
 from gateway.identity.identify import Identity, credential
 from gateway.ingress.idempotency import REPLAYED, Idempotency
@@ -31,8 +31,6 @@ from gateway.reserve.reserve import Reserve
 from gateway.scheduling.judging import spent
 from gateway.settle.settle import Settle
 from gateway.stores import StoreUnavailable
-from gateway.tools.desk import Desk
-from gateway.tools.plain import PlainDesk
 
 _log = logging.getLogger("meshgate")
 
@@ -45,9 +43,7 @@ class Line:
     ingress: Ingress
     idempotency: Idempotency | None
     reserve: Reserve
-    desk: Desk
-    plain: PlainDesk
-    agents: AgentDesk
+    desks: Desks
     redact: Redact
     authorize: Authorize
     durable: Durable
@@ -62,14 +58,14 @@ class Line:
             await self.identify(call)
             call.step("ingress")
             if call.codec.name == "mcp":
-                self.desk.enter(call)
+                self.desks.mcp.enter(call)
             await self.ingress.read(call, receive)
             if self.idempotency is not None and call.reference is None and not call.request.control:
                 await self.idempotency.recall(call)
             call.step("reserve")
             await self.reserve.reserve(call)
             if call.resource.kind != "llm":
-                await self._desk(call).find(call)
+                await self.desks.of(call).find(call)
             call.step("redact")
             await self.redact.redact(call)
             call.step("authorize")
@@ -111,19 +107,10 @@ class Line:
         """Who calls, and whether that team has room for one call more. Raises Refusal."""
         try:
             call.key = credential(call.headers)
-            audiences = self.desk.audiences(call) if call.codec.name == "mcp" else ()
+            audiences = self.desks.mcp.audiences(call) if call.codec.name == "mcp" else ()
             call.subject = self.identity.lookup(call.key, audiences) or await self.identity.bearer(call.key, audiences)
         except Refusal as refusal:
             often = call.ticket.stranger() if refusal.code == "unauthenticated" else None
             call.throttled = often is not None
             raise often or refusal from None
         call.ticket.claim(call.subject.team)
-
-    def _desk(self, call: Call) -> Desk | PlainDesk | AgentDesk:
-        """Where a call of a tool or of an agent is answered."""
-        match call.codec.name:
-            case "http":
-                return self.plain
-            case "a2a":
-                return self.agents
-        return self.desk

@@ -30,6 +30,7 @@ from gateway.policy.visible import Visible
 from gateway.redaction.redact import Replacer
 from gateway.redaction.vault import Seal
 from gateway.stores import Owners
+from gateway.tools.wire import Relay
 from gateway.upstream.answer import Answer
 
 _KEPT: Final = 30 * 86400  # seconds that the owner of a task is known
@@ -81,8 +82,9 @@ class AgentDesk:
         if self._values is not None and (id := codec.continues()):
             codec.masked = await self._values.of(call, self._name(call, "task", id))
 
-    async def open(self, call: Call) -> Answer:
+    async def open(self, call: Call, relay: Relay | None = None) -> Answer:
         """Send a message; writes `call.outcome`. Raises Refusal."""
+        del relay  # nothing is told before the answer
         codec, outcome = _codec(call), call.outcome
         remote = self.remote(codec.agent)
         url = (await remote.interfaces()).get(codec.version)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from gateway.call import Headers, Json
-from gateway.dialects import Chunk, StreamCodec, numbers, sse
+from gateway.dialects import Chunk, StreamCodec, google_rpc, numbers, sse
 from gateway.dialects.a2a import NO_VERSION, A2a
 from gateway.dialects.a2a_stream import A2aStream
 from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault
@@ -54,18 +54,6 @@ _ERRORS: Final[Mapping[int, tuple[int, str, str]]] = {
     UNKNOWN_METHOD: (404, "NOT_FOUND", "METHOD_NOT_FOUND"),
 }
 """Code of JSON-RPC -> status of HTTP, name of the status, reason (section 5.4)."""
-_STATUSES: Final[Mapping[int, str]] = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ABORTED",
-    429: "RESOURCE_EXHAUSTED",
-    502: "UNAVAILABLE",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
 _NUMBERS: Final = frozenset({"historyLength", "pageSize"})
 _ID: Final = 1
 
@@ -188,8 +176,9 @@ def _failure(error: Json) -> tuple[int, Json]:
 
 
 def _status(status: int, name: str, message: str, details: list[Any]) -> Json:
-    return {"code": status, "status": name or _STATUSES.get(status, "INTERNAL"), "message": message, "details": details}
+    name = name or google_rpc.STATUSES.get(status, "INTERNAL")
+    return {"code": status, "status": name, "message": message, "details": details}
 
 
 def _info(reason: str, metadata: Mapping[str, str]) -> Json:
-    return {"@type": _INFO, "reason": reason, "domain": "a2a-protocol.org", "metadata": dict(metadata)}
+    return google_rpc.info(reason, "a2a-protocol.org", metadata)

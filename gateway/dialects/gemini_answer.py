@@ -5,22 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway.call import Json, Usage
-from gateway.dialects import count, hosted_runs, integer
+from gateway.dialects import count, google_rpc, hosted_runs, integer
 from gateway.errors import Refusal
 
-_STATUSES: Final = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ABORTED",
-    429: "RESOURCE_EXHAUSTED",
-    502: "UNAVAILABLE",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-"""The names of statuses (google.rpc.Code), by the HTTP status."""
-_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
 BLOCKED: Final = "SAFETY"
 """The finish reason of a blocked answer."""
 
@@ -72,8 +59,8 @@ def error(said: Json) -> Json | None:
 
 def refused(refusal: Refusal, request_id: str) -> Json:
     """`{"error": {code, message, status, details}}` with the HTTP status; the refusal's own code is the `reason`."""
-    status = _STATUSES.get(refusal.status) or ("INVALID_ARGUMENT" if refusal.status < 500 else "INTERNAL")
-    info: Json = {"@type": _INFO, "reason": refusal.code, "domain": "meshgate", "metadata": {"request_id": request_id}}
+    status = google_rpc.STATUSES.get(refusal.status) or ("INVALID_ARGUMENT" if refusal.status < 500 else "INTERNAL")
+    info = google_rpc.info(refusal.code, "meshgate", {"request_id": request_id})
     if refusal.param is not None:
         info["metadata"]["param"] = refusal.param
     inner = {"code": refusal.status, "message": refusal.message, "status": status, "details": [info]}

@@ -16,6 +16,7 @@ from gateway.dialects import checks, count, integer, openai_answer
 from gateway.dialects.field_table import Table
 from gateway.dialects.openai_responses import OpenAIResponses
 from gateway.dialects.responses_fields import BODY
+from gateway.dialects.responses_forms import ENDS
 from gateway.dialects.responses_items import items
 from gateway.dialects.responses_stream import ResponsesStream
 from gateway.dialects.responses_tables import kind
@@ -25,7 +26,7 @@ AUDIO: Final = frozenset({"response.output_audio.delta", "response.output_audio.
 """Types of events with audio, which has no text."""
 OWN: Final = "realtime"
 """The field of a request with the connection, and with the settings that Responses do not have."""
-_ENDS: Final = {"completed": "completed", "failed": "failed"}  # status -> the last word of the last event
+_ENDED: Final = frozenset({"completed", "failed"})  # statuses of answers that are the last word of their last event
 _SAME: Final = ("event_id", "response_id")  # fields that the gateway writes again
 _HEARD: Final = "heard"  # no format of audio that a caller can send
 _NOT_OURS: Final = frozenset({"sequence_number", "logprobs"})
@@ -67,9 +68,9 @@ class OpenAIRealtime(OpenAIResponses):
         return None
 
     def unscannable(self, body: Json) -> dict[str, int]:
-        """The audio of the caller, and audio that is asked for."""
-        heard = sum(is_heard(part) for item in items(body) for part in _parts(item))
-        return {"audio": heard} if heard else {}
+        """The audio that the provider has heard; the walk counts audio that is in the request."""
+        found = sum(is_heard(part) for item in items(body) for part in _parts(item))
+        return {"audio": found} if found else {}
 
     def usage(self, answer: Json) -> Usage | None:
         """The usage that the provider reported."""
@@ -151,19 +152,19 @@ def read(event: Json) -> Json:
     if kind(event) == "response.done":
         response = event.get("response")
         status = response.get("status") if type(response) is dict else None
-        made["type"] = f"response.{_ENDS.get(str(status), 'incomplete')}"
+        made["type"] = f"response.{status if status in _ENDED else 'incomplete'}"
     return made
 
 
-def write(event: Json, response_id: str, event_id: str) -> Json:
-    """An event of an answer in the form of realtime."""
-    made = {"event_id": event_id, **{key: value for key, value in event.items() if key not in _NOT_OURS}}
+def write(event: Json, response_id: str = "") -> Json:
+    """An event of an answer in the form of realtime, but for the id of the event. `response_id`: "" if unknown."""
+    made = {key: value for key, value in event.items() if key not in _NOT_OURS}
     name = kind(event)
     if name == "error":
         error = made.get("error")
         told = error if type(error) is dict else {key: event.get(key) for key in ("code", "message", "param")}
-        return {"event_id": event_id, "type": "error", "error": {"type": "invalid_request_error", **told}}
-    if name in ("response.completed", "response.incomplete", "response.failed"):
+        return {"type": "error", "error": {"type": "invalid_request_error", **told}}
+    if name in ENDS:
         made["type"], response = "response.done", dict(event["response"])
         status, why = response.get("status"), response.get("incomplete_details")
         if type(why) is dict and not response.get("status_details"):

@@ -1,5 +1,5 @@
-"""Answers of the provider, kept for calls that are the same again. Config key: `models.*.cache`; a policy may
-set or forbid the cache for a call (`obligations.cache`).
+"""Answers of the provider, kept for calls that are the same again. Config key: `models.*.cache`.
+A policy may set or forbid the cache for a call (`obligations.cache`).
 
 The same: model and its targets, dialect, body after redaction, team and roles of the caller. So placeholders stand in
 what is kept, and an answer with a placeholder is restored with the values of the call that gets it. A hit passes
@@ -85,7 +85,7 @@ class Cache:
         """Those of the model of a call, unless the policy says otherwise; None if the call is not cached."""
         if call.resource.kind != "llm":
             return None
-        found = self._settings(call.authorization.served_as or call.resource.name)
+        found = self._settings(_served_as(call))
         decision = call.authorization.decision
         seconds = decision.obligations.cache if decision is not None else None
         if seconds is None:
@@ -93,7 +93,6 @@ class Cache:
         return (found or _DEFAULT).model_copy(update={"ttl": seconds}) if seconds else None
 
     def _entry(self, call: Call) -> _Entry | None:
-        name = call.authorization.served_as or call.resource.name
         request, settings = call.request, self._settings_of(call)
         if settings is None or call.subject is None or call.reference is not None or request.stored is not None:
             return None
@@ -106,10 +105,8 @@ class Cache:
         body = orjson.dumps(orjson.loads(openings.dumps(call)), option=orjson.OPT_SORT_KEYS).decode()
         passes = call.codec.passes
         more = sorted((key.decode(), value.decode("latin-1")) for key, value in call.headers if key in passes)
-        targets = sorted(
-            map(tuple, call.admission.targets)
-        )  # an answer of a target that the model no longer has is none
-        seen = (name, targets, call.route, sorted(call.values.items()), sorted(call.subject.roles), more)
+        targets = sorted(map(tuple, call.admission.targets))  # of one that the model no longer has, no answer is taken
+        seen = (_served_as(call), targets, call.route, sorted(call.values.items()), sorted(call.subject.roles), more)
         digest = self._seal.digest("cached call", orjson.dumps(seen).decode() + "\0" + body)
         return _Entry(call.team, f"cache:{digest.hex()}", digest, settings)
 
@@ -156,6 +153,11 @@ class Keeping:
             await self._answers.finish(entry.team, entry.key, entry.digest, sealed, ttl)
         except StoreUnavailable as fault:
             _log.error("an answer could not be kept in the cache: %s", fault)
+
+
+def _served_as(call: Call) -> str:
+    """The model that serves a call."""
+    return call.authorization.served_as or call.resource.name
 
 
 async def _nothing() -> AsyncIterator[bytes]:

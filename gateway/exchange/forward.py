@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.agents.desk import AgentDesk
 from gateway.call import Call, Usage
 from gateway.errors import Refusal
 from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
+from gateway.exchange.desks import Desks
 from gateway.exchange.notices import Notices, notices
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
@@ -16,8 +16,6 @@ from gateway.exchange.tool import Lists, judged_answer, told, tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
-from gateway.tools.desk import Desk
-from gateway.tools.plain import PlainDesk
 from gateway.upstream import fields
 from gateway.upstream.answer import Answer
 from gateway.upstream.forward import Forward
@@ -30,17 +28,13 @@ class Exchange:
         self,
         forward: Forward,
         answers: Answers,
-        desk: Desk,
-        plain: PlainDesk,
-        agents: AgentDesk,
+        desks: Desks,
         results: Results,
         cache: Cache | None = None,
     ) -> None:
         self._forward = forward
         self._answers = answers
-        self._desk = desk
-        self._plain = plain
-        self._agents = agents
+        self._desks = desks
         self._results = results
         self._lists = Lists()
         self._cache = cache
@@ -68,24 +62,15 @@ class Exchange:
 
     async def _called(self, call: Call, reply: Reply, before: Notices | None) -> None:
         """Send a call to a tool or an agent, and return the judged answer. Raises Refusal."""
-        answer = await self._opened(call, before)
+        answer = await self._desks.of(call).open(call, before.send if before is not None else None)
         if answer.streamed:
-            await events(self._answers, self._results, self._agents, call, answer, reply)
+            await events(self._answers, self._results, self._desks.a2a, call, answer, reply)
             return
         if call.request.control:
             await told(self._answers, self._lists, call, answer, reply)
         else:
             await tool(self._answers, self._results, call, answer, reply)
         call.outcome.finished = True
-
-    async def _opened(self, call: Call, before: Notices | None) -> Answer:
-        """Send a call to a tool or an agent. Raises Refusal."""
-        match call.codec.name:
-            case "http":
-                return await self._plain.open(call)
-            case "a2a":
-                return await self._agents.open(call)
-        return await self._desk.open(call, before.send if before is not None else None)
 
     async def notice(self, call: Call, raw: bytes) -> bytes:
         """What another agent tells of a task, judged as an answer. Raises Refusal."""

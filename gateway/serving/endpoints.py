@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -168,7 +169,11 @@ async def _about(
 
 async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve one message to a tool server, or end a session with the server."""
-    exchange, server, desk = _exchange(scope, receive, send), match.values.get("server", ""), gateway.runtime.line.desk
+    exchange, server, desk = (
+        _exchange(scope, receive, send),
+        match.values.get("server", ""),
+        gateway.runtime.line.desks.mcp,
+    )
     codec = TOOLS[path](server, exchange.headers)
     desk.prepare(codec)
     call = arrived(gateway, path, codec, exchange)
@@ -200,7 +205,7 @@ async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, rec
     reply = gateway.runtime.replies.to(call, exchange.put)
     if method not in RESTS.get(path, ("POST",)):
         await reply.refuse(_wrong_method(path, scope["headers"]))
-    elif not gateway.runtime.line.agents.serves(agent):
+    elif not gateway.runtime.line.desks.a2a.serves(agent):
         await reply.refuse(unknown_agent())
     else:
         await through(gateway, call, exchange)
@@ -209,10 +214,10 @@ async def _agent(gateway: Gateway, path: str, match: Match[Any], scope: Any, rec
 async def _notice(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve a push notification of another agent, whose URL says whom the notification is for."""
     runtime, exchange, agent = gateway.runtime, _exchange(scope, receive, send), match.values["agent"]
-    told = runtime.line.agents.told(agent, match.values["token"])
+    told = runtime.line.desks.a2a.told(agent, match.values["token"])
     call = arrived(gateway, match.template, Notice(agent, told.version if told is not None else "1.0"), exchange)
     reply = runtime.replies.to(call, exchange.put)
-    try:
+    async with _replying(gateway, call, reply, "a notification"):
         if scope["method"] != "POST":
             raise _wrong_method(match.template, scope["headers"])
         call.ticket = ticket_of(gateway, exchange)
@@ -220,18 +225,6 @@ async def _notice(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
             raise unknown()
         await notice(runtime, call, told, exchange.receive)
         await reply.whole(202, b"{}")
-    except Refusal as refusal:
-        await reply.refuse(refusal)
-    except StoreUnavailable as fault:
-        _log.error("state store: %s", fault)
-        await reply.refuse(Refusal("state_unavailable", "The state store does not answer; try again later."))
-    except Disconnected:
-        reply.abandon()
-    except Exception as fault:
-        _log.error("a notification failed: %s", trace(fault))
-        await reply.refuse(Refusal("overloaded", "The gateway failed to serve this request. Try again later."))
-    finally:
-        call.ticket.close()
 
 
 def _place_of(agent: str, scope: Any, exchange: Exchange) -> str:
@@ -251,9 +244,9 @@ async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, s
             raise _wrong_method(match.template, scope["headers"])
         call.ticket = ticket_of(gateway, exchange)
         await runtime.line.identify(call)
-        if not await runtime.line.agents.shows(call):
+        if not await runtime.line.desks.a2a.shows(call):
             raise unknown_agent()
-        said = orjson.dumps(await runtime.line.agents.card(agent, _place_of(agent, scope, exchange)))
+        said = orjson.dumps(await runtime.line.desks.a2a.card(agent, _place_of(agent, scope, exchange)))
         runtime.own.check(said)
         await reply.whole(200, said)
     except Refusal as refusal:
@@ -285,7 +278,7 @@ async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any
     """Serve one request to a plain HTTP tool."""
     exchange, name, method = _exchange(scope, receive, send), match.values["server"], scope["method"]
     asked, query = f"/{match.values.get('path', '')}", scope.get("query_string", b"")
-    called = gateway.runtime.line.plain.name(name, method, asked)
+    called = gateway.runtime.line.desks.http.name(name, method, asked)
     call = arrived(gateway, path, HttpTool(name, called, method, asked, query, exchange.headers), exchange)
     call.resource = Resource("tool")
     await through(gateway, call, exchange)
@@ -297,7 +290,7 @@ async def _end_session(gateway: Gateway, call: Call, server: str, exchange: Exch
     try:
         call.ticket = ticket_of(gateway, exchange)
         await line.identify(call)
-        await line.desk.end(call, server)
+        await line.desks.mcp.end(call, server)
         await reply.whole(200, b"{}")
     except Refusal as refusal:
         await reply.refuse(refusal)
@@ -411,7 +404,7 @@ async def _answered(gateway: Gateway, methods: str, match: Match[Any], scope: An
     runtime, exchange, method = gateway.runtime, _exchange(scope, receive, send), scope["method"]
     call = arrived(gateway, match.template, OPENAI_CHAT, exchange)
     reply = runtime.replies.to(call, exchange.put)
-    try:
+    async with _replying(gateway, call, reply, f"a request to {match.template}"):
         if method not in methods.split():
             raise _wrong_method(match.template, scope["headers"])
         call.ticket = ticket_of(gateway, exchange)
@@ -426,6 +419,13 @@ async def _answered(gateway: Gateway, methods: str, match: Match[Any], scope: An
         if match.template != DELEGATIONS:  # the token of a sub-agent is a secret, and meant for the caller
             runtime.own.check(body)
         await reply.whole(200, body)
+
+
+@contextlib.asynccontextmanager
+async def _replying(gateway: Gateway, call: Call, reply: Reply, what: str) -> AsyncIterator[None]:
+    """Answer what goes wrong with a request that is no call of the line; close its ticket. `what`: for the log."""
+    try:
+        yield
     except Refusal as refusal:
         if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
             gateway.shared.telemetry.stranger()
@@ -436,7 +436,7 @@ async def _answered(gateway: Gateway, methods: str, match: Match[Any], scope: An
     except Disconnected:
         reply.abandon()
     except Exception as fault:
-        _log.error("a request to %s failed: %s", match.template, trace(fault))
+        _log.error("%s failed: %s", what, trace(fault))
         await reply.refuse(Refusal("overloaded", "The gateway failed to serve this request. Try again later."))
     finally:
         call.ticket.close()

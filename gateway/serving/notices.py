@@ -47,7 +47,7 @@ async def notice(runtime: Runtime, call: Call, told: Told, receive: Receive) -> 
     if codec.is_piece:
         return
     said = orjson.dumps(orjson.loads(judged)["result"]) if judged != raw else body
-    if not runtime.line.agents.deliver(codec.agent, told, said):
+    if not runtime.line.desks.a2a.deliver(codec.agent, told, said):
         raise Refusal("overloaded", "Too many notifications wait to be delivered. Try again later.", retry_after=5)
 
 
@@ -59,7 +59,7 @@ async def _judged(line: Line, call: Call, told: Told, raw: bytes) -> bytes:
         call.step("reserve")
         await line.reserve.reserve(call)
         call.request.label = call.resource.name
-        await line.agents.notified(call, told)
+        await line.desks.a2a.notified(call, told)
         call.outcome.sent, call.outcome.status, call.outcome.usage = True, 200, Usage()
         judged = await line.exchange.notice(call, raw)
         call.outcome.finished, status = True, 202

@@ -31,7 +31,7 @@ from gateway.errors import Refusal
 from gateway.ingress.request import named
 from gateway.ingress.wire import Receive
 from gateway.serving.realtime_settings import May, Settings, fields, others
-from gateway.serving.sockets import LONGEST, Frames
+from gateway.serving.sockets import LONGEST, Frames, of_calls
 from gateway.stores import StoreUnavailable
 from gateway.upstream.realtime import Link, Realtime
 
@@ -64,10 +64,9 @@ class Conversation:
         hears: May,
         speaks: May,
     ) -> None:
-        dropped = (b"sec-websocket", b"upgrade", b"connection", b"content-", b"transfer-encoding", b"idempotency")
-        kept = [(name, value) for name, value in scope["headers"] if not name.startswith(dropped)]
-        workflow = () if named(kept) else ((b"x-correlation-id", ids.uuid7().encode()),)
-        self._headers: Headers = [*kept, *workflow, (b"content-type", b"application/json")]
+        headers = of_calls(scope["headers"])
+        workflow = () if named(headers) else ((b"x-correlation-id", ids.uuid7().encode()),)
+        self._headers: Headers = [*headers, *workflow]
         self._client = scope.get("client")
         self._receive, self._send, self._serve, self._realtime = receive, send, serve, realtime
         self._model, self._most, self._after, self._known = model, most, after, known
@@ -303,7 +302,7 @@ class Conversation:
         if kind(event) == "response.created":
             response = event.get("response")
             self._response = str(response.get("id") or "") if type(response) is dict else ""
-        await self._say(write(event, self._response, ""))
+        await self._say(write(event, self._response))
         if kind(event) in ("response.output_item.added", "response.output_item.done") and "item" in event:
             await self._say({"type": f"conversation.item.{kind(event)[21:]}", "item": event["item"]})
 
@@ -311,7 +310,7 @@ class Conversation:
         """An event of an answer that only opens the connection: a refusal."""
         event = orjson.loads(data)
         if kind(event) == "error":
-            await self._say(write(event, "", ""))
+            await self._say(write(event))
 
     async def _relay(self) -> None:
         """Pass on events that belong to no answer, until the connection to the provider ends."""

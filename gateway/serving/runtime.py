@@ -37,6 +37,7 @@ from gateway.detect.unscannable import Beside
 from gateway.errors import ConfigError, Failures
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
+from gateway.exchange.desks import Desks
 from gateway.exchange.forward import Exchange
 from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
@@ -423,6 +424,7 @@ def _line(
     pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries)
     signer = _card_signer(config)
     agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, signer)
+    desks = Desks(desk, plain, agents)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
         identity=identity,
@@ -431,15 +433,11 @@ def _line(
         ),
         idempotency=Idempotency(config.idempotency, store, parts.seal) if config.idempotency else None,
         reserve=reserve,
-        desk=desk,
-        plain=plain,
-        agents=agents,
+        desks=desks,
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(
-            forward, answers, desk, plain, agents, Results(flow, texts, contents), _cache(config, shared, parts)
-        ),
+        exchange=Exchange(forward, answers, desks, Results(flow, texts, contents), _cache(config, shared, parts)),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )

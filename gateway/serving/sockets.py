@@ -29,6 +29,10 @@ from gateway.ingress.wire import Head, Receive
 
 LONGEST: Final = 3600.0  # seconds of a connection, as at OpenAI
 _QUEUED: Final = 8  # frames that wait for their turn
+_OF_HANDSHAKE: Final = (
+    *(b"sec-websocket", b"upgrade", b"connection", b"content-", b"transfer-encoding"),
+    b"idempotency",  # a key for one call
+)
 _LAST: Final = frozenset({"response.completed", "response.incomplete"})
 _OWN: Final = ("type", "generate", "stream_id", "stream", "stream_options")
 Serve = Callable[["Frames"], Awaitable[None]]
@@ -97,13 +101,17 @@ class Frames:
             self._gone()
 
 
+def of_calls(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """The headers of the calls on a connection: those of its handshake that are not about the handshake alone."""
+    kept = [(name, value) for name, value in headers if not name.startswith(_OF_HANDSHAKE)]
+    return [*kept, (b"content-type", b"application/json")]
+
+
 class Session:
     """One connection. `serve`: serves one call; `most`: bytes of a conversation that is kept here."""
 
     def __init__(self, scope: Any, receive: Receive, send: Any, serve: Serve, most: int) -> None:
-        dropped = (b"sec-websocket", b"upgrade", b"connection", b"content-", b"transfer-encoding", b"idempotency")
-        kept = [(name, value) for name, value in scope["headers"] if not name.startswith(dropped)]
-        self._headers: Headers = [*kept, (b"content-type", b"application/json")]
+        self._headers = of_calls(scope["headers"])
         self._client = scope.get("client")
         self._receive, self._send, self._serve, self._most = receive, send, serve, most
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()

@@ -30,7 +30,7 @@ from gateway.tools.breaker import Breakers
 from gateway.tools.caller import caller_of
 from gateway.tools.credentials import check_echo
 from gateway.tools.registry import Credentials
-from gateway.tools.wire import borne, broken
+from gateway.tools.wire import Relay, borne, broken
 from gateway.upstream.answer import Answer
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
@@ -108,8 +108,9 @@ class PlainDesk:
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
 
-    async def open(self, call: Call) -> Answer:
+    async def open(self, call: Call, relay: Relay | None = None) -> Answer:
         """Send the request; the answer is wrapped as the codec reads it. Writes `call.outcome`. Raises Refusal."""
+        del relay  # nothing is told before the answer
         codec, outcome, row = _codec(call), call.outcome, self._rows[_codec(call).server]
         outcome.provider, outcome.model, outcome.tries = codec.server, call.request.label.partition("/")[2], 1
         edited = call.redaction.changed or call.authorization.edited
