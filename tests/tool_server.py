@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -118,6 +119,8 @@ class Scripted:
         self.about: dict[str, Any] = {"tools": {}}
         self.url = ""
         self.release = threading.Event()
+        self.told: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        """The answers to questions of the server."""
         self.accepts: Callable[[str], bool] = lambda header: True
         """Whether a request with this `Authorization` is served; others get 401."""
 
@@ -156,6 +159,8 @@ def scripted() -> Iterator[Scripted]:
                 self.reply(401, b"")
                 return
             if "id" not in body or "method" not in body:  # a notification, or the answer to a question
+                if "method" not in body:
+                    made.told.put(body)
                 self.reply(202, b"")
                 return
             answer = made.answers.get(body["method"])

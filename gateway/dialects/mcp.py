@@ -10,13 +10,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+import orjson
+
 from gateway.call import Headers, Json
-from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, parts
+from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
 from gateway.dialects.field_table import Table, table
-from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
+from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
+from gateway.dialects.mcp_questions import Question
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
@@ -119,7 +122,7 @@ class Mcp(JsonRpc):
     formats = frozenset({"mcp"})
     path = "/mcp/{server}"
     shape = _REQUEST
-    fields: Table = table("jsonrpc id method", params=None)
+    fields: Table = table("jsonrpc id method", params=None, result=None, error=None)
     answer = _ANSWER
     words = frozenset({"2.0", "text", "complete", "private", "object", "string"})
     max_answer = MAX_ANSWER
@@ -141,6 +144,11 @@ class Mcp(JsonRpc):
         self.modern = False
         self.progress: Id = None
         """The token with which the client wants to hear of progress."""
+        self.question: Question | None = None
+        """The question of a server that the message answers."""
+        self.asked_as: Callable[[object], Question | None] = _nothing_asked
+        """The question that the client of a session got under an id."""
+        self._answers: object = None  # the id of that question, as the client got it
         self._level = ""  # of the messages of the log that a client of the later era wants
         self._headers = headers
 
@@ -172,6 +180,19 @@ class Mcp(JsonRpc):
             made["code"] = ELICITATION
         return made
 
+    def enclosed(self, raw: bytes) -> bytes:
+        """An answer to a question without its id, which is the gateway's own: random, and no text to be judged."""
+        if b'"method"' in raw:
+            return raw
+        try:
+            body = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return raw
+        if type(body) is not dict or "method" in body or "id" not in body:
+            return raw
+        self._answers = body.pop("id")
+        return orjson.dumps(body)
+
     def asked(self, body: Json) -> Json:
         """Method and parameters, without what describes the request."""
         params = body.get("params")
@@ -192,6 +213,8 @@ class Mcp(JsonRpc):
             if self.method not in known:
                 status = 404 if self.modern else 200
                 raise Fault(UNKNOWN_METHOD, "The method is not served here.", status=status)
+        if not self.method:
+            return self._answering(body)
         if self.method in READS and not self.told:
             return self._reading()
         if self.method != CALL or self.told:
@@ -246,6 +269,17 @@ class Mcp(JsonRpc):
         self.called, self.given = READS[self.method], self.params
         return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)
 
+    def _answering(self, body: Json) -> Intent:
+        """The answer to a question of the server, judged as a call of a tool. Raises Refusal(invalid_request)."""
+        asked = self.asked_as(self._answers)
+        if asked is None:
+            words = "The message answers no question of a server in this session, or comes too late."
+            raise Fault(INVALID, words, status=400)
+        if why := mcp_questions.wrong(asked.kind, body):
+            raise Fault(PARAMS, why, status=400)
+        self.question, self.called = asked, asked.tool
+        return Intent(f"{self.server}/{asked.tool}", False, (), 0, body["error" if "error" in body else "result"])
+
     def _split(self, name: str) -> tuple[str, str]:
         """Server and tool of a name with both. Raises Refusal(tool_not_found)."""
         for server in self.servers:
@@ -278,6 +312,11 @@ class Mcp(JsonRpc):
             raise Fault(MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
         if (param := NAMED.get(self.method)) and header(self._headers, b"mcp-name") != self.params.get(param):
             raise Fault(MISMATCH, f"The header Mcp-Name differs from `params.{param}`.", status=400)
+
+
+def _nothing_asked(id: object) -> None:
+    """Outside a session, nobody was asked anything."""
+    del id
 
 
 def _unsupported() -> Fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.call import Call, Usage
+from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
@@ -62,11 +63,11 @@ class Exchange:
 
     async def _called(self, call: Call, reply: Reply, before: Notices | None) -> None:
         """Send a call to a tool or an agent, and return the judged answer. Raises Refusal."""
-        answer = await self._desks.of(call).open(call, before.send if before is not None else None)
+        answer = await self._desks.of(call).open(call, before)
         if answer.streamed:
             await events(self._answers, self._results, self._desks.a2a, call, answer, reply)
             return
-        if call.request.control:
+        if call.request.control or (isinstance(call.codec, Mcp) and call.codec.told):
             await told(self._answers, self._lists, call, answer, reply)
         else:
             await tool(self._answers, self._results, call, answer, reply)
@@ -136,3 +137,5 @@ class Exchange:
             await call.replay.keeper.abandon()
             call.replay.keeper = None  # an error may have the status 200, and is not kept
         await reply.refuse(refusal)
+        if isinstance(call.codec, Mcp):
+            await self._desks.mcp.turn_down(call)

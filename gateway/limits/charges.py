@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from gateway.amounts import NANO_USD, NO_REPEATS, Look
-from gateway.call import Call, Target, ToolUse
+from gateway.call import Call, Target, ToolUse, Usage
 from gateway.config.a2a import RemoteAgent
 from gateway.config.tools import Tool
 from gateway.dialects.http_tool import HttpTool
+from gateway.dialects.mcp import Mcp
 from gateway.limits.loops import Loops
 
 
 class Charges:
-    """The rows of `tools` and `a2a` as the ledger sees them. Pure."""
+    """The rows of `tools` and `a2a` as the ledger sees them. Pure.
+
+    `cost`: name of a model, tokens of input and output -> nano-USD at most; 0 for a model without a price.
+    """
 
     def __init__(
-        self, tools: Mapping[str, Tool], agents: Mapping[str, RemoteAgent], loops: Loops, repeats: int | None
+        self,
+        tools: Mapping[str, Tool],
+        agents: Mapping[str, RemoteAgent],
+        loops: Loops,
+        repeats: int | None,
+        cost: Callable[[str, int, int], int],
     ) -> None:
+        self._cost = cost
         self._tools = tools
         self._agents = agents
         self._loops = loops
@@ -36,6 +46,9 @@ class Charges:
             agent = self._agents.get(call.resource.name) if call.resource.arguments else None
             return math.ceil(Fraction(str(agent.price)) * NANO_USD) if agent is not None else 0
         codec = call.codec
+        if isinstance(codec, Mcp) and codec.question is not None:  # no call of a tool
+            usage, model = self.sampled(call), call.resource.arguments.get("model")
+            return self._cost(model, usage.input, usage.output) if usage is not None and type(model) is str else 0
         server, _, tool = call.resource.name.partition("/")
         if isinstance(codec, HttpTool):  # by its path only once that is judged
             tool = codec.called
@@ -50,12 +63,25 @@ class Charges:
             agent = self._agents.get(call.resource.name)
             return agent.timeout if agent is not None else 0.0
         row = self._tools.get(call.resource.name.partition("/")[0])
-        return row.timeout if row is not None else 0.0
+        return row.longest if row is not None else 0.0
+
+    def sampled(self, call: Call) -> Usage | None:
+        """The tokens of the client's model that a server asked for, if a call brings its answer; else None.
+
+        Counts the tokens of the answer, unless no limit needs them.
+        """
+        codec = call.codec
+        if not isinstance(codec, Mcp) or codec.question is None or codec.question.kind != "sampling":
+            return None
+        if "error" in call.request.body:  # the client has not asked its model
+            return None
+        return Usage(input=codec.question.tokens, output=call.request.input.counted(), counted=True)
 
     def repeats(self, call: Call, agent: str) -> Look:
         """The debit for a call of the same tool with the same arguments, or for the same message to an agent."""
         kind, name, arguments = call.resource
-        if self._repeats is None or (kind == "agent" and not arguments):
+        answers = isinstance(call.codec, Mcp) and call.codec.question is not None  # often the same: yes, no
+        if self._repeats is None or answers or (kind == "agent" and not arguments):
             return NO_REPEATS
         if kind == "agent":  # each message has an id of its own
             name, arguments = f"agent/{name}", {key: it for key, it in arguments.items() if key != "messageId"}

@@ -368,6 +368,11 @@ def _registry(config: Config, shared: Shared, parts: _Parts) -> Registry:
     return Registry(shared.store, config.a2a, shared.remotes, visible, parts.texts, contents, shared.measures)
 
 
+def _sampled(forward: Forward, quotas: Quotas, model: str, input: int, output: int) -> int:
+    """What tokens of a client's model cost at most, in nano-USD, if the configuration has a model of this name."""
+    return quotas.most(forward.model(model), input, output) if forward.label(model) else 0
+
+
 def _line(
     config: Config,
     shared: Shared,
@@ -383,7 +388,7 @@ def _line(
     names = Names(pool.config, pool, lambda: failures("names"), pii.keep) if pool and pii else None
     spellings = parts.replacer.spellings if parts.replacer is not None else None
     quotas = Quotas(config.quotas)
-    charges = Charges(config.tools, config.a2a, parts.loops, config.quotas.repeats)
+    charges = Charges(config.tools, config.a2a, parts.loops, config.quotas.repeats, partial(_sampled, forward, quotas))
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, config.quotas.wait)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
@@ -407,6 +412,7 @@ def _line(
         sql,
         shared.healths.states,
         parts.resources,
+        texts.count,
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(

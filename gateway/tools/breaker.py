@@ -17,7 +17,7 @@ from gateway.call import Json, Target
 from gateway.config.tools import Tool
 from gateway.errors import Refusal
 from gateway.stores import Outages
-from gateway.tools.wire import NO_HEADERS, Hold, Relay, Session, SessionLost, TokenRefused, Unanswered, Wire
+from gateway.tools.wire import NO_HEADERS, NOTHING, Hold, Relay, Session, SessionLost, TokenRefused, Unanswered, Wire
 from gateway.upstream.health import Healths
 
 _AWAY: Final = frozenset({502, 503, 504})
@@ -99,10 +99,10 @@ class GuardedWire(Wire):
         self._wire = wire
         self._breaker = breaker
 
-    async def open(self, bearer: str = "") -> tuple[Session, Json]:
+    async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """See `Wire.open`."""
         async with self._breaker.attempt():
-            return await self._wire.open(bearer)
+            return await self._wire.open(bearer, able)
 
     async def ask(
         self,

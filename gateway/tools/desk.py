@@ -7,27 +7,28 @@ Messages of the protocol itself (initialize, lists, pings) are answered here, fr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, mcp_params
+from gateway.dialects import mcp, mcp_params, mcp_questions
 from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
-from gateway.ids import uuid7
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import Listed, needs_task, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
-from gateway.tools.notices import passed
 from gateway.tools.pins import Pins
 from gateway.tools.said import about, completed, joined, keeps
 from gateway.tools.schema import check
@@ -58,7 +59,9 @@ class Desk:
         sql: SqlGate | None,
         states: dict[str, int],
         resources: Resources,
+        count: Callable[[str], int],
     ) -> None:
+        self._asks = Asks(visible, sessions, count)
         self._resources = resources
         self._states = states
         self._pins = pins
@@ -93,7 +96,9 @@ class Desk:
         self._check_scopes(call, _codec(call).door)
         opened = self.opened(call, _codec(call).door)
         if opened is not None:
+            assert call.subject is not None, "sessions come after identify"
             call.values = {SESSION: opened.workflow}
+            _codec(call).asked_as = partial(self._sessions.asked, call.subject, _codec(call).door, opened)
 
     def _check_scopes(self, call: Call, server: str) -> None:
         """Raise Refusal(policy_denied) with the status 403 that clients of OAuth take as the request for scopes."""
@@ -121,6 +126,11 @@ class Desk:
             return
         server = self._server(codec.server)
         self._check_scopes(call, server.name)
+        if codec.question is not None:
+            call.request.label = call.resource.name
+            if not await self._visible.admits(call):
+                raise Fault(PARAMS, "You may not answer this question of the server.", code="tool_not_found")
+            return
         if codec.method in mcp.READS:
             call.request.label, call.request.writes = call.resource.name, False
             if not await self._visible.admits(call):
@@ -158,6 +168,9 @@ class Desk:
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
+            if codec.question is not None and (opened := self.opened(call, codec.door)):
+                await self._asks.answer(call, codec.question, server, opened.upstream)
+                return _answer({})
             raw = await self._tried(call, codec, server, relay)
             if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
@@ -175,16 +188,26 @@ class Desk:
         if server:
             await self._server(server).end(opened.upstream, caller_of(call))
 
+    async def turn_down(self, call: Call) -> None:
+        """Tell a server that an answer of the client was refused, so that the server does not wait in vain."""
+        codec = _codec(call)
+        if codec.question is not None and not call.outcome.sent and (opened := self.opened(call, codec.door)):
+            with contextlib.suppress(Refusal):
+                await self._asks.turn_down(call, codec.question, self._server(codec.server), opened.upstream)
+
     async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
+        opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
+        passing = self._asks.passing(call, server, opened, relay) if relay is not None else None
         try:
-            return await self._ask(call, codec, server, relay)
+            return await self._ask(call, codec, server, passing)
         except Refusal as fault:
             at_once = fault.code == "upstream_error" and fault.retry_after is None
-            if not at_once or not await self._repeats(call, codec, server):
+            asked = passing is not None and passing.asked
+            if not at_once or asked or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
-        return await self._ask(call, codec, server, relay)
+        return await self._ask(call, codec, server, passing)
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
@@ -193,20 +216,12 @@ class Desk:
         tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
-    async def _ask(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
+    async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
-        if relay is None:
-            return await self._exchange(call, codec, server, _message(call, codec, params))
-        pass_on, token = relay, uuid7()
-        if meta := codec.wanted(token):
+        if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
-
-        async def told(said: Json) -> None:
-            if (kept := passed(said, token)) is not None:
-                await pass_on(kept)
-
-        return await self._exchange(call, codec, server, _message(call, codec, params), told)
+        return await self._exchange(call, codec, server, _message(call, codec, params), passing)
 
     async def _exchange(
         self, call: Call, codec: Mcp, server: Server, message: Json, relay: Relay | None = None
@@ -284,12 +299,13 @@ class Desk:
         assert call.subject is not None, "sessions come after identify"
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
-        upstream, said = Session(version), Json()
+        upstream, said, able = Session(version), Json(), Json()
         if codec.door:
             server = self._server(codec.door)
-            upstream = await server.open(caller_of(call))
+            able = mcp_questions.able(codec.params.get("capabilities"), server.row.asks)
+            upstream = await server.open(caller_of(call), able)
             said = server.about
-        id = self._sessions.new(call.subject, codec.door, upstream, version)
+        id = self._sessions.new(call.subject, codec.door, upstream, version, able)
         call.outcome.headers = ((_SESSION, id.encode()),)
         return {"protocolVersion": version, **about(said, logs=self._logs(codec.door))}
 

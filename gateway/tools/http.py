@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import orjson
@@ -21,6 +21,7 @@ from gateway.dialects import mcp, sse
 from gateway.dialects.mcp import MODERN
 from gateway.tools.wire import (
     NO_HEADERS,
+    NOTHING,
     OFFERED,
     Hold,
     InTime,
@@ -44,9 +45,9 @@ _SELF: Json = {"name": "meshgate", "version": "1"}
 _UNREACHED = "could not be reached"
 
 
-def of_gateway() -> Json:
-    """What each request of the later era says of the gateway, in `params._meta`."""
-    return {mcp.VERSION: MODERN, mcp.CLIENT: _SELF, mcp.CAPABILITIES: {}}
+def of_gateway(able: Json = NOTHING) -> Json:
+    """What each request of the later era says of the gateway, in `params._meta`. `able`: what can be asked."""
+    return {mcp.VERSION: MODERN, mcp.CLIENT: _SELF, mcp.CAPABILITIES: able}
 
 
 class HttpWire(Wire):
@@ -62,12 +63,13 @@ class HttpWire(Wire):
             "Accept-Encoding": "identity",
             "User-Agent": "meshgate",
         }
-        timeouts = Timeouts(row.timeout, row.connect_timeout, row.timeout)
+        longest = row.longest
+        timeouts = Timeouts(longest, row.connect_timeout, longest)
         self._to = Destination(URL(row.mcp), CIMultiDict({**headers, **row.headers}), timeouts)
 
-    async def open(self, bearer: str = "") -> tuple[Session, Json]:
+    async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """Open a session with the handshake, or where a server has none, ask what the server is."""
-        params = {"protocolVersion": OFFERED, "capabilities": {}, "clientInfo": _SELF}
+        params = {"protocolVersion": OFFERED, "capabilities": able, "clientInfo": _SELF}
         message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
         async with self._in_time():
             response = await self._post(message, {}, bearer)
@@ -100,8 +102,9 @@ class HttpWire(Wire):
         relay: Relay | None = None,
     ) -> bytes:
         """Send a request, and wait for its response."""
-        async with self._in_time():
-            return await self._asked(session, message, hold, headers, bearer, relay)
+        async with self._in_time() as limit:
+            longer = partial(limit.extend, self._row.ask_timeout)
+            return await self._asked(session, message, hold, headers, bearer, relay, longer)
 
     async def _asked(
         self,
@@ -111,6 +114,7 @@ class HttpWire(Wire):
         more: Mapping[str, str],
         bearer: str,
         relay: Relay | None = None,
+        longer: Callable[[], None] | None = None,
     ) -> bytes:
         method, params = message["method"], message.get("params", {})
         headers = {"MCP-Protocol-Version": session.version}
@@ -131,7 +135,7 @@ class HttpWire(Wire):
         if response.status == 403:
             response.close()
             raise broken(self._name, "refused the credentials of the gateway (HTTP 403)")
-        return await self._body(response, session, message["id"], hold, bearer, relay)
+        return await self._body(response, session, message["id"], hold, bearer, relay, longer)
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""
@@ -177,10 +181,14 @@ class HttpWire(Wire):
         hold: Hold,
         bearer: str,
         relay: Relay | None = None,
+        longer: Callable[[], None] | None = None,
     ) -> bytes:
-        """The response to request `id`. Of other messages in an event stream, questions are refused."""
+        """The response to request `id`. Other messages in an event stream are for the relay.
+
+        `longer`: called when the client is asked something.
+        """
         if "".join(response.values(b"content-type")[:1]).lower().startswith("text/event-stream"):
-            return await self._of_events(response, session, id, hold, bearer, relay)
+            return await self._of_events(response, session, id, hold, bearer, relay, longer)
         most = self._row.max_answer if response.status < 400 else _SMALL
         body = await received(response, most, hold, partial(broken, self._name))
         failed = response.status >= 500
@@ -196,6 +204,7 @@ class HttpWire(Wire):
         hold: Hold,
         bearer: str,
         relay: Relay | None,
+        longer: Callable[[], None] | None,
     ) -> bytes:
         reader, size, asked, told = sse.Reader(), 0, 0, 0
         try:
@@ -211,7 +220,7 @@ class HttpWire(Wire):
                     if "id" not in said:
                         told += 1
                         if relay is not None and "method" in said and told <= _NOTICES:
-                            await relay(said)
+                            await relay.tell(said)
                         continue
                     if "method" not in said and said["id"] == id:
                         return event.data
@@ -219,7 +228,14 @@ class HttpWire(Wire):
                         asked += 1
                         if asked > _QUESTIONS:
                             raise broken(self._name, f"asked more than {_QUESTIONS} questions before its answer")
-                        await self.tell(session, reply(said), bearer)
+                        error = None
+                        if relay is not None and said["method"] != "ping":
+                            error = await relay.ask(said)
+                            if error is None:
+                                if longer is not None:
+                                    longer()
+                                continue
+                        await self.tell(session, reply(said, error), bearer)
         except ValueError as fault:
             raise broken(self._name, f"sent {fault}") from None
         except TimeoutError:

@@ -7,6 +7,7 @@ from gateway.dialects import mcp
 
 PROGRESS = "notifications/progress"
 MESSAGE = "notifications/message"
+COMPLETE = "notifications/elicitation/complete"
 
 
 def passed(said: Json, token: str) -> Json | None:
@@ -30,6 +31,8 @@ def passed(said: Json, token: str) -> Json | None:
             if type(params.get("logger")) is str:
                 kept["logger"] = params["logger"]
             return {"method": MESSAGE, "params": kept}
+        case "notifications/elicitation/complete" if type(params.get("elicitationId")) is str:
+            return {"method": COMPLETE, "params": {"elicitationId": params["elicitationId"]}}
     return None
 
 

@@ -19,7 +19,19 @@ from gateway.dialects import http_tool, mcp
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
 from gateway.tools.breaker import Attempt, Breaker
 from gateway.tools.plain import destination
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Relay, Session, TokenRefused, Wire, borne, broken
+from gateway.tools.wire import (
+    NO_HEADERS,
+    NOTHING,
+    OFFERED,
+    Hold,
+    InTime,
+    Relay,
+    Session,
+    TokenRefused,
+    Wire,
+    borne,
+    broken,
+)
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Response
 
@@ -40,9 +52,9 @@ class OperationsWire(Wire):
         self._described = described(row)
         self._operations = {one.name: one for one in self._described.chosen}
 
-    async def open(self, bearer: str = "") -> tuple[Session, Json]:
+    async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """No session: each operation is a request of its own."""
-        del bearer
+        del bearer, able
         return Session(OFFERED), {"serverInfo": {"name": self._name, "version": "1"}, "capabilities": {"tools": {}}}
 
     async def ask(

@@ -18,7 +18,18 @@ from gateway.errors import Refusal
 from gateway.tools import catalogue
 from gateway.tools.catalogue import Listed
 from gateway.tools.credentials import NOBODY, Caller, Credential, check_echo
-from gateway.tools.wire import NO_HEADERS, Hold, Relay, Session, SessionLost, TokenRefused, Wire, broken, unheld
+from gateway.tools.wire import (
+    NO_HEADERS,
+    NOTHING,
+    Hold,
+    Relay,
+    Session,
+    SessionLost,
+    TokenRefused,
+    Wire,
+    broken,
+    unheld,
+)
 
 Result = TypeVar("Result")
 _SEATS: Final = 1024  # sessions of the gateway with one server, and lists of tools
@@ -34,6 +45,23 @@ class _List(NamedTuple):
 
 
 _NOTHING: Final = _List([], 0.0)
+
+
+class _Checked(Relay):
+    """Passes on what does not contain the credential with which the server was called."""
+
+    def __init__(self, server: str, bearer: str, relay: Relay) -> None:
+        self._server = server
+        self._bearer = bearer
+        self._relay = relay
+
+    async def tell(self, said: Json) -> None:
+        check_echo(self._server, self._bearer, orjson.dumps(said))
+        await self._relay.tell(said)
+
+    async def ask(self, question: Json) -> Json | None:
+        check_echo(self._server, self._bearer, orjson.dumps(question))
+        return await self._relay.ask(question)
 
 
 class Server:
@@ -54,9 +82,9 @@ class Server:
         self.about: Json = {}
         """What the server says of itself: capabilities, serverInfo, instructions."""
 
-    async def open(self, caller: Caller) -> Session:
-        """Open a session for a client. Raises Refusal."""
-        session, self.about = await self._bearing(caller, self._wire.open)
+    async def open(self, caller: Caller, able: Json = NOTHING) -> Session:
+        """Open a session for a client, which can be asked what `able` says. Raises Refusal."""
+        session, self.about = await self._bearing(caller, partial(self._wire.open, able=able))
         return session
 
     async def seat(self, caller: Caller = NOBODY) -> Session:
@@ -105,12 +133,8 @@ class Server:
         """Send a request in a session. Raises Refusal, SessionLost."""
 
         async def ask(bearer: str) -> bytes:
-            async def checked(said: Json) -> None:
-                assert relay is not None, "there is something to pass notifications on"
-                check_echo(self.name, bearer, orjson.dumps(said))
-                await relay(said)
-
-            raw = await self._wire.ask(session, message, hold, headers, bearer, relay and checked)
+            checked = _Checked(self.name, bearer, relay) if relay is not None else None
+            raw = await self._wire.ask(session, message, hold, headers, bearer, checked)
             check_echo(self.name, bearer, raw)
             return raw
 

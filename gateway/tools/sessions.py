@@ -1,7 +1,8 @@
 """The ids of sessions that clients of the handshake era get: sealed, so that the gateway keeps nothing.
 
 An id contains the session with the server and the workflow of calls without a correlation id. Nobody but the caller
-that opened the session can use it, at no other server.
+that opened the session can use it, at no other server. The same holds for the ids of questions that a client gets: they
+contain the id that the server gave, so that any worker can pass the answer on.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from typing import NamedTuple
+import time
+from typing import Any, Final, NamedTuple
 
 import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway import ids
-from gateway.call import Subject
+from gateway.call import Json, Subject
+from gateway.dialects.mcp_questions import Question
 from gateway.redaction.vault import Seal
+from gateway.stores import Clock
 from gateway.tools.wire import Session
 
-_LONGEST = 4096
+_LONGEST: Final = 4096
+_PARTS: Final = 5  # of the id of a session
 
 
 class Opened(NamedTuple):
@@ -28,30 +33,54 @@ class Opened(NamedTuple):
     upstream: Session
     version: str
     workflow: str
+    able: Json
+    """What the client can be asked, as capabilities: see `mcp_questions.able`."""
 
 
 class Sessions:
     """Seals and opens ids. `seal`: None without a key; then sessions end with the process."""
 
-    def __init__(self, seal: Seal | None) -> None:
+    def __init__(self, seal: Seal | None, clock: Clock = time.time) -> None:
+        self._clock = clock
         self._seal = seal or Seal(os.urandom(32))
 
-    def new(self, subject: Subject, server: str, upstream: Session, version: str) -> str:
-        """The id of a new session."""
-        said = orjson.dumps([upstream.version, upstream.id, version, ids.uuid7()])
-        return base64.urlsafe_b64encode(self._seal.enclose(_context(subject, server), said)).decode().rstrip("=")
+    def new(self, subject: Subject, server: str, upstream: Session, version: str, able: Json) -> str:
+        """The id of a new session. `able`: see `Opened.able`."""
+        return self._sealed(_context(subject, server), [upstream.version, upstream.id, version, ids.uuid7(), able])
 
     def open(self, subject: Subject, server: str, id: str) -> Opened | None:
         """The session with this id; None if there is none for this caller at this server."""
+        said = self._opened(_context(subject, server), id)
+        if said is None or len(said) != _PARTS:
+            return None
+        version, upstream, spoken, workflow, able = said
+        return Opened(Session(version, upstream), spoken, workflow, able)
+
+    def ask(self, subject: Subject, server: str, opened: Opened, question: Question, until: float) -> str:
+        """The id under which the client of a session gets a question. `until`: Unix seconds."""
+        return self._sealed(_context(subject, server, opened.workflow), [*question, int(until)])
+
+    def asked(self, subject: Subject, server: str, opened: Opened, id: object) -> Question | None:
+        """The question with this id; None if the client of this session got none, or if it is too old."""
+        said = self._opened(_context(subject, server, opened.workflow), id) if type(id) is str else None
+        if said is None or said[-1] < self._clock():
+            return None
+        return Question(*said[:-1])
+
+    def _sealed(self, context: str, said: list[object]) -> str:
+        return base64.urlsafe_b64encode(self._seal.enclose(context, orjson.dumps(said))).decode().rstrip("=")
+
+    def _opened(self, context: str, id: str) -> list[Any] | None:
         if len(id) > _LONGEST:
             return None
         try:
-            sealed = base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))
-            version, upstream, spoken, workflow = orjson.loads(self._seal.disclose(_context(subject, server), sealed))
+            said = orjson.loads(self._seal.disclose(context, base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))))
         except (binascii.Error, InvalidTag, ValueError):
             return None
-        return Opened(Session(version, upstream), spoken, workflow)
+        return said if type(said) is list else None
 
 
-def _context(subject: Subject, server: str) -> str:
-    return f"mcp session\0{subject.team}\0{subject.agent}\0{server}"
+def _context(subject: Subject, server: str, workflow: str = "") -> str:
+    """What an id is sealed for: a session, or the questions in the session that has this workflow."""
+    kind = f"mcp question\0{workflow}" if workflow else "mcp session"
+    return f"{kind}\0{subject.team}\0{subject.agent}\0{server}"

@@ -20,7 +20,7 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Relay, Session, Wire, broken, reply
+from gateway.tools.wire import NO_HEADERS, NOTHING, OFFERED, Hold, InTime, Relay, Session, Wire, broken, reply
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
@@ -45,9 +45,9 @@ class StdioWire(Wire):
         self._failed = 0  # starts in a row after which the process ended without an answer
         self._next = 0.0  # event-loop time of the next start
 
-    async def open(self, bearer: str = "") -> tuple[Session, Json]:
-        """Start the process if it does not run; all sessions are the same."""
-        del bearer
+    async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
+        """Start the process if it does not run; all sessions are the same, so that it can ask no client."""
+        del bearer, able
         async with self._in_time():
             await self._run()
         return self._session, self._about
