@@ -19,37 +19,12 @@ from pydantic import BaseModel
 
 import tool_server
 from line import Line, config, running
+from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, prompt
 from tool_client import Client, text
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
-POLICY = """package gateway
-
-import rego.v1
-
-decision := {"allow": allow, "deny": deny, "obligations": labels}
-
-default allow := false
-
-allow if not input.action.name in {"answer_roots"}
-
-deny contains {"code": "refused", "message": "No", "class": "safety"} if input.action.args.content.text == "deny"
-
-labels contains {"code": "l", "labels": ["untrusted"]} if input.content.injection.tool >= 0.5
-
-deny contains {"code": "injected", "message": "No", "class": "safety"} if input.content.injection.tool >= 0.9
-"""
-ABLE: dict[str, Any] = {"sampling": {}, "elicitation": {"form": {}, "url": {}}, "roots": {}}
-FORM = {"mode": "form", "message": "Which one?", "requestedSchema": {"type": "object", "properties": {}}}
-ACCEPTED = {"action": "accept", "content": {"name": "x"}}
-SAMPLED = {"role": "assistant", "model": "echo", "content": {"type": "text", "text": "some words of a model"}}
-OWN = "for-the-server-alone-1234567890"
 _numbers = itertools.count(100)
-
-
-def prompt(said: str, **more: Any) -> dict[str, Any]:
-    """The parameters of a question for a text."""
-    return {"messages": [{"role": "user", "content": {"type": "text", "text": said}}], "maxTokens": 9, **more}
 
 
 @pytest.fixture(scope="module")

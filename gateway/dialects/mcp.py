@@ -19,7 +19,7 @@ from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
-from gateway.dialects.mcp_questions import Question
+from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
@@ -69,7 +69,8 @@ _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: lists whose texts a model reads as one
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _REQUEST: Final = Shape(
-    opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"}),
+    opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"})
+    | {STATE},  # sealed by the gateway, and not forwarded
     json=frozenset(),
     blobs=frozenset(),
     within=frozenset({"params"}),
@@ -148,9 +149,26 @@ class Mcp(JsonRpc):
         """The question of a server that the message answers."""
         self.asked_as: Callable[[object], Question | None] = _nothing_asked
         """The question that the client of a session got under an id."""
+        self.round: Round | None = None
+        """The round of the call before, whose questions the message answers."""
+        self.round_of: Callable[[str, object], Round | None] = _no_round
+        """Server, state -> the round that the caller got with this state."""
+        self.about = ""
+        """The digest of a call whose caller can be asked."""
+        self.asks = ""
+        """The state that the caller gets with the questions in the answer; "" without questions."""
+        self._declared: Json = {}  # capabilities of the client of a request of the later era
         self._answers: object = None  # the id of that question, as the client got it
         self._level = ""  # of the messages of the log that a client of the later era wants
         self._headers = headers
+
+    @property
+    def sampled(self) -> int:
+        """The tokens of the prompts that the client's model has answered in this message."""
+        if self.question is not None:
+            return self.question.tokens if self.question.kind == "sampling" else 0
+        answers = self.params.get(RESPONSES) if self.round is not None else None
+        return self.round.tokens if self.round is not None and answers else 0
 
     @property
     def takes_events(self) -> bool:
@@ -179,6 +197,21 @@ class Mcp(JsonRpc):
             made["data"]["elicitations"] = [asked]
             made["code"] = ELICITATION
         return made
+
+    def able(self, kinds: Collection[str]) -> Json:
+        """What the client of a request of the later era can be asked, of these kinds."""
+        return mcp_questions.able(self._declared, kinds)
+
+    def asking(self, body: bytes, urls: Mapping[str, object]) -> bytes:
+        """A judged answer with the state that the caller sends back with its answers. Raises Refusal(output_blocked).
+
+        `urls`: those of its questions before judging. An address from which something was taken leads elsewhere.
+        """
+        said = orjson.loads(body)
+        if mcp_questions.addresses(said["result"]) != urls:
+            raise Refusal("output_blocked", "The server asks to open a URL that may carry data out.", stage="output")
+        said["result"][STATE] = self.asks
+        return orjson.dumps(said)
 
     def enclosed(self, raw: bytes) -> bytes:
         """An answer to a question without its id, which is the gateway's own: random, and no text to be judged."""
@@ -237,6 +270,7 @@ class Mcp(JsonRpc):
         if not self.door:
             self.server, name = self._split(name)
         self.called, self.given = name, arguments
+        self._resume()
         return Intent(f"{self.server}/{name}", False, (), 0, arguments)
 
     def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
@@ -267,7 +301,28 @@ class Mcp(JsonRpc):
             raise Fault(PARAMS, f"`params.{NAMED[self.method]}` must be a string.")
         self.params.pop(META, None)
         self.called, self.given = READS[self.method], self.params
+        self._resume()
         return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)
+
+    def _resume(self) -> None:
+        """Read which questions a call of the later era answers. Raises Refusal(invalid_request)."""
+        if not self.modern:
+            return
+        if self._declared:
+            self.about = mcp_questions.about(self.method, self.called, self.given)
+        state, answers = self.params.get(STATE), self.params.get(RESPONSES)
+        if state is None and answers is None:
+            return
+        asked = self.round_of(self.server, state)
+        if asked is None or asked.about != self.about:
+            words = f"`params.{STATE}` is not that of the answer to this call, or too old. Call again without it."
+            raise Fault(PARAMS, words, status=400)
+        if type(answers) not in (dict, type(None)) or any(key not in asked.kinds for key in answers or ()):
+            raise Fault(PARAMS, f"`params.{RESPONSES}` answers something that was not asked.", status=400)
+        for key, answer in (answers or {}).items():
+            if why := mcp_questions.wrong(asked.kinds[key], {"result": answer}):
+                raise Fault(PARAMS, why.replace("`result", f"`params.{RESPONSES}.*"), status=400)
+        self.round = asked
 
     def _answering(self, body: Json) -> Intent:
         """The answer to a question of the server, judged as a call of a tool. Raises Refusal(invalid_request)."""
@@ -307,7 +362,7 @@ class Mcp(JsonRpc):
             raise Fault(MISMATCH, "The header MCP-Protocol-Version differs from the version in the body.", status=400)
         if said != MODERN:
             raise _unsupported()
-        self.modern = True
+        self.modern, self._declared = True, meta[CAPABILITIES]
         if header(self._headers, b"mcp-method") != self.method:
             raise Fault(MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
         if (param := NAMED.get(self.method)) and header(self._headers, b"mcp-name") != self.params.get(param):
@@ -317,6 +372,11 @@ class Mcp(JsonRpc):
 def _nothing_asked(id: object) -> None:
     """Outside a session, nobody was asked anything."""
     del id
+
+
+def _no_round(server: str, state: object) -> None:
+    """Before the caller is known, nothing was asked."""
+    del server, state
 
 
 def _unsupported() -> Fault:

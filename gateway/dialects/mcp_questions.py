@@ -7,6 +7,7 @@ A question names what it wants of the client: a text of the client's model (samp
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ ASKS: Final[Mapping[str, str]] = {
     "roots/list": "roots",
 }
 """Method of a question -> its kind, which is also the capability that a client declares for it."""
+STATE: Final = "requestState"
+RESPONSES: Final = "inputResponses"
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "sampling": ("tools", "context"),
     "elicitation": ("form", "url"),
@@ -43,6 +46,37 @@ class Question(NamedTuple):
     def tool(self) -> str:
         """The name under which the policy judges the answer, as a call of a tool of the server."""
         return answering(self.kind)
+
+
+class Round(NamedTuple):
+    """What the answer to a call asked, if the server needs more to answer (2026-07-28, `input_required`).
+
+    `about`: the digest of the call. `state`: that of the server, None without one. `kinds`: key of a question -> its
+    kind. `tokens`: those of all prompts. `number`: of this round of the call, from 1.
+    """
+
+    about: str
+    state: str | None
+    kinds: Mapping[str, str]
+    tokens: int = 0
+    number: int = 0
+
+
+def about(method: str, called: str, given: Json) -> str:
+    """The digest of a call, which is the same in every round."""
+    rest = {key: value for key, value in given.items() if key not in (STATE, RESPONSES)}
+    return sha256(orjson.dumps([method, called, rest], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def addresses(result: Json) -> dict[str, object]:
+    """The URLs in the questions of a result, by the key of the question."""
+    asked = result.get("inputRequests")
+    found: dict[str, object] = {}
+    for key, question in asked.items() if type(asked) is dict else ():
+        params = question.get("params") if type(question) is dict else None
+        if type(params) is dict and "url" in params:
+            found[key] = params["url"]
+    return found
 
 
 def answering(kind: str) -> str:

@@ -12,6 +12,7 @@ from gateway.config.a2a import RemoteAgent
 from gateway.config.tools import Tool
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.mcp import Mcp
+from gateway.dialects.mcp_questions import RESPONSES
 from gateway.limits.loops import Loops
 
 
@@ -46,16 +47,17 @@ class Charges:
             agent = self._agents.get(call.resource.name) if call.resource.arguments else None
             return math.ceil(Fraction(str(agent.price)) * NANO_USD) if agent is not None else 0
         codec = call.codec
+        usage = self.sampled(call)
+        sampled = self._cost(_model(call), usage.input, usage.output) if usage is not None else 0
         if isinstance(codec, Mcp) and codec.question is not None:  # no call of a tool
-            usage, model = self.sampled(call), call.resource.arguments.get("model")
-            return self._cost(model, usage.input, usage.output) if usage is not None and type(model) is str else 0
+            return sampled
         server, _, tool = call.resource.name.partition("/")
         if isinstance(codec, HttpTool):  # by its path only once that is judged
             tool = codec.called
         row = self._tools.get(server)
         if row is None or not tool:
             return 0
-        return math.ceil(Fraction(str(row.usd(tool))) * NANO_USD)
+        return sampled + math.ceil(Fraction(str(row.usd(tool))) * NANO_USD)
 
     def patience(self, call: Call) -> float:
         """Seconds that a call may take."""
@@ -71,11 +73,11 @@ class Charges:
         Counts the tokens of the answer, unless no limit needs them.
         """
         codec = call.codec
-        if not isinstance(codec, Mcp) or codec.question is None or codec.question.kind != "sampling":
+        if not isinstance(codec, Mcp) or not (asked := codec.sampled):
             return None
         if "error" in call.request.body:  # the client has not asked its model
             return None
-        return Usage(input=codec.question.tokens, output=call.request.input.counted(), counted=True)
+        return Usage(input=asked, output=call.request.input.counted(), counted=True)
 
     def repeats(self, call: Call, agent: str) -> Look:
         """The debit for a call of the same tool with the same arguments, or for the same message to an agent."""
@@ -89,3 +91,14 @@ class Charges:
             arguments = call.codec.asked({**arguments})
         use = ToolUse("", name, dict(arguments))
         return Look((self._loops.repeat(agent, use),), ())
+
+
+def _model(call: Call) -> str:
+    """The name of the model that a client says it asked for a server; "" for none."""
+    body = call.request.body
+    params = body.get("params")
+    answers = params.get(RESPONSES) if type(params) is dict else None
+    for answer in answers.values() if type(answers) is dict else (body.get("result"),):
+        if type(answer) is dict and type(answer.get("model")) is str:
+            return str(answer["model"])
+    return ""

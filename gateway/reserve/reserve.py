@@ -88,7 +88,7 @@ class Reserve:
             await self._look(call, subject)
             return
         workflow = (subject.team, call.request.correlation_id)
-        if call.resource.kind != "llm" and isinstance(call.codec, Mcp) and call.codec.question is not None:
+        if call.resource.kind != "llm" and isinstance(call.codec, Mcp) and call.codec.sampled:
             await self._count(call)  # no bound is needed: they are used already
         debits = self._debits(call, subject, call.request.input.bound)
         grow = counted(debits)

@@ -30,6 +30,7 @@ from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import Listed, needs_task, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.pins import Pins
+from gateway.tools.rounds import Rounds
 from gateway.tools.said import about, completed, joined, keeps
 from gateway.tools.schema import check
 from gateway.tools.server import Server
@@ -62,6 +63,7 @@ class Desk:
         count: Callable[[str], int],
     ) -> None:
         self._asks = Asks(visible, sessions, count)
+        self._rounds = Rounds(visible, sessions, count)
         self._resources = resources
         self._states = states
         self._pins = pins
@@ -95,8 +97,9 @@ class Desk:
         """
         self._check_scopes(call, _codec(call).door)
         opened = self.opened(call, _codec(call).door)
+        assert call.subject is not None, "sessions come after identify"
+        _codec(call).round_of = partial(self._sessions.round_of, call.subject)
         if opened is not None:
-            assert call.subject is not None, "sessions come after identify"
             call.values = {SESSION: opened.workflow}
             _codec(call).asked_as = partial(self._sessions.asked, call.subject, _codec(call).door, opened)
 
@@ -171,7 +174,7 @@ class Desk:
             if codec.question is not None and (opened := self.opened(call, codec.door)):
                 await self._asks.answer(call, codec.question, server, opened.upstream)
                 return _answer({})
-            raw = await self._tried(call, codec, server, relay)
+            raw = await self._rounds.asked(call, codec, server, await self._tried(call, codec, server, relay))
             if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
         except Refusal as fault:
@@ -219,6 +222,7 @@ class Desk:
     async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
+        params = self._rounds.params(call, codec, params)
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
         return await self._exchange(call, codec, server, _message(call, codec, params), passing)
@@ -230,7 +234,10 @@ class Desk:
         hold = call.ticket.hold
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
-        if opened is None:
+        able = codec.able(server.row.asks) if codec.modern else {}
+        if able and (later := await server.later(caller_of(call))):
+            raw = await server.ask_in(later._replace(able=able), message, hold, caller_of(call), headers, relay)
+        elif opened is None:
             raw = await server.ask(message, hold, caller_of(call), headers, relay)
         else:
             try:

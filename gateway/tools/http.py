@@ -119,7 +119,10 @@ class HttpWire(Wire):
         method, params = message["method"], message.get("params", {})
         headers = {"MCP-Protocol-Version": session.version}
         if session.modern:
-            message = {**message, "params": {**params, mcp.META: {**params.get(mcp.META, {}), **of_gateway()}}}
+            message = {
+                **message,
+                "params": {**params, mcp.META: {**params.get(mcp.META, {}), **of_gateway(session.able)}},
+            }
             headers |= {"Mcp-Method": method, **more}
             if param := mcp.NAMED.get(method):
                 headers["Mcp-Name"] = mcp.written(params[param])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +15,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
+from gateway.dialects import mcp
 from gateway.errors import Refusal
 from gateway.tools import catalogue
 from gateway.tools.catalogue import Listed
@@ -26,12 +28,14 @@ from gateway.tools.wire import (
     Session,
     SessionLost,
     TokenRefused,
+    Unanswered,
     Wire,
     broken,
     unheld,
 )
 
 Result = TypeVar("Result")
+_ERA: Final = 300.0  # seconds for which the era of a server is believed
 _SEATS: Final = 1024  # sessions of the gateway with one server, and lists of tools
 Seat = tuple[str, str]
 """Team and agent for whom the gateway has a session; empty for the gateway itself."""
@@ -79,6 +83,7 @@ class Server:
         self._opening: dict[Seat, asyncio.Lock] = {}
         self._reading: dict[Seat, asyncio.Lock] = {}
         self._lists: OrderedDict[Seat, _List] = OrderedDict()
+        self._later = (False, -math.inf)  # whether the server has the later era, and until when this is believed
         self.about: Json = {}
         """What the server says of itself: capabilities, serverInfo, instructions."""
 
@@ -103,6 +108,26 @@ class Server:
                 _, oldest = self._seats.popitem(last=False)
                 await self._leave(oldest)
             return session
+
+    async def later(self, caller: Caller) -> Session | None:
+        """A session of the later era, which has no state, if the server has that era. Raises Refusal."""
+        has, until = self._later
+        if until < self._clock():
+            has = await self._has_later(caller)
+            self._later = has, self._clock() + _ERA
+        return Session(mcp.MODERN) if has else None
+
+    async def _has_later(self, caller: Caller) -> bool:
+        message: Json = {"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {}}
+        try:
+            said = orjson.loads(await self.ask_in(Session(mcp.MODERN), message, unheld, caller))
+        except Unanswered:
+            raise
+        except Refusal:  # it does not know the method, in a way of its own
+            return False
+        result = said.get("result") if type(said) is dict else None
+        versions = result.get("supportedVersions") if type(result) is dict else None
+        return type(versions) is list and mcp.MODERN in versions
 
     async def ask(
         self,

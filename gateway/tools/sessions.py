@@ -18,12 +18,13 @@ from cryptography.exceptions import InvalidTag
 
 from gateway import ids
 from gateway.call import Json, Subject
-from gateway.dialects.mcp_questions import Question
+from gateway.dialects.mcp_questions import Question, Round
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
 from gateway.tools.wire import Session
 
 _LONGEST: Final = 4096
+_LONGEST_STATE: Final = 64 * 1024
 _PARTS: Final = 5  # of the id of a session
 
 
@@ -58,20 +59,30 @@ class Sessions:
 
     def ask(self, subject: Subject, server: str, opened: Opened, question: Question, until: float) -> str:
         """The id under which the client of a session gets a question. `until`: Unix seconds."""
-        return self._sealed(_context(subject, server, opened.workflow), [*question, int(until)])
+        return self._sealed(_context(subject, server, f"question\0{opened.workflow}"), [*question, int(until)])
 
     def asked(self, subject: Subject, server: str, opened: Opened, id: object) -> Question | None:
         """The question with this id; None if the client of this session got none, or if it is too old."""
-        said = self._opened(_context(subject, server, opened.workflow), id) if type(id) is str else None
+        said = self._opened(_context(subject, server, f"question\0{opened.workflow}"), id) if type(id) is str else None
         if said is None or said[-1] < self._clock():
             return None
         return Question(*said[:-1])
 
+    def round(self, subject: Subject, server: str, asked: Round, until: float) -> str:
+        """The state with which a caller of the later era gets questions. `until`: Unix seconds."""
+        return self._sealed(_context(subject, server, "round"), [*asked, int(until)])
+
+    def round_of(self, subject: Subject, server: str, state: object) -> Round | None:
+        """The questions that this caller got with a state; None if there are none, or if they are too old."""
+        context = _context(subject, server, "round")
+        said = self._opened(context, state, _LONGEST_STATE) if type(state) is str else None
+        return None if said is None or said[-1] < self._clock() else Round(*said[:-1])
+
     def _sealed(self, context: str, said: list[object]) -> str:
         return base64.urlsafe_b64encode(self._seal.enclose(context, orjson.dumps(said))).decode().rstrip("=")
 
-    def _opened(self, context: str, id: str) -> list[Any] | None:
-        if len(id) > _LONGEST:
+    def _opened(self, context: str, id: str, longest: int = _LONGEST) -> list[Any] | None:
+        if len(id) > longest:
             return None
         try:
             said = orjson.loads(self._seal.disclose(context, base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))))
@@ -80,7 +91,6 @@ class Sessions:
         return said if type(said) is list else None
 
 
-def _context(subject: Subject, server: str, workflow: str = "") -> str:
-    """What an id is sealed for: a session, or the questions in the session that has this workflow."""
-    kind = f"mcp question\0{workflow}" if workflow else "mcp session"
-    return f"{kind}\0{subject.team}\0{subject.agent}\0{server}"
+def _context(subject: Subject, server: str, kind: str = "session") -> str:
+    """What an id is sealed for."""
+    return f"mcp {kind}\0{subject.team}\0{subject.agent}\0{server}"

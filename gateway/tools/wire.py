@@ -36,6 +36,8 @@ class Session(NamedTuple):
 
     version: str
     id: str = ""
+    able: Json = NOTHING
+    """What can be asked of the client of a request of the later era, as capabilities."""
 
     @property
     def modern(self) -> bool:
