@@ -174,7 +174,11 @@ def scripted() -> Iterator[Scripted]:
                 self.reply(200, json.dumps(response).encode())
 
         def do_GET(self) -> None:
-            if made.accepts(self.headers.get("authorization", "")):
+            if (stream := made.answers.get("GET")) is not None:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                made.seen.append((headers, {"method": "GET"}))
+                stream(headers)(self)
+            elif made.accepts(self.headers.get("authorization", "")):
                 self.reply(200, json.dumps({"got": self.path}).encode())
             else:
                 self.reply(401, b"")

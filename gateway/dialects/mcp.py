@@ -45,6 +45,11 @@ SEARCH_TOOLS: Final = "search_tools"
 CALL_TOOL: Final = "call_tool"
 NAMED: Final[Mapping[str, str]] = {CALL: "name", "prompts/get": "name", "resources/read": "uri"}
 """Method -> the parameter that the header `Mcp-Name` repeats."""
+UPDATES: Final = ("resources/subscribe", "resources/unsubscribe")
+"""Methods of sessions that choose of which resources the server tells changes."""
+LISTENING: Final = 1800.0
+"""Seconds after which a stream of what a server tells without a request ends."""
+SUBSCRIBE: Final = "subscriptions/listen"
 COMPLETE: Final = "completion/complete"
 SET_LEVEL: Final = "logging/setLevel"
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
@@ -53,6 +58,7 @@ READS: Final[Mapping[str, str]] = {
     "resources/read": "read_resource",
     "prompts/get": "get_prompt",
     COMPLETE: "complete",
+    **dict.fromkeys(UPDATES, "read_resource"),
 }
 """Method that reads something of a server -> the name under which it is judged, as a call of a tool."""
 LISTS: Final[Mapping[str, str]] = {
@@ -63,7 +69,7 @@ LISTS: Final[Mapping[str, str]] = {
 """Method that lists what can be read -> the method that reads it."""
 _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
 OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL}
-NEW_METHODS: Final = _BOTH | {"server/discover"}
+NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: lists whose texts a model reads as one
@@ -149,6 +155,8 @@ class Mcp(JsonRpc):
         """The question of a server that the message answers."""
         self.asked_as: Callable[[object], Question | None] = _nothing_asked
         """The question that the client of a session got under an id."""
+        self.listens = False
+        """The answer is a stream of what the server tells without a request."""
         self.round: Round | None = None
         """The round of the call before, whose questions the message answers."""
         self.round_of: Callable[[str, object], Round | None] = _no_round
@@ -171,6 +179,11 @@ class Mcp(JsonRpc):
         return self.round.tokens if self.round is not None and answers else 0
 
     @property
+    def may_listen(self) -> bool:
+        """Whether a GET opens a stream: at the path of one server, and not in the later era."""
+        return bool(self.door) and header(self._headers, b"mcp-protocol-version") != MODERN
+
+    @property
     def takes_events(self) -> bool:
         """Whether the client takes an event stream for an answer."""
         return any(name == b"accept" and b"text/event-stream" in value.lower() for name, value in self._headers)
@@ -180,9 +193,10 @@ class Mcp(JsonRpc):
         found: Json = {} if self.progress is None else {"progressToken": token}
         return {**found, LOG_LEVEL: self._level} if self._level else found
 
-    def event(self, message: bytes) -> bytes:
+    def event(self, message: bytes, id: str = "") -> bytes:
         """A message as an event of a stream. Line breaks in JSON are space between values, and would end the event."""
-        return b"event: message\ndata: %s\n\n" % message.replace(b"\r", b" ").replace(b"\n", b" ")
+        named = b"id: %s\n" % id.encode() if id else b""
+        return b"event: message\n%sdata: %s\n\n" % (named, message.replace(b"\r", b" ").replace(b"\n", b" "))
 
     @property
     def told(self) -> bool:
@@ -215,6 +229,8 @@ class Mcp(JsonRpc):
 
     def enclosed(self, raw: bytes) -> bytes:
         """An answer to a question without its id, which is the gateway's own: random, and no text to be judged."""
+        if self.listens:  # a GET, which has no body
+            return b'{"jsonrpc": "2.0", "method": "listen"}'
         if b'"method"' in raw:
             return raw
         try:
@@ -248,6 +264,7 @@ class Mcp(JsonRpc):
                 raise Fault(UNKNOWN_METHOD, "The method is not served here.", status=status)
         if not self.method:
             return self._answering(body)
+        self.listens |= self.method == SUBSCRIBE and self.answered
         if self.method in READS and not self.told:
             return self._reading()
         if self.method != CALL or self.told:
@@ -297,8 +314,8 @@ class Mcp(JsonRpc):
             for param in ("ref", "argument"):
                 if type(self.params.get(param)) is not dict:
                     raise Fault(PARAMS, f"`params.{param}` must be an object.")
-        elif type(self.params.get(NAMED[self.method])) is not str:
-            raise Fault(PARAMS, f"`params.{NAMED[self.method]}` must be a string.")
+        elif type(self.params.get(param := NAMED.get(self.method, "uri"))) is not str:
+            raise Fault(PARAMS, f"`params.{param}` must be a string.")
         self.params.pop(META, None)
         self.called, self.given = READS[self.method], self.params
         self._resume()

@@ -9,6 +9,7 @@ from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.desks import Desks
+from gateway.exchange.listen import Listeners
 from gateway.exchange.notices import Notices, notices
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
@@ -31,8 +32,10 @@ class Exchange:
         answers: Answers,
         desks: Desks,
         results: Results,
+        listeners: Listeners,
         cache: Cache | None = None,
     ) -> None:
+        self._listeners = listeners
         self._forward = forward
         self._answers = answers
         self._desks = desks
@@ -63,6 +66,10 @@ class Exchange:
 
     async def _called(self, call: Call, reply: Reply, before: Notices | None) -> None:
         """Send a call to a tool or an agent, and return the judged answer. Raises Refusal."""
+        if isinstance(call.codec, Mcp) and call.codec.listens:
+            await self._listeners.listen(self._answers, self._results, self._desks.mcp, call, call.codec, reply)
+            call.outcome.finished = True
+            return
         answer = await self._desks.of(call).open(call, before)
         if answer.streamed:
             await events(self._answers, self._results, self._desks.a2a, call, answer, reply)

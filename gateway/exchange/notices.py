@@ -36,7 +36,9 @@ def notices(answers: Answers, results: Results, call: Call, reply: Reply) -> Not
 
 
 class Notices(Relay):
-    """What a server sends before its answer to one call."""
+    """What a server sends before its answer to one call. `at`: the id of the next event, "" for none."""
+
+    at = ""
 
     def __init__(self, answers: Answers, results: Results, call: Call, codec: Mcp, reply: Reply) -> None:
         self._answers = answers
@@ -64,7 +66,7 @@ class Notices(Relay):
         return None
 
     async def _send(self, said: Json) -> None:
-        data = self._codec.event(orjson.dumps({"jsonrpc": "2.0", **said}))
+        data = self._codec.event(orjson.dumps({"jsonrpc": "2.0", **said}), self.at)
         self._answers.own.check(data)
         await self._reply.stream(data)
 

@@ -11,7 +11,7 @@ from gateway.call import Call, Target, ToolUse, Usage
 from gateway.config.a2a import RemoteAgent
 from gateway.config.tools import Tool
 from gateway.dialects.http_tool import HttpTool
-from gateway.dialects.mcp import Mcp
+from gateway.dialects.mcp import LISTENING, Mcp
 from gateway.dialects.mcp_questions import RESPONSES
 from gateway.limits.loops import Loops
 
@@ -64,6 +64,8 @@ class Charges:
         if call.resource.kind == "agent":
             agent = self._agents.get(call.resource.name)
             return agent.timeout if agent is not None else 0.0
+        if isinstance(call.codec, Mcp) and call.codec.listens:
+            return LISTENING
         row = self._tools.get(call.resource.name.partition("/")[0])
         return row.longest if row is not None else 0.0
 

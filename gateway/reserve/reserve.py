@@ -147,11 +147,15 @@ class Reserve:
             await self._ledger.settle(call.admission.reservation, {}, "settled")
 
     async def _greet(self, call: Call, subject: Subject, patience: float) -> None:
-        """Take the request limits of a message of the protocol: no quota, no history. Raises Refusal."""
+        """Take the request limits of a message of the protocol: no quota, no history. Raises Refusal.
+
+        The workflow of a stream is held, because what the stream tells may label it.
+        """
         debits = self._limits.debits(subject)
         call.admission.debits = tuple(debits)
         names = (call.id, subject.team, call.request.correlation_id, subject.acting)
-        ask = self._quotas.ask(*names, call.admission.debits, lapse=patience + LAPSE_MARGIN)
+        held = self._judge is not None and isinstance(call.codec, Mcp) and call.codec.listens
+        ask = self._quotas.ask(*names, call.admission.debits, lapse=patience + LAPSE_MARGIN, chained=held)
         answer = _granted(call, ask, await self._ledger.reserve(ask))
         if not ask.bare:
             call.admission.reservation = answer

@@ -39,6 +39,7 @@ from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.desks import Desks
 from gateway.exchange.forward import Exchange
+from gateway.exchange.listen import Listeners
 from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
 from gateway.identity.resource import Resources
@@ -123,6 +124,7 @@ class Shared:
     healths: Healths = field(default_factory=Healths)  # of the targets
     census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
+    listeners: Listeners = field(default_factory=Listeners)
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
     remotes: Remotes | None = None  # the other agents
@@ -443,7 +445,9 @@ def _line(
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers, desks, Results(flow, texts, contents), _cache(config, shared, parts)),
+        exchange=Exchange(
+            forward, answers, desks, Results(flow, texts, contents), shared.listeners, _cache(config, shared, parts)
+        ),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )

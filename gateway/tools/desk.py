@@ -29,6 +29,7 @@ from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import Listed, needs_task, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
+from gateway.tools.listening import Listener, Listening
 from gateway.tools.pins import Pins
 from gateway.tools.rounds import Rounds
 from gateway.tools.said import about, completed, joined, keeps
@@ -63,6 +64,7 @@ class Desk:
         count: Callable[[str], int],
     ) -> None:
         self._asks = Asks(visible, sessions, count)
+        self._listening = Listening(visible, sessions, self._asks)
         self._rounds = Rounds(visible, sessions, count)
         self._resources = resources
         self._states = states
@@ -135,6 +137,8 @@ class Desk:
                 raise Fault(PARAMS, "You may not answer this question of the server.", code="tool_not_found")
             return
         if codec.method in mcp.READS:
+            if codec.method in mcp.UPDATES and (not self._logs(codec.door) or self.opened(call, codec.door) is None):
+                raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
             call.request.label, call.request.writes = call.resource.name, False
             if not await self._visible.admits(call):
                 raise Fault(
@@ -190,6 +194,16 @@ class Desk:
             raise _no_session()
         if server:
             await self._server(server).end(opened.upstream, caller_of(call))
+
+    async def listen(self, call: Call, listener: Listener) -> None:
+        """Pass on what a server tells without a request, until the stream ends. Raises Refusal."""
+        codec = _codec(call)
+        if not codec.door:
+            raise Fault(UNKNOWN_METHOD, "Streams are served at the path of one server.", status=404)
+        try:
+            await self._listening.listen(call, codec, self._server(codec.door), self.opened(call, codec.door), listener)
+        except SessionLost:
+            raise _no_session() from None
 
     async def turn_down(self, call: Call) -> None:
         """Tell a server that an answer of the client was refused, so that the server does not wait in vain."""
@@ -256,7 +270,8 @@ class Desk:
             case "initialize":
                 return await self._initialize(call, codec)
             case "server/discover":
-                told = about(await self._said(call, codec), logs=self._logs(codec.door))
+                said, streams = await self._said(call, codec), await self._has_later(call, codec)
+                told = about(said, logs=self._logs(codec.door), streams=streams)
                 told[mcp.META] = {mcp.SERVER: told.pop("serverInfo")}
                 return {**told, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.SET_LEVEL:
@@ -268,6 +283,10 @@ class Desk:
             case mcp.CALL if codec.query is not None:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
+
+    async def _has_later(self, call: Call, codec: Mcp) -> bool:
+        """Whether clients of the later era can subscribe to what a server tells."""
+        return self._logs(codec.door) and await self._server(codec.door).later(caller_of(call)) is not None
 
     def _logs(self, server: str) -> bool:
         """Whether the log of a server can reach clients: that of a process has no sessions."""
@@ -314,7 +333,7 @@ class Desk:
             said = server.about
         id = self._sessions.new(call.subject, codec.door, upstream, version, able)
         call.outcome.headers = ((_SESSION, id.encode()),)
-        return {"protocolVersion": version, **about(said, logs=self._logs(codec.door))}
+        return {"protocolVersion": version, **about(said, logs=self._logs(codec.door), streams=self._logs(codec.door))}
 
     async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""

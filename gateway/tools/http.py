@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 
 import orjson
@@ -29,6 +29,7 @@ from gateway.tools.wire import (
     Session,
     SessionLost,
     TokenRefused,
+    Told,
     Wire,
     borne,
     broken,
@@ -38,10 +39,12 @@ from gateway.tools.wire import (
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
+_DAY = 86400.0  # seconds
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
 _QUESTIONS = 16  # of a server before one answer
 _NOTICES = 1000  # of a server before one answer, that are passed on
 _SELF: Json = {"name": "meshgate", "version": "1"}
+_LISTENING = Timeouts(_DAY, 10, _DAY)  # the end of streams is not that of answers
 _UNREACHED = "could not be reached"
 
 
@@ -139,6 +142,46 @@ class HttpWire(Wire):
             response.close()
             raise broken(self._name, "refused the credentials of the gateway (HTTP 403)")
         return await self._body(response, session, message["id"], hold, bearer, relay, longer)
+
+    async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
+        """Open a stream with GET, or with a request for it."""
+        headers = [("MCP-Protocol-Version", session.version), *borne(bearer)]
+        headers += [("Mcp-Session-Id", session.id)] if session.id else []
+        headers += [("Last-Event-ID", last)] if last else []
+        data = b""
+        if message is not None:
+            headers.append(("Mcp-Method", message["method"]))
+            data = orjson.dumps({**message, "params": {**message["params"], mcp.META: of_gateway(session.able)}})
+        to = self._to.having(headers)
+        to = Destination(to.url, to.headers, _LISTENING, "GET" if message is None else "POST")
+        try:
+            async with asyncio.timeout(self._row.timeout):
+                response = await self._client.post(to, data)
+        except OSError as fault:  # some servers answer with the first message only
+            raise broken(self._name, f"opens no stream ({type(fault).__name__})") from None
+        if response.status == 200 and "event-stream" in "".join(response.values(b"content-type")[:1]).lower():
+            return self._messages(response)
+        response.close()
+        if response.status == 404 and session.id:
+            raise SessionLost
+        if response.status == 401:
+            raise TokenRefused
+        return None
+
+    async def _messages(self, response: Response) -> AsyncGenerator[tuple[Json, str], None]:
+        reader = sse.Reader()
+        try:
+            async for data in response.chunks():
+                for event in reader.feed(data):
+                    id = sse.identity(event.raw)
+                    if event.data or id:
+                        yield _object(event.data or b""), id
+        except ValueError as fault:
+            raise broken(self._name, f"sent {fault}") from None
+        except OSError as fault:
+            raise broken(self._name, f"broke off its stream ({type(fault).__name__})") from None
+        finally:
+            response.close()
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""

@@ -28,6 +28,7 @@ from gateway.tools.wire import (
     Relay,
     Session,
     TokenRefused,
+    Told,
     Wire,
     borne,
     broken,
@@ -75,6 +76,11 @@ class OperationsWire(Wire):
                 async with self._breaker.attempt() as attempt, InTime(self._name, self._row.timeout):
                     return await self._call(message, hold, bearer, attempt)
         return _error(message, UNKNOWN_METHOD, "The method is not served here.")
+
+    async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
+        """None."""
+        del session, bearer, last, message
+        return None
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Nothing to tell."""

@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -28,6 +28,7 @@ from gateway.tools.wire import (
     Session,
     SessionLost,
     TokenRefused,
+    Told,
     Unanswered,
     Wire,
     broken,
@@ -66,6 +67,16 @@ class _Checked(Relay):
     async def ask(self, question: Json) -> Json | None:
         check_echo(self._server, self._bearer, orjson.dumps(question))
         return await self._relay.ask(question)
+
+
+async def _unechoed(
+    server: str, bearer: str, stream: AsyncGenerator[tuple[Json, str], None]
+) -> AsyncGenerator[tuple[Json, str], None]:
+    """The messages of a stream. Raises Refusal for one with the credential with which the server was called."""
+    async with contextlib.aclosing(stream):
+        async for said, at in stream:
+            check_echo(server, bearer, orjson.dumps([said, at]))
+            yield said, at
 
 
 class Server:
@@ -164,6 +175,15 @@ class Server:
             return raw
 
         return await self._bearing(caller, ask)
+
+    async def listen(self, session: Session, caller: Caller, *, last: str = "", message: Json | None = None) -> Told:
+        """Open a stream: see `Wire.listen`. Raises Refusal, SessionLost."""
+
+        async def listen(bearer: str) -> Told:
+            stream = await self._wire.listen(session, bearer, last, message)
+            return _unechoed(self.name, bearer, stream) if stream is not None else None
+
+        return await self._bearing(caller, listen)
 
     async def tell_in(self, session: Session, message: Json, caller: Caller) -> None:
         """Send a notification in a session. Raises Refusal."""

@@ -68,6 +68,15 @@ class Sessions:
             return None
         return Question(*said[:-1])
 
+    def placed(self, subject: Subject, server: str, opened: Opened, event: str) -> str:
+        """The id of an event of a stream, for the client of a session. `event`: the id that the server gave."""
+        return self._sealed(_context(subject, server, f"event\0{opened.workflow}"), [event])
+
+    def place(self, subject: Subject, server: str, opened: Opened, id: str) -> str | None:
+        """The id that the server gave to an event; None if the client of this session got no such event."""
+        said = self._opened(_context(subject, server, f"event\0{opened.workflow}"), id)
+        return str(said[0]) if said else None
+
     def round(self, subject: Subject, server: str, asked: Round, until: float) -> str:
         """The state with which a caller of the later era gets questions. `until`: Unix seconds."""
         return self._sealed(_context(subject, server, "round"), [*asked, int(until)])

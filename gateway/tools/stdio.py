@@ -20,7 +20,7 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
-from gateway.tools.wire import NO_HEADERS, NOTHING, OFFERED, Hold, InTime, Relay, Session, Wire, broken, reply
+from gateway.tools.wire import NO_HEADERS, NOTHING, OFFERED, Hold, InTime, Relay, Session, Told, Wire, broken, reply
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
@@ -70,6 +70,11 @@ class StdioWire(Wire):
         said = orjson.loads(raw)
         said["id"] = message["id"]
         return orjson.dumps(said)
+
+    async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
+        """None."""
+        del session, bearer, last, message
+        return None
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from gateway.call import Json
@@ -17,6 +17,10 @@ NO_HEADERS: Final[Mapping[str, str]] = {}
 NOTHING: Final[Json] = {}
 Hold = Callable[[int], None]
 """Called with the size of each piece of an answer before it is kept; may raise Refusal."""
+
+
+Told = AsyncGenerator[tuple[Json, str], None] | None
+"""The messages of a stream, empty for none, each with the id of its event, "" without one."""
 
 
 class Relay(Protocol):
@@ -78,6 +82,14 @@ class Wire(Protocol):
         """Send a request; returns the response as the server wrote it. Raises SessionLost.
 
         `headers`: of arguments, for servers of the later era. `relay`: None if nobody waits for what comes before.
+        """
+        ...
+
+    async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
+        """Open the stream of what a server tells without a request; None if it has none. Raises SessionLost.
+
+        `last`: the id of the event after which the stream goes on. `message`: the request for the stream, in the later
+        era.
         """
         ...
 
