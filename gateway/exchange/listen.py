@@ -52,7 +52,7 @@ class _Stream(Notices, Listener):
 
     at = ""
 
-    async def begin(self) -> None:
+    async def keep(self) -> None:
         await self._reply.stream(_OPEN)
 
     async def mark(self) -> None:

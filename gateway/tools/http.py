@@ -174,8 +174,7 @@ class HttpWire(Wire):
             async for data in response.chunks():
                 for event in reader.feed(data):
                     id = sse.identity(event.raw)
-                    if event.data or id:
-                        yield _object(event.data or b""), id
+                    yield _object(event.data or b""), id
         except ValueError as fault:
             raise broken(self._name, f"sent {fault}") from None
         except OSError as fault:
@@ -188,8 +187,9 @@ class HttpWire(Wire):
         headers = {"MCP-Protocol-Version": session.version}
         if session.id:
             headers["Mcp-Session-Id"] = session.id
-        response = await self._post(message, headers, bearer)
-        response.close()
+        async with self._in_time():
+            response = await self._post(message, headers, bearer)
+            response.close()
         if response.status == 401:
             raise TokenRefused
 

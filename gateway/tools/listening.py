@@ -45,8 +45,8 @@ class Listener(Relay, Protocol):
 
     at: str
 
-    async def begin(self) -> None:
-        """The stream is open."""
+    async def keep(self) -> None:
+        """The stream is open, although nothing is told."""
         ...
 
     async def mark(self) -> None:
@@ -111,14 +111,13 @@ class Listening:
             raise _no_stream(codec)
         passing = self._asks.passing(call, server, opened, listener)
         pace, questions = _Pace(server.name, _NOTICES), _Pace(server.name, _QUESTIONS)
-        await listener.begin()
+        await listener.keep()
         async with aclosing(stream) as told:
             async for said, id in told:
                 pace.count()
                 listener.at = self._sessions.placed(subject, server.name, opened, id) if id else ""
                 if "method" not in said:
-                    if id and not said:
-                        await listener.mark()
+                    await (listener.mark() if id and not said else listener.keep())
                 elif "id" in said:
                     questions.count()
                     error = None if said["method"] == "ping" else await passing.ask(said)
@@ -140,7 +139,7 @@ class Listening:
         if stream is None:
             raise Fault(UNKNOWN_METHOD, "The server has no subscriptions.", status=404)
         meta, pace = {SUBSCRIPTION: codec.id}, _Pace(server.name, _NOTICES)
-        await listener.begin()
+        await listener.keep()
         async with aclosing(stream) as told:
             async for said, _ in told:
                 pace.count()
@@ -150,6 +149,8 @@ class Listening:
                     break
                 if "method" in said and "id" not in said:
                     await _pass_on(said, server, listener, meta, wanted)
+                else:
+                    await listener.keep()
         await listener.end({"resultType": "complete", mcp.META: meta})
 
     async def _wanted(self, call: Call, server: Server) -> Json:

@@ -20,7 +20,7 @@ Hold = Callable[[int], None]
 
 
 Told = AsyncGenerator[tuple[Json, str], None] | None
-"""The messages of a stream, empty for none, each with the id of its event, "" without one."""
+"""The messages of a stream, each with the id of its event, "" without one; empty for an event that has no message."""
 
 
 class Relay(Protocol):

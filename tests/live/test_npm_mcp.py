@@ -59,7 +59,7 @@ def failures(url: str, home: Path) -> dict[str, int]:
 
 
 def test_conformance(line: Line, server: str, home: Path) -> None:
-    """What the server passes, it passes through the gateway, except for the check of origins: the gateway has its own."""
+    """What the server passes, it passes through the gateway, except for the check of origins."""
     assert failures(server, home) == {}
     with node.serving("keyed.mjs", home, f"{line.url}/mcp/conformance", "mg-alice") as url:
         assert failures(f"{url}/mcp", home).keys() == NOT_SERVED
