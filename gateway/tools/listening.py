@@ -118,10 +118,11 @@ class Listening:
                 listener.at = self._sessions.placed(subject, server.name, opened, id) if id else ""
                 if "method" not in said:
                     await (listener.mark() if id and not said else listener.keep())
+                elif said["method"] == "ping" and "id" in said:
+                    await server.tell_in(opened.upstream, reply(said), caller)
                 elif "id" in said:
                     questions.count()
-                    error = None if said["method"] == "ping" else await passing.ask(said)
-                    if error is not None or said["method"] == "ping":
+                    if (error := await passing.ask(said)) is not None:
                         await server.tell_in(opened.upstream, reply(said, error), caller)
                 else:
                     await _pass_on(said, server, listener)
