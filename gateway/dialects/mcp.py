@@ -19,7 +19,7 @@ from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
-from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round
+from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round, Task
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
@@ -50,6 +50,12 @@ UPDATES: Final = ("resources/subscribe", "resources/unsubscribe")
 LISTENING: Final = 1800.0
 """Seconds after which a stream of what a server tells without a request ends."""
 SUBSCRIBE: Final = "subscriptions/listen"
+TASK_RESULT: Final = "tasks/result"
+TASKS: Final = ("tasks/get", "tasks/cancel")
+"""Methods about a task, beside `tasks/result`."""
+RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
+LONGEST_TASK: Final = 1024
+"""Characters of the id of a task."""
 COMPLETE: Final = "completion/complete"
 SET_LEVEL: Final = "logging/setLevel"
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
@@ -68,7 +74,7 @@ LISTS: Final[Mapping[str, str]] = {
 }
 """Method that lists what can be read -> the method that reads it."""
 _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
-OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL}
+OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, *TASKS}
 NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
@@ -76,7 +82,7 @@ _LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: l
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _REQUEST: Final = Shape(
     opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"})
-    | {STATE},  # sealed by the gateway, and not forwarded
+    | {STATE, "taskId"},  # sealed by the gateway, and not forwarded
     json=frozenset(),
     blobs=frozenset(),
     within=frozenset({"params"}),
@@ -163,8 +169,18 @@ class Mcp(JsonRpc):
         """Server, state -> the round that the caller got with this state."""
         self.about = ""
         """The digest of a call whose caller can be asked."""
-        self.asks = ""
-        """The state that the caller gets with the questions in the answer; "" without questions."""
+        self.added: dict[tuple[str, ...], str] = {}
+        """Sealed values that are added to the judged result: path -> value."""
+        self.asks: Mapping[str, object] | None = None
+        """The URLs of the questions in the answer, by the key of the question; None without questions."""
+        self.as_task: Json | None = None
+        """How the call becomes a task, if the client wants one."""
+        self.task: Task | None = None
+        """The task that the message is about."""
+        self.task_id = ""
+        """The id under which the client has it."""
+        self.task_of: Callable[[str, object], Task | None] = _no_round
+        """Server, id -> the task of the caller."""
         self._declared: Json = {}  # capabilities of the client of a request of the later era
         self._answers: object = None  # the id of that question, as the client got it
         self._level = ""  # of the messages of the log that a client of the later era wants
@@ -216,15 +232,22 @@ class Mcp(JsonRpc):
         """What the client of a request of the later era can be asked, of these kinds."""
         return mcp_questions.able(self._declared, kinds)
 
-    def asking(self, body: bytes, urls: Mapping[str, object]) -> bytes:
-        """A judged answer with the state that the caller sends back with its answers. Raises Refusal(output_blocked).
+    def adding(self, body: bytes) -> bytes:
+        """A judged answer with what the gateway adds. Raises Refusal(output_blocked).
 
-        `urls`: those of its questions before judging. An address from which something was taken leads elsewhere.
+        An address of a question from which something was taken leads elsewhere.
         """
         said = orjson.loads(body)
-        if mcp_questions.addresses(said["result"]) != urls:
+        result = said.get("result")
+        if type(result) is not dict:
+            return body
+        if self.asks is not None and mcp_questions.addresses(result) != self.asks:
             raise Refusal("output_blocked", "The server asks to open a URL that may carry data out.", stage="output")
-        said["result"][STATE] = self.asks
+        for path, value in self.added.items():
+            node = result
+            for key in path[:-1]:
+                node = node.setdefault(key, {})
+            node[path[-1]] = value
         return orjson.dumps(said)
 
     def enclosed(self, raw: bytes) -> bytes:
@@ -267,6 +290,8 @@ class Mcp(JsonRpc):
         self.listens |= self.method == SUBSCRIBE and self.answered
         if self.method in READS and not self.told:
             return self._reading()
+        if self.method in (TASK_RESULT, *TASKS) and not self.told:
+            return self._about_task()
         if self.method != CALL or self.told:
             return Intent(self.server, False, (), 0, control=True)
         name, arguments = self.params.get("name"), self.params.get("arguments")
@@ -287,6 +312,9 @@ class Mcp(JsonRpc):
         if not self.door:
             self.server, name = self._split(name)
         self.called, self.given = name, arguments
+        task = self.params.get("task")
+        if type(task) is dict and not self.modern:
+            self.as_task = {"ttl": task["ttl"]} if type(task.get("ttl")) is int else {}
         self._resume()
         return Intent(f"{self.server}/{name}", False, (), 0, arguments)
 
@@ -320,6 +348,18 @@ class Mcp(JsonRpc):
         self.called, self.given = READS[self.method], self.params
         self._resume()
         return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)
+
+    def _about_task(self) -> Intent:
+        """A task of the caller. Raises Refusal(invalid_request)."""
+        id = self.params.get("taskId")
+        self.task = self.task_of(self.server, id)
+        if self.task is None or type(id) is not str:
+            raise Fault(PARAMS, "You have no task with this id.")
+        self.task_id, self.given = id, {"taskId": self.task.id}
+        if self.method in TASKS:
+            return Intent(self.server, False, (), 0, control=True)
+        self.called = "task_result"
+        return Intent(f"{self.server}/{self.called}", False, (), 0, {"tool": self.task.tool})
 
     def _resume(self) -> None:
         """Read which questions a call of the later era answers. Raises Refusal(invalid_request)."""

@@ -62,6 +62,13 @@ class Round(NamedTuple):
     number: int = 0
 
 
+class Task(NamedTuple):
+    """A call that runs as a task (2025-11-25): the tool, and the id that the server gave the task."""
+
+    tool: str
+    id: str
+
+
 def about(method: str, called: str, given: Json) -> str:
     """The digest of a call, which is the same in every round."""
     rest = {key: value for key, value in given.items() if key not in (STATE, RESPONSES)}

@@ -11,7 +11,6 @@ from gateway.call import Call
 from gateway.dialects.a2a_rest import A2aRest
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.mcp import Mcp
-from gateway.dialects.mcp_questions import addresses
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.broken import loaded
@@ -75,18 +74,14 @@ async def told(answers: Answers, lists: Lists, call: Call, answer: Answer, reply
 
 async def tool(answers: Answers, results: Results, call: Call, answer: Answer, reply: Reply) -> None:
     """Judge the answer to a call, which is complete, and send it. Raises Refusal."""
-    codec = call.codec
-    if isinstance(codec, Mcp) and codec.asks:
-        urls = addresses(orjson.loads(answer.start)["result"])
-        body = codec.asking(await judged_answer(answers, results, call, answer.start), urls)
-    else:
-        body = await judged_answer(answers, results, call, answer.start)
-    await _send(answers, call, body, reply)
+    await _send(answers, call, await judged_answer(answers, results, call, answer.start), reply)
 
 
 async def _send(answers: Answers, call: Call, body: bytes, reply: Reply) -> None:
     """Send a judged answer, in the form that the caller's protocol has. Raises Refusal."""
     codec = call.codec
+    if isinstance(codec, Mcp) and codec.added:
+        body = codec.adding(body)
     if isinstance(codec, Mcp) and reply.begun:
         await reply.end(codec.event(body))
         return

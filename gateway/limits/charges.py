@@ -49,7 +49,7 @@ class Charges:
         codec = call.codec
         usage = self.sampled(call)
         sampled = self._cost(_model(call), usage.input, usage.output) if usage is not None else 0
-        if isinstance(codec, Mcp) and codec.question is not None:  # no call of a tool
+        if isinstance(codec, Mcp) and (codec.question or codec.task) is not None:  # no call of a tool
             return sampled
         server, _, tool = call.resource.name.partition("/")
         if isinstance(codec, HttpTool):  # by its path only once that is judged
@@ -84,7 +84,8 @@ class Charges:
     def repeats(self, call: Call, agent: str) -> Look:
         """The debit for a call of the same tool with the same arguments, or for the same message to an agent."""
         kind, name, arguments = call.resource
-        answers = isinstance(call.codec, Mcp) and call.codec.question is not None  # often the same: yes, no
+        # Answers are often the same (yes, no), and the result of a task is asked for again.
+        answers = isinstance(call.codec, Mcp) and (call.codec.question or call.codec.task) is not None
         if self._repeats is None or answers or (kind == "agent" and not arguments):
             return NO_REPEATS
         if kind == "agent":  # each message has an id of its own

@@ -25,9 +25,10 @@ from gateway.identity.resource import NOT_ENOUGH, Resources
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.tools import tasks
 from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import Listed, needs_task, repeats, writes
+from gateway.tools.catalogue import Listed, needs_task, repeats, takes_task, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.listening import Listener, Listening
 from gateway.tools.pins import Pins
@@ -43,8 +44,8 @@ from gateway.upstream.answer import Answer
 _KEPT: Final = 4096  # lists of callers
 _SESSION: Final = b"mcp-session-id"
 _AS_TASK: Final = (
-    "This tool can only be called as a task (execution.taskSupport: required), and the gateway serves no tasks. The "
-    "operator of the tool may make tasks optional."
+    "This tool can only be called as a task (execution.taskSupport: required): in a session at the path of its server, "
+    "if that offers tasks."
 )
 
 
@@ -101,6 +102,7 @@ class Desk:
         opened = self.opened(call, _codec(call).door)
         assert call.subject is not None, "sessions come after identify"
         _codec(call).round_of = partial(self._sessions.round_of, call.subject)
+        _codec(call).task_of = partial(self._sessions.task_of, call.subject)
         if opened is not None:
             call.values = {SESSION: opened.workflow}
             _codec(call).asked_as = partial(self._sessions.asked, call.subject, _codec(call).door, opened)
@@ -131,6 +133,12 @@ class Desk:
             return
         server = self._server(codec.server)
         self._check_scopes(call, server.name)
+        if codec.task is not None:
+            call.request.label, call.request.writes = call.resource.name, False
+            visible = await self._visible.admits(call)
+            if not visible or not await self._visible.may(call, f"{server.name}/{codec.task.tool}"):
+                raise Fault(PARAMS, "You have no task with this id.", code="tool_not_found")
+            return
         if codec.question is not None:
             call.request.label = call.resource.name
             if not await self._visible.admits(call):
@@ -151,7 +159,9 @@ class Desk:
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
         if not await self._visible.admits(call):
             raise mcp.unknown_tool()
-        if needs_task(tool):
+        if codec.as_task is not None and not (takes_task(tool) and await self._takes_tasks(call, codec)):
+            codec.as_task = None
+        if needs_task(tool) and codec.as_task is None:
             raise Fault(UNKNOWN_METHOD, _AS_TASK, code="tool_not_found")
         codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
         if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
@@ -179,6 +189,10 @@ class Desk:
                 await self._asks.answer(call, codec.question, server, opened.upstream)
                 return _answer({})
             raw = await self._rounds.asked(call, codec, server, await self._tried(call, codec, server, relay))
+            if codec.as_task is not None:
+                raw = tasks.taken(self._sessions, call, codec, server, raw)
+            elif codec.task is not None:
+                raw = tasks.related(codec, raw)
             if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
         except Refusal as fault:
@@ -228,8 +242,10 @@ class Desk:
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
-        if codec.method in mcp.READS:
+        if codec.method in mcp.READS or codec.task is not None:
             return True
+        if codec.as_task is not None:
+            return False
         tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
@@ -237,6 +253,8 @@ class Desk:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
         params = self._rounds.params(call, codec, params)
+        if codec.as_task is not None:
+            params = {**params, "task": codec.as_task}
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
         return await self._exchange(call, codec, server, _message(call, codec, params), passing)
@@ -276,6 +294,11 @@ class Desk:
                 return {**told, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.SET_LEVEL:
                 return await self._set_level(call, codec)
+            case _ if codec.task is not None:
+                server = self._server(codec.door)
+                return tasks.state(
+                    codec, server, await self._exchange(call, codec, server, _message(call, codec, codec.given))
+                )
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
             case _ if codec.method in mcp.LISTS:
@@ -283,6 +306,12 @@ class Desk:
             case mcp.CALL if codec.query is not None:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
+
+    async def _takes_tasks(self, call: Call, codec: Mcp) -> bool:
+        """Whether the client of a session can call tools of its server as tasks."""
+        if codec.modern or not codec.door or self.opened(call, codec.door) is None:
+            return False
+        return tasks.offers(await self._said(call, codec))
 
     async def _has_later(self, call: Call, codec: Mcp) -> bool:
         """Whether clients of the later era can subscribe to what a server tells."""
@@ -333,7 +362,10 @@ class Desk:
             said = server.about
         id = self._sessions.new(call.subject, codec.door, upstream, version, able)
         call.outcome.headers = ((_SESSION, id.encode()),)
-        return {"protocolVersion": version, **about(said, logs=self._logs(codec.door), streams=self._logs(codec.door))}
+        told = about(said, logs=self._logs(codec.door), streams=self._logs(codec.door))
+        if tasks.offers(said):
+            told["capabilities"]["tasks"] = tasks.OFFERED
+        return {"protocolVersion": version, **told}
 
     async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
@@ -370,7 +402,9 @@ class Desk:
             elif isinstance(listed, BaseException):
                 raise listed
             else:
-                tools += [one.tool for one in listed] if codec.door else joined(server.name, listed)
+                hides = any(map(needs_task, listed)) and not await self._takes_tasks(call, codec)
+                usable = [one for one in listed if not (hides and needs_task(one))]
+                tools += [one.tool for one in usable] if codec.door else joined(server.name, usable)
         return tools
 
     def _failed(self, server: Server, fault: Refusal) -> None:
@@ -393,8 +427,7 @@ class Desk:
         if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:
             return known[1]
         may, name = self._visible.may, server.name
-        usable = [one for one in tools if not needs_task(one)]
-        seen = [one for one in usable if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
+        seen = [one for one in tools if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
         if len(self._kept) >= _KEPT:
             self._kept.clear()
         self._kept[server.name, id(subject)] = now, seen

@@ -76,7 +76,8 @@ class Rounds:
         assert call.subject is not None, "calls leave after identify"
         made = Round(codec.about, state, kinds, tokens, before.number + 1)
         until = time.time() + server.row.longest
-        codec.asks = self._sessions.round(call.subject, server.name, made, until)
+        codec.asks = mcp_questions.addresses(result)
+        codec.added[STATE,] = self._sessions.round(call.subject, server.name, made, until)
         return orjson.dumps(said)
 
     async def _kind(self, call: Call, server: Server, question: object, able: Json) -> str:

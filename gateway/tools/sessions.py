@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 
 from gateway import ids
 from gateway.call import Json, Subject
-from gateway.dialects.mcp_questions import Question, Round
+from gateway.dialects.mcp_questions import Question, Round, Task
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
 from gateway.tools.wire import Session
@@ -86,6 +86,15 @@ class Sessions:
         context = _context(subject, server, "round")
         said = self._opened(context, state, _LONGEST_STATE) if type(state) is str else None
         return None if said is None or said[-1] < self._clock() else Round(*said[:-1])
+
+    def task(self, subject: Subject, server: str, task: Task, until: float) -> str:
+        """The id under which a caller has a task. `until`: Unix seconds."""
+        return self._sealed(_context(subject, server, "task"), [*task, int(until)])
+
+    def task_of(self, subject: Subject, server: str, id: object) -> Task | None:
+        """The task with this id; None if this caller has none."""
+        said = self._opened(_context(subject, server, "task"), id) if type(id) is str else None
+        return None if said is None or said[-1] < self._clock() else Task(*said[:-1])
 
     def _sealed(self, context: str, said: list[object]) -> str:
         return base64.urlsafe_b64encode(self._seal.enclose(context, orjson.dumps(said))).decode().rstrip("=")
