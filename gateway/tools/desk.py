@@ -6,9 +6,7 @@ Messages of the protocol itself (initialize, lists, pings) are answered here, fr
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -28,20 +26,20 @@ from gateway.policy.visible import Visible
 from gateway.tools import tasks
 from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import Listed, needs_task, repeats, takes_task, writes
+from gateway.tools.catalogue import needs_task, repeats, takes_task, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.listening import Listener, Listening
 from gateway.tools.pins import Pins
 from gateway.tools.rounds import Rounds
 from gateway.tools.said import about, completed, joined, keeps
 from gateway.tools.schema import check
+from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.wire import Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
-_KEPT: Final = 4096  # lists of callers
 _SESSION: Final = b"mcp-session-id"
 _AS_TASK: Final = (
     "This tool can only be called as a task (execution.taskSupport: required): in a session at the path of its server, "
@@ -69,8 +67,7 @@ class Desk:
         self._rounds = Rounds(visible, sessions, count)
         self._resources = resources
         self._states = states
-        self._pins = pins
-        self._kept: dict[tuple[str, int], tuple[tuple[object, ...], list[Listed]]] = {}
+        self._seen = Seen(visible, pins, resources, states)
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
         self._servers = servers
         self._sessions = sessions
@@ -153,7 +150,7 @@ class Desk:
                     PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
                 )
             return
-        tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
+        tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
         if tool is None:
             raise mcp.unknown_tool()
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
@@ -196,7 +193,7 @@ class Desk:
             if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
         except Refusal as fault:
-            self._failed(server, fault)
+            self._seen.failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
         return _answer(completed(raw) if codec.modern else raw)
@@ -246,7 +243,7 @@ class Desk:
             return True
         if codec.as_task is not None:
             return False
-        tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
+        tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
     async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None) -> bytes:
@@ -392,25 +389,15 @@ class Desk:
         return await self._of(call, codec, [codec.door] if codec.door else list(self._rows))
 
     async def _of(self, call: Call, codec: Mcp, names: Sequence[str]) -> list[Json]:
-        """The visible tools of these servers. In a list of several, a server that does not answer is left out."""
-        servers = [self._server(name) for name in names if not self._resources.lacks(name, call.subject)]
-        several = await asyncio.gather(*(self._listed(call, one) for one in servers), return_exceptions=not codec.door)
+        """The visible tools of these servers. In the list of all, a server that does not answer is left out."""
         tools: list[Json] = []
-        for server, listed in zip(servers, several, strict=True):
-            if isinstance(listed, Refusal):
-                self._failed(server, listed)
-            elif isinstance(listed, BaseException):
-                raise listed
-            else:
-                hides = any(map(needs_task, listed)) and not await self._takes_tasks(call, codec)
-                usable = [one for one in listed if not (hides and needs_task(one))]
-                tools += [one.tool for one in usable] if codec.door else joined(server.name, usable)
+        for server, listed in await self._seen.several(
+            call, [self._server(name) for name in names], all=not codec.door
+        ):
+            hides = any(map(needs_task, listed)) and not await self._takes_tasks(call, codec)
+            usable = [one for one in listed if not (hides and needs_task(one))]
+            tools += [one.tool for one in usable] if codec.door else joined(server.name, usable)
         return tools
-
-    def _failed(self, server: Server, fault: Refusal) -> None:
-        """Note that a server failed, unless the fault is that of a caller without an account there."""
-        if fault.domain == "upstream":
-            self._states[server.name] = 0
 
     def _fresh(self, codec: Mcp) -> Json:
         """How long a list may be used, and that nobody else may."""
@@ -418,24 +405,6 @@ class Desk:
             return {}
         seconds = min(row.refresh for name, row in self._rows.items() if codec.door in ("", name))
         return {"resultType": "complete", "ttlMs": int(seconds * 1000), "cacheScope": "private"}
-
-    async def _listed(self, call: Call, server: Server) -> list[Listed]:
-        """The tools of a server that the caller may see, in the order of the server; kept for a minute."""
-        tools, subject = await self._tools(call, server), call.subject
-        now = (subject, tools, self._visible.version, int(time.time()) // 60)
-        known = self._kept.get((server.name, id(subject)))
-        if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:
-            return known[1]
-        may, name = self._visible.may, server.name
-        seen = [one for one in tools if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
-        if len(self._kept) >= _KEPT:
-            self._kept.clear()
-        self._kept[server.name, id(subject)] = now, seen
-        return seen
-
-    async def _tools(self, call: Call, server: Server) -> list[Listed]:
-        """The tools of a server that are accepted. Raises Refusal, StoreUnavailable."""
-        return await self._pins.served(server.name, await server.tools(caller_of(call)), server.row.pins)
 
     def _server(self, name: str) -> Server:
         return self._servers.of(name, self._rows[name])
