@@ -413,6 +413,56 @@ def test_a_client_that_goes_away(line: Line, server: Scripted) -> None:
     assert "result" in asked.client.call("get_it")
 
 
+def test_several_questions_at_once(line: Line, server: Scripted) -> None:
+    """Answered in another order than they were asked: each answer has the id of its question."""
+
+    def answer(message: dict[str, Any]) -> Any:
+        def write(handler: Any) -> None:
+            handler.send_response(200)
+            handler.send_header("content-type", "text/event-stream")
+            handler.send_header("connection", "close")
+            handler.end_headers()
+            handler.close_connection = True
+            for number in range(3):
+                question = {"id": f"q{number}", "method": "elicitation/create"}
+                said: dict[str, Any] = {"jsonrpc": "2.0", **question, "params": {**FORM, "message": str(number)}}
+                handler.wfile.write(b"data: " + json.dumps(said).encode() + b"\n\n")
+            told = [server.told.get(timeout=10) for _ in range(3)]
+            got = {one["id"]: one["result"]["content"]["name"] for one in told}
+            result = {"content": [{"type": "text", "text": json.dumps(got)}]}
+            last = {"jsonrpc": "2.0", "id": message["id"], "result": result}
+            handler.wfile.write(b"data: " + json.dumps(last).encode() + b"\n\n")
+
+        return write
+
+    server.answers["tools/call"] = answer
+    asked = Asked(line)
+    seen: list[dict[str, Any]] = []
+
+    def answer_all(question: dict[str, Any]) -> None:
+        seen.append(question)
+        for one in reversed(seen if len(seen) == 3 else []):
+            name = one["params"]["message"]
+            assert asked.answer(one["id"], result={"action": "accept", "content": {"name": name}}).status_code == 202
+
+    assert answers(asked.call(*[answer_all] * 3)) == {"q0": "0", "q1": "1", "q2": "2"}
+
+
+def test_another_gateway_passes_the_answer_on(line: Line, server: Scripted, tmp_path: Path) -> None:
+    """With the same key: nothing of a question is in the memory of the gateway that passed it on."""
+    asking(server, ("elicitation/create", FORM))
+    row = {"mcp": server.url, "asks": ["elicitation"]}
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": row}, pii={"vault_key": "A" * 43 + "="})
+    with running(tmp_path, settings) as other:
+        asked = Asked(line)
+
+        def answer(question: dict[str, Any]) -> None:
+            body = json.dumps({"jsonrpc": "2.0", "id": question["id"], "result": ACCEPTED})
+            assert Client(other).post(body, mcp_session_id=asked.session).status_code == 202
+
+        assert answers(asked.call(answer)) == [{"result": ACCEPTED}]
+
+
 class Choice(BaseModel):
     """What a user is asked for."""
 
