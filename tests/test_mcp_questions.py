@@ -339,6 +339,21 @@ def test_foreign_and_wrong_answers_are_refused(line: Line, server: Scripted) -> 
     assert answers(asked.call(answer)) == [{"result": ACCEPTED}]
 
 
+@pytest.mark.parametrize("levels", [150, 600])
+def test_what_is_nested_too_deep(line: Line, server: Scripted, levels: int) -> None:
+    """An answer is refused; the call goes on."""
+    deep = json.loads("[" * levels + "]" * levels)
+    asking(server, ("elicitation/create", FORM))
+    asked = Asked(line)
+    deeper = {**ACCEPTED, "content": {"x": deep}}
+
+    def answer(question: dict[str, Any]) -> None:
+        assert asked.answer(question["id"], result=deeper).status_code == 400
+        asked.answer(question["id"], result=ACCEPTED)
+
+    assert answers(asked.call(answer)) == [{"result": ACCEPTED}]
+
+
 def test_a_server_that_asks_without_end(line: Line, server: Scripted) -> None:
     """The call ends with an error of the server, in the stream of the client."""
     asking(server, *[("elicitation/create", FORM)] * 20)

@@ -221,6 +221,7 @@ def test_answers_that_come_too_late(line: Line, server: Scripted, monkeypatch: p
         ({"a": question(params={**FORM, "message": INJECTION})}, STATE),
         ({"a": "what?"}, STATE),
         (["what?"], STATE),
+        ({"a": question(params={**FORM, "x": json.loads("[" * 400 + "]" * 400)})}, STATE),
         ({}, None),
         ({}, 7),
         ({}, "x" * 20_000),

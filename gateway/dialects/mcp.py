@@ -263,7 +263,10 @@ class Mcp(JsonRpc):
         if type(body) is not dict or "method" in body or "id" not in body:
             return raw
         self._answers = body.pop("id")
-        return orjson.dumps(body)
+        try:
+            return orjson.dumps(body)
+        except orjson.JSONEncodeError:  # nested too deep: refused when it is read
+            return raw
 
     def asked(self, body: Json) -> Json:
         """Method and parameters, without what describes the request."""

@@ -110,8 +110,11 @@ def refused(method: object, params: object, declared: Json) -> str:
         return "The client cannot be asked this through the gateway."
     if type(params) is not dict:
         return "`params` must be an object."
-    if len(orjson.dumps(params)) > _MOST:
-        return f"The question has more than {_MOST} bytes."
+    try:
+        if len(orjson.dumps(params)) > _MOST:
+            return f"The question has more than {_MOST} bytes."
+    except orjson.JSONEncodeError:
+        return "The question is nested too deep."
     if kind == "sampling" and (type(params.get("messages")) is not list or type(params.get("maxTokens")) is not int):
         return "`params.messages` and `params.maxTokens` are missing."
     return _refused_elicitation(params, declared[kind]) if kind == "elicitation" else ""

@@ -189,7 +189,7 @@ class Desk:
             if codec.as_task is not None:
                 raw = tasks.taken(self._sessions, call, codec, server, raw)
             elif codec.task is not None:
-                raw = tasks.related(codec, raw)
+                raw = tasks.related(codec, server, raw)
             if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
         except Refusal as fault:

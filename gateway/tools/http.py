@@ -45,6 +45,7 @@ _QUESTIONS = 16  # of a server before one answer
 _NOTICES = 1000  # of a server before one answer, that are passed on
 _SELF: Json = {"name": "meshgate", "version": "1"}
 _LISTENING = Timeouts(_DAY, 10, _DAY)  # the end of streams is not that of answers
+_DEPTH = 200  # levels that every encoder writes
 _UNREACHED = "could not be reached"
 
 
@@ -294,9 +295,11 @@ class HttpWire(Wire):
 
 
 def _object(data: bytes) -> Json:
-    """The object in a message; empty for anything else."""
+    """The object in a message; empty for anything else, also for one that is nested too deep to be written again."""
     try:
         said = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        if data.count(b"{") + data.count(b"[") > _DEPTH:
+            orjson.dumps(said)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return {}
     return said if type(said) is dict else {}

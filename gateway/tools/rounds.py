@@ -22,7 +22,7 @@ from gateway.policy.visible import Visible
 from gateway.scheduling.lanes import to_its_end
 from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
-from gateway.tools.wire import broken
+from gateway.tools.wire import broken, written
 
 _MARK: Final = b"input_required"
 _MOST: Final = 16  # rounds of a call, and questions of a round
@@ -78,7 +78,7 @@ class Rounds:
         until = time.time() + server.row.longest
         codec.asks = mcp_questions.addresses(result)
         codec.added[STATE,] = self._sessions.round(call.subject, server.name, made, until)
-        return orjson.dumps(said)
+        return written(server.name, said)
 
     async def _kind(self, call: Call, server: Server, question: object, able: Json) -> str:
         """The kind of a question. Raises Refusal if the client may not be asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -70,5 +71,6 @@ def completed(raw: bytes) -> bytes:
         return raw
     if type(said) is dict and type(said.get("result")) is dict:
         said["result"].setdefault("resultType", "complete")
-        return orjson.dumps(said)
+        with contextlib.suppress(orjson.JSONEncodeError):  # nested too deep: refused when it is judged
+            return orjson.dumps(said)
     return raw

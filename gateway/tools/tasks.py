@@ -18,7 +18,7 @@ from gateway.dialects.mcp import Mcp
 from gateway.dialects.mcp_questions import Task
 from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
-from gateway.tools.wire import broken
+from gateway.tools.wire import broken, written
 
 OFFERED: Final[Json] = {"cancel": {}, "requests": {"tools": {"call": {}}}}
 """The capability that clients hear of."""
@@ -52,7 +52,7 @@ def taken(sessions: Sessions, call: Call, codec: Mcp, server: Server, raw: bytes
     assert call.subject is not None, "calls leave after identify"
     task = Task(codec.called, id)
     codec.added["task", "taskId"] = sessions.task(call.subject, server.name, task, time.time() + _LONGEST)
-    return orjson.dumps({**said, "result": {"task": told}})
+    return written(server.name, {**said, "result": {"task": told}})
 
 
 def state(codec: Mcp, server: Server, raw: bytes) -> Json:
@@ -66,7 +66,7 @@ def state(codec: Mcp, server: Server, raw: bytes) -> Json:
     return told
 
 
-def related(codec: Mcp, raw: bytes) -> bytes:
+def related(codec: Mcp, server: Server, raw: bytes) -> bytes:
     """The result of a task without the server's id."""
     try:
         said = orjson.loads(raw)
@@ -77,7 +77,7 @@ def related(codec: Mcp, raw: bytes) -> bytes:
         return raw
     result.pop(mcp.META, None)
     codec.added[mcp.META, mcp.RELATED_TASK, "taskId"] = codec.task_id
-    return orjson.dumps(said)
+    return written(server.name, said)
 
 
 def _state(server: Server, said: Json) -> Json:

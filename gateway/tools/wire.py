@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
+import orjson
+
 from gateway.call import Json
 from gateway.dialects.jsonrpc import UNKNOWN_METHOD
 from gateway.dialects.mcp import HANDSHAKE, MODERN
@@ -126,6 +128,14 @@ def reply(question: Json, error: Json | None = None) -> Json:
         return {"jsonrpc": "2.0", "id": question.get("id"), "result": {}}
     error = error or {"code": UNKNOWN_METHOD, "message": "The gateway answers no questions of servers."}
     return {"jsonrpc": "2.0", "id": question.get("id"), "error": error}
+
+
+def written(server: str, said: Json) -> bytes:
+    """A message of a server that was edited. Raises Refusal if the message is nested too deep."""
+    try:
+        return orjson.dumps(said)
+    except orjson.JSONEncodeError:
+        raise broken(server, "answered with something that is nested too deep") from None
 
 
 def borne(bearer: str) -> list[tuple[str, str]]:
