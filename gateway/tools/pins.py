@@ -103,6 +103,17 @@ class Pins:
         self._served[server] = listed, data, found
         return found
 
+    async def known(self, server: str, mode: Mode) -> list[Listed]:
+        """The tools that are accepted and were there last, for a caller that cannot ask for them yet.
+
+        Without pins, none. Raises StoreUnavailable.
+        """
+        if mode == "off":
+            return []
+        data, accepted = await self._accepted(server)
+        pins = decoded(data).items()
+        return [Listed(name, pin.accepted, accepted[name]) for name, pin in pins if pin.accepted and pin.seen]
+
     async def _accepted(self, server: str) -> tuple[bytes | None, Mapping[str, str]]:
         """The record of a server, and the digests of what is accepted."""
         known, now = self._known.get(server), self._clock()

@@ -33,6 +33,10 @@ class Session(NamedTuple):
         return self.version == MODERN
 
 
+UNOPENED: Final = Session("")
+"""The session of a client whose user has no account at the server yet: there is none with the server."""
+
+
 class SessionLost(Exception):
     """The server does not know the session any more. Nothing was done."""
 
