@@ -344,6 +344,10 @@ class Codec(Protocol):
         """Whether a checked whole answer is still being made."""
         ...
 
+    def ended(self, answer: Json) -> bool:
+        """Whether an answer that was made in the background says that it has ended, in whatever way."""
+        ...
+
     def keeps(self, body: Json) -> bool:
         """Whether the provider stores the answer to a request, for later requests to refer to."""
         ...

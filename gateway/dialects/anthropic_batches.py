@@ -164,6 +164,11 @@ class AnthropicProof(_Anthropic, Proof):
     """The codec of one file or batch, and of the proof of a deletion."""
 
 
+def has_results(batch: Json) -> bool:
+    """Whether all requests of a batch have ended, so that its results can be read."""
+    return batch.get("processing_status") == "ended"
+
+
 _BATCHES: Final = "/v1/messages/batches"
 _REQUESTS: Final = table("", requests=table("custom_id", params=None))
 _FORM: Final = table("purpose", file=FILE)

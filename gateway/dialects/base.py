@@ -159,6 +159,10 @@ class Plain:
         """False: answers are complete."""
         return False
 
+    def ended(self, answer: Json) -> bool:
+        """False: answers do not say."""
+        return False
+
     def keeps(self, body: Json) -> bool:
         """False: later requests cannot refer to an answer."""
         return False

@@ -148,6 +148,10 @@ class GeminiInteractions(Plain):
         """Until its status says that it has ended."""
         return answer.get("status") in _RUNNING
 
+    def ended(self, answer: Json) -> bool:
+        """If it has a status, and is not running."""
+        return checks.text(answer.get("status")) != "" and not self.pending(answer)
+
     def keeps(self, body: Json) -> bool:
         """Unless `store` is false."""
         return body.get("store") is not False

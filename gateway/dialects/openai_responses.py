@@ -88,6 +88,10 @@ class OpenAIResponses(Plain):
         """Until its status says that it has ended."""
         return answer.get("status") in ("queued", "in_progress")
 
+    def ended(self, answer: Json) -> bool:
+        """If it has a status, and is not running."""
+        return checks.text(answer.get("status")) != "" and not self.pending(answer)
+
     def keeps(self, body: Json) -> bool:
         """Unless `store` is false; a conversation keeps its items."""
         return body.get("store") is not False or body.get("conversation") is not None

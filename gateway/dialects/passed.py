@@ -185,6 +185,10 @@ class Batch(Passed):
         """Until it has ended."""
         return answer.get("status") not in ("completed", "failed", "expired", "cancelled")
 
+    def ended(self, answer: Json) -> bool:
+        """Once its status says so."""
+        return not self.pending(answer)
+
     def state(self, answer: Json) -> State | None:
         """The batch, and the files with its results."""
         id = checks.text(answer.get("id"))

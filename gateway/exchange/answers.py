@@ -47,11 +47,13 @@ class Answers:
             await self.owners.adopt(call, state)
 
     async def claim(self, call: Call) -> None:
-        """Charge an answer that was made in the background to the first call that sees its usage. Writes `claimed`.
+        """Charge an answer that was made in the background to the first call that sees its end. Writes `claimed`.
 
         Before the caller hears of the answer. Raises StoreUnavailable.
         """
         about, outcome = call.reference, call.outcome
-        if self.owners is None or about is None or outcome.claimed or outcome.pending or outcome.usage is None:
+        if self.owners is None or about is None or outcome.claimed or outcome.pending:
+            return
+        if outcome.usage is None and not outcome.ended:
             return
         outcome.claimed = await self.owners.claim(call, about.id, outcome.state)

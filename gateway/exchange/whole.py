@@ -164,8 +164,11 @@ def screened(answers: Answers, call: Call, raw: bytes, body: Json, survey: tree.
     )
     if len(raw) > caps.least and (too_many := caps.over(call.codec.answer_items(body))):
         raise garbage(call, too_many)
+    call.outcome.ended = call.reference is not None and call.codec.ended(body)
     if call.outcome.pending:  # charged when its end is seen
         call.outcome.usage = Usage()
+    elif call.outcome.ended and call.outcome.usage is None and not call.codec.answer_items(body).get("parts"):
+        call.outcome.usage = Usage()  # it failed, or was cancelled, before anything was said
     elif call.outcome.usage is None or not call.outcome.usage.output:
         call.outcome.tier = call.codec.served_in(body)
         try:

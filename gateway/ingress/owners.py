@@ -20,21 +20,29 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway.amounts import NO_HISTORY
-from gateway.call import Call, Json, Named, Resource, State, Stored, Target, ToolUse
+from gateway.call import Call, Held, Json, Named, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
 from gateway.errors import Refusal
+from gateway.ingress.dues import Dues, read, written
 from gateway.ingress.request import named
 from gateway.limits.loops import canonical
 from gateway.redaction.stored import held
 from gateway.redaction.vault import Seal
-from gateway.stores import Owners as Store
+from gateway.scheduling.lanes import to_its_end
+from gateway.stores import Dues as DueStore
+from gateway.stores import Owners as OwnerStore
 from gateway.stores import StoreUnavailable
+
+
+class Store(OwnerStore, DueStore, Protocol):
+    """What a store keeps of stored states."""
+
 
 _log = logging.getLogger("meshgate")
 _INSTEAD = {
@@ -62,6 +70,7 @@ class Owners:
         self._store = store
         self._seal = seal if settings is not None else None
         self._values = seal
+        self.dues = Dues(settings, store, seal)
 
     async def find(self, call: Call) -> None:
         """Write `call.request.stored` for a call that names states of its team.
@@ -127,6 +136,9 @@ class Owners:
             raise Refusal("invalid_request", words, param=f"{kind}_id", status=404)
         if stored.due and await self._owned(call, f"ended {kind}", id) is not None:
             stored = replace(stored, due=False)
+        if stored.due and call.reference is not None and call.reference.method == "DELETE" and not call.reference.below:
+            words = f"The {kind} is made in the background, and nobody has retrieved its end. Retrieve that first."
+            raise Refusal("invalid_request", words, param=f"{kind}_id")
         self._enter(call, stored)
         call.resource = Resource("llm", stored.model)
         if call.reference is not None and call.reference.reads:
@@ -147,19 +159,29 @@ class Owners:
     async def claim(self, call: Call, id: str, state: State | None) -> bool:
         """Whether this call is the first to see the end of an answer that was made in the background.
 
-        That call is charged for the answer. Raises StoreUnavailable.
+        That call is charged for the answer. Once a caller has seen its end, which was judged, it can be continued.
+        Raises StoreUnavailable.
         """
-        stored, kind = call.request.stored, call.codec.stores
-        if self._seal is None or stored is None or not stored.due:
+        stored, kind, seal = call.request.stored, call.codec.stores, self._seal
+        if seal is None or stored is None or not stored.due:
             return False
-        record = self._record(call, self._seal, state or State(id, ())) | {
-            "target": tuple(stored.target),
-            "claim": call.id,
-        }
-        name = self._name(self._seal, f"ended {kind}", id)
-        await self._store.own(call.team, name, self._sealed(self._seal, call.team, name, record), self._ttl)
+        record = self._record(call, seal, state or State(id, ())) | {"target": tuple(stored.target)}
+        await self._own(seal, call.team, f"ended {kind}", id, record)
+        return await self.charge(call, kind, id)
+
+    async def charge(self, call: Call, kind: str, id: str) -> bool:
+        """Whether this call is the one that is charged for an answer in the background. Raises StoreUnavailable."""
+        seal = self._seal
+        if seal is None:
+            return False
+        name = self._name(seal, f"charged {kind}", id)
+        claim = self._sealed(seal, call.team, name, {"claim": call.id})
+        await self._store.own(call.team, name, claim, self._ttl)
         sealed = await self._store.owned(call.team, name)
-        return sealed is not None and _said(self._seal, call.team, name, sealed).get("claim") == call.id
+        if sealed is None or _said(seal, call.team, name, sealed).get("claim") != call.id:
+            return False
+        await self.dues.end(call.team, kind, id)
+        return True
 
     async def _owned(self, call: Call, kind: str, id: str) -> Stored | None:
         """The record of an id of the caller's team; None if there is none. Raises StoreUnavailable."""
@@ -189,9 +211,13 @@ class Owners:
         if seal is None or _chosen(call, state.id):
             return
         record = self._record(call, seal, state)
+        if call.outcome.pending:
+            record["held"] = written(await _held(call))
         names = [(kind, state.id), *((_HOLDS.get(kind, "item"), id) for id in state.items if not _chosen(call, id))]
         try:
             await asyncio.gather(*(self._own(seal, call.team, *name, record) for name in names))
+            if call.outcome.pending:
+                await self.dues.add(call.team, kind, state.id, record)
             for one in call.codec.refers(call.request.body):
                 if one.kind == "conversation":
                     await self._replace(call, seal, one.id, record)
@@ -200,7 +226,7 @@ class Owners:
 
     def after(self, call: Call, state: State | None) -> Stored:
         """The conversation on a connection after a call, which the next call on the connection continues."""
-        return _stored(self._record(call, self._values, state or State("", ())))
+        return stored_of(self._record(call, self._values, state or State("", ())))
 
     async def adopt(self, call: Call, state: State) -> None:
         """Record the states that an answer about a state names, such as the results of a batch."""
@@ -314,10 +340,17 @@ def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:
         said = _said(seal, team, name, sealed)
     except InvalidTag:
         return None
-    return _stored(said)
+    return stored_of(said)
 
 
-def _stored(said: Json) -> Stored:
+async def _held(call: Call) -> Held:
+    """What an answer in the background holds until its end."""
+    taken = [one.ask for one in (call.admission.reservation, call.admission.rest) if one is not None]
+    tokens = await to_its_end(call.request.input.counted)
+    return Held(tuple(taken), call.authorization.served_as, call.request.tier, tokens)
+
+
+def stored_of(said: Json) -> Stored:
     """A record as `Owners._record` made it."""
     uses = tuple(ToolUse(*use) for use in said["uses"])
     return Stored(
@@ -334,6 +367,7 @@ def _stored(said: Json) -> Stored:
         uses=uses,
         account=said.get("account", ""),  # records of earlier versions have none
         due=said.get("due", False),
+        held=read(said.get("held")),
     )
 
 
