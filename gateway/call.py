@@ -222,6 +222,7 @@ class Outcome:
     fitted: dict[str, Any] = field(default_factory=dict)  # fields changed for this target, as they were before
     dropped: tuple[str, ...] = ()  # parameters that this target does not support
     state: State | None = None  # what the provider stores of the judged answer, if anything
+    made: Sequence[tuple[str, str]] = ()  # kind and id of what the provider made beside it, such as a container
     pending: bool = False  # the answer is not complete: it is made in the background, and retrieved later
     ended: bool = False  # an answer that was made in the background says that it has ended
     claimed: bool = False  # an answer that was made in the background is charged to this call

@@ -60,6 +60,7 @@ class MessageBatches(_Anthropic, Batch):
         ahead=frozenset(),
     )
     inherits = False
+    cites = ANTHROPIC_MESSAGES.cites
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The model, tools and output limit of all requests. Raises Refusal(invalid_request)."""

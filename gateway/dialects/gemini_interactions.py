@@ -30,6 +30,7 @@ from gateway.dialects import (
     tree,
 )
 from gateway.dialects.base import TRACEPARENT, Plain
+from gateway.dialects.cited import OF_GEMINI
 from gateway.dialects.field_table import table
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.interactions_stream import InteractionsStream
@@ -95,6 +96,7 @@ class GeminiInteractions(Plain):
     formats = frozenset({"gemini", "demo"})
     path = PATH
     stores = "interaction"
+    cites = OF_GEMINI
     shape = SHAPE
     fields = _FIELDS
     answer = ANSWER

@@ -55,6 +55,7 @@ class Passed(Plain):
     words = frozenset({"list", "text", "transcribe", "file", "batch"})
     max_answer = _LARGEST
     through = True
+    cites: tuple[bytes, ...] = (b"file_id",)
 
     def __init__(
         self,

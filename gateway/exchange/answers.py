@@ -36,6 +36,8 @@ class Answers:
             return
         await self.claim(call)
         about, state = call.reference, call.outcome.state
+        if call.outcome.made:
+            await self.owners.keep_made(call, call.outcome.made)
         if about is None:
             if state is not None:
                 await self.owners.keep(call, state)

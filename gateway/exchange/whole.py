@@ -64,7 +64,7 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
         raise
     if call.redaction.spoken:
         await answers.keep_spellings(call)
-    if call.outcome.state is not None or call.reference is not None:
+    if call.outcome.state is not None or call.outcome.made or call.reference is not None:
         await answers.keep_state(call)
     await reply.whole(200, body)
 
@@ -149,6 +149,8 @@ def judged(
     answers.own.check(data)
     if not call.outcome.translated and (call.reference is not None or call.codec.keeps(call.request.body)):
         call.outcome.state = call.codec.state(body)
+    if not call.outcome.translated and b"container" in raw:
+        call.outcome.made = call.codec.makes(body)
     return data
 
 

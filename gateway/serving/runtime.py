@@ -450,7 +450,7 @@ def _line(
 
 
 def _owners(config: Config, shared: Shared, parts: _Parts) -> Owners:
-    return Owners(config.stored, shared.store, parts.seal, files="/v1/files" in config.models)
+    return Owners(config.stored, shared.store, parts.seal)
 
 
 def _connections(config: Config, store: Store, seal: Seal | None) -> Connections | None:
