@@ -101,6 +101,9 @@ RESULTS: Final[Mapping[Codec, tuple[Callable[[Json], bool], str, Codec]]] = {
 }
 """Codec of a state that reports no usage -> whether it has ended, and where its results report the usage."""
 
+UNLISTED: Final = frozenset({"/v1/files", "/v1/batches", MESSAGE_BATCHES.path})
+"""Paths that a provider's API lists what is stored at, for all teams of the gateway: such lists are not served."""
+
 VERSIONED: Final[Mapping[str, Codec]] = {
     "/v1/files": ANTHROPIC_FILES,
     "/v1/files/{id}": ANTHROPIC_FILE,
