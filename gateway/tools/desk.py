@@ -28,7 +28,7 @@ from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import needs_task, repeats, takes_task, writes
 from gateway.tools.discovery import DEFINITIONS, found
-from gateway.tools.listening import Listener, Listening
+from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
 from gateway.tools.rounds import Rounds
 from gateway.tools.said import about, completed, joined, keeps
@@ -37,7 +37,8 @@ from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
-from gateway.tools.wire import Relay, Session, SessionLost, broken
+from gateway.tools.user_tokens import Unconnected
+from gateway.tools.wire import UNOPENED, Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
 _SESSION: Final = b"mcp-session-id"
@@ -122,6 +123,11 @@ class Desk:
             raise _no_session()
         return opened
 
+    def _joined(self, call: Call, codec: Mcp) -> Opened | None:
+        """The session that a call names, if the gateway has one with the server for it. Raises Refusal."""
+        opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
+        return opened if opened is not None and opened.upstream != UNOPENED else None
+
     async def find(self, call: Call) -> None:
         """Check that the called tool exists and takes the arguments; writes `call.request.label`. Raises Refusal."""
         codec = _codec(call)
@@ -142,7 +148,7 @@ class Desk:
                 raise Fault(PARAMS, "You may not answer this question of the server.", code="tool_not_found")
             return
         if codec.method in mcp.READS:
-            if codec.method in mcp.UPDATES and (not self._logs(codec.door) or self.opened(call, codec.door) is None):
+            if codec.method in mcp.UPDATES and (not self._logs(codec.door) or self._joined(call, codec) is None):
                 raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
             call.request.label, call.request.writes = call.resource.name, False
             if not await self._visible.admits(call):
@@ -203,7 +209,7 @@ class Desk:
         opened = self.opened(call, server)
         if opened is None:
             raise _no_session()
-        if server:
+        if server and opened.upstream != UNOPENED:
             await self._server(server).end(opened.upstream, caller_of(call))
 
     async def listen(self, call: Call, listener: Listener) -> None:
@@ -212,7 +218,10 @@ class Desk:
         if not codec.door:
             raise Fault(UNKNOWN_METHOD, "Streams are served at the path of one server.", status=404)
         try:
-            await self._listening.listen(call, codec, self._server(codec.door), self.opened(call, codec.door), listener)
+            opened = self.opened(call, codec.door)
+            if opened is not None and opened.upstream == UNOPENED:
+                raise no_stream(codec)
+            await self._listening.listen(call, codec, self._server(codec.door), opened, listener)
         except SessionLost:
             raise _no_session() from None
 
@@ -225,7 +234,7 @@ class Desk:
 
     async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
-        opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
+        opened = self._joined(call, codec)
         passing = self._asks.passing(call, server, opened, relay) if relay is not None else None
         try:
             return await self._ask(call, codec, server, passing)
@@ -262,7 +271,7 @@ class Desk:
         """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
         hold = call.ticket.hold
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
-        opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
+        opened = self._joined(call, codec)
         able = codec.able(server.row.asks) if codec.modern else {}
         if able and (later := await server.later(caller_of(call))):
             raw = await server.ask_in(later._replace(able=able), message, hold, caller_of(call), headers, relay)
@@ -285,8 +294,9 @@ class Desk:
             case "initialize":
                 return await self._initialize(call, codec)
             case "server/discover":
-                said, streams = await self._said(call, codec), await self._has_later(call, codec)
-                told = about(said, logs=self._logs(codec.door), streams=streams)
+                told = about({}, logs=False, streams=False)
+                if codec.door:
+                    _, told = await self._meet(call, self._server(codec.door))
                 told[mcp.META] = {mcp.SERVER: told.pop("serverInfo")}
                 return {**told, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.SET_LEVEL:
@@ -306,13 +316,11 @@ class Desk:
 
     async def _takes_tasks(self, call: Call, codec: Mcp) -> bool:
         """Whether the client of a session can call tools of its server as tasks."""
-        if codec.modern or not codec.door or self.opened(call, codec.door) is None:
+        if self._joined(call, codec) is None:
             return False
-        return tasks.offers(await self._said(call, codec))
-
-    async def _has_later(self, call: Call, codec: Mcp) -> bool:
-        """Whether clients of the later era can subscribe to what a server tells."""
-        return self._logs(codec.door) and await self._server(codec.door).later(caller_of(call)) is not None
+        server = self._server(codec.door)
+        await server.seat(caller_of(call))
+        return tasks.offers(server.about)
 
     def _logs(self, server: str) -> bool:
         """Whether the log of a server can reach clients: that of a process has no sessions."""
@@ -334,34 +342,39 @@ class Desk:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
         id = codec.params.get("requestId")
         opened = self.opened(call, codec.door) if codec.door else None
-        if codec.method == "notifications/cancelled" and opened is not None and is_id(id):
+        if codec.method == "notifications/cancelled" and opened and opened.upstream != UNOPENED and is_id(id):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
             await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 
-    async def _said(self, call: Call, codec: Mcp) -> Json:
-        """What the server of a path says of itself; nothing for all servers."""
-        if not codec.door:
-            return {}
-        server = self._server(codec.door)
-        await server.seat(caller_of(call))
-        return server.about
+    async def _meet(self, call: Call, server: Server, able: Json | None = None) -> tuple[Session, Json]:
+        """A session with a server (a new one, or the gateway's for the caller), and what a client hears of the server.
+
+        `able`: what the client of a new session can be asked. A caller without an account there hears what others were
+        told, without the instructions.
+        """
+        caller, logs = caller_of(call), self._logs(server.name)
+        try:
+            session = await (server.open(caller, able) if able is not None else server.seat(caller))
+            streams = logs and (able is not None or await server.later(caller) is not None)
+        except Unconnected:
+            return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
+        told = about(server.about, logs=logs, streams=streams)
+        if able is not None and tasks.offers(server.about):
+            told["capabilities"]["tasks"] = tasks.OFFERED
+        return session, told
 
     async def _initialize(self, call: Call, codec: Mcp) -> Json:
         """Open a session for this client, with the server if the path names one."""
         assert call.subject is not None, "sessions come after identify"
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
-        upstream, said, able = Session(version), Json(), Json()
+        upstream, told, able = Session(version), about({}, logs=False, streams=False), Json()
         if codec.door:
             server = self._server(codec.door)
             able = mcp_questions.able(codec.params.get("capabilities"), server.row.asks)
-            upstream = await server.open(caller_of(call), able)
-            said = server.about
+            upstream, told = await self._meet(call, server, able)
         id = self._sessions.new(call.subject, codec.door, upstream, version, able)
         call.outcome.headers = ((_SESSION, id.encode()),)
-        told = about(said, logs=self._logs(codec.door), streams=self._logs(codec.door))
-        if tasks.offers(said):
-            told["capabilities"]["tasks"] = tasks.OFFERED
         return {"protocolVersion": version, **told}
 
     async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
@@ -373,7 +386,10 @@ class Desk:
         cursor = codec.params.get("cursor")
         params = {"cursor": cursor} if type(cursor) is str else {}
         message = _message(call, codec, params)
-        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        try:
+            said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        except Unconnected:
+            return {kind: [], **done, **self._fresh(codec)}
         result = said.get("result") if type(said) is dict else None
         if type(result) is not dict or type(result.get(kind)) is not list:
             raise broken(codec.door, "answered with something that is not a list")

@@ -20,8 +20,10 @@ from gateway.config.tools import Tool
 from gateway.dialects import mcp, sse
 from gateway.dialects.mcp import MODERN
 from gateway.tools.wire import (
+    CHANGED,
     NO_HEADERS,
     NOTHING,
+    NOTICES,
     OFFERED,
     Hold,
     InTime,
@@ -42,7 +44,6 @@ from gateway.upstream.client import Client, Destination, Response, Timeouts
 _DAY = 86400.0  # seconds
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
 _QUESTIONS = 16  # of a server before one answer
-_NOTICES = 1000  # of a server before one answer, that are passed on
 _SELF: Json = {"name": "meshgate", "version": "1"}
 _LISTENING = Timeouts(_DAY, 10, _DAY)  # the end of streams is not that of answers
 _DEPTH = 200  # levels that every encoder writes
@@ -61,6 +62,7 @@ class HttpWire(Wire):
         self._name = name
         self._row = row
         self._client = client
+        self._changed: Callable[[], None] = lambda: None
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
@@ -175,7 +177,10 @@ class HttpWire(Wire):
             async for data in response.chunks():
                 for event in reader.feed(data):
                     id = sse.identity(event.raw)
-                    yield _object(event.data or b""), id
+                    said = _object(event.data or b"")
+                    if said.get("method") == CHANGED:
+                        self._changed()
+                    yield said, id
         except ValueError as fault:
             raise broken(self._name, f"sent {fault}") from None
         except OSError as fault:
@@ -207,6 +212,10 @@ class HttpWire(Wire):
 
     async def close(self) -> None:
         """Nothing: the connections belong to the client."""
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called when the server says so in the event stream of an answer."""
+        self._changed = changed
 
     def _in_time(self) -> InTime:
         return InTime(self._name, self._row.timeout)
@@ -266,7 +275,9 @@ class HttpWire(Wire):
                     said = _object(event.data)
                     if "id" not in said:
                         told += 1
-                        if relay is not None and "method" in said and told <= _NOTICES:
+                        if said.get("method") == CHANGED:
+                            self._changed()
+                        if relay is not None and "method" in said and told <= NOTICES:
                             await relay.tell(said)
                         continue
                     if "method" not in said and said["id"] == id:

@@ -20,7 +20,7 @@ from gateway.errors import Refusal
 from gateway.policy.visible import Visible
 from gateway.tools.asking import Asks
 from gateway.tools.caller import caller_of
-from gateway.tools.notices import CHANGED, SUBSCRIPTION, acknowledged, news
+from gateway.tools.notices import SUBSCRIPTION, acknowledged, news
 from gateway.tools.server import Server
 from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.wire import Relay, broken, reply
@@ -87,7 +87,7 @@ class Listening:
     async def listen(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:
         """Pass on what a server tells, until it ends the stream. Raises Refusal."""
         if not server.row.mcp or not await self._may(call, server, TOOL):
-            raise _no_stream(codec)
+            raise no_stream(codec)
         async with asyncio.timeout(LISTENING):
             if codec.method == mcp.SUBSCRIBE:
                 await self._subscribed(call, codec, server, listener)
@@ -108,7 +108,7 @@ class Listening:
             raise Fault(INVALID, "Last-Event-ID is not the id of an event of this session.", status=400)
         stream = await server.listen(opened.upstream, caller, last=last)
         if stream is None:
-            raise _no_stream(codec)
+            raise no_stream(codec)
         passing = self._asks.passing(call, server, opened, listener)
         pace, questions = _Pace(server.name, _NOTICES), _Pace(server.name, _QUESTIONS)
         await listener.keep()
@@ -125,7 +125,7 @@ class Listening:
                     if (error := await passing.ask(said)) is not None:
                         await server.tell_in(opened.upstream, reply(said, error), caller)
                 else:
-                    await _pass_on(said, server, listener)
+                    await _pass_on(said, listener)
         await listener.end(None)
 
     async def _subscribed(self, call: Call, codec: Mcp, server: Server, listener: Listener) -> None:
@@ -149,7 +149,7 @@ class Listening:
                         raise broken(server.name, "ended the subscription with an error")
                     break
                 if "method" in said and "id" not in said:
-                    await _pass_on(said, server, listener, meta, wanted)
+                    await _pass_on(said, listener, meta, wanted)
                 else:
                     await listener.keep()
         await listener.end({"resultType": "complete", mcp.META: meta})
@@ -174,21 +174,18 @@ class Listening:
         return await self._visible.may(call, f"{server.name}/{tool}", writes=False)
 
 
-async def _pass_on(
-    said: Json, server: Server, listener: Listener, meta: Json | None = None, wanted: Json | None = None
-) -> None:
+async def _pass_on(said: Json, listener: Listener, meta: Json | None = None, wanted: Json | None = None) -> None:
     """Pass a notification on, if it is one that clients may get."""
     kept = news(said) if wanted is None else (acknowledged(said, wanted) or news(said))
     if kept is None:
         return
-    if kept["method"] == CHANGED["tools"]:
-        server.forget()
     if meta is not None:
         kept["params"][mcp.META] = meta
     await listener.tell(kept)
 
 
-def _no_stream(codec: Mcp) -> Refusal:
+def no_stream(codec: Mcp) -> Refusal:
+    """The refusal for a client that gets no stream."""
     if codec.method == mcp.SUBSCRIBE:
         return Fault(UNKNOWN_METHOD, "There is nothing to listen to here.", status=404)
     words = "The server has no stream without a request, or you may not listen to it."

@@ -15,6 +15,7 @@ from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import Listed, writes
 from gateway.tools.pins import Pins
 from gateway.tools.server import Server
+from gateway.tools.user_tokens import Unconnected
 
 _KEPT: Final = 4096  # lists of callers
 
@@ -51,12 +52,19 @@ class Seen:
             self._states[server.name] = 0
 
     async def accepted(self, call: Call, server: Server) -> list[Listed]:
-        """The tools of a server that are accepted. Raises Refusal, StoreUnavailable."""
+        """The tools of a server that are accepted. Raises Unconnected, Refusal, StoreUnavailable."""
         return await self._pins.served(server.name, await server.tools(caller_of(call)), server.row.pins)
 
     async def _of(self, call: Call, server: Server) -> list[Listed]:
-        """The tools of a server that the caller may see, in the order of the server; kept for a minute."""
-        tools, subject = await self.accepted(call, server), call.subject
+        """The tools of a server that the caller may see, in the order of the server; kept for a minute.
+
+        A caller without an account there sees those that are accepted: the call of one tells where to connect.
+        """
+        try:
+            tools = await self.accepted(call, server)
+        except Unconnected:
+            tools = await self._pins.known(server.name, server.row.pins)
+        subject = call.subject
         now = (subject, tools, self._visible.version, int(time.time()) // 60)
         known = self._kept.get((server.name, id(subject)))
         if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:

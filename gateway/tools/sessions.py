@@ -29,7 +29,7 @@ _PARTS: Final = 5  # of the id of a session
 
 
 class Opened(NamedTuple):
-    """A session of a client: that with the server, the version that the client speaks, and its workflow."""
+    """A session of a client: that with the server, or UNOPENED; the version that the client speaks; its workflow."""
 
     upstream: Session
     version: str
