@@ -59,11 +59,13 @@ def test_pages_read_answers_and_their_headers(line: Line) -> None:
     session = {"mcp-session-id": opened.headers["mcp-session-id"]}
     listed = client.send("tools/list", origin=PAGE, **session)
     unknown = Client(line, "/mcp/none").send("tools/list", origin=PAGE)
-    wrong = line.client.get("/mcp/it", headers={"origin": PAGE})
+    wrong = line.client.put("/mcp/it", headers={"origin": PAGE})
+    unheard = line.client.get("/mcp/it", headers={"origin": PAGE, **client.headers})
     ended = line.client.delete("/mcp/it", headers={"origin": PAGE, **client.headers, **session})
     stranger = line.client.post("/mcp/it", json={}, headers={"origin": PAGE, "authorization": "Bearer wrong"})
     assert [answer.status_code for answer in (opened, listed, wrong, ended, stranger)] == [200, 200, 405, 200, 401]
-    for answer in (opened, listed, unknown, wrong, ended, stranger):
+    assert unheard.status_code == 400  # a stream belongs to a session
+    for answer in (opened, listed, unknown, wrong, unheard, ended, stranger):
         assert answer.headers["access-control-allow-origin"] == PAGE
         exposed = {*answer.headers["access-control-expose-headers"].split(", ")}
         sent = {name for name in answer.headers if name.startswith(("x-meshgate-", "mcp-", "www-"))}
