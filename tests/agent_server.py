@@ -43,6 +43,17 @@ labels contains {"code": "p", "labels": ["read:pii"]} if "tool" in input.content
 """
 
 
+def own_code(error: Any) -> str:
+    """The gateway's own code in an error over JSON-RPC, which in 1.0 is in a detail (section 9.5)."""
+    data = error["data"]
+    if type(data) is list:
+        (detail,) = data
+        assert (detail["@type"], detail["domain"]) == ("type.googleapis.com/google.rpc.ErrorInfo", "a2a-protocol.org")
+        assert detail["reason"].isupper()
+        data = detail["metadata"]
+    return str(data["code"])
+
+
 @dataclass
 class Scripted:
     """An agent with scripted answers, which may be hostile. `answer(method, params)` is the result."""

@@ -37,8 +37,18 @@ def interfaces(card: Json, base: URL) -> dict[str, str]:
     return found
 
 
-def shown(card: Json, versions: Mapping[str, str], url: str, *, pushes: bool = False) -> Json:
-    """The card of an agent at the gateway. `url`: where the gateway serves the agent; `pushes`: notifications pass."""
+def shown(
+    card: Json,
+    versions: Mapping[str, str],
+    url: str,
+    *,
+    pushes: bool = False,
+    readers: Collection[str] = ("1.0", "0.3"),
+) -> Json:
+    """The card of an agent at the gateway. `url`: where the gateway serves the agent; `pushes`: notifications pass.
+
+    `readers`: the versions of the protocol whose clients read the card.
+    """
     made: Json = {name: card[name] for name in (*_SHOWN, *_MODES) if name in card}
     skills = card.get("skills")
     made["skills"] = [
@@ -59,7 +69,7 @@ def shown(card: Json, versions: Mapping[str, str], url: str, *, pushes: bool = F
         made["supportedInterfaces"].append({"url": url, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"})
     bearer: Json = {"httpAuthSecurityScheme": {"scheme": "bearer"}}
     made["securityRequirements"] = [{"schemes": {"bearer": {"list": []}}}]
-    if "0.3" in versions:  # what clients of 0.3 read, beside what those of 1.0 read
+    if "0.3" in versions and "0.3" in readers:  # what clients of 0.3 read, beside what those of 1.0 read
         made |= {"url": url, "protocolVersion": "0.3.0", "preferredTransport": "JSONRPC", "security": [{"bearer": []}]}
         made["supportsAuthenticatedExtendedCard"] = is_extended(card)
         bearer |= {"type": "http", "scheme": "bearer"}

@@ -6,7 +6,7 @@ belong to the agent (with its team) whose message made them; for anybody else th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Final
 
 import orjson
@@ -19,11 +19,11 @@ from gateway.agents.signed import Signer
 from gateway.agents.values import Values
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
-from gateway.dialects import a2a
+from gateway.dialects import a2a, a2a_errors
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_notice import Notice
 from gateway.dialects.a2a_push import DELETE, PUSHES
-from gateway.dialects.a2a_tables import CARD, LIST
+from gateway.dialects.a2a_tables import CARD, LIST, SENDS
 from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
@@ -34,6 +34,8 @@ from gateway.tools.wire import Relay
 from gateway.upstream.answer import Answer
 
 _KEPT: Final = 30 * 86400  # seconds that the owner of a task is known
+_ALL: Final = ""  # contexts are recorded for all teams: two callers may name the same
+_LONG: Final = 16  # characters of the id of a context that a caller makes up
 
 
 class AgentDesk:
@@ -75,10 +77,11 @@ class AgentDesk:
         """Check that tasks and context are the caller's; writes `call.request.label`. Raises Refusal."""
         codec = _codec(call)
         call.request.label = codec.agent
-        named = [("task", id) for id in codec.tasks] + ([("context", codec.context)] if codec.context else [])
-        for kind, id in named:
-            if not await self._owns(call, kind, id):
+        for id in codec.tasks:
+            if not await self._owns(call, id):
                 raise a2a.not_found()
+        if codec.context and not await self._is_open(call, codec):
+            raise a2a.not_found()
         if self._values is not None and (id := codec.continues()):
             codec.masked = await self._values.of(call, self._name(call, "task", id))
 
@@ -90,10 +93,12 @@ class AgentDesk:
         url = (await remote.interfaces()).get(codec.version)
         if url is None:
             words = f"The agent does not serve version {codec.version} of A2A over JSON-RPC on its own host."
-            raise Fault(a2a.NO_VERSION, words)
+            raise Fault(a2a_errors.NO_VERSION, words)
         body = call.request.body  # redacted, also the id
         message: Json = {"jsonrpc": "2.0", "id": body["id"], "method": codec.method}
         message["params"] = body["params"]
+        if codec.names_context:
+            await self._take(call, codec)
         if codec.does == CARD:
             return Answer(False, await self._extended(call, codec, remote, message), _nothing(), None)
         if self._values is not None:
@@ -112,7 +117,7 @@ class AgentDesk:
             raw = await own_tasks(
                 message["params"],
                 lambda params: remote.ask(codec.version, url, {**message, "params": params}, call.ticket.hold),
-                lambda id: self._owns(call, "task", id),
+                lambda id: self._owns(call, id),
             )
             outcome.status = 200
         else:
@@ -124,12 +129,19 @@ class AgentDesk:
             raw = self._pushes.given(call, codec, raw)
         return Answer(False, raw, _nothing(), None)
 
-    async def card(self, agent: str, url: str) -> Json:
-        """The card of an agent, as the gateway serves it at `url`. Raises Refusal."""
+    async def card(self, agent: str, url: str, readers: Collection[str]) -> tuple[Json, int]:
+        """The card of an agent, as the gateway serves it at `url`, and for how many seconds it is good. Raises Refusal.
+
+        `readers`: the versions of the protocol whose clients read the card.
+        """
         remote = self.remote(agent)
-        return self._signed(
-            card.shown(await remote.card(), await remote.interfaces(), url, pushes=self._pushes.of(agent) is not None)
-        )
+        pushes = self._pushes.of(agent) is not None
+        made = card.shown(await remote.card(), await remote.interfaces(), url, pushes=pushes, readers=readers)
+        return made, int(remote.row.refresh)
+
+    def signed(self, made: Json) -> Json:
+        """A card with the signature of the gateway; unchanged without a key."""
+        return self._signer.sign(made) if self._signer is not None else made
 
     def told(self, agent: str, token: str) -> Told | None:
         """What the URL of a push notification contains; None for one that is not valid."""
@@ -146,7 +158,7 @@ class AgentDesk:
             raise a2a.not_found()
         if not told.task:
             await self.claim(call, codec.task, "")
-        elif not await self._owns(call, "task", codec.task):
+        elif not await self._owns(call, codec.task):
             raise a2a.not_found()
         if self._values is not None:
             masked = await self._values.of(call, self._name(call, "task", codec.task))
@@ -162,7 +174,7 @@ class AgentDesk:
         if call.subject is None or not await self.shows(call):
             raise unknown_agent()
         if not card.is_extended(await remote.card()):
-            raise Fault(a2a.NO_EXTENDED_CARD, "The agent has no extended card.")
+            raise Fault(a2a_errors.NO_EXTENDED_CARD, "The agent has no extended card.")
         raw = await remote.ask(codec.version, interfaces[codec.version], message, call.ticket.hold)
         try:
             said = orjson.loads(raw)
@@ -173,20 +185,18 @@ class AgentDesk:
         if type(result) is not dict:
             return raw
         pushes = self._pushes.of(codec.agent) is not None
-        made = card.shown(remote.trusted(result), interfaces, codec.url, pushes=pushes)
+        made = card.shown(remote.trusted(result), interfaces, codec.url, pushes=pushes, readers=codec.readers)
         made = card.chosen(made, remote.row.skills, call.subject.roles)
-        return orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": self._signed(made)})
-
-    def _signed(self, made: Json) -> Json:
-        return self._signer.sign(made) if self._signer is not None else made
+        return orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": self.signed(made)})
 
     async def claim(self, call: Call, task: str, context: str) -> None:
         """Record that a task and a context of an answer are the caller's; "" for none."""
         if self._seal is None:
             return
-        for kind, id in (("task", task), ("context", context)):
-            if id:
-                await self._owners.own(call.team, self._name(call, kind, id), b"a2a", _KEPT)
+        if task:
+            await self._owners.own(call.team, self._name(call, "task", task), b"a2a", _KEPT)
+        if context:
+            await self._owners.own(_ALL, self._context(call, context), self._owner(call), _KEPT)
         codec = _codec(call)
         if task and self._values is not None and codec.placed:
             await self._values.keep(call, self._name(call, "task", task), codec.masked, codec.placed, _KEPT)
@@ -201,9 +211,42 @@ class AgentDesk:
         call.outcome.failed = codec.failed
         await self.claim(call, task, context)
 
-    async def _owns(self, call: Call, kind: str, id: str) -> bool:
-        """Whether a task or context is the caller's."""
-        return self._seal is not None and await self._owners.owned(call.team, self._name(call, kind, id)) is not None
+    async def _owns(self, call: Call, task: str) -> bool:
+        """Whether a task is the caller's."""
+        return (
+            self._seal is not None and await self._owners.owned(call.team, self._name(call, "task", task)) is not None
+        )
+
+    async def _is_open(self, call: Call, codec: A2a) -> bool:
+        """Whether the caller may name the context of its request.
+
+        A new message may name a new context (1.0, section 3.4.1), by an id that nobody guesses: the agent may know the
+        context from elsewhere.
+        """
+        if self._seal is None:
+            return False
+        owner = await self._owners.owned(_ALL, self._context(call, codec.context))
+        if owner is not None:
+            return owner == self._owner(call)
+        codec.names_context = codec.does in SENDS and not codec.continues() and len(codec.context) >= _LONG
+        return codec.names_context or codec.does == LIST  # of which the caller gets its own tasks
+
+    async def _take(self, call: Call, codec: A2a) -> None:
+        """Make the context that a message names its sender's. Raises Refusal if somebody else took the context."""
+        name, mine = self._context(call, codec.context), self._owner(call)
+        await self._owners.own(_ALL, name, mine, _KEPT)
+        if await self._owners.owned(_ALL, name) != mine:
+            raise a2a.not_found()
+
+    def _context(self, call: Call, id: str) -> str:
+        assert self._seal is not None, "names are made where owners are kept"
+        return self._seal.digest("a2a context", f"{_codec(call).agent}\0{id}").hex()
+
+    def _owner(self, call: Call) -> bytes:
+        """The record of a context: whose it is."""
+        assert self._seal is not None, "names are made where owners are kept"
+        assert call.subject is not None, "tasks come after identify"
+        return self._seal.digest("a2a owner", f"{call.team}\0{call.subject.agent}")
 
     def _name(self, call: Call, kind: str, id: str) -> str:
         assert self._seal is not None, "names are made where owners are kept"

@@ -23,7 +23,7 @@ from yarl import URL
 from gateway.agents.deliver import Deliveries
 from gateway.call import Call, Json, Subject
 from gateway.config.a2a import Push, RemoteAgent
-from gateway.dialects import a2a, a2a_push
+from gateway.dialects import a2a, a2a_errors, a2a_push
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_push import Wanted
 from gateway.dialects.jsonrpc import PARAMS, Fault
@@ -73,7 +73,7 @@ class Pushes:
         """The parameters with the gateway's URL in place of the client's. Raises Refusal."""
         settings = self.of(codec.agent)
         if settings is None:
-            raise Fault(a2a.NO_PUSH, "This agent sends no push notifications through the gateway.")
+            raise Fault(a2a_errors.NO_PUSH, "This agent sends no push notifications through the gateway.")
         if codec.push is None:
             if codec.does == a2a_push.SET:
                 raise Fault(PARAMS, "The configuration needs a `url`.")

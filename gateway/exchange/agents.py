@@ -51,7 +51,7 @@ class _Watch:
         self._agents = agents
         self._call = call
         self._ends: dict[Channel, str] = {}
-        self._ids: set[tuple[str, str]] = set()  # at most four: a stream has one task and one context
+        self._ids: set[tuple[str, str]] = set()  # few: a stream has one task, and a context or some more
         self._judged: object = None
 
     async def __call__(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
