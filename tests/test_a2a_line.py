@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from agent_server import CANCELS, GETS, POLICY, SENDS, STREAMS, SUBSCRIBES, Scripted, own_code, scripted, task
+from agent_server import (
+    CANCELS,
+    GETS,
+    POLICY,
+    SENDS,
+    STREAMS,
+    SUBSCRIBES,
+    Scripted,
+    interface,
+    own_code,
+    scripted,
+    task,
+)
 from line import Line, config, running
 from tool_server import INJECTION, MAIL
 
@@ -17,9 +29,9 @@ HOOK = {"url": "https://example.com/hook"}
 versions = pytest.mark.parametrize("version", list(SENDS))
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[Scripted]:
-    """A scripted agent."""
+@pytest.fixture(scope="module", params=["JSONRPC", "HTTP+JSON"])
+def up(request: pytest.FixtureRequest) -> Iterator[Scripted]:
+    """A scripted agent, which serves 1.0 in one binding."""
     with scripted() as made:
         made.card = {
             "name": "Planner",
@@ -31,7 +43,7 @@ def up() -> Iterator[Scripted]:
             "supportedInterfaces": [
                 {"url": "http://evil.example/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
                 {"url": f"{made.url}/grpc", "protocolBinding": "GRPC", "protocolVersion": "1.0"},
-                {"url": f"{made.url}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+                interface(made.url, request.param),
             ],
             "capabilities": {"streaming": True, "pushNotifications": True},
             "securitySchemes": {"oauth": {"type": "oauth2"}},

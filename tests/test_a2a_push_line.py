@@ -15,7 +15,7 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
-from agent_server import POLICY, SENDS, Scripted, scripted, task
+from agent_server import POLICY, SENDS, Scripted, interface, scripted, task
 from gateway.agents.deliver import Deliveries
 from gateway.upstream.client import Destination, Response, Timeouts
 from line import Line, config, running
@@ -74,9 +74,9 @@ def hook() -> Iterator[Hook]:
     made.close()
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[Scripted]:
-    """A scripted agent."""
+@pytest.fixture(scope="module", params=["JSONRPC", "HTTP+JSON"])
+def up(request: pytest.FixtureRequest) -> Iterator[Scripted]:
+    """A scripted agent, which serves 1.0 in one binding."""
     with scripted() as made:
         made.card = {
             "name": "Planner",
@@ -84,7 +84,7 @@ def up() -> Iterator[Scripted]:
             "protocolVersion": "0.3.0",
             "capabilities": {"pushNotifications": True},
             "supportedInterfaces": [
-                {"url": f"{made.url}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+                interface(made.url, request.param),
             ],
         }
         yield made

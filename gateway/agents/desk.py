@@ -90,10 +90,7 @@ class AgentDesk:
         del relay  # nothing is told before the answer
         codec, outcome = _codec(call), call.outcome
         remote = self.remote(codec.agent)
-        url = (await remote.interfaces()).get(codec.version)
-        if url is None:
-            words = f"The agent does not serve version {codec.version} of A2A over JSON-RPC on its own host."
-            raise Fault(a2a_errors.NO_VERSION, words)
+        at = await self._interface(remote, codec.version)
         body = call.request.body  # redacted, also the id
         message: Json = {"jsonrpc": "2.0", "id": body["id"], "method": codec.method}
         message["params"] = body["params"]
@@ -108,26 +105,36 @@ class AgentDesk:
             message["params"] = await self._pushes.place(call, codec, message["params"])
         outcome.provider, outcome.model, outcome.tries, outcome.sent = codec.agent, "", 1, True
         if codec.streams:
-            response = await remote.begin(codec.version, url, message)
+            response = await remote.begin(codec.version, at, message)
             outcome.status = 200
             if is_stream(response):
-                return Answer(True, b"", remote.pieces(response), response)
-            raw = await remote.whole(response, call.ticket.hold)
+                return Answer(True, b"", remote.events(response, at, message), response)
+            raw = await remote.whole(response, at, message, call.ticket.hold)
         elif codec.does == LIST:
             raw = await own_tasks(
                 message["params"],
-                lambda params: remote.ask(codec.version, url, {**message, "params": params}, call.ticket.hold),
+                lambda params: remote.ask(codec.version, at, {**message, "params": params}, call.ticket.hold),
                 lambda id: self._owns(call, id),
             )
             outcome.status = 200
         else:
-            raw = await remote.ask(codec.version, url, message, call.ticket.hold)
+            raw = await remote.ask(codec.version, at, message, call.ticket.hold)
             outcome.status = 200
         raw = codec.named(raw, body["id"])
         await self._own(call, codec, raw)
         if codec.does in PUSHES and codec.does != DELETE:
             raw = self._pushes.given(call, codec, raw)
         return Answer(False, raw, _nothing(), None)
+
+    async def _interface(self, remote: Remote, version: str) -> card.Interface:
+        """Where an agent is called. Raises Refusal."""
+        found = (await remote.interfaces()).get(version)
+        if found is None:
+            offered = ", ".join(card.offered(await remote.card())) or "none of A2A"
+            words = f"The gateway calls agents in version {version} over JSON-RPC{' or HTTP+JSON' * (version == '1.0')}"
+            words += f", on the host of their `url`. The interfaces of {remote.name} are: {offered}."
+            raise Fault(a2a_errors.NO_VERSION, words)
+        return found
 
     async def card(self, agent: str, url: str, readers: Collection[str]) -> tuple[Json, int]:
         """The card of an agent, as the gateway serves it at `url`, and for how many seconds it is good. Raises Refusal.
@@ -170,12 +177,12 @@ class AgentDesk:
 
     async def _extended(self, call: Call, codec: A2a, remote: Remote, message: Json) -> bytes:
         """The response with the card for callers that the agent knows. Raises Refusal."""
-        interfaces = await remote.interfaces()
+        at, interfaces = await self._interface(remote, codec.version), await remote.interfaces()
         if call.subject is None or not await self.shows(call):
             raise unknown_agent()
         if not card.is_extended(await remote.card()):
             raise Fault(a2a_errors.NO_EXTENDED_CARD, "The agent has no extended card.")
-        raw = await remote.ask(codec.version, interfaces[codec.version], message, call.ticket.hold)
+        raw = await remote.ask(codec.version, at, message, call.ticket.hold)
         try:
             said = orjson.loads(raw)
             codec.check(said, 1)
