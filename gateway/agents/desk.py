@@ -6,12 +6,14 @@ belong to the agent (with its team) whose message made them; for anybody else th
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Final
 
 import orjson
 
 from gateway.agents import card
+from gateway.agents.deliver import Sent
 from gateway.agents.listing import own_tasks
 from gateway.agents.push import Pushes, Told
 from gateway.agents.remote import Remote, Remotes, is_stream
@@ -35,6 +37,7 @@ from gateway.upstream.answer import Answer
 
 _KEPT: Final = 30 * 86400  # seconds that the owner of a task is known
 _ALL: Final = ""  # contexts are recorded for all teams: two callers may name the same
+LATE: Final = 600  # seconds in which an agent may tell of the end of a task that its client has seen
 _LONG: Final = 16  # characters of the id of a context that a caller makes up
 
 
@@ -161,7 +164,7 @@ class AgentDesk:
         """
         codec = call.codec
         assert isinstance(codec, Notice), "notifications have a codec of their own"
-        if not codec.task or told.task not in ("", codec.task):
+        if not codec.task or told.task not in ("", codec.task) or await self._is_over(call, codec.task, told):
             raise a2a.not_found()
         if not told.task:
             await self.claim(call, codec.task, "")
@@ -171,9 +174,34 @@ class AgentDesk:
             masked = await self._values.of(call, self._name(call, "task", codec.task))
             await self._values.restore(call, masked or {told.workflow: told.placed})
 
-    def deliver(self, agent: str, told: Told, body: bytes) -> bool:
-        """Send a judged notification to its client. False if too many wait."""
-        return self._pushes.deliver(agent, told, body)
+    async def deliver(self, call: Call, told: Told, body: bytes) -> bool:
+        """Have a judged notification sent to its client. False if too many wait. Raises StoreUnavailable.
+
+        The last one of a task ends the URL.
+        """
+        codec = _codec(call)
+        if not await self._pushes.deliver(codec.agent, told, body):
+            return False
+        if codec.over:
+            await self._owners.own(call.team, told.name, b"over", _KEPT)
+        return True
+
+    async def send(self, record: bytes) -> Sent:
+        """Send a notification that waited to its client."""
+        return await self._pushes.send(record)
+
+    async def end(self, call: Call, task: str) -> None:
+        """Note that a task has ended, so that notifications of the task end in a while."""
+        if self._seal is not None and self._pushes.of(_codec(call).agent) is not None:
+            until = str(time.time() + LATE).encode()
+            await self._owners.own(call.team, self._name(call, "ended", task), until, _KEPT)
+
+    async def _is_over(self, call: Call, task: str, told: Told) -> bool:
+        """Whether the task of a notification ended before: by what this URL told, or a while ago."""
+        if await self._owners.owned(call.team, told.name) is not None:
+            return True
+        ended = await self._owners.owned(call.team, self._name(call, "ended", task))
+        return ended is not None and float(ended) < time.time()
 
     async def _extended(self, call: Call, codec: A2a, remote: Remote, message: Json) -> bytes:
         """The response with the card for callers that the agent knows. Raises Refusal."""
@@ -217,6 +245,8 @@ class AgentDesk:
             return
         call.outcome.failed = codec.failed
         await self.claim(call, task, context)
+        if task and codec.over:
+            await self.end(call, task)
 
     async def _owns(self, call: Call, task: str) -> bool:
         """Whether a task is the caller's."""

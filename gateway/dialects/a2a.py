@@ -62,6 +62,8 @@ class A2a(JsonRpc):
         self.context = ""
         self.names_context = False
         """The request names a context that nobody has."""
+        self.over = False
+        """The answer is a task that has ended for good."""
         self.failed = False
         """The answer is a task that has failed."""
         self.masked: Mapping[str, Mapping[str, str]] = {}
@@ -162,7 +164,7 @@ class A2a(JsonRpc):
             raise ValueError("its result is neither a task nor a message")
         if (continued := self.continues()) and said.task and said.task != continued:
             raise ValueError("it is about another task")
-        self.failed = said.failed
+        self.failed, self.over = said.failed, said.over
         return said.task, said.context
 
     def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:

@@ -72,6 +72,8 @@ class _Watch:
         if told is not None and (ids := (told.task, told.context)) not in self._ids:
             await self._agents.claim(self._call, *ids)
             self._ids.add(ids)
+        if told is not None and told.over:
+            await self._agents.end(self._call, told.task)
         if not self._results.judges or chunk.data is None:
             return
         slots = self._slots(chunk)

@@ -315,5 +315,10 @@ local operations = {
   enlist = enlist,
   enlisted = enlisted,
   delist = delist,
+  push = push,
+  lease = lease,
+  postpone = postpone,
+  shift = shift,
+  measure = measure,
 }
 return operations[operation]()

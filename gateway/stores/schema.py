@@ -85,6 +85,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE registry (team TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, ends INTEGER NOT NULL,
            record BLOB NOT NULL, PRIMARY KEY (team, name))""",
     ),
+    (
+        # Records that wait, in their order, and the newest figures of each name.
+        """CREATE TABLE queued (number INTEGER PRIMARY KEY, queue TEXT NOT NULL, owner TEXT NOT NULL,
+           record BLOB NOT NULL)""",
+        "CREATE TABLE figures (seq INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, record BLOB NOT NULL)",
+        "CREATE INDEX figures_of ON figures (name, seq)",
+    ),
 )
 
 
