@@ -276,6 +276,29 @@ class Plain:
         return None
 
 
+class Ungenerated(Plain):
+    """The first base of a codec whose answers no model writes, unlike those of its dialect: counts, vectors, lists.
+
+    What the dialect says of answers is replaced by the defaults of `Plain`.
+    """
+
+    state = Plain.state
+    is_whole = Plain.is_whole
+    runs = Plain.runs
+    calls = Plain.calls
+    strays = Plain.strays
+    drop_nulls = Plain.drop_nulls
+    echoes = Plain.echoes
+    conceal = Plain.conceal
+    asides = Plain.asides
+    elsewhere = Plain.elsewhere
+    refuse_in_text = Plain.refuse_in_text
+
+    def answers(self, body: Json) -> int:
+        """0: no token is generated."""
+        return 0
+
+
 class Untold(Plain):
     """The same for calls without tokens: of tools and agents."""
 

@@ -180,7 +180,7 @@ class GeminiInteractions(Plain):
         tools = body.get("tools")
         return responses_items.counts({"input": _items(body), "tools": tools if type(tools) is list else []})
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """The number of steps and tool calls of an answer."""
         return {"parts": len(self._steps(answer)), "tool_calls": len(self.calls(answer))}
 

@@ -129,7 +129,7 @@ class OpenAIResponses(Plain):
         """The number of items, parts, tools and tool calls of a request."""
         return responses_items.counts(body)
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """The number of parts and tool calls of an answer."""
         parts, _ = responses_items.count(answer["output"])
         return {"parts": parts + len(answer["output"]), "tool_calls": len(self.calls(answer))}
@@ -269,7 +269,7 @@ class OpenAIResponses(Plain):
         """`{"error": {message, type, param, code}}`, with the fields of the refusal's detail."""
         return refused(refusal, request_id)
 
-    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json:
+    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json | None:
         """An incomplete response whose text is the reason."""
         return responses_answer.refused(refusal, request_id, {"model": model, "usage": None}, reason)
 
