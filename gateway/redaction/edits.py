@@ -19,6 +19,8 @@ BESIDE: Final = (LIKE, UNSCANNABLE)
 _PROVIDERS_OWN: Final = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
 Masked = dict[tuple[str, str], str]
 """(entity type, value) -> placeholder, "" before it is known."""
+State = bytes | int
+"""All turns of a conversation before a turn: a keyed digest, or a hash of this process."""
 
 
 @dataclass(slots=True)
@@ -43,20 +45,22 @@ class Values:
 class Turns:
     """A position in a conversation: see `spellings`.
 
-    `state`: a digest of all turns before. `mine`: whether the turn is the model's. `turn`: its texts so far. `said`:
+    `state`: all turns before. `mine`: whether the turn is the model's. `turn`: its texts so far. `said`:
     how often each text occurred in it. `until`: when the vault must be asked again for the texts so far (monotonic
     seconds). `states`: those of all turns of the model.
     """
 
-    state: bytes = b""
+    state: State = b""
     mine: bool = False
     turn: tuple[str, ...] = ()
     said: Mapping[tuple[str, str], int] = field(default_factory=dict)
     until: float = float("inf")
-    states: frozenset[bytes] = frozenset()
+    states: frozenset[State] = frozenset()
 
 
 NO_TURNS: Final = Turns()
+UNREAD: Final = Turns()
+"""Those of a workflow without spellings: its turns have not been looked at."""
 
 
 class Edit(NamedTuple):

@@ -183,7 +183,7 @@ class Replacer:
             return call.request.alone or self.spellings is None
         if edit.workflow != call.request.correlation_id or edit.actions is not actions:
             return False
-        current = self.spellings is None or self.spellings.is_current(edit.turns.states, edit.made)
+        current = self.spellings is None or self.spellings.is_current(call, edit)
         return current and time.monotonic() < edit.until
 
     async def _redact(self, call: Call, reading: Reading | None, actions: Actions, redaction: Redaction) -> None:

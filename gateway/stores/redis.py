@@ -105,6 +105,7 @@ class RedisStore:
         self.begin, self.finish, self.abandon = answers.begin, answers.finish, answers.abandon
         vault = RedisVault(self._call, lambda team, id: [vault_key(team, id), work_key(team, id)])
         self.seal, self.unseal, self.spell, self.spellings = vault.seal, vault.unseal, vault.spell, vault.spellings
+        self.places = vault.places
         outages = RedisOutages(self._batch.call)
         self.shut, self.reopen, self.outages, self.probe = outages.shut, outages.reopen, outages.outages, outages.probe
 
