@@ -7,6 +7,7 @@ refused. Refuses with secret_blocked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -29,6 +30,8 @@ def presented(call: Call) -> bytes:
     return call.key if len(call.key) >= SHORTEST else b""
 
 
+_ESCAPES: Final = re.compile(rb"\\(?:u00|/)")
+_LINES: Final = re.compile(rb"\\(?:u00|/|n)")
 NOT_CLEAN: Final = Clean(0, 0, False, b"")
 
 
@@ -98,7 +101,8 @@ def _holds(call: Call, own: OwnSecrets, mine: bytes, *, all_texts: bool) -> bool
 
 def _is_escaped(raw: bytes, all_texts: bool) -> bool:
     """Whether texts may hold what the bytes do not."""
-    return b"\\u00" in raw or b"\\/" in raw or (all_texts and b"\\n" in raw)
+    escapes = _LINES if all_texts else _ESCAPES
+    return b"\\" in raw and escapes.search(raw) is not None
 
 
 def _texts(call: Call, known: Opening | None) -> Iterator[bytes]:
