@@ -16,9 +16,10 @@ from gateway.call import Call, Subject
 from gateway.dialects import Codec, cuts
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
-from gateway.redaction import openings
+from gateway.redaction import openings, trimmed
 from gateway.redaction.edits import NO_EDIT
 from gateway.redaction.openings import Opening, Openings, Passage, Reading
+from gateway.texts import Slot
 
 Json = dict[str, Any]
 TEXT = "a text of some length, " * 20
@@ -49,7 +50,8 @@ def test_ends_of_messages(body: Json, indent: int | None, order: Any) -> None:
     for number, end in enumerate(found.messages):
         part = b"[0" + raw[end : found.close] + b"]"
         assert orjson.loads(part)[1:] == body["messages"][number + 1 :]
-        assert cuts.ends(raw, end) == (found.messages[number + 1 :], found.close)
+        assert cuts.ends(raw, end) == (found.messages[number + 1 :], found.close, 0)
+    assert orjson.loads(b"[" + raw[found.begin : found.close] + b"]") == body["messages"]
 
 
 @given(one=st.binary(max_size=4000), other=st.binary(max_size=4000), cut=st.integers(0, 4000))
@@ -100,14 +102,23 @@ def made(messages: list[str], *, team: str = "red", workflow: str = "w", tail: s
 
 def read(memory: Openings, call: Call) -> Opening | None:
     """Take a call through the memory; what was known of it."""
-    known = memory.find(call)
+    known = memory.find(call) or trimmed.follow(memory, call)
     learned = memory.learn(call, known)
     opening = known.opening if known is not None else None
     if learned is not None:
-        number, end, close = learned
-        empty = Passage(())
+        number, close, begin, ends, conversation = learned
+        conversation = known.conversation if known else conversation
+        body = call.request.body
+        slots = [Slot(one, "content", one["content"], "user", None) for one in body["messages"]]
+        known_number = len(opening.body["messages"]) if opening else 0
+        first, empty = Passage(slots[known_number:number]), Passage(())
         call.request.reading = Reading(
-            opening, known.conversation if known else None, number, 0, end, close, empty, empty, empty, edit=NO_EDIT
+            *(opening, conversation, number, 0, ends[-1], close, first, empty, empty),
+            asked={key: value for key, value in body.items() if key != "messages"},
+            edit=NO_EDIT,
+            begin=begin,
+            ends=ends,
+            starts=range(known_number, number),
         )
     memory.keep(call)
     return opening

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import upstream as scripted
 from budgets import examples
-from gateway.redaction import openings
+from gateway.redaction import openings, trimmed
 from gateway.redaction.openings import Openings
 from line import Line, config, running
 
@@ -87,7 +87,7 @@ CHANGES: Final = (
         "workflow",
         "secret",
     ),
-    *("own", "answer", "answer"),
+    *("own", "answer", "answer", "drop", "drop", "drop"),
 )
 
 
@@ -108,7 +108,7 @@ def stories(draw: st.DrawFn) -> tuple[bool, list[Json]]:
         fields["tools"] = [{**tool, "input_schema": {}} if anthropic else {"type": "function", "function": tool}]
     agent, workflow = "alice", draw(st.booleans())
     calls: list[Json] = []
-    for change in draw(st.lists(st.sampled_from(CHANGES), min_size=4, max_size=9)):
+    for change in draw(st.lists(st.sampled_from(CHANGES), min_size=4, max_size=12)):
         if change == "grow":
             said = [*said, *draw(messages(anthropic))]
         elif change == "last":
@@ -118,6 +118,11 @@ def stories(draw: st.DrawFn) -> tuple[bool, list[Json]]:
             said = [*said[:at], {**said[at], "content": draw(texts)}, *said[at + 1 :]]
         elif change == "front":
             said = said[1:] or said
+        elif change == "drop":
+            head, gone = draw(st.integers(0, 2)), draw(st.integers(1, 3))
+            said = [*said[:head], *said[head + gone :]] or said
+            if draw(st.booleans()):
+                said = [*said, {"role": "user", "content": draw(words)}]
         elif change == "field":
             fields = {**fields, "temperature": draw(st.sampled_from([0, 0.5]))}
         elif change == "agent":
@@ -160,6 +165,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, Line
     """A gateway with openings, one without, and their upstream."""
     patch = pytest.MonkeyPatch()
     patch.setattr(openings, "LEAST", 16)
+    patch.setattr(trimmed, "LEAST", 16)
     with contextlib.ExitStack() as stack:
         stack.callback(patch.undo)
         up = stack.enter_context(scripted.running())

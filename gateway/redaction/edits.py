@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -61,6 +61,8 @@ class Turns:
 NO_TURNS: Final = Turns()
 UNREAD: Final = Turns()
 """Those of a workflow without spellings: its turns have not been looked at."""
+TRIMMED: Final = Turns()
+"""Those of an opening whose messages are no longer all there: its turns have not been looked at since."""
 
 
 class Edit(NamedTuple):
@@ -69,6 +71,7 @@ class Edit(NamedTuple):
     `before`, `after`: the values in its texts. `restore`: placeholder -> value. `changed`: a text was changed.
     `made`, `until`: when it was made, and when the vault must be asked again (monotonic seconds).
     `whole`: the model's own spelling was looked up; otherwise nothing at all was found, in any workflow.
+    `spelled`: a text left in the model's own spelling. `likes`: look-alikes of placeholders -> the spellings in each.
     """
 
     workflow: str = ""
@@ -81,6 +84,8 @@ class Edit(NamedTuple):
     until: float = 0.0
     turns: Turns = NO_TURNS
     whole: bool = False
+    spelled: bool = False
+    likes: Mapping[str, Sequence[str]] = {}
 
 
 NO_EDIT: Final = Edit()

@@ -29,7 +29,8 @@ from gateway.call import Call
 from gateway.detect.personal import placeholders
 from gateway.dialects import literals, positions
 from gateway.redaction import openings
-from gateway.redaction.edits import UNREAD, Edit, State, Turns
+from gateway.redaction.edits import TRIMMED, UNREAD, Edit, State, Turns
+from gateway.redaction.openings import Opening
 from gateway.redaction.restore import Restored, Restorer
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
@@ -400,9 +401,24 @@ class Spellings:
                     found.append(_Text(holder, state, words, count, kind, key, known[0]))
         return found, Turns(state, mine, tuple(turn), said, until, turns.states | states)
 
+    async def follow(self, call: Call, opening: Opening) -> Edit:
+        """The edit of an opening whose turns have to be looked at; the same if one of its texts may have a spelling."""
+        now, edit = time.monotonic(), opening.edit
+        places = await self._vault.places(*_names(call))
+        if places is None:
+            return edit
+        if not places:
+            return edit._replace(turns=UNREAD, made=now)
+        slots = opening.before.slots
+        follow = partial(self._follow, Turns(hash(_names(call))), slots, now, places)
+        found, turns = await apart(call, len(slots), follow)
+        return edit if found else edit._replace(turns=turns, made=now)
+
     def is_current(self, call: Call, edit: Edit) -> bool:
         """Whether no spelling was stored, since an edit was made, at one of the places in its opening."""
         renewed, made, turns = self._renewed, edit.made, edit.turns
+        if turns is TRIMMED:
+            return False
         if self._last_renewed <= made:
             return True
         states: Iterable[Hashable] = [_names(call)] if turns is UNREAD else turns.states
