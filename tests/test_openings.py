@@ -134,6 +134,49 @@ def test_an_opening_is_learned_from_the_second_call() -> None:
     assert [len(one.body["messages"]) for one in again if one] == [10, 10, 10]
 
 
+@pytest.mark.parametrize("head", [0, 1, 2])
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_a_history_of_bounded_size(head: int, step: int) -> None:
+    """The first messages stay, the oldest of the others go: what is left of an opening is known."""
+    memory = Openings()
+    texts = [f"{number} {TEXT}" for number in range(80)]
+    first = [f"head {number} {TEXT}" for number in range(head)]
+    for turn in range(10):
+        call = made([*first, *texts[turn * step : turn * step + 20]])
+        opening = read(memory, call)
+        assert (opening is not None) is (turn > 1)
+        if opening is None:
+            continue
+        left = len(opening.body["messages"])
+        assert left == head + 20 - 2 * step
+        assert [slot.text for slot in opening.before.slots] == [*first, *texts[turn * step :]][:left]
+        assert opening.body["messages"] == call.request.body["messages"][:left]
+        assert orjson.loads(b"[" + opening.written + b"]") == opening.body["messages"]
+        assert opening.raw[: opening.end] == call.request.raw[: opening.end]
+        assert cuts.ends(call.request.raw).messages[:left] == list(opening.ends)  # type: ignore[union-attr]
+        held = [one for kept in memory._teams.values() for several in kept.values() for one in several]
+        assert len(held) == 1
+        assert memory._size == held[0].weight
+
+
+def test_other_histories_are_not_what_is_left() -> None:
+    """Dropped messages with another text after them, in another order, or with other bytes between."""
+    memory = Openings()
+    texts = [f"{number} {TEXT}" for number in range(20)]
+    for size in (12, 13):
+        read(memory, made(texts[:size]))
+    last = ["and this"]
+    assert trimmed.follow(memory, made([*texts[:3], "x", *texts[6:12], *last])) is None
+    assert trimmed.follow(memory, made([*texts[:3], *texts[6:11], *last])) is None
+    assert trimmed.follow(memory, made([*texts[:3], *reversed(texts[6:12]), *last])) is None
+    assert trimmed.follow(memory, made([*texts[:3], *texts[6:12]])) is None  # nothing new
+    call = made([*texts[:3], *texts[6:12], *last])
+    call.request.raw = call.request.raw.replace(b'},{"role":"user","content":"6 ', b'} {"role":"user","content":"6 ')
+    assert trimmed.follow(memory, call) is None
+    assert trimmed.follow(memory, made([*texts[:3], *texts[6:12], *last], team="blue")) is None
+    assert trimmed.follow(memory, made([*texts[:3], *texts[6:12], *last])) is not None
+
+
 def test_other_teams_workflows_and_fields_know_nothing() -> None:
     """An opening is used for one workflow of one team, and for a body with the same fields."""
     memory = Openings()

@@ -374,7 +374,7 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         written=written if known is None else known.written + b"," + written,
         blobs=blobs([*before.found, *reading.after.found]),
         arguments=arguments if known is None else [*known.arguments, *arguments],
-        begin=reading.begin,
+        begin=reading.begin if known is None else known.begin,
         ends=reading.ends if known is None else [*known.ends, *reading.ends],
         starts=reading.starts if known is None else [*known.starts, *reading.starts],
     )

@@ -29,7 +29,8 @@ from gateway.texts import Signed, value_of
 
 LEAST: Final = 2048
 """Bytes of messages that are left, at least."""
-_NEEDLE: Final = 128  # bytes by which the first message that is left is found
+NEEDLE: Final = 128
+"""Bytes by which the first message that is left is found."""
 _TRIES: Final = 8  # messages that begin with the same bytes
 
 
@@ -62,7 +63,7 @@ def _gap(raw: bytes, opening: Opening) -> _Gap | None:
     at = raw.find(b"{", begin)
     if at < 0 or raw[begin:at].strip() != (b"," if first else b""):
         return None
-    needle = raw[at : at + _NEEDLE]
+    needle = raw[at : at + NEEDLE]
     place = known.find(needle, ends[first], opening.end)
     for _ in range(_TRIES):
         if place < 0:
