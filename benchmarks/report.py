@@ -117,6 +117,33 @@ def floors(cells: Cells) -> Iterator[tuple[bool, str]]:
             yield max(memory) < RSS_FLOOR, f"{title}: {max(memory):.0f} MB resident (below {RSS_FLOOR:.0f})"
 
 
+def brief(cells: Cells) -> Iterator[str]:
+    """The table of the README: a row for each kind of call; then the memory."""
+    heads = (
+        "calls/s",
+        "minimal proxy",
+        "everything on",
+        "of the proxy",
+        "LiteLLM, nothing on",
+        "x LiteLLM",
+        "Redis/SQLite",
+    )
+    yield f"| {' | '.join(heads)} |"
+    yield "|---|--:|--:|--:|--:|--:|--:|"
+    for body in BODIES:
+        row = cells.get(body.name, {})
+        if "sqlite" in row and body.connections > 1:
+            rates = [f"{row[name]['rate']:,.0f}" if name in row else "" for name in ("minimal", "sqlite", "litellm")]
+            pairs = (("sqlite", "minimal"), ("sqlite", "litellm"), ("redis", "sqlite"))
+            proxy, litellm, redis = (_times(ratio(row, *pair)) for pair in pairs)
+            columns = (body.title, *rates[:2], proxy, rates[2], litellm, redis)
+            yield f"| {' | '.join(columns)} |"
+    memory = {name: [row[name]["rss_mb"] for row in cells.values() if name in row] for name in _GATEWAY}
+    sizes = [f"{max(sizes):.0f} MB ({SYSTEMS[name].title})" for name, sizes in memory.items() if sizes]
+    if sizes:
+        yield f"\nResident after all of them: {', '.join(sizes)}."
+
+
 def faults(cells: Cells) -> Iterator[str]:
     """The reasons for which a run is invalid: errors, and stages that did not run."""
     for body, row in cells.items():

@@ -1,8 +1,8 @@
 """`python -m benchmarks.run`: all systems side by side in one run, in interleaved rounds, on two cores.
 
 Builds the mock upstream and the load generator (Go), starts every system, measures each kind of call against each
-system round by round, and writes results.json and results.md. Exits with 1 if a floor does not hold or the run is
-invalid, with 2 if the benchmark cannot run.
+system round by round, and writes results.json, results.md and the table of the README. Exits with 1 if a floor does
+not hold or the run is invalid, with 2 if the benchmark cannot run.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks import report
 from benchmarks.cells import BODIES, Body, Measure, Times, measure, summary
 from benchmarks.process import BenchmarkError, free_port, run_to_end
 from benchmarks.profiling import profile
 from benchmarks.systems import ROOT, SYSTEMS, WORK, LiteLLM, System, need
+
+FOLDER: Final = ROOT / "benchmarks"
+_MARKS: Final = ("<!-- written by `make bench` -->", "<!-- until here -->")
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,7 +35,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="medians are taken over them")
     parser.add_argument("--seconds", type=float, default=3.0, help="the window of one cell; LiteLLM has twice that")
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before each window")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks", help="folder of results.json and results.md")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of results.json and results.md")
     parser.add_argument("--quick", action="store_true", help="one short round that judges no floor and writes nothing")
     parser.add_argument("--profile", metavar="SYSTEM", help="sample this system under load instead (py-spy)")
     options = parser.parse_args(argv)
@@ -125,6 +128,17 @@ def words(results: dict[str, Any], before: dict[str, Any]) -> Iterator[str]:
             yield from lines
 
 
+def in_readme(readme: str, results: dict[str, Any]) -> str:
+    """The text of the README with the table of these results between its two marks. Raises BenchmarkError."""
+    head, begin, rest = readme.partition(_MARKS[0])
+    _, end, tail = rest.partition(_MARKS[1])
+    if not (begin and end):
+        raise BenchmarkError(f"README.md has no place for the table, between {_MARKS[0]} and {_MARKS[1]}")
+    facts = results["about"]
+    where = f"{facts['date']}, {facts['cpu']}, one core for the gateway, Python {facts['python']}:\n"
+    return "\n".join((head + begin, where, *report.brief(results["cells"]), end + tail))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run and report; the exit code."""
     options = arguments(argv)
@@ -147,6 +161,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(results, indent=1) + "\n")
     (options.out / "results.md").write_text(text)
+    if options.out == FOLDER and results["cells"].keys() == {body.name for body in BODIES}:
+        readme = ROOT / "README.md"
+        readme.write_text(in_readme(readme.read_text(), results))
     return int(failed or not all(held for held, _ in report.floors(results["cells"])))
 
 

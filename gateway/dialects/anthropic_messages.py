@@ -33,7 +33,8 @@ from gateway.dialects.anthropic_fields import BODY
 from gateway.dialects.anthropic_steps import steps
 from gateway.dialects.anthropic_stream import AnthropicStream
 from gateway.dialects.anthropic_tables import ANSWER, CALL, SHAPE, VERSION, WORDS, calls_a_tool
-from gateway.dialects.base import TRACEPARENT, Plain
+from gateway.dialects.base import TRACEPARENT, Plain, Ungenerated
+from gateway.dialects.cited import made_by_messages
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_forms import pieces
 from gateway.dialects.openai_strays import fields, in_blocks
@@ -82,6 +83,11 @@ class AnthropicMessages(Plain):
     main = frozenset({"text", "content[]"})
     words = WORDS
     needs_ceiling = True
+    cites: tuple[bytes, ...] = (b"container", b"file_id")
+
+    def makes(self, answer: Json) -> list[tuple[str, str]]:
+        """The container of the answer, and the files that code wrote there."""
+        return made_by_messages(answer)
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
@@ -133,7 +139,7 @@ class AnthropicMessages(Plain):
         tools = len(tools) if type(tools) is list else 0
         return {"messages": len(body["messages"]), "tools": tools, "parts": parts, "tool_calls": calls}
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """The number of blocks and tool calls of an answer."""
         return {"parts": len(answer["content"]), "tool_calls": len(self.calls(answer))}
 
@@ -293,13 +299,15 @@ class AnthropicMessages(Plain):
         }
 
 
-class AnthropicCount(AnthropicMessages):
+class AnthropicCount(Ungenerated, AnthropicMessages):
     """The codec of `/v1/messages/count_tokens`: the same request, answered with a number. Nothing is charged."""
 
     name = "anthropic_count"
     noun = "a count of tokens"
     path = "/v1/messages/count_tokens"
     needs_ceiling = False
+
+    answer_items = Plain.answer_items
 
     def _streams(self, stream: bool) -> bool:
         if stream:
@@ -308,14 +316,6 @@ class AnthropicCount(AnthropicMessages):
 
     def _ceiling(self, body: Json) -> int | None:
         return None
-
-    def answers(self, body: Json) -> int:
-        """None: no token is generated."""
-        return 0
-
-    def elsewhere(self, body: Json) -> int:
-        """None: no token is generated."""
-        return 0
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Nothing is generated, so nothing exceeds a limit."""
@@ -326,26 +326,6 @@ class AnthropicCount(AnthropicMessages):
         if count(answer.get("input_tokens")) is None:
             raise ValueError("it holds no count")
 
-    def is_whole(self, said: Json) -> bool:
-        """Always true: a count is not streamed."""
-        return True
-
-    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
-        """None: a count has no running text."""
-        return []
-
-    def calls(self, answer: Json) -> list[Json]:
-        """A count calls no tool."""
-        return []
-
-    def strays(self, answer: Json) -> list[Json]:
-        """A count calls no tool."""
-        return []
-
-    def answer_items(self, answer: Json) -> dict[str, int]:
-        """No counts."""
-        return {}
-
     def usage(self, answer: Json) -> Usage | None:
         """No usage: counting is free of charge."""
         return Usage()
@@ -353,9 +333,6 @@ class AnthropicCount(AnthropicMessages):
     def demo(self, body: Json) -> Json:
         """The number of words, in place of tokens."""
         return {"input_tokens": anthropic_demo.answer(body)["usage"]["input_tokens"]}
-
-    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:
-        """None: a count has no text for the reason."""
 
 
 ANTHROPIC_MESSAGES = AnthropicMessages()

@@ -59,6 +59,7 @@ class Plain:
     forms = False
     through = False
     inherits = False
+    cites: tuple[bytes, ...] = ()
     restores = True
     client = ""
 
@@ -159,6 +160,10 @@ class Plain:
         """False: answers are complete."""
         return False
 
+    def ended(self, answer: Json) -> bool:
+        """False: answers do not say."""
+        return False
+
     def keeps(self, body: Json) -> bool:
         """False: later requests cannot refer to an answer."""
         return False
@@ -166,6 +171,10 @@ class Plain:
     def state(self, answer: Json) -> State | None:
         """None."""
         return None
+
+    def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
+        """Nothing."""
+        return ()
 
     def wants_usage(self, body: Json) -> bool:
         """Always true: usage is part of every answer."""
@@ -274,6 +283,29 @@ class Plain:
     def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json | None:
         """None: an answer has no text, so a refusal is always an error."""
         return None
+
+
+class Ungenerated(Plain):
+    """The first base of a codec whose answers no model writes, unlike those of its dialect: counts, vectors, lists.
+
+    What the dialect says of answers is replaced by the defaults of `Plain`.
+    """
+
+    state = Plain.state
+    is_whole = Plain.is_whole
+    runs = Plain.runs
+    calls = Plain.calls
+    strays = Plain.strays
+    drop_nulls = Plain.drop_nulls
+    echoes = Plain.echoes
+    conceal = Plain.conceal
+    asides = Plain.asides
+    elsewhere = Plain.elsewhere
+    refuse_in_text = Plain.refuse_in_text
+
+    def answers(self, body: Json) -> int:
+        """0: no token is generated."""
+        return 0
 
 
 class Untold(Plain):

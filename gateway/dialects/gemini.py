@@ -31,7 +31,8 @@ from gateway.dialects import (
     states,
     tree,
 )
-from gateway.dialects.base import TRACEPARENT, Plain
+from gateway.dialects.base import TRACEPARENT, Plain, Ungenerated
+from gateway.dialects.cited import OF_GEMINI
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.gemini_fields import BODY
@@ -90,6 +91,7 @@ class Gemini(Plain):
     passes = _PASSES
     main = frozenset({"text", "content[]"})
     words = WORDS
+    cites = OF_GEMINI
     streams = False
 
     def at(self, model: str, values: Mapping[str, str]) -> str:
@@ -174,7 +176,7 @@ class Gemini(Plain):
             "tool_calls": max(sum(map(calls_a_tool, one)) for one in found),
         }
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """The number of parts and tool calls of an answer."""
         found = [parts(candidate) for candidate in candidates(answer)]
         most = max((sum(map(calls_a_tool, one)) for one in found), default=0)
@@ -332,7 +334,7 @@ class GeminiStreaming(Gemini):
     streams = True
 
 
-class GeminiCount(Gemini):
+class GeminiCount(Ungenerated, Gemini):
     """The codec of `:countTokens`: a request, or its contents alone, answered with a number. Nothing is charged."""
 
     name = "gemini_count"
@@ -388,14 +390,6 @@ class GeminiCount(Gemini):
         changed = super().request(body, model, stream)
         return super().request(inner, model, stream) or changed if inner is not body else changed
 
-    def answers(self, body: Json) -> int:
-        """None: no token is generated."""
-        return 0
-
-    def elsewhere(self, body: Json) -> int:
-        """None: no token is generated."""
-        return 0
-
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Nothing is generated, so nothing exceeds a limit."""
         return False
@@ -405,10 +399,6 @@ class GeminiCount(Gemini):
         if count(answer.get("totalTokens", 0)) is None or "candidates" in answer:
             raise ValueError("it holds no count")
 
-    def is_whole(self, said: Json) -> bool:
-        """Always true: a count is not streamed."""
-        return True
-
     def usage(self, answer: Json) -> Usage | None:
         """No usage: counting is free of charge."""
         return Usage()
@@ -416,10 +406,6 @@ class GeminiCount(Gemini):
     def demo(self, body: Json) -> Json:
         """The number of words, in place of tokens."""
         return {"totalTokens": gemini_demo.answer(_counted(body))["usageMetadata"]["promptTokenCount"]}
-
-    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:
-        """None: a count has no text."""
-        return
 
 
 def _counted(body: Json) -> Json:

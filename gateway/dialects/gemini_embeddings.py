@@ -11,16 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.call import Json, Step, Usage
-from gateway.dialects import NO_VALUES, Intent, Outline, checks, gemini_answer, openai_models, tree
-from gateway.dialects.fields import Run
+from gateway.call import Json, Usage
+from gateway.dialects import NO_VALUES, Intent, Outline, checks, gemini_answer, openai_models
+from gateway.dialects.base import Plain, Ungenerated
 from gateway.dialects.gemini import Gemini, check_parts, model_of, strange
 from gateway.dialects.gemini_fields import EMBEDDING, EMBEDDINGS
 from gateway.dialects.gemini_tables import ANSWER, SHAPE, each_part, field
 from gateway.dialects.openai_vectors import Vectors, listed
-from gateway.dialects.parts import Joined
-from gateway.errors import Refusal
-from gateway.texts import Slot
 
 _SHAPE: Final = replace(SHAPE, turns=frozenset(), ahead=frozenset(), roles={}, speakers={}, parts={}, thoughts=False)
 _ANSWER: Final = replace(ANSWER, within=ANSWER.within | {"embedding", "embeddings"})
@@ -38,7 +35,7 @@ def _held(answer: Json) -> Iterator[Json]:
 _VECTORS: Final = Vectors("values", _held)
 
 
-class GeminiEmbedding(Gemini):
+class GeminiEmbedding(Ungenerated, Gemini):
     """The codec of `:embedContent`."""
 
     name = "gemini_embedding"
@@ -50,6 +47,14 @@ class GeminiEmbedding(Gemini):
     answer = _ANSWER
     max_answer = _LARGEST
     restores = False
+
+    joined = Plain.joined
+    steps = Plain.steps
+    overhead = Plain.overhead
+    tier = Plain.tier
+    tools = Plain.tools
+    strip_tools = Plain.strip_tools
+    writes_json = Plain.writes_json
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The model. Raises Refusal(invalid_request), which names the parameter."""
@@ -77,45 +82,9 @@ class GeminiEmbedding(Gemini):
         contents = [field(one, "content") for one in self.requests(body)]
         return {"parts": sum(1 for one in contents if type(one) is dict for _ in each_part(one)) + len(contents)}
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """No counts: the requests limit the answer."""
         return {"parts": sum(1 for _ in _held(answer))}
-
-    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
-        """None: each text is separate."""
-        return []
-
-    def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
-        """No conversation."""
-        return []
-
-    def overhead(self, body: Json) -> int:
-        """None."""
-        return 0
-
-    def answers(self, body: Json) -> int:
-        """0: answers have no output tokens."""
-        return 0
-
-    def elsewhere(self, body: Json) -> int:
-        """0: answers have no output tokens."""
-        return 0
-
-    def tier(self, body: Json) -> str:
-        """None."""
-        return ""
-
-    def tools(self, body: Json) -> tuple[str, ...]:
-        """No tools."""
-        return ()
-
-    def strip_tools(self, body: Json, names: frozenset[str]) -> bool:
-        """No tools."""
-        return False
-
-    def writes_json(self, body: Json) -> bool:
-        """False."""
-        return False
 
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """False: no answer exceeds a limit of `max_tokens`, since answers have no output tokens."""
@@ -142,26 +111,6 @@ class GeminiEmbedding(Gemini):
         if len(held) > choices:
             raise ValueError(f"it holds {len(held)} vectors where {choices} may be")
 
-    def is_whole(self, said: Json) -> bool:
-        """Always true: there are no events."""
-        return True
-
-    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
-        """None: each text is separate."""
-        return []
-
-    def calls(self, answer: Json) -> list[Json]:
-        """None."""
-        return []
-
-    def strays(self, answer: Json) -> list[Json]:
-        """None."""
-        return []
-
-    def drop_nulls(self, answer: Json) -> bool:
-        """Nothing."""
-        return False
-
     def usage(self, answer: Json) -> Usage | None:
         """All tokens are input; None if the provider reports none."""
         told = gemini_answer.usage(answer)
@@ -171,10 +120,6 @@ class GeminiEmbedding(Gemini):
         """A vector for each content, equal for equal contents."""
         vectors = [{"values": _vector(field(one, "content"))} for one in self.requests(body)]
         return {"embedding": vectors[0], "usageMetadata": {"promptTokenCount": 1}}
-
-    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:
-        """None: a vector has no text."""
-        return
 
 
 class GeminiEmbeddings(GeminiEmbedding):

@@ -116,7 +116,7 @@ class OpenAIChat(Plain):
         """The number of messages, parts, tools and tool calls of a request."""
         return items.of_request(body)
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """The same counts of a whole answer."""
         return items.of_answer(answer)
 

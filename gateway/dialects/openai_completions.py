@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json, Step
+from gateway.call import Json
 from gateway.dialects import (
     NO_VALUES,
     Intent,
@@ -35,13 +35,12 @@ from gateway.dialects import (
     surrogates,
     tree,
 )
+from gateway.dialects.base import Plain
 from gateway.dialects.completions_stream import OpenAICompletionsStream
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_chat import PASSES, OpenAIChat
 from gateway.dialects.openai_tables import ANSWER, ENVELOPE, MAX_CHOICES, SHAPE, WORDS
-from gateway.dialects.parts import Joined
 from gateway.errors import Refusal
-from gateway.texts import Slot
 
 _SHAPE: Final = replace(
     SHAPE,
@@ -82,6 +81,11 @@ class OpenAICompletions(OpenAIChat):
     main = frozenset({"text"})
     words = WORDS | {"text_completion"}
 
+    joined = Plain.joined
+    steps = Plain.steps
+    calls = Plain.calls
+    writes_json = Plain.writes_json
+
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream and output limit of all answers. Raises Refusal(invalid_request), which names the parameter."""
         model, said = checks.model(body), body.get("prompt")
@@ -104,7 +108,7 @@ class OpenAICompletions(OpenAIChat):
         """Prompts count as parts."""
         return {"parts": _prompts(body)}
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """No counts: the prompts limit the answer."""
         return {"parts": len(answer["choices"])}
 
@@ -112,14 +116,6 @@ class OpenAICompletions(OpenAIChat):
         """Lists of token ids."""
         lists = len(_token_lists(body))
         return {"tokens": lists} if lists else {}
-
-    def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
-        """None: each prompt is separate."""
-        return []
-
-    def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
-        """No conversation."""
-        return []
 
     def answers(self, body: Json) -> int:
         """The number of answers that are generated for all prompts."""
@@ -150,14 +146,6 @@ class OpenAICompletions(OpenAIChat):
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """The running texts: strings of lists at the same path of a choice."""
         return gather(survey, _said(answer)) if survey.lists > 1 else []  # one list is that of the choices
-
-    def calls(self, answer: Json) -> list[Json]:
-        """None."""
-        return []
-
-    def writes_json(self, body: Json) -> bool:
-        """False: the format of a completion cannot be requested."""
-        return False
 
     def echoes(self, answer: Json) -> bool:
         """Whether the log probabilities are equal to the text, and so were judged with it."""

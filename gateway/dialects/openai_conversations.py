@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.call import Json, Named, State, Step, Usage
 from gateway.dialects import NO_VALUES, Intent, checks, responses_items
+from gateway.dialects.base import Plain
 from gateway.dialects.field_table import table
 from gateway.dialects.parts import Joined, joined
 from gateway.dialects.responses_fields import ITEM
@@ -39,6 +40,13 @@ class Conversations(ResponseItems):
     shape = _SHAPE
     fields = table("include", items=ITEM, metadata=None)
 
+    defers = Plain.defers
+    pending = Plain.pending
+    overhead = Plain.overhead
+    tier = Plain.tier
+    answer_items = Plain.answer_items
+    drop_repeats = Plain.drop_repeats
+
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The path as the model; tools that items offer. Raises Refusal(invalid_request), which names the parameter."""
         said = body.get("items")
@@ -59,14 +67,6 @@ class Conversations(ResponseItems):
     def refers(self, body: Json) -> Sequence[Named]:
         """Items of earlier answers."""
         return responses_items.refers(_as_input(body))
-
-    def defers(self, body: Json) -> bool:
-        """False."""
-        return False
-
-    def pending(self, answer: Json) -> bool:
-        """False."""
-        return False
 
     def keeps(self, body: Json) -> bool:
         """True: this is what the call is for."""
@@ -97,22 +97,6 @@ class Conversations(ResponseItems):
         """Screenshots that are files of the provider."""
         return super().unscannable(_as_input(body))
 
-    def overhead(self, body: Json) -> int:
-        """None."""
-        return 0
-
-    def answers(self, body: Json) -> int:
-        """0: no token is generated."""
-        return 0
-
-    def elsewhere(self, body: Json) -> int:
-        """0."""
-        return 0
-
-    def tier(self, body: Json) -> str:
-        """None."""
-        return ""
-
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Nothing is generated, so nothing exceeds a limit."""
         checks.most_tokens(limits, "conversations")
@@ -123,18 +107,6 @@ class Conversations(ResponseItems):
         if not checks.text(answer.get("id")):
             raise ValueError("it holds no id")
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
-        """No counts."""
-        return {}
-
-    def is_whole(self, said: Json) -> bool:
-        """Always true: there are no events."""
-        return True
-
-    def drop_repeats(self, answer: Json) -> bool:
-        """There are no repetitions of a text."""
-        return False
-
     def usage(self, answer: Json) -> Usage | None:
         """No usage: storing is free of charge."""
         return Usage()
@@ -142,9 +114,6 @@ class Conversations(ResponseItems):
     def demo(self, body: Json) -> Json:
         """A conversation."""
         return {"id": "conv_demo", "object": "conversation", "created_at": 1, "metadata": body.get("metadata") or {}}
-
-    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:  # type: ignore[override]
-        """None: there is no text."""
 
 
 class ConversationItems(Conversations):
@@ -157,7 +126,7 @@ class ConversationItems(Conversations):
         """Raise ValueError unless this is a list of items."""
         ResponseItems.check(self, answer, choices)
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """The number of items."""
         return {"parts": len(answer.get("data") or ())}
 

@@ -85,7 +85,7 @@ class OpenAIEmbeddings(Plain):
         """Inputs count as parts."""
         return {"parts": self.choices(body)}
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """No counts: the inputs limit the answer."""
         return {"parts": len(answer["data"])}
 

@@ -80,7 +80,7 @@ class OpenAIModerations(Plain):
         """Inputs count as parts."""
         return {"parts": len(body["input"]) if type(body["input"]) is list else 1}
 
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """No counts: the inputs limit the answer."""
         return {"parts": len(answer["results"])}
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, Named, State, Usage
+from gateway.call import Json, Usage
 from gateway.dialects import checks, count, integer, openai_answer
+from gateway.dialects.base import Plain
 from gateway.dialects.field_table import Table
 from gateway.dialects.openai_responses import OpenAIResponses
 from gateway.dialects.responses_fields import BODY
@@ -51,21 +52,10 @@ class OpenAIRealtime(OpenAIResponses):
     client = "realtime"
     fields = Table({**BODY.keys, OWN: None})
 
-    def refers(self, body: Json) -> Sequence[Named]:
-        """None: the conversation is that of the connection."""
-        return ()
-
-    def defers(self, body: Json) -> bool:
-        """False: answers are made on the connection."""
-        return False
-
-    def keeps(self, body: Json) -> bool:
-        """False: what the provider stores ends with the connection."""
-        return False
-
-    def state(self, answer: Json) -> State | None:
-        """None."""
-        return None
+    refers = Plain.refers
+    defers = Plain.defers
+    keeps = Plain.keeps
+    state = Plain.state
 
     def unscannable(self, body: Json) -> dict[str, int]:
         """The audio that the provider has heard; the walk counts audio that is in the request."""

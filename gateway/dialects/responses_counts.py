@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.call import Json, State, Usage
+from gateway.call import Json, Usage
 from gateway.dialects import (
     NO_VALUES,
     Intent,
@@ -17,19 +17,21 @@ from gateway.dialects import (
     responses_demo,
     responses_items,
     states,
-    tree,
 )
-from gateway.dialects.fields import Run
+from gateway.dialects.base import Plain, Ungenerated
 from gateway.dialects.openai_responses import CONTINUES, OpenAIResponses
-from gateway.errors import Refusal
 
 
-class ResponsesCount(OpenAIResponses):
+class ResponsesCount(Ungenerated, OpenAIResponses):
     """The codec of `/v1/responses/input_tokens`: the request of a response, answered with a number, free of charge."""
 
     name = "openai_responses_count"
     noun = "a count of input tokens"
     path = "/responses/input_tokens"
+
+    keeps = Plain.keeps
+    answer_items = Plain.answer_items
+    drop_repeats = Plain.drop_repeats
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model and tools; the input may be left out. Raises Refusal(invalid_request), which names the parameter."""
@@ -41,22 +43,6 @@ class ResponsesCount(OpenAIResponses):
         states.check(responses_items.settings(body), CONTINUES)
         return Intent(model, False, self.tools(body), None)
 
-    def keeps(self, body: Json) -> bool:
-        """False: nothing is stored."""
-        return False
-
-    def state(self, answer: Json) -> State | None:
-        """None."""
-        return None
-
-    def answers(self, body: Json) -> int:
-        """None: no token is generated."""
-        return 0
-
-    def elsewhere(self, body: Json) -> int:
-        """None: no token is generated."""
-        return 0
-
     def limit(self, body: Json, limits: Mapping[str, int]) -> bool:
         """Nothing is generated, so nothing exceeds a limit."""
         checks.most_tokens(limits, "counts of tokens")
@@ -67,45 +53,6 @@ class ResponsesCount(OpenAIResponses):
         if count(answer.get("input_tokens")) is None:
             raise ValueError("it holds no count")
 
-    def is_whole(self, said: Json) -> bool:
-        """Always true: there are no events."""
-        return True
-
-    def answer_items(self, answer: Json) -> dict[str, int]:
-        """No counts."""
-        return {}
-
-    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
-        """None: there is no running text."""
-        return []
-
-    def calls(self, answer: Json) -> list[Json]:
-        """None."""
-        return []
-
-    def strays(self, answer: Json) -> list[Json]:
-        """None."""
-        return []
-
-    def drop_nulls(self, answer: Json) -> bool:
-        """Nothing."""
-        return False
-
-    def echoes(self, answer: Json) -> bool:
-        """There are no repetitions of a text."""
-        return True
-
-    def conceal(self, answer: Json) -> None:
-        """There are no repetitions of a text."""
-
-    def asides(self, answer: Json) -> list[str]:
-        """No alternative texts."""
-        return []
-
-    def drop_repeats(self, answer: Json) -> bool:
-        """There are no repetitions of a text."""
-        return False
-
     def usage(self, answer: Json) -> Usage | None:
         """No usage: counting is free of charge."""
         return Usage()
@@ -114,9 +61,6 @@ class ResponsesCount(OpenAIResponses):
         """The number of words, in place of tokens."""
         used = responses_demo.answer({**body, "input": body.get("input") or ""})["usage"]["input_tokens"]
         return {"object": "response.input_tokens", "input_tokens": used}
-
-    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:  # type: ignore[override]
-        """None: a count has no text for the reason."""
 
 
 class ResponsesCompaction(OpenAIResponses):
@@ -130,6 +74,13 @@ class ResponsesCompaction(OpenAIResponses):
     noun = "a compaction"
     path = "/responses/compact"
 
+    keeps = Plain.keeps
+    state = Plain.state
+    is_whole = Plain.is_whole
+    refuse_in_text = Plain.refuse_in_text
+    calls = Plain.calls
+    strays = Plain.strays
+
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model and tools. Raises Refusal(invalid_request), which names the parameter."""
         if body.get("input") is None and self.refers(body):
@@ -140,35 +91,12 @@ class ResponsesCompaction(OpenAIResponses):
             raise checks.wrong("stream", "must be left out: items are compacted in one answer")
         return intent
 
-    def keeps(self, body: Json) -> bool:
-        """False: a compaction is continued by sending its items."""
-        return False
-
-    def state(self, answer: Json) -> State | None:
-        """None."""
-        return None
-
-    def is_whole(self, said: Json) -> bool:
-        """Always true: there are no events."""
-        return True
-
-    def calls(self, answer: Json) -> list[Json]:
-        """None: those of the conversation were judged when they were made."""
-        return []
-
-    def strays(self, answer: Json) -> list[Json]:
-        """None."""
-        return []
-
     def demo(self, body: Json) -> Json:
         """The items as they are."""
         said = body.get("input") or ""
         items = said if type(said) is list else [{"type": "message", "role": "user", "content": said}]
         usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
         return {"id": "resp_demo", "object": "response.compaction", "created_at": 1, "output": items, "usage": usage}
-
-    def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> None:  # type: ignore[override]
-        """None: a compaction has no text for the reason."""
 
 
 RESPONSES_COUNT = ResponsesCount()

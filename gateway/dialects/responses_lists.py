@@ -5,16 +5,16 @@ OpenAI API reference: responses/input-items, responses/delete.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway.call import Json, State, Usage
-from gateway.dialects import tree
-from gateway.dialects.fields import Run
+from gateway.call import Json, Usage
+from gateway.dialects.base import Ungenerated
 from gateway.dialects.openai_responses import OpenAIResponses
 from gateway.dialects.responses_tables import ANSWER
 
 
-class ResponseItems(OpenAIResponses):
+class ResponseItems(Ungenerated, OpenAIResponses):
     """The items of a request, as the provider stores them. All of their texts are judged; there are no tool calls."""
 
     name = "openai_response_items"
@@ -28,40 +28,9 @@ class ResponseItems(OpenAIResponses):
         if type(items) is not list or not all(type(item) is dict for item in items):
             raise ValueError("it holds no items")
 
-    def state(self, answer: Json) -> State | None:
-        """None."""
-        return None
-
-    def answer_items(self, answer: Json) -> dict[str, int]:
+    def answer_items(self, answer: Json) -> Mapping[str, int]:
         """The number of items."""
         return {"parts": len(answer.get("data") or ())}
-
-    def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
-        """None: each text is separate."""
-        return []
-
-    def calls(self, answer: Json) -> list[Json]:
-        """None: these calls are part of a request."""
-        return []
-
-    def strays(self, answer: Json) -> list[Json]:
-        """None."""
-        return []
-
-    def drop_nulls(self, answer: Json) -> bool:
-        """Nothing."""
-        return False
-
-    def echoes(self, answer: Json) -> bool:
-        """There are no repetitions of a text."""
-        return True
-
-    def conceal(self, answer: Json) -> None:
-        """There are no repetitions of a text."""
-
-    def asides(self, answer: Json) -> list[str]:
-        """No alternative texts."""
-        return []
 
     def usage(self, answer: Json) -> Usage | None:
         """No usage."""

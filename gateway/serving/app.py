@@ -1,6 +1,7 @@
 """The ASGI application: routes, start and stop, reload, housekeeping.
 
 The `Runtime` (`runtime.py`) has everything that a call needs; a reload builds a new one and swaps it in atomically.
+`meshgate serve` runs the application on its own server; `gateway.serving.app:app` is for any other ASGI server.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import time
@@ -19,7 +21,7 @@ from typing import Any
 from gateway.agents.deliver import Deliveries
 from gateway.agents.remote import Remotes
 from gateway.config.grammar import Config
-from gateway.config.load import Loaded, Watcher
+from gateway.config.load import Loaded, Watcher, load
 from gateway.control import admin
 from gateway.detect.core import expressions
 from gateway.detect.names.pool import Pool
@@ -37,6 +39,7 @@ from gateway.record.audit import place as audit_place
 from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.serving import cors, heap
+from gateway.serving.background import retrieve
 from gateway.serving.connections import socket
 from gateway.serving.endpoints import calls, empty, endpoints
 from gateway.serving.router import Router
@@ -249,7 +252,7 @@ class Gateway:
 
     def _background(self) -> list[asyncio.Task[None]]:
         """The background tasks. A fault is logged and counted, and the task continues."""
-        jobs: list[Awaitable[None]] = [self._housekeeping(), self._watch_policies(), self._collapse()]
+        jobs: list[Awaitable[None]] = [self._housekeeping(), self._watch_policies(), self._collapse(), retrieve(self)]
         if self._path:
             watcher = Watcher(
                 self._path,
@@ -325,6 +328,32 @@ class Gateway:
                 self.shared.telemetry.failures.add(("housekeeping",))
             beat += 1
             await asyncio.sleep(1)
+
+
+class Configured:
+    """The application with the configuration that MESHGATE_CONFIG names, read when the server starts."""
+
+    _gateway: Gateway | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            path = Path(os.environ.get("MESHGATE_CONFIG") or "config/gateway.yaml")
+            try:
+                loaded = load(path)
+            except ConfigError as error:
+                print(f"meshgate: {error}", file=sys.stderr)
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": ""})
+                return
+            for warning in loaded.warnings:
+                print(f"warning: {warning}", flush=True)
+            self._gateway = Gateway(loaded, path)
+        if self._gateway is None:
+            raise RuntimeError("Meshgate needs a server with ASGI's lifespan protocol, and it must be on")
+        await self._gateway(scope, receive, send)
+
+
+app = Configured()
 
 
 async def _end(task: asyncio.Task[None]) -> None:
