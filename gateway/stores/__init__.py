@@ -223,8 +223,19 @@ class Vault(Protocol):
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
         """All values that the vault holds for a workflow and that have not expired."""
 
-    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
-        """Keep spellings in the vault, the newest `SPELLINGS`; the first ciphertext of a digest stays."""
+    async def spell(
+        self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float, places: Sequence[int] = ()
+    ) -> None:
+        """Keep spellings in the vault, the newest `SPELLINGS`; the first ciphertext of a digest stays.
+
+        `places`: what this process calls the place of each, for `places`.
+        """
+
+    async def places(self, team: str, correlation_id: str) -> Mapping[int, bytes] | None:
+        """Place -> digest, for all spellings that the vault has; None if this process has not kept all of them.
+
+        Spellings that were dropped to make room may still have a place.
+        """
 
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         """The ciphertext of each digest; None where the vault has none."""

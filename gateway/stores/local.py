@@ -342,8 +342,13 @@ class LocalStore:
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
         return await self._there().unseal(team, correlation_id)
 
-    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
-        await self._there().spell(team, correlation_id, items, ttl)
+    async def spell(
+        self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float, places: Sequence[int] = ()
+    ) -> None:
+        await self._there().spell(team, correlation_id, items, ttl, places)
+
+    async def places(self, team: str, correlation_id: str) -> Mapping[int, bytes] | None:
+        return await self._there().places(team, correlation_id)
 
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         return await self._there().spellings(team, correlation_id, digests)

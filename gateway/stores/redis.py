@@ -107,6 +107,7 @@ class RedisStore:
         self.begin, self.finish, self.abandon = answers.begin, answers.finish, answers.abandon
         vault = RedisVault(self._call, lambda team, id: [vault_key(team, id), work_key(team, id)])
         self.seal, self.unseal, self.spell, self.spellings = vault.seal, vault.unseal, vault.spell, vault.spellings
+        self.places = vault.places
         queues = RedisQueues(self._call, self._batch.call)
         self.push, self.lease, self.postpone, self.shift = queues.push, queues.lease, queues.postpone, queues.shift
         self.measure, self.measured = queues.measure, queues.measured

@@ -348,15 +348,20 @@ class SqliteStore:
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
         return list(self._vault(team, correlation_id, self._now())[0].items)
 
-    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
+    async def spell(
+        self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float, places: Sequence[int] = ()
+    ) -> None:
         now = self._now()
         vault, first = self._vault(team, correlation_id, now)
-        rows = spelling_rows(team, correlation_id, vault.spell(items))
+        rows = spelling_rows(team, correlation_id, vault.spell(items, places))
         self._keep_vault(team, correlation_id, vault, rows, now, ttl, first)
 
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         kept = self._vault(team, correlation_id, self._now())[0].spellings
         return [kept[digest][1] if digest in kept else None for digest in digests]
+
+    async def places(self, team: str, correlation_id: str) -> Mapping[int, bytes] | None:
+        return self._vault(team, correlation_id, self._now())[0].places
 
     def _keep_vault(
         self, team: str, correlation_id: str, vault: Vault, rows: list[Statement], now: int, ttl: float, first: int
