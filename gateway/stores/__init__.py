@@ -288,6 +288,23 @@ class Grants(Protocol):
         ...
 
 
+class Dues(Protocol):
+    """Answers that providers make in the background, which somebody has to fetch: sealed records.
+
+    `id`: a digest of the id that the provider gave.
+    """
+
+    async def put_due(self, id: str, record: bytes, seconds: float) -> None:
+        """Keep a record durably, in place of an earlier one; it is due in `seconds`."""
+
+    async def take_dues(self, most: int, seconds: float) -> Mapping[str, bytes]:
+        """At most `most` records that are due, by id, the oldest first: nobody else gets them for `seconds`."""
+        ...
+
+    async def drop_due(self, id: str) -> None:
+        """Delete a record, durably."""
+
+
 class Enlisted(NamedTuple):
     """An entry of the registry: name, the agent that owns the name, a record of any bytes, Unix time of its end."""
 
@@ -356,7 +373,9 @@ class Keys(Protocol):
         """A number that changes whenever any process changes keys; cheap enough to read each second."""
 
 
-class Store(Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Grants, Registry, Outages, Keys, Protocol):
+class Store(
+    Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Grants, Dues, Registry, Outages, Keys, Protocol
+):
     """A state store: all these protocols in one object, so that one atomic step can change several of them."""
 
 

@@ -379,6 +379,15 @@ class LocalStore:
     async def grants(self) -> Mapping[str, bytes]:
         return await self._there().grants()
 
+    async def put_due(self, id: str, record: bytes, seconds: float) -> None:
+        await self._there().put_due(id, record, seconds)
+
+    async def take_dues(self, most: int, seconds: float) -> Mapping[str, bytes]:
+        return await self._there().take_dues(most, seconds)
+
+    async def drop_due(self, id: str) -> None:
+        await self._there().drop_due(id)
+
     async def enlist(self, team: str, name: str, owner: str, record: bytes, ttl: int) -> Enlisting:
         return await self._there().enlist(team, name, owner, record, ttl)
 

@@ -85,6 +85,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE registry (team TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, ends INTEGER NOT NULL,
            record BLOB NOT NULL, PRIMARY KEY (team, name))""",
     ),
+    (
+        # Answers that are made in the background, by when somebody is to ask for them again.
+        "CREATE TABLE dues (id TEXT PRIMARY KEY, at INTEGER NOT NULL, record BLOB NOT NULL)",
+        "CREATE INDEX dues_at ON dues (at)",
+    ),
 )
 
 
