@@ -23,7 +23,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A gateway with a provider of each format, that lets unscannable parts pass."""
     folder = tmp_path_factory.mktemp("cited")
     made = settings(folder, up, stored={"shared": SHARED})
-    made["pii"]["unscannable"] = "allow"
+    made["pii"]["unscannable"] = made["output"]["unscannable"] = "allow"
     made["providers"]["g"] = {"format": "gemini", "base_url": up.url, "api_key": "gem-upstream-secret"}
     made["providers"]["claude"] = {"format": "anthropic", "base_url": up.url, "api_key": "sk-ant-upstream"}
     made["models"]["gem"] = {"targets": ["g/echo"], "price": PRICE}
@@ -273,6 +273,34 @@ def test_a_container_of_a_message(line: Line, up: scripted.Upstream, *, stream: 
     turn = {"role": "assistant", "content": [use, ran]}
     history = [{"role": "user", "content": word}, turn, {"role": "user", "content": "hi"}]
     assert ask(line, "/v1/messages", {**asked, "messages": history}, **VERSION).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_audio_of_a_completion(line: Line, up: scripted.Upstream, *, stream: bool) -> None:
+    """Is named in the next request of the team, and of no other."""
+    id, word = f"audio_{stream}", f"speak {stream}"
+    audio = {"id": id, "expires_at": 1, "transcript": "hi"}
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "audio": audio}, None), ({}, "stop")]
+    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas]
+    message = {"role": "assistant", "content": None, "audio": audio}
+    whole = {
+        **head,
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
+    lines = [f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks] + [b"data: [DONE]\n\n"]
+    up.script[word] = lines if stream else whole
+    first = {"role": "user", "content": word}
+    asked = {"model": "script", "messages": [first], "stream": stream}
+    answer = ask(line, "/v1/chat/completions", asked)
+    assert answer.status_code == 200, answer.text
+    assert id in answer.text
+    history = [first, {"role": "assistant", "audio": {"id": id}}, {"role": "user", "content": "go on"}]
+    again = {"model": "echo", "messages": history}
+    assert ask(line, "/v1/chat/completions", again).status_code == 200
+    refused = ask(line, "/v1/chat/completions", again, "mallory")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (404, "audio")
 
 
 def test_a_model_cannot_name_what_it_made(line: Line, up: scripted.Upstream) -> None:

@@ -314,6 +314,8 @@ class Codec(Protocol):
     """Whether a call is one of the model of the state that it names."""
     cites: tuple[bytes, ...]
     """Bytes of which a request holds one if it names what a provider stores, other than in an unscannable part."""
+    marker: bytes
+    """What an answer holds if `makes` may find anything in it; b"" if that never does."""
 
     def at(self, model: str, values: Mapping[str, str]) -> str:
         """The path for a model of a provider, with its query. `values`: the parameters of the caller's path."""

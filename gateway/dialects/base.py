@@ -60,6 +60,7 @@ class Plain:
     through = False
     inherits = False
     cites: tuple[bytes, ...] = ()
+    marker = b""
     restores = True
     client = ""
 

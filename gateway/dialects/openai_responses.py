@@ -65,6 +65,7 @@ class OpenAIResponses(Plain):
     main = frozenset({"text", "content[]"})
     words = WORDS
     cites: tuple[bytes, ...] = (b"container", b"vector_store", b"file_id")
+    marker = b"container"
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
