@@ -203,6 +203,15 @@ def test_what_is_shared_or_names_nothing_passes(line: Line, name: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def test_a_request_names_so_many(line: Line, up: scripted.Upstream) -> None:
+    """Each is looked up."""
+    before = len(up.seen)
+    tool = {**INTERPRETER, "container": {"type": "auto", "file_ids": [f"file-{at}" for at in range(513)]}}
+    answer = ask(line, "/v1/responses", respond(tools=[tool]))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+    assert len(up.seen) == before
+
+
 def test_a_file_of_the_team(line: Line, up: scripted.Upstream) -> None:
     """Found in every place that names it, by every agent of the team; by no other team."""
     form: Any = {"file": ("a.txt", b"text", "text/plain")}
