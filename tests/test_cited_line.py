@@ -67,6 +67,8 @@ UPLOADED = "https://generativelanguage.googleapis.com/v1beta/files/abc"
 ITEM = {"type": "code_interpreter_call", "id": "ci_1", "code": "1", "status": "completed", "outputs": []}
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a file in a chat": ("/v1/chat/completions", chat({"type": "file", "file": {"file_id": "file-x"}}), "file_id"),
+    "a part of another dialect": ("/v1/chat/completions", chat({"type": "input_file", "file_id": "file-x"}), "file_id"),
+    "a field of another dialect": ("/v1/chat/completions", {**chat(), "file_ids": ["file-x"]}, "file_ids"),
     "a file": ("/v1/responses", respond({"type": "input_file", "file_id": "file-x"}), "file_id"),
     "an image": ("/v1/responses", respond({"type": "input_image", "file_id": "file-x"}), "file_id"),
     "a container": ("/v1/responses", respond(tools=[{**INTERPRETER, "container": "cntr_x"}]), "container"),

@@ -108,7 +108,7 @@ class Owners:
         StoreUnavailable.
         """
         request = call.request
-        if not (request.unscannable or request.form or _may_cite(request.raw, call.codec.cites)):
+        if not (request.unscannable or request.fields or request.form or _may_cite(request.raw, call.codec.cites)):
             return
         size, read = len(request.raw), partial(_cited, request.body)
         every = read() if size <= OFF_LOOP else await apart(call, size >> 10, read)
