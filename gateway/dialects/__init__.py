@@ -356,6 +356,13 @@ class Codec(Protocol):
         """Whether the provider stores the answer to a request, for later requests to refer to."""
         ...
 
+    def unstore(self, body: Json) -> bool:
+        """Have the provider store nothing of a request and its answer; True if the body changed.
+
+        Raises Refusal(policy_denied) for a request that is about storing, or needs it.
+        """
+        ...
+
     def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
         """Kind and id of what the provider made for a checked whole answer beside it, such as a container."""
         ...

@@ -98,7 +98,14 @@ class OpenAIChat(Plain):
     words = WORDS
     marker = b'"audio"'
 
-    def makes(self, answer: Json) -> list[tuple[str, str]]:
+    def unstore(self, body: Json) -> bool:
+        """Set `store` to false if it is there."""
+        if body.get("store") in (None, False):
+            return False
+        body["store"] = False
+        return True
+
+    def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
         """The audio of the answer, which the next request may name."""
         return made_by_chat(answer)
 
