@@ -9,11 +9,12 @@ from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from agent_hook import Hook, notice, placed, post, tell
 from agent_server import GETS, POLICY, SENDS, Scripted, interface, scripted, task
-from gateway.agents import desk
+from gateway.agents import desk, push
 from gateway.agents.deliver import Deliveries, Sent
 from gateway.stores import Key, open_store
 from line import Line, config, running
@@ -88,7 +89,7 @@ def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lin
     (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {"url": up.url, "push": {"url": "http://gateway.example", "hosts": ["127.0.0.1"]}}
     fields = {
-        "a2a": {"planner": row, "quiet": {"url": up.url}},
+        "a2a": {"planner": row, "twin": row, "quiet": {"url": up.url}},
         "policy": {"path": str(folder / "policies")},
         "quotas": {"calls": 1000},
         "output": {"pii": "block"},
@@ -410,6 +411,55 @@ def test_what_waits_outlives_the_gateway(up: Scripted, agent: Scripted, hook: Ho
         ]
         assert {headers["x-a2a-notification-token"] for headers, _ in got} == {"client-token-7"}
         eventually(lambda: second.metric("meshgate_push_notifications_total", outcome="delivered") == 2)
+
+
+def test_a_name_that_leads_inside_later(
+    line: Line, agent: Scripted, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a name leads is checked with each delivery, whatever it was when the client set it: nothing is sent."""
+
+    async def outside(host: str, port: int) -> bool:
+        return True
+
+    outcomes: list[Sent] = []
+    sends = push.Pushes.send
+
+    async def send(self: push.Pushes, record: bytes) -> Sent:
+        outcomes.append(await sends(self, record))
+        return outcomes[-1]
+
+    monkeypatch.setattr(push, "leads_outside", outside)
+    monkeypatch.setattr(push.Pushes, "send", send)
+    inside = hook.url.replace("http://127.0.0.1", "https://localhost")
+    id = begun(line, "1.0", {"url": inside})
+    assert tell(line, placed(agent)["url"], notice("1.0", id, "x", "working")).status_code == 202
+    eventually(lambda: len(outcomes) > 1)
+    assert set(outcomes) == {Sent("failed", "localhost")}
+    assert hook.got.empty()
+
+
+def test_a_url_of_another_agent(line: Line, agent: Scripted, hook: Hook) -> None:
+    """Is none: an agent cannot tell of the tasks of another."""
+    id = begun(line, "1.0", {"url": hook.url})
+    path = placed(agent)["url"].removeprefix("http://gateway.example")
+    for other in ("twin", "quiet", "none"):
+        answer = httpx.post(line.url + path.replace("/planner/", f"/{other}/"), json=notice("1.0", id, "x"))
+        assert answer.status_code == 404
+    assert hook.got.empty()
+
+
+def test_a_flood_of_an_agent_is_limited(up: Scripted, agent: Scripted, hook: Hook, tmp_path: Path) -> None:
+    """By the limits of the caller whose task it is, as its own calls are; a new push URL gives no further room."""
+    row = {"url": up.url, "push": {"url": "http://gateway.example", "hosts": ["127.0.0.1"]}}
+    limits = [{"per": "agent", "requests": "6/min", "burst": 6}]
+    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": row}, limits=limits)) as one:
+        id = begun(one, "1.0", {"url": hook.url})
+        url = placed(agent)["url"]
+        said = [tell(one, url, notice("1.0", id, f"step {number}", "working")).status_code for number in range(8)]
+        assert said == [202] * 5 + [429] * 3
+        assert [hook.next()[1]["task"]["artifacts"][0]["parts"][0]["text"] for _ in range(5)] == [
+            f"step {number}" for number in range(5)
+        ]
 
 
 def test_the_card_says_so(line: Line) -> None:
