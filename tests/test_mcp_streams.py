@@ -226,7 +226,8 @@ def test_a_change_of_tools_is_seen(line: Line, server: Scripted, streams: Stream
 
         def read_again() -> bool:
             Client(line).tools()
-            return sum(body["method"] == "tools/list" for _, body in server.seen) == before + 1
+            count = sum(body["method"] == "tools/list" for _, body in server.seen)
+            return bool(count == before + 1)
 
         eventually(read_again)
 

@@ -143,7 +143,7 @@ LISTS: Final = tuple(
 """The paths of the list of models, and of one model."""
 TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp": Mcp, "/mcp/{server}": Mcp}
 """Path template of tool servers -> their codec, which is made anew for each call."""
-AGENTS: Final[Mapping[str, type[A2a]]] = {"/a2a/{agent}": A2a}
+AGENTS: Final[Mapping[str, type[A2a]]] = dict.fromkeys(["/a2a/{agent}", "/a2a/{agent}/"], A2a)
 """Path template of other agents -> their codec, which is made anew for each call."""
 RESTS: Final = a2a_rest.PATHS
 """Path template of other agents in the HTTP+JSON binding -> method -> the method of the protocol."""

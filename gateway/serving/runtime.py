@@ -435,7 +435,7 @@ def _line(
     assert shared.remotes is not None, "agents are there before the first runtime"
     assert shared.deliveries is not None, "deliveries are there before the first runtime"
     clients = shared.clients
-    pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries)
+    pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries, identity)
     signer = _card_signer(config)
     agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, signer)
     desks = Desks(desk, plain, agents)
