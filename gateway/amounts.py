@@ -24,6 +24,8 @@ SHARE = "share:"
 
 Such a debit may refuse the call, but never freezes the workflow, and is not part of the workflow's sums.
 """
+HELD = "-held"
+"""A reservation whose id ends with this outlives its call and its process: its answer is made in the background."""
 
 
 class Debit(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
-from gateway.amounts import NO_REPEATS, Debit, History, Look, Rejection, Reservation
+from gateway.amounts import NO_REPEATS, Ask, Debit, History, Look, Rejection, Reservation
 from gateway.budget import Budget
 from gateway.delegation import Delegation
 from gateway.errors import Refusal, Stage
@@ -222,7 +222,9 @@ class Outcome:
     fitted: dict[str, Any] = field(default_factory=dict)  # fields changed for this target, as they were before
     dropped: tuple[str, ...] = ()  # parameters that this target does not support
     state: State | None = None  # what the provider stores of the judged answer, if anything
+    made: Sequence[tuple[str, str]] = ()  # kind and id of what the provider made beside it, such as a container
     pending: bool = False  # the answer is not complete: it is made in the background, and retrieved later
+    ended: bool = False  # an answer that was made in the background says that it has ended
     claimed: bool = False  # an answer that was made in the background is charged to this call
     headers: tuple[tuple[bytes, bytes], ...] = ()  # of the answer, as the dialect has them: the id of a session
     translated: bool = False  # the target has another format than the caller
@@ -324,6 +326,18 @@ class Reference(NamedTuple):
     reads: bool = False
 
 
+class Held(NamedTuple):
+    """What an answer in the background holds until its end: its reservations, and what its price depends on.
+
+    `served_as`: see `Authorization`. `input`: the tokens of its request, counted.
+    """
+
+    asks: tuple[Ask, ...] = ()
+    served_as: str = ""
+    tier: str = ""
+    input: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """The record of a state that a provider stores for an earlier call of the team.
@@ -346,6 +360,7 @@ class Stored:
     uses: tuple[ToolUse, ...] = ()
     account: str = ""  # see `Outcome.account`
     due: bool = False  # the answer was not complete when it was recorded, and is not charged yet
+    held: Held | None = None  # of an answer that is due
 
     @property
     def steps(self) -> tuple[Step, ...]:

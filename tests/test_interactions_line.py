@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +11,16 @@ from google import genai
 
 import generating
 import upstream as scripted
+from formats.wires import Interactions
 from keeping import settings
 from line import KEYS, Line, running
 from waiting import eventually
+
+
+@pytest.fixture(autouse=True)
+def _as_ever(up: scripted.Upstream) -> Iterator[None]:
+    yield
+    up.says = lambda seen: None
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +99,46 @@ def test_an_interaction_belongs_to_its_team(line: Line, up: scripted.Upstream) -
     assert ask(line, "two", caller="mallory", previous_interaction_id=id).status_code == 404
     assert len(up.seen) == before
     assert ask(line, "two", previous_interaction_id=id).status_code == 200
+
+
+def test_functions(line: Line, up: scripted.Upstream) -> None:
+    """A stored interaction calls a function, whole and streamed; the next one brings the result."""
+    client = genai.Client(api_key="mg-alice", http_options={"base_url": line.url})
+    offered: Any = [{"type": "function", "name": "send", "description": "", "parameters": {"type": "object"}}]
+    wire = Interactions()
+    arguments = json.dumps({"to": "<EMAIL_1>"})
+    called = {**wire.whole("", tool=arguments), "id": "v1_call", "status": "requires_action"}
+    called["steps"] = called["steps"][1:]
+    generating.INTERACTIONS["v1_call"] = called
+    up.says = lambda seen: called
+    first: Any = client.interactions.create(model="gem", input="write to ann@example.org", tools=offered)
+    [call] = [step for step in first.steps if step.type == "function_call"]
+    assert (call.name, call.arguments) == ("send", {"to": "ann@example.org"})
+    assert b"example.org" not in up.last.raw
+    result: Any = {"type": "function_result", "call_id": call.id, "name": "send", "result": "sent to ann@example.org"}
+    up.says = lambda seen: wire.whole("done, <EMAIL_1>", id="v1_done")
+    second: Any = client.interactions.create(
+        model="gem", input=[result], previous_interaction_id=first.id, tools=offered
+    )
+    assert second.output_text == "done, ann@example.org"
+    assert b"example.org" not in up.last.raw
+    assert up.last.body["input"][0]["call_id"] == call.id
+    pieces = [arguments[at : at + 4] for at in range(0, len(arguments), 4)]
+    up.says = lambda seen: wire.events([], tool=pieces)
+    stream: Any = client.interactions.create(model="gem", input="write to ann@example.org", tools=offered, stream=True)
+    said = "".join(
+        event.delta.arguments or ""
+        for event in stream
+        if event.event_type == "step.delta" and event.delta.type == "arguments_delta"
+    )
+    assert json.loads(said) == {"to": "ann@example.org"}
+
+
+def test_a_function_that_was_not_offered(line: Line, up: scripted.Upstream) -> None:
+    """Its call does not reach the caller."""
+    up.says = lambda seen: Interactions().whole("", tool='{"to": "x"}')
+    answer = ask(line, "hi")
+    assert (answer.status_code, answer.json()["error"]["status"]) == (403, "PERMISSION_DENIED")
 
 
 def test_in_the_background(line: Line) -> None:

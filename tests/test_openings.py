@@ -16,9 +16,10 @@ from gateway.call import Call, Subject
 from gateway.dialects import Codec, cuts
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
-from gateway.redaction import openings
+from gateway.redaction import openings, trimmed
 from gateway.redaction.edits import NO_EDIT
 from gateway.redaction.openings import Opening, Openings, Passage, Reading
+from gateway.texts import Slot
 
 Json = dict[str, Any]
 TEXT = "a text of some length, " * 20
@@ -49,7 +50,8 @@ def test_ends_of_messages(body: Json, indent: int | None, order: Any) -> None:
     for number, end in enumerate(found.messages):
         part = b"[0" + raw[end : found.close] + b"]"
         assert orjson.loads(part)[1:] == body["messages"][number + 1 :]
-        assert cuts.ends(raw, end) == (found.messages[number + 1 :], found.close)
+        assert cuts.ends(raw, end) == (found.messages[number + 1 :], found.close, 0)
+    assert orjson.loads(b"[" + raw[found.begin : found.close] + b"]") == body["messages"]
 
 
 @given(one=st.binary(max_size=4000), other=st.binary(max_size=4000), cut=st.integers(0, 4000))
@@ -100,14 +102,23 @@ def made(messages: list[str], *, team: str = "red", workflow: str = "w", tail: s
 
 def read(memory: Openings, call: Call) -> Opening | None:
     """Take a call through the memory; what was known of it."""
-    known = memory.find(call)
+    known = memory.find(call) or trimmed.follow(memory, call)
     learned = memory.learn(call, known)
     opening = known.opening if known is not None else None
     if learned is not None:
-        number, end, close = learned
-        empty = Passage(())
+        number, close, begin, ends, conversation = learned
+        conversation = known.conversation if known else conversation
+        body = call.request.body
+        slots = [Slot(one, "content", one["content"], "user", None) for one in body["messages"]]
+        known_number = len(opening.body["messages"]) if opening else 0
+        first, empty = Passage(slots[known_number:number]), Passage(())
         call.request.reading = Reading(
-            opening, known.conversation if known else None, number, 0, end, close, empty, empty, empty, edit=NO_EDIT
+            *(opening, conversation, number, 0, ends[-1], close, first, empty, empty),
+            asked={key: value for key, value in body.items() if key != "messages"},
+            edit=NO_EDIT,
+            begin=begin,
+            ends=ends,
+            starts=range(known_number, number),
         )
     memory.keep(call)
     return opening
@@ -121,6 +132,49 @@ def test_an_opening_is_learned_from_the_second_call() -> None:
     assert [len(one.body["messages"]) if one else 0 for one in known] == [0, 0, 8, 9, 10, 11]
     again = [read(memory, made([*texts[:10], f"{number}"])) for number in range(3)]
     assert [len(one.body["messages"]) for one in again if one] == [10, 10, 10]
+
+
+@pytest.mark.parametrize("head", [0, 1, 2])
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_a_history_of_bounded_size(head: int, step: int) -> None:
+    """The first messages stay, the oldest of the others go: what is left of an opening is known."""
+    memory = Openings()
+    texts = [f"{number} {TEXT}" for number in range(80)]
+    first = [f"head {number} {TEXT}" for number in range(head)]
+    for turn in range(10):
+        call = made([*first, *texts[turn * step : turn * step + 20]])
+        opening = read(memory, call)
+        assert (opening is not None) is (turn > 1)
+        if opening is None:
+            continue
+        left = len(opening.body["messages"])
+        assert left == head + 20 - 2 * step
+        assert [slot.text for slot in opening.before.slots] == [*first, *texts[turn * step :]][:left]
+        assert opening.body["messages"] == call.request.body["messages"][:left]
+        assert orjson.loads(b"[" + opening.written + b"]") == opening.body["messages"]
+        assert opening.raw[: opening.end] == call.request.raw[: opening.end]
+        assert cuts.ends(call.request.raw).messages[:left] == list(opening.ends)  # type: ignore[union-attr]
+        held = [one for kept in memory._teams.values() for several in kept.values() for one in several]
+        assert len(held) == 1
+        assert memory._size == held[0].weight
+
+
+def test_other_histories_are_not_what_is_left() -> None:
+    """Dropped messages with another text after them, in another order, or with other bytes between."""
+    memory = Openings()
+    texts = [f"{number} {TEXT}" for number in range(20)]
+    for size in (12, 13):
+        read(memory, made(texts[:size]))
+    last = ["and this"]
+    assert trimmed.follow(memory, made([*texts[:3], "x", *texts[6:12], *last])) is None
+    assert trimmed.follow(memory, made([*texts[:3], *texts[6:11], *last])) is None
+    assert trimmed.follow(memory, made([*texts[:3], *reversed(texts[6:12]), *last])) is None
+    assert trimmed.follow(memory, made([*texts[:3], *texts[6:12]])) is None  # nothing new
+    call = made([*texts[:3], *texts[6:12], *last])
+    call.request.raw = call.request.raw.replace(b'},{"role":"user","content":"6 ', b'} {"role":"user","content":"6 ')
+    assert trimmed.follow(memory, call) is None
+    assert trimmed.follow(memory, made([*texts[:3], *texts[6:12], *last], team="blue")) is None
+    assert trimmed.follow(memory, made([*texts[:3], *texts[6:12], *last])) is not None
 
 
 def test_other_teams_workflows_and_fields_know_nothing() -> None:

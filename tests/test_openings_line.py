@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import upstream as scripted
 from budgets import examples
-from gateway.redaction import openings
+from gateway.redaction import openings, trimmed
 from gateway.redaction.openings import Openings
 from line import Line, config, running
 
@@ -87,12 +87,14 @@ CHANGES: Final = (
         "workflow",
         "secret",
     ),
-    *("own", "answer", "answer"),
+    *("own", "answer", "answer", "drop"),
 )
+BOUNDED: Final = (*("drop",) * 6, *("grow",) * 3, "answer", "last", "again", "field", "secret", "own", "early", "agent")
+"""Changes of a conversation whose oldest messages are dropped."""
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> tuple[bool, list[Json]]:
+def stories(draw: st.DrawFn, changes: Sequence[str] = CHANGES, turns: int = 0) -> tuple[bool, list[Json]]:
     """Whether the dialect is Anthropic's, and several calls: body, agent, and whether the call names its workflow.
 
     `@@n@@` in a body stands for the answer to call n.
@@ -100,6 +102,8 @@ def stories(draw: st.DrawFn) -> tuple[bool, list[Json]]:
     anthropic = draw(st.booleans())
     compact, front = draw(st.booleans()), draw(st.booleans())
     said = [{"role": "user", "content": draw(texts)}, *draw(messages(anthropic))]
+    for _ in range(turns):
+        said += draw(messages(anthropic))
     fields: Json = {"max_tokens": 50}
     if draw(st.booleans()):
         fields["system" if anthropic else "user"] = draw(words)
@@ -108,7 +112,7 @@ def stories(draw: st.DrawFn) -> tuple[bool, list[Json]]:
         fields["tools"] = [{**tool, "input_schema": {}} if anthropic else {"type": "function", "function": tool}]
     agent, workflow = "alice", draw(st.booleans())
     calls: list[Json] = []
-    for change in draw(st.lists(st.sampled_from(CHANGES), min_size=4, max_size=9)):
+    for change in draw(st.lists(st.sampled_from(changes), min_size=4, max_size=9)):
         if change == "grow":
             said = [*said, *draw(messages(anthropic))]
         elif change == "last":
@@ -118,6 +122,11 @@ def stories(draw: st.DrawFn) -> tuple[bool, list[Json]]:
             said = [*said[:at], {**said[at], "content": draw(texts)}, *said[at + 1 :]]
         elif change == "front":
             said = said[1:] or said
+        elif change == "drop":
+            head, gone = draw(st.integers(0, 2)), draw(st.integers(1, 3))
+            said = [*said[:head], *said[head + gone :]] or said
+            if draw(st.booleans()):
+                said = [*said, {"role": "user", "content": draw(words)}]
         elif change == "field":
             fields = {**fields, "temperature": draw(st.sampled_from([0, 0.5]))}
         elif change == "agent":
@@ -160,6 +169,8 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, Line
     """A gateway with openings, one without, and their upstream."""
     patch = pytest.MonkeyPatch()
     patch.setattr(openings, "LEAST", 16)
+    patch.setattr(trimmed, "LEAST", 16)
+    patch.setattr(trimmed, "NEEDLE", 24)
     with contextlib.ExitStack() as stack:
         stack.callback(patch.undo)
         up = stack.enter_context(scripted.running())
@@ -227,6 +238,24 @@ def document(record: bytes, *, named: bool) -> Json:
 @given(story=stories())
 def test_nothing_differs(lines: tuple[Line, Line, scripted.Upstream], story: tuple[bool, list[Json]]) -> None:
     """Answers, bytes and records are those of a gateway that reads every body in full."""
+    compare(lines, story)
+
+
+@settings(
+    max_examples=examples(25, 800),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
+)
+@given(story=stories(BOUNDED, 9))
+def test_nothing_differs_where_messages_are_dropped(
+    lines: tuple[Line, Line, scripted.Upstream], story: tuple[bool, list[Json]]
+) -> None:
+    """The same for agents that bound their history."""
+    compare(lines, story)
+
+
+def compare(lines: tuple[Line, Line, scripted.Upstream], story: tuple[bool, list[Json]]) -> None:
+    """Send the calls of a story to both gateways."""
     one, other, up = lines
     cid = f"story-{next(names)}"
     anthropic, calls = story

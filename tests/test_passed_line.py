@@ -264,7 +264,9 @@ def test_what_is_no_batch(client: openai.OpenAI, up: scripted.Upstream, data: by
 def test_lists_are_not_served(line: Line) -> None:
     """They would show what other teams have."""
     for path in ("/v1/files", "/v1/batches", "/v1/messages/batches"):
-        assert line.client.get(path).status_code == 405
+        answer = line.client.get(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")
+        assert "Keep the ids" in answer.json()["error"]["message"]
 
 
 def test_message_batches(line: Line, up: scripted.Upstream) -> None:

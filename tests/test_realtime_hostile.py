@@ -212,6 +212,31 @@ def test_tools_that_the_provider_runs(line: Line, up: Provider, tool: dict[str, 
     assert len(up.heard) == before
 
 
+@pytest.mark.parametrize("kind", ["mcp_call", "mcp_list_tools", "code_interpreter_call", "web_search_call"])
+def test_an_answer_with_a_tool_that_the_provider_ran(line: Line, up: Provider, kind: str) -> None:
+    """Was not asked for: the caller does not get what the tool said."""
+    up.opens = [
+        {
+            "type": "response.output_item.added",
+            "response_id": "resp_x",
+            "output_index": 0,
+            "item": {
+                "id": "item_x",
+                "type": kind,
+                "name": "f",
+                "server_label": "s",
+                "output": "said",
+                "arguments": "{}",
+            },
+        }
+    ]
+    with opened(line) as socket:
+        say(socket, "hi")
+        events = answer(socket)
+        assert events[-1]["type"] == "error" or events[-1]["response"]["status"] in ("failed", "incomplete")
+        assert "said" not in json.dumps(events)
+
+
 def test_deep_events(line: Line) -> None:
     """Of a caller are refused, and the connection goes on."""
     with opened(line) as socket:

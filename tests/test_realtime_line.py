@@ -158,6 +158,27 @@ def test_policies_judge_each_answer(up: Provider, tmp_path: Path) -> None:
         assert text(answer(socket, tools=[])) == ""
 
 
+def test_policies_strip_tools(up: Provider, tmp_path: Path) -> None:
+    """The provider does not hear of them, in whatever event they came."""
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "p.rego").write_text(
+        'package gateway\n\ndecision := {"allow": true, "deny": [], "obligations": {"strip_tools": ["pay"]}}\n'
+    )
+    found = made(tmp_path, up, policy={"path": str(tmp_path / "p")})
+    tools = [{"type": "function", "name": "pay"}, {"type": "function", "name": "find"}]
+    with running(tmp_path, found) as line, opened(line) as socket:
+        send(socket, "session.update", session={"type": "realtime", "tools": tools})
+        until(socket, "session.updated")
+        for fields in ({}, {"tools": tools}):
+            say(socket, "hi")
+            events = answer(socket, **fields)
+            assert events[-1]["type"] == "response.done"
+            assert "find" in json.dumps(events)
+            asked = [event for event in up.heard[-1] if event["type"] == "response.create"][-1]
+            assert [tool["name"] for tool in asked["response"]["tools"]] == ["find"]
+        assert '"pay"' not in up.said()
+
+
 def test_quotas_end_it(up: Provider, tmp_path: Path) -> None:
     """A workflow without calls left gets no further answer."""
     found = made(tmp_path, up)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +109,79 @@ def test_a_network_that_fails_and_heals(up: scripted.Upstream, tmp_path: Path) -
             eventually(
                 lambda: line.chat("hi", "both").status_code == 200 and not line.gateway.shared.healths.troubled()
             )
+
+
+TOXICS: dict[str, tuple[str, dict[str, int]]] = {
+    "dead": ("down", {}),
+    "resetting": ("reset_peer", {"timeout": 0}),
+    "silent": ("timeout", {"timeout": 0}),
+    "slow": ("latency", {"latency": 5000}),
+    "cut": ("limit_data", {"bytes": 20}),
+}
+
+
+@pytest.mark.parametrize("toxic", TOXICS)
+def test_a_bad_network_costs_no_caller_an_error(up: scripted.Upstream, tmp_path: Path, toxic: str) -> None:
+    """Whole or streamed, while another target lives: each call is sent once more, to that target, and never again."""
+    port = int(up.url.rpartition(":")[2].partition("/")[0])
+    kind, attributes = TOXICS[toxic]
+    with proxied(port) as proxy:
+        far = {"format": "openai", "base_url": f"http://127.0.0.1:{proxy.port}/v1"}
+        fields: dict[str, Any] = {
+            "providers": {"far": {**far, "connect_timeout": "200ms", "first_byte_timeout": "200ms"}},
+            "routing": {"breaker": None, "retries": 3, "retry_minimum": 0, "retry_ratio": 0},
+        }
+        models = {"both": {"targets": ["far/echo", "up/echo"]}, "alone": {"targets": ["far/echo"]}}
+        with running(tmp_path, settings(tmp_path, up.url, models, **fields)) as line:
+            assert line.chat("hi", "both").status_code == 200
+            proxy.spoil(kind, **attributes)
+            before = len(up.seen)
+            for stream in (False, True, False, True):
+                answer = line.chat("hello", "both", stream=stream)
+                assert answer.status_code == 200
+                assert "error" not in answer.text
+                assert "hello" in answer.text or stream
+            reached = len(up.seen) - before
+            assert 4 <= reached <= 8, "each call reached the other target once, and the first at most once"
+            refused = line.chat("hi", "alone")
+            assert refused.status_code in (502, 504)
+            proxy.heal()
+            eventually(lambda: line.chat("hi", "alone").status_code == 200)
+
+
+def test_retries_over_a_bad_network_keep_to_their_budget(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Connections that are refused may be retried: half a retry for each call, over all callers, and no more."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.05)
+    port, arrived, over = listener.getsockname()[1], list[bytes](), threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                connection, _ = listener.accept()
+                arrived.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                connection.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        with proxied(port) as proxy:
+            proxy.spoil("latency", latency=5)
+            fields: dict[str, Any] = {
+                "providers": {"far": {"format": "openai", "base_url": f"http://127.0.0.1:{proxy.port}/v1"}},
+                "routing": {"breaker": None, "retries": 5, "retry_minimum": 0, "retry_ratio": 0.5},
+            }
+            models = {"alone": {"targets": ["far/echo"]}}
+            with running(tmp_path, settings(tmp_path, up.url, models, **fields)) as line:
+                for number in range(10):
+                    answer = line.chat("hi", "alone", agent=("alice", "mallory")[number % 2])
+                    assert answer.status_code == 502
+            assert 10 < len(arrived) <= 15
+    finally:
+        over.set()
+        thread.join()
+        listener.close()
 
 
 def test_gateways_share_what_they_found(up: scripted.Upstream, tmp_path: Path) -> None:

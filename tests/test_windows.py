@@ -168,6 +168,21 @@ def test_a_provider_at_429_is_not_called_before_its_time(up: scripted.Upstream, 
     assert times[1] - times[0] >= 0.7
 
 
+def test_a_team_with_many_waiting_calls_delays_no_other(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Once there is room, the teams' calls leave in turns, in whatever order they came."""
+    up.answers = lambda seen: (429, "retry-after: 2\r\n") if len(up.seen) == 1 else None
+    found = config(tmp_path, up.url, routing={"wait": "20s", "retries": 0})
+    with running(tmp_path, found) as line, ThreadPoolExecutor(7) as threads:
+        assert line.chat("hi").status_code == 429
+        calls = [threads.submit(line.chat, f"alice {number}") for number in range(6)]
+        eventually(lambda: line.metric("meshgate_upstream_waiting", provider="up") == 6)
+        calls.append(threads.submit(line.chat, "mallory", agent="mallory"))
+        assert [call.result().status_code for call in calls] == [200] * 7
+    said = [seen.body["messages"][0]["content"] for seen in up.seen[1:]]
+    assert said.index("mallory") <= 1
+    assert len(said) == 7
+
+
 def test_a_call_that_would_wait_too_long_hears_so_at_once(up: scripted.Upstream, tmp_path: Path) -> None:
     """With the time in Retry-After; the provider is not called."""
     up.answers = lambda seen: (429, "retry-after: 60\r\n") if seen.model == "echo" else None

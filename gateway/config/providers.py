@@ -29,7 +29,8 @@ class Row(NamedTuple):
     that limits output tokens. `role`: the role of instructions. `reasoning`: the field of a message with the text of
     the model's reasoning. `unsupported`: parameters that the provider refuses, as names or paths (`messages[].name`).
     `stream_usage`: whether the usage of a stream must be asked for. `responses`: whether it has
-    `/responses`; otherwise, requests of this dialect are translated. `litellm`: names in LiteLLM's files.
+    `/responses` for all its models and fields; otherwise, requests of this dialect are translated, which serves every
+    model. `litellm`: names in LiteLLM's files.
     """
 
     source: str
@@ -84,6 +85,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "mistral": Row(
         # Fields that are not in the reference are refused with 422; the last chunk of a stream always has the usage:
         # https://docs.mistral.ai/resources/release-note/2024-01-16-token-usage-in-streaming-requests
+        # Has /responses, which stores nothing (docs.mistral.ai/inference/conversations, 2026-11).
         source="https://docs.mistral.ai/api",
         url="https://api.mistral.ai/v1",
         domain="mistral.ai",
@@ -104,6 +106,7 @@ ROWS: Final[Mapping[str, Row]] = {
         litellm=("groq",),
     ),
     "deepseek": Row(
+        # Has /responses for some models, which stores nothing (api-docs.deepseek.com/guides/responses_api, 2026-11).
         source="https://api-docs.deepseek.com/api/create-chat-completion",
         url="https://api.deepseek.com",
         domain="deepseek.com",
@@ -122,6 +125,8 @@ ROWS: Final[Mapping[str, Row]] = {
         litellm=("xai",),
     ),
     "together": Row(
+        # Has /responses in beta: it stores nothing, and with models that are not listed, answers may be malformed
+        # (docs.together.ai/docs/inference/responses-api, 2026-11).
         source="https://docs.together.ai/docs/openai-api-compatibility",
         url="https://api.together.ai/v1",
         domain="together.ai",
@@ -172,6 +177,8 @@ ROWS: Final[Mapping[str, Row]] = {
         litellm=("moonshot",),
     ),
     "qwen": Row(
+        # Has /responses, which ignores what it does not know, such as `instructions` and `background`
+        # (alibabacloud.com/help/en/model-studio/qwen-api-via-openai-responses, 2026-02): translated, nothing is lost.
         # max_completion_tokens replaced max_tokens on 2026-05-30:
         # https://www.alibabacloud.com/en/notice/model_studio_notice_of_changes_to_certain_model_fields_724
         source="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
@@ -197,6 +204,8 @@ ROWS: Final[Mapping[str, Row]] = {
         litellm=("gemini",),
     ),
     "bedrock": Row(
+        # Has /responses, for other models at this URL than at bedrock-mantle
+        # (docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api.html, 2026-11).
         source="https://docs.aws.amazon.com/bedrock/latest/userguide/models-api-compatibility.html",
         url="https://bedrock-runtime.{}.amazonaws.com/openai/v1",
         domain="amazonaws.com",

@@ -207,7 +207,7 @@ class StreamCodec(Protocol):
     tier: str
     """The service tier in the answer so far; "" if there is none."""
     last: Json | None
-    """The whole answer in the event that ended the answer; None if the event holds none."""
+    """The whole answer in the event that ended the answer, or what is stored of it; None if there is none."""
 
     def faithful(self, chunk: Chunk) -> bool:
         """Whether every parser reads the same values from the bytes of a chunk (no duplicate keys)."""
@@ -312,6 +312,8 @@ class Codec(Protocol):
     """Whether an answer may be of any media type: text, or bytes that no scanner reads."""
     inherits: bool
     """Whether a call is one of the model of the state that it names."""
+    cites: tuple[bytes, ...]
+    """Bytes of which a request holds one if it names what a provider stores, other than in an unscannable part."""
 
     def at(self, model: str, values: Mapping[str, str]) -> str:
         """The path for a model of a provider, with its query. `values`: the parameters of the caller's path."""
@@ -344,8 +346,16 @@ class Codec(Protocol):
         """Whether a checked whole answer is still being made."""
         ...
 
+    def ended(self, answer: Json) -> bool:
+        """Whether an answer that was made in the background says that it has ended, in whatever way."""
+        ...
+
     def keeps(self, body: Json) -> bool:
         """Whether the provider stores the answer to a request, for later requests to refer to."""
+        ...
+
+    def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
+        """Kind and id of what the provider made for a checked whole answer beside it, such as a container."""
         ...
 
     def state(self, answer: Json) -> State | None:

@@ -60,6 +60,7 @@ class MessageBatches(_Anthropic, Batch):
         ahead=frozenset(),
     )
     inherits = False
+    cites = ANTHROPIC_MESSAGES.cites
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The model, tools and output limit of all requests. Raises Refusal(invalid_request)."""
@@ -162,6 +163,11 @@ class AnthropicFiles(_Anthropic):
 
 class AnthropicProof(_Anthropic, Proof):
     """The codec of one file or batch, and of the proof of a deletion."""
+
+
+def has_results(batch: Json) -> bool:
+    """Whether all requests of a batch have ended, so that its results can be read."""
+    return batch.get("processing_status") == "ended"
 
 
 _BATCHES: Final = "/v1/messages/batches"

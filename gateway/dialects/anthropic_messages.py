@@ -34,6 +34,7 @@ from gateway.dialects.anthropic_steps import steps
 from gateway.dialects.anthropic_stream import AnthropicStream
 from gateway.dialects.anthropic_tables import ANSWER, CALL, SHAPE, VERSION, WORDS, calls_a_tool
 from gateway.dialects.base import TRACEPARENT, Plain, Ungenerated
+from gateway.dialects.cited import made_by_messages
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_forms import pieces
 from gateway.dialects.openai_strays import fields, in_blocks
@@ -82,6 +83,11 @@ class AnthropicMessages(Plain):
     main = frozenset({"text", "content[]"})
     words = WORDS
     needs_ceiling = True
+    cites: tuple[bytes, ...] = (b"container", b"file_id")
+
+    def makes(self, answer: Json) -> list[tuple[str, str]]:
+        """The container of the answer, and the files that code wrote there."""
+        return made_by_messages(answer)
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""

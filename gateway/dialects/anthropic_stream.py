@@ -23,6 +23,7 @@ from gateway.dialects.anthropic_forms import encode, use_events
 from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
 from gateway.dialects.anthropic_tables import kind as kind_of
 from gateway.dialects.base import Ordered, is_said_once
+from gateway.dialects.cited import RAN
 from gateway.dialects.fields import Reader
 from gateway.dialects.frame import Frame, Series
 from gateway.dialects.openai_strays import fields, in_blocks
@@ -79,12 +80,14 @@ class AnthropicStream(Ordered):
     __slots__ = (
         "_begun",
         "_blocks",
+        "_container",
         "_fields",
         "_frame",
         "_halves",
         "_index",
         "_left",
         "_open",
+        "_ran",
         "_reader",
         "_reported",
         "_started",
@@ -93,6 +96,7 @@ class AnthropicStream(Ordered):
         "_use",
         "_within",
         "ended",
+        "last",
         "tier",
     )
 
@@ -110,6 +114,9 @@ class AnthropicStream(Ordered):
         self._use: _Use | None = None  # the tool call that the open block makes
         self._begun = False  # `message_start` has left
         self._open: int | None = None  # the block that has begun for the caller, and not ended
+        self._container: object = None  # in which the provider runs code
+        self._ran: list[Json] = []  # blocks with what code wrote
+        self.last: Json | None = None
         self._reported = False  # a usage report contained the input tokens
         self._stopped = False  # the stop reason was received
         self.ended = False
@@ -239,6 +246,7 @@ class AnthropicStream(Ordered):
         if type(content) is list and any(type(block) is dict and calls_a_tool(block) for block in content):
             raise ValueError("message_start holds a tool call")
         self._started = True
+        self._container = message.get("container")
         blocks = content if type(content) is list else []
         chunk.strays = [*in_blocks(blocks), *fields(message, _COUNTED)]
         self._used(chunk, message.get("usage"))
@@ -262,6 +270,8 @@ class AnthropicStream(Ordered):
         if self._blocks > MAX_BLOCKS:
             raise ValueError(f"more than {MAX_BLOCKS} blocks")
         kind, index = _named(block, "a block"), ordinal(data.get("index"))
+        if kind.endswith(RAN):
+            self._ran.append(block)
         if kind not in USES and block.keys() != _TEXT:
             chunk.strays = list(in_blocks([block]))
         if index is None or index <= self._index or self._within:
@@ -363,6 +373,8 @@ class AnthropicStream(Ordered):
             raise ValueError("the message ends within a tool call")
         if type(delta) is dict:
             self._stopped |= delta.get("stop_reason") is not None
+            if delta.get("container") or self._container or self._ran:
+                self.last = {"container": delta.get("container") or self._container, "content": self._ran}
             chunk.strays = list(fields(delta))
             self._fields.read(chunk, "chunk", 0, delta, frozenset(), _ENDS)
         self._used(chunk, data.get("usage"))

@@ -59,6 +59,7 @@ class Plain:
     forms = False
     through = False
     inherits = False
+    cites: tuple[bytes, ...] = ()
     restores = True
     client = ""
 
@@ -159,6 +160,10 @@ class Plain:
         """False: answers are complete."""
         return False
 
+    def ended(self, answer: Json) -> bool:
+        """False: answers do not say."""
+        return False
+
     def keeps(self, body: Json) -> bool:
         """False: later requests cannot refer to an answer."""
         return False
@@ -166,6 +171,10 @@ class Plain:
     def state(self, answer: Json) -> State | None:
         """None."""
         return None
+
+    def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
+        """Nothing."""
+        return ()
 
     def wants_usage(self, body: Json) -> bool:
         """Always true: usage is part of every answer."""

@@ -18,14 +18,19 @@ from gateway.dialects.tree import Shape, Survey
 _MARK: Final = re.compile(rb'"[^"]*+"|[\[\]{}]')
 _LIST: Final = b'"messages"'
 _BLOCK: Final = 1024  # bytes that are compared first: most bodies that differ do so at their beginning
+_NEEDLE: Final = 64  # bytes by which a stretch is found
 _INSIDE: Final = 2  # levels around a message: the body, and its list of messages
 
 
 class Ends(NamedTuple):
-    """The offset after each message, and that of the bracket that closes their list."""
+    """The offset after each message, that of the bracket that closes their list, and that after the one that opens it.
+
+    `begin`: 0 if the body was read from the end of a message on.
+    """
 
     messages: list[int]
     close: int
+    begin: int
 
 
 def ends(raw: bytes, start: int = 0) -> Ends | None:
@@ -38,15 +43,17 @@ def ends(raw: bytes, start: int = 0) -> Ends | None:
     if b"\\" in part:  # the same number of bytes, without escaped quotes
         part = part.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
     depth, listed, name = (_INSIDE, True, b"") if start else (0, False, b"")
+    begin = 0
     for mark in _MARK.finditer(part):
         text = mark[0]
         if text == b"{" or text == b"[":
             depth += 1
-            listed = listed or (depth == _INSIDE and name == _LIST and text == b"[")
+            if not listed and depth == _INSIDE and name == _LIST and text == b"[":
+                listed, begin = True, mark.end()
         elif text == b"}" or text == b"]":
             depth -= 1
             if listed and depth < _INSIDE:
-                return Ends(found, start + mark.start())
+                return Ends(found, start + mark.start(), begin)
             if listed and depth == _INSIDE:
                 found.append(start + mark.end())
         elif depth == 1:
@@ -65,6 +72,12 @@ def common(one: bytes, other: bytes, start: int = 0) -> int:
             high = at - 1
             step = (high - low + 1) // 2 or 1
     return low
+
+
+def shifted(one: bytes, other: bytes, size: int) -> int:
+    """How far a stretch of one goes on that stands further on in the other; `size`: bytes that both begin with."""
+    at = other.find(one[size : size + _NEEDLE], size)
+    return size + common(one[size:], other[at:]) if at >= 0 else size
 
 
 def between(raw: bytes, start: int, close: int, shape: Shape, max_depth: int) -> tuple[list[Json], Survey] | None:

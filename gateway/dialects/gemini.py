@@ -32,6 +32,7 @@ from gateway.dialects import (
     tree,
 )
 from gateway.dialects.base import TRACEPARENT, Plain, Ungenerated
+from gateway.dialects.cited import OF_GEMINI
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.gemini_fields import BODY
@@ -90,6 +91,7 @@ class Gemini(Plain):
     passes = _PASSES
     main = frozenset({"text", "content[]"})
     words = WORDS
+    cites = OF_GEMINI
     streams = False
 
     def at(self, model: str, values: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ from gateway.dialects import (
     tree,
 )
 from gateway.dialects.base import TRACEPARENT, Plain
+from gateway.dialects.cited import OF_GEMINI
 from gateway.dialects.field_table import table
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.interactions_stream import InteractionsStream
@@ -95,6 +96,7 @@ class GeminiInteractions(Plain):
     formats = frozenset({"gemini", "demo"})
     path = PATH
     stores = "interaction"
+    cites = OF_GEMINI
     shape = SHAPE
     fields = _FIELDS
     answer = ANSWER
@@ -147,6 +149,10 @@ class GeminiInteractions(Plain):
     def pending(self, answer: Json) -> bool:
         """Until its status says that it has ended."""
         return answer.get("status") in _RUNNING
+
+    def ended(self, answer: Json) -> bool:
+        """If it has a status, and is not running."""
+        return checks.text(answer.get("status")) != "" and not self.pending(answer)
 
     def keeps(self, body: Json) -> bool:
         """Unless `store` is false."""

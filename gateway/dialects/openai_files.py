@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway.call import Json, Usage
-from gateway.dialects import NO_VALUES, Intent, checks, hosted, openai_models, openai_tools
+from gateway.dialects import NO_VALUES, Intent, checks, hosted, openai_models, openai_tools, states
 from gateway.dialects.field_table import table
 from gateway.dialects.openai_media import FILE
 from gateway.dialects.openai_tables import SHAPE
@@ -47,6 +47,8 @@ class Files(Passed):
             raise checks.wrong("file", words)
         model = prompted(file["lines"], _body, "file")
         bodies = [{"messages": [], **_settings(line["body"])} for line in file["lines"]]
+        for one in bodies:
+            states.check(one)
         tools = dict.fromkeys(name for one in bodies for name in openai_tools.names(one))
         return intent._replace(model=model, tools=tuple(tools))
 

@@ -29,6 +29,7 @@ from gateway.dialects import (
     tree,
 )
 from gateway.dialects.base import Plain
+from gateway.dialects.cited import made_by_responses
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_chat import PASSES
 from gateway.dialects.openai_forms import pieces
@@ -63,6 +64,7 @@ class OpenAIResponses(Plain):
     passes = PASSES
     main = frozenset({"text", "content[]"})
     words = WORDS
+    cites: tuple[bytes, ...] = (b"container", b"vector_store", b"file_id")
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
@@ -88,6 +90,10 @@ class OpenAIResponses(Plain):
         """Until its status says that it has ended."""
         return answer.get("status") in ("queued", "in_progress")
 
+    def ended(self, answer: Json) -> bool:
+        """If it has a status, and is not running."""
+        return checks.text(answer.get("status")) != "" and not self.pending(answer)
+
     def keeps(self, body: Json) -> bool:
         """Unless `store` is false; a conversation keeps its items."""
         return body.get("store") is not False or body.get("conversation") is not None
@@ -95,6 +101,10 @@ class OpenAIResponses(Plain):
     def state(self, answer: Json) -> State | None:
         """The response."""
         return responses_items.state(answer)
+
+    def makes(self, answer: Json) -> list[tuple[str, str]]:
+        """The containers in which code ran."""
+        return made_by_responses(answer)
 
     def _ceiling(self, body: Json) -> int | None:
         most, settings = body.get("max_output_tokens"), responses_items.settings(body)

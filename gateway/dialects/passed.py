@@ -55,6 +55,7 @@ class Passed(Plain):
     words = frozenset({"list", "text", "transcribe", "file", "batch"})
     max_answer = _LARGEST
     through = True
+    cites: tuple[bytes, ...] = (b"file_id",)
 
     def __init__(
         self,
@@ -184,6 +185,10 @@ class Batch(Passed):
     def pending(self, answer: Json) -> bool:
         """Until it has ended."""
         return answer.get("status") not in ("completed", "failed", "expired", "cancelled")
+
+    def ended(self, answer: Json) -> bool:
+        """Once its status says so."""
+        return not self.pending(answer)
 
     def state(self, answer: Json) -> State | None:
         """The batch, and the files with its results."""

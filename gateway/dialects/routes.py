@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from gateway.call import Json
 from gateway.dialects import Codec, a2a_rest
 from gateway.dialects.a2a import A2a
 from gateway.dialects.anthropic_batches import (
@@ -13,6 +14,7 @@ from gateway.dialects.anthropic_batches import (
     MESSAGE_BATCH,
     MESSAGE_BATCHES,
     MESSAGE_RESULTS,
+    has_results,
 )
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
@@ -86,6 +88,21 @@ REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     f"{CONVERSATION}/items/{{item}}": {"GET": CONVERSATION_ITEM, "DELETE": OPENAI_CONVERSATIONS},
 }
 """Path template of a state that a provider stores -> the methods that it takes, with the codec of each answer."""
+
+ENDS: Final[Mapping[str, tuple[str, Codec]]] = {
+    OPENAI_RESPONSES.stores: (RESPONSE, OPENAI_RESPONSES),
+    GEMINI_INTERACTIONS.stores: (f"{INTERACTIONS}/{{id}}", GEMINI_INTERACTIONS),
+    BATCHES.stores: ("/v1/batches/{id}", BATCHES),
+    MESSAGE_BATCH.stores: (f"{MESSAGE_BATCHES.path}/{{id}}", MESSAGE_BATCH),
+}
+"""Kind of a state that is made in the background -> the path template and the codec of its end."""
+RESULTS: Final[Mapping[Codec, tuple[Callable[[Json], bool], str, Codec]]] = {
+    MESSAGE_BATCH: (has_results, "/results", MESSAGE_RESULTS),
+}
+"""Codec of a state that reports no usage -> whether it has ended, and where its results report the usage."""
+
+UNLISTED: Final = frozenset({"/v1/files", "/v1/batches", MESSAGE_BATCHES.path})
+"""Paths that a provider's API lists what is stored at, for all teams of the gateway: such lists are not served."""
 
 VERSIONED: Final[Mapping[str, Codec]] = {
     "/v1/files": ANTHROPIC_FILES,

@@ -36,6 +36,8 @@ class Answers:
             return
         await self.claim(call)
         about, state = call.reference, call.outcome.state
+        if call.outcome.made:
+            await self.owners.keep_made(call, call.outcome.made)
         if about is None:
             if state is not None:
                 await self.owners.keep(call, state)
@@ -47,11 +49,13 @@ class Answers:
             await self.owners.adopt(call, state)
 
     async def claim(self, call: Call) -> None:
-        """Charge an answer that was made in the background to the first call that sees its usage. Writes `claimed`.
+        """Charge an answer that was made in the background to the first call that sees its end. Writes `claimed`.
 
         Before the caller hears of the answer. Raises StoreUnavailable.
         """
         about, outcome = call.reference, call.outcome
-        if self.owners is None or about is None or outcome.claimed or outcome.pending or outcome.usage is None:
+        if self.owners is None or about is None or outcome.claimed or outcome.pending:
+            return
+        if outcome.usage is None and not outcome.ended:
             return
         outcome.claimed = await self.owners.claim(call, about.id, outcome.state)

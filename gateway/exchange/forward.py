@@ -118,8 +118,7 @@ class Exchange:
                 await self._answers.claim(call)
             finally:
                 if not call.outcome.claimed:
-                    call.outcome.usage = Usage()
-                call.outcome.heard = []
+                    call.outcome.usage, call.outcome.heard = Usage(), []
 
     async def refuse(self, call: Call, refusal: Refusal, reply: Reply) -> None:
         """Refuse in the caller's format, also in the middle of a stream. Writes `call.refusal`."""

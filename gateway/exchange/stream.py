@@ -59,9 +59,12 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply, wat
     tail = end + await judged.rest()
     own.check(tail)
     await answers.keep_spellings(call)
-    if codec.last is not None and not outcome.translated and call.codec.keeps(call.request.body):
-        outcome.state = call.codec.state(codec.last)
-        await answers.keep_state(call)
+    if codec.last is not None and not outcome.translated:
+        outcome.made = call.codec.makes(codec.last)
+        if call.codec.keeps(call.request.body):
+            outcome.state = call.codec.state(codec.last)
+        if outcome.state is not None or outcome.made:
+            await answers.keep_state(call)
     await reply.end(tail + codec.finish(), complete=True)
 
 

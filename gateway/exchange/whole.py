@@ -64,7 +64,7 @@ async def whole(answers: Answers, call: Call, answer: Answer, reply: Reply) -> N
         raise
     if call.redaction.spoken:
         await answers.keep_spellings(call)
-    if call.outcome.state is not None or call.reference is not None:
+    if call.outcome.state is not None or call.outcome.made or call.reference is not None:
         await answers.keep_state(call)
     await reply.whole(200, body)
 
@@ -149,6 +149,8 @@ def judged(
     answers.own.check(data)
     if not call.outcome.translated and (call.reference is not None or call.codec.keeps(call.request.body)):
         call.outcome.state = call.codec.state(body)
+    if not call.outcome.translated and b"container" in raw:
+        call.outcome.made = call.codec.makes(body)
     return data
 
 
@@ -164,8 +166,11 @@ def screened(answers: Answers, call: Call, raw: bytes, body: Json, survey: tree.
     )
     if len(raw) > caps.least and (too_many := caps.over(call.codec.answer_items(body))):
         raise garbage(call, too_many)
+    call.outcome.ended = call.reference is not None and call.codec.ended(body)
     if call.outcome.pending:  # charged when its end is seen
         call.outcome.usage = Usage()
+    elif call.outcome.ended and call.outcome.usage is None and not call.codec.answer_items(body).get("parts"):
+        call.outcome.usage = Usage()  # it failed, or was cancelled, before anything was said
     elif call.outcome.usage is None or not call.outcome.usage.output:
         call.outcome.tier = call.codec.served_in(body)
         try:

@@ -18,23 +18,35 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Protocol
 
 import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway.amounts import NO_HISTORY
-from gateway.call import Call, Json, Named, Resource, State, Stored, Target, ToolUse
+from gateway.call import Call, Held, Json, Named, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
+from gateway.dialects.cited import cited
 from gateway.errors import Refusal
+from gateway.ingress.dues import Dues, read, written
 from gateway.ingress.request import named
 from gateway.limits.loops import canonical
 from gateway.redaction.stored import held
 from gateway.redaction.vault import Seal
-from gateway.stores import Owners as Store
+from gateway.scheduling.judging import OFF_LOOP
+from gateway.scheduling.lanes import apart, to_its_end
+from gateway.stores import Dues as DueStore
+from gateway.stores import Owners as OwnerStore
 from gateway.stores import StoreUnavailable
+
+
+class Store(OwnerStore, DueStore, Protocol):
+    """What a store keeps of stored states."""
+
 
 _log = logging.getLogger("meshgate")
 _INSTEAD = {
@@ -45,7 +57,8 @@ _INSTEAD = {
 }
 _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
-_CITED = frozenset({"annotations", "citations", "results", "outputs", "arguments", "metadata"})
+_SHARED = frozenset({"file", "container", "vector_store", "file_search_store", "corpus", "data_store"})
+_ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
 _HOLDS = {"batch": "file"}  # what the states of an answer are
 _DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
 
@@ -53,15 +66,16 @@ _DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
 class Owners:
     """Part of the stage, built for one configuration. `settings`: None if no call may refer to stored state.
 
-    `seal` is None without an encryption key. `files`: whether calls may store files, so that every file has an owner.
+    `seal` is None without an encryption key.
     """
 
-    def __init__(self, settings: Settings | None, store: Store, seal: Seal | None, *, files: bool = False) -> None:
-        self._files = files
+    def __init__(self, settings: Settings | None, store: Store, seal: Seal | None) -> None:
+        self._shared = settings.shared if settings is not None else ()
         self._ttl = math.ceil(settings.ttl) if settings is not None else 0
         self._store = store
         self._seal = seal if settings is not None else None
         self._values = seal
+        self.dues = Dues(settings, store, seal)
 
     async def find(self, call: Call) -> None:
         """Write `call.request.stored` for a call that names states of its team.
@@ -69,7 +83,8 @@ class Owners:
         Raises Refusal(invalid_request), StoreUnavailable.
         """
         names = call.codec.refers(call.request.body)
-        await self._find_files(call)
+        await self._find_cited(call)
+        beside = call.request.stored
         if not names:
             if self._seal is None and call.codec.defers(call.request.body):
                 raise _unrecorded("background", "Leave it out, and wait for the answer.")
@@ -77,34 +92,49 @@ class Owners:
         if self._seal is None:
             raise _unrecorded(names[0].param, _INSTEAD.get(names[0].kind, ""))
         found = [await self._named(call, one) for one in names]
+        if beside is not None:
+            _joined([replace(beside, workflow=found[0].workflow), *found])
         self._enter(call, _joined(found))
         if call.codec.inherits:
             call.resource = Resource("llm", found[0].model)
         ids = {one.id for one in names}  # the provider's own, and known to be: no texts to be searched
         call.request.slots = [slot for slot in call.request.slots if slot.text not in ids]
 
-    async def _find_files(self, call: Call) -> None:
-        """Check that the files of the provider that a request names are of the team, and where they are.
+    async def _find_cited(self, call: Call) -> None:
+        """Check that what a request names is of the team: files, containers, stores of vectors.
 
-        A file is of no workflow: any call of the team may use it. Raises Refusal(invalid_request), StoreUnavailable.
+        They are of no workflow: any call of the team may use them, where they are. Raises Refusal(invalid_request),
+        StoreUnavailable.
         """
         request = call.request
-        if not self._files or not (b"file_id" in request.raw or b"\\u00" in request.raw):
+        if not (request.unscannable or request.form or _may_cite(request.raw, call.codec.cites)):
             return
-        found = [await self._named(call, Named("file", id, "file_id")) for id in dict.fromkeys(_files(request.body))]
-        if not found:
+        size, read = len(request.raw), partial(_cited, request.body)
+        every = read() if size <= OFF_LOOP else await apart(call, size >> 10, read)
+        named = [one for one in every if not self._is_shared(one.id)]
+        if not named:
             return
-        if len({one.target.provider for one in found}) > 1:
-            words = "The request names files of several providers. Upload them for the model that is to read them."
-            raise Refusal("invalid_request", words, param="file_id")
-        agent = call.subject.agent if call.subject is not None else ""
-        request.stored = Stored(request.correlation_id, agent, call.resource.name, found[0].target, found[0].at)
+        found = [await self._named(call, one) for one in named]
+        if len({(one.target.provider, one.account) for one in found}) > 1:
+            words = (
+                "The request names files or other states of several providers or accounts. Upload them for the model "
+                "that is to read them."
+            )
+            raise Refusal("invalid_request", words, param=named[0].param)
+        agent, first = call.subject.agent if call.subject is not None else "", found[0]
+        place = (first.target, first.at)
+        request.stored = Stored(request.correlation_id, agent, call.resource.name, *place, account=first.account)
+
+    def _is_shared(self, id: str) -> bool:
+        """Whether the operator lets all teams name an id."""
+        return any(fnmatchcase(id, one) for one in self._shared)
 
     async def _named(self, call: Call, one: Named) -> Stored:
         """The record of a state that a request names. Raises Refusal(invalid_request), StoreUnavailable."""
         stored = await self._owned(call, one.kind, one.id)
         if stored is None:
-            words = f"There is no {one.kind} with this id. {_SINCE if one.kind in _INSTEAD else ''}".strip()
+            after = _SINCE if one.kind in _INSTEAD else _ELSEWHERE if one.kind in _SHARED else ""
+            words = f"There is no {one.kind.replace('_', ' ')} with this id. {after}".strip()
             raise Refusal("invalid_request", words, param=one.param, status=404, detail=_DETAIL.get(one.param, {}))
         if stored.due and one.kind in _MADE:
             if (ended := await self._owned(call, f"ended {one.kind}", one.id)) is not None:
@@ -127,6 +157,9 @@ class Owners:
             raise Refusal("invalid_request", words, param=f"{kind}_id", status=404)
         if stored.due and await self._owned(call, f"ended {kind}", id) is not None:
             stored = replace(stored, due=False)
+        if stored.due and call.reference is not None and call.reference.method == "DELETE" and not call.reference.below:
+            words = f"The {kind} is made in the background, and nobody has retrieved its end. Retrieve that first."
+            raise Refusal("invalid_request", words, param=f"{kind}_id")
         self._enter(call, stored)
         call.resource = Resource("llm", stored.model)
         if call.reference is not None and call.reference.reads:
@@ -147,19 +180,29 @@ class Owners:
     async def claim(self, call: Call, id: str, state: State | None) -> bool:
         """Whether this call is the first to see the end of an answer that was made in the background.
 
-        That call is charged for the answer. Raises StoreUnavailable.
+        That call is charged for the answer. Once a caller has seen its end, which was judged, it can be continued.
+        Raises StoreUnavailable.
         """
-        stored, kind = call.request.stored, call.codec.stores
-        if self._seal is None or stored is None or not stored.due:
+        stored, kind, seal = call.request.stored, call.codec.stores, self._seal
+        if seal is None or stored is None or not stored.due:
             return False
-        record = self._record(call, self._seal, state or State(id, ())) | {
-            "target": tuple(stored.target),
-            "claim": call.id,
-        }
-        name = self._name(self._seal, f"ended {kind}", id)
-        await self._store.own(call.team, name, self._sealed(self._seal, call.team, name, record), self._ttl)
+        record = self._record(call, seal, state or State(id, ())) | {"target": tuple(stored.target)}
+        await self._own(seal, call.team, f"ended {kind}", id, record)
+        return await self.charge(call, kind, id)
+
+    async def charge(self, call: Call, kind: str, id: str) -> bool:
+        """Whether this call is the one that is charged for an answer in the background. Raises StoreUnavailable."""
+        seal = self._seal
+        if seal is None:
+            return False
+        name = self._name(seal, f"charged {kind}", id)
+        claim = self._sealed(seal, call.team, name, {"claim": call.id})
+        await self._store.own(call.team, name, claim, self._ttl)
         sealed = await self._store.owned(call.team, name)
-        return sealed is not None and _said(self._seal, call.team, name, sealed).get("claim") == call.id
+        if sealed is None or _said(seal, call.team, name, sealed).get("claim") != call.id:
+            return False
+        await self.dues.end(call.team, kind, id)
+        return True
 
     async def _owned(self, call: Call, kind: str, id: str) -> Stored | None:
         """The record of an id of the caller's team; None if there is none. Raises StoreUnavailable."""
@@ -189,9 +232,13 @@ class Owners:
         if seal is None or _chosen(call, state.id):
             return
         record = self._record(call, seal, state)
+        if call.outcome.pending:
+            record["held"] = written(await _held(call))
         names = [(kind, state.id), *((_HOLDS.get(kind, "item"), id) for id in state.items if not _chosen(call, id))]
         try:
             await asyncio.gather(*(self._own(seal, call.team, *name, record) for name in names))
+            if call.outcome.pending:
+                await self.dues.add(call.team, kind, state.id, record)
             for one in call.codec.refers(call.request.body):
                 if one.kind == "conversation":
                     await self._replace(call, seal, one.id, record)
@@ -200,7 +247,19 @@ class Owners:
 
     def after(self, call: Call, state: State | None) -> Stored:
         """The conversation on a connection after a call, which the next call on the connection continues."""
-        return _stored(self._record(call, self._values, state or State("", ())))
+        return stored_of(self._record(call, self._values, state or State("", ())))
+
+    async def keep_made(self, call: Call, made: Sequence[tuple[str, str]]) -> None:
+        """Record the containers and files that a provider made for an answer. A failure of the store is only logged."""
+        seal = self._seal
+        if seal is None:
+            return
+        record = self._record(call, seal, State("", ())) | {"due": False}
+        try:
+            names = [(kind, id) for kind, id in made if not _chosen(call, id)]
+            await asyncio.gather(*(self._own(seal, call.team, *name, record) for name in names))
+        except StoreUnavailable as fault:
+            _log.error("the owner of a %s could not be recorded: %s", made[0][0], fault)
 
     async def adopt(self, call: Call, state: State) -> None:
         """Record the states that an answer about a state names, such as the results of a batch."""
@@ -268,21 +327,13 @@ class Owners:
         return seal.digest("arguments", canonical(use.arguments)).hex()
 
 
-def _files(value: Any) -> Iterator[str]:
-    """The ids of files in the parts and tools of a request; not those in results and citations of earlier answers."""
-    waiting = [value]
-    while waiting:
-        node = waiting.pop()
-        if type(node) is list:
-            waiting += [one for one in node if type(one) is dict or type(one) is list]
-            continue
-        for key, inner in node.items():
-            if key == "file_id" and type(inner) is str:
-                yield inner
-            elif key == "file_ids" and type(inner) is list:
-                yield from (one for one in inner if type(one) is str)
-            elif (type(inner) is dict or type(inner) is list) and key not in _CITED:
-                waiting.append(inner)
+def _may_cite(raw: bytes, names: Sequence[bytes]) -> bool:
+    """Whether a request may have a key with one of these parts; an escape may spell the key."""
+    return bool(names) and (b"\\u00" in raw or any(name in raw for name in names))
+
+
+def _cited(body: Json) -> list[Named]:
+    return list(dict.fromkeys(cited(body)))
 
 
 def _unrecorded(param: str, instead: str) -> Refusal:
@@ -314,10 +365,17 @@ def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:
         said = _said(seal, team, name, sealed)
     except InvalidTag:
         return None
-    return _stored(said)
+    return stored_of(said)
 
 
-def _stored(said: Json) -> Stored:
+async def _held(call: Call) -> Held:
+    """What an answer in the background holds until its end."""
+    taken = [one.ask for one in (call.admission.reservation, call.admission.rest) if one is not None]
+    tokens = await to_its_end(call.request.input.counted)
+    return Held(tuple(taken), call.authorization.served_as, call.request.tier, tokens)
+
+
+def stored_of(said: Json) -> Stored:
     """A record as `Owners._record` made it."""
     uses = tuple(ToolUse(*use) for use in said["uses"])
     return Stored(
@@ -334,6 +392,7 @@ def _stored(said: Json) -> Stored:
         uses=uses,
         account=said.get("account", ""),  # records of earlier versions have none
         due=said.get("due", False),
+        held=read(said.get("held")),
     )
 
 

@@ -19,7 +19,8 @@ from gateway.ingress.correlation import Signer, missing
 from gateway.ingress.resume import prepare, resume
 from gateway.ingress.wire import Receive
 from gateway.ingress.workflow_ids import WorkflowIds
-from gateway.redaction.openings import Known, Openings
+from gateway.redaction import trimmed
+from gateway.redaction.openings import LEAST, Known, Openings
 from gateway.redaction.taint import Taint
 from gateway.scheduling.judging import OFF_LOOP, judge
 
@@ -183,7 +184,11 @@ async def receive(call: Call, receive: Receive, server: Server, openings: Openin
     if call.resource.kind != "llm":
         call.request.raw = call.codec.enclosed(call.request.raw)
     call.budget.extend(len(call.request.raw))
-    known = openings.find(call) if not call.values else None  # of a body alone: the path may name another model
+    known = None
+    if not call.values:  # a body alone: the path may name another model
+        known = openings.find(call)
+        if known is None and len(call.request.raw) >= LEAST:
+            known = trimmed.follow(openings, call)
     new = len(call.request.raw) - (known.opening.end if known is not None else 0)
     if new > OFF_LOOP:
         await judge(call, True, understand, call, server, openings, known)

@@ -51,10 +51,13 @@ def resume(call: Call, server: Server, openings: Openings, known: Known) -> Inte
         asked=opening.asked,
         tools=opening.tools,
         counts=opening.counts,
+        begin=opening.begin,
     )
     if learned := openings.learn(call, known):
-        reading.number, reading.end, _ = learned
+        reading.number, reading.ends, reading.end = learned.number, learned.ends, learned.ends[-1]
         reading.first, reading.new, _ = passages(survey, reading.number - number)
+        ahead = len(opening.before.slots)
+        reading.starts = [ahead + start for start, _ in survey.starts[: reading.number - number]]
         more = {**opening.asked, "messages": messages[: reading.number - number]}
         reading.tools = _tools(call, opening.tools, more)
         reading.counts = _sum(opening.counts, call.codec.items(more))
@@ -74,7 +77,7 @@ def prepare(call: Call, openings: Openings, survey: tree.Survey, intent: Intent)
     learned = openings.learn(call, None)
     if learned is None:
         return
-    number, end, close = learned
+    number = learned.number
     if len(survey.starts) <= number + 1:
         return
     first, new, after = passages(survey, number)
@@ -82,17 +85,20 @@ def prepare(call: Call, openings: Openings, survey: tree.Survey, intent: Intent)
     body = {**request.body, "messages": request.body["messages"][:number]}
     request.reading = Reading(
         opening=None,
-        conversation=None,
+        conversation=learned.conversation,
         number=number,
         ahead=survey.starts[0][0],
-        end=end,
-        close=close,
+        end=learned.ends[-1],
+        close=learned.close,
         first=first,
         new=new,
         after=after,
         asked=fields,
         tools=intent.tools and _tools(call, (), body),
         counts=codec.items(body),
+        begin=learned.begin,
+        ends=learned.ends,
+        starts=[start for start, _ in survey.starts[:number]],
     )
 
 

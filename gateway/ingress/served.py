@@ -66,9 +66,15 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"(/v1)?/(images|audio|uploads|rerank|realtime/[^/]+|videos|fine_tuning|fine-tunes"
-        r"|assistants|threads|vector_stores|evals|containers|organization)(/.*)?",
+        r"|assistants|threads|evals|organization)(/.*)?",
         "",
         f"{_OPENAI}; ask the provider itself for this",
+    ),
+    (
+        r"(/v1)?/(vector_stores|containers)(/.*)?",
+        "",
+        f"{_OPENAI}: make stores and containers at the provider, and have the operator share their ids "
+        '(stored.shared); a container that a response makes itself ("type": "auto") belongs to your team',
     ),
     (
         r"/v1/chat/completions/(?!chat/)[^/]+(/messages)?",

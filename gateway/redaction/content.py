@@ -134,7 +134,9 @@ class Gathered:
         young, met = contents.kept.young, contents.seams.young
         before, position, run = self._before, self._position, self._run
         for _, field, text, role, _ in slots:
-            channel = CHANNELS.get(role) or _channel(role)
+            channel = CHANNELS.get(role)
+            if channel is None and role not in _TRUSTED:
+                channel = _channel(role)
             if channel != before or channel == "other":  # descriptions of tools are separate texts
                 before, position, run = channel, 0, []
                 if channel is None:

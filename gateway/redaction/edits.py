@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -19,6 +19,8 @@ BESIDE: Final = (LIKE, UNSCANNABLE)
 _PROVIDERS_OWN: Final = frozenset({"signature", "thought_signature", "thoughtSignature", "encrypted_content"})
 Masked = dict[tuple[str, str], str]
 """(entity type, value) -> placeholder, "" before it is known."""
+State = bytes | int
+"""All turns of a conversation before a turn: a keyed digest, or a hash of this process."""
 
 
 @dataclass(slots=True)
@@ -43,20 +45,24 @@ class Values:
 class Turns:
     """A position in a conversation: see `spellings`.
 
-    `state`: a digest of all turns before. `mine`: whether the turn is the model's. `turn`: its texts so far. `said`:
+    `state`: all turns before. `mine`: whether the turn is the model's. `turn`: its texts so far. `said`:
     how often each text occurred in it. `until`: when the vault must be asked again for the texts so far (monotonic
     seconds). `states`: those of all turns of the model.
     """
 
-    state: bytes = b""
+    state: State = b""
     mine: bool = False
     turn: tuple[str, ...] = ()
     said: Mapping[tuple[str, str], int] = field(default_factory=dict)
     until: float = float("inf")
-    states: frozenset[bytes] = frozenset()
+    states: frozenset[State] = frozenset()
 
 
 NO_TURNS: Final = Turns()
+UNREAD: Final = Turns()
+"""Those of a workflow without spellings: its turns have not been looked at."""
+TRIMMED: Final = Turns()
+"""Those of an opening whose messages are no longer all there: its turns have not been looked at since."""
 
 
 class Edit(NamedTuple):
@@ -65,6 +71,7 @@ class Edit(NamedTuple):
     `before`, `after`: the values in its texts. `restore`: placeholder -> value. `changed`: a text was changed.
     `made`, `until`: when it was made, and when the vault must be asked again (monotonic seconds).
     `whole`: the model's own spelling was looked up; otherwise nothing at all was found, in any workflow.
+    `spelled`: a text left in the model's own spelling. `likes`: look-alikes of placeholders -> the spellings in each.
     """
 
     workflow: str = ""
@@ -77,6 +84,8 @@ class Edit(NamedTuple):
     until: float = 0.0
     turns: Turns = NO_TURNS
     whole: bool = False
+    spelled: bool = False
+    likes: Mapping[str, Sequence[str]] = {}
 
 
 NO_EDIT: Final = Edit()

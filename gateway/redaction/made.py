@@ -51,15 +51,18 @@ class Made(NamedTuple):
         before = Values()
         before.add(known.before)
         before.add(self.told[0])
-        restore = dict(known.restore)
+        restore, likes = dict(known.restore), dict(known.likes)
         for at in kept:
             restore |= {self.masked[key]: key[1] for key in self.told[at].masked}
             for slot, findings in self.found[at]:
                 for finding in findings:
                     if finding.entity == LIKE:
-                        for spelling in self.escapes.likes.get(value_of(slot.text, finding), ()):
+                        value = value_of(slot.text, finding)
+                        likes[value] = self.escapes.likes.get(value, ())
+                        for spelling in likes[value]:
                             restore[self.escapes.literals[LITERAL, spelling]] = spelling
-        for one in _of(reading.first, self.spelled):
+        spelled = _of(reading.first, self.spelled)
+        for one in spelled:
             restore |= one.values
             before.known |= set(one.values.values())
         before.masked = {}
@@ -74,6 +77,8 @@ class Made(NamedTuple):
             until=min(self.until, turns.until, known.until if known.whole else self.until),
             turns=turns,
             whole=True,
+            spelled=known.spelled or bool(spelled),
+            likes=likes,
         )
 
 

@@ -81,6 +81,10 @@ class Opening:
     written: bytes  # its messages as they leave, as JSON without the brackets of their list
     blobs: Mapping[str, int]  # unscannable parts in its texts, by kind
     arguments: Sequence[Slot]  # its texts in the arguments of tool calls
+    begin: int  # of the list of messages
+    ends: Sequence[int]  # of each message
+    starts: Sequence[int]  # the number of texts before each message
+    seam: int = 0  # the end of the last message before those that were dropped: see `trimmed`
 
 
 @dataclass(slots=True, eq=False)
@@ -105,6 +109,10 @@ class Conversation:
                 return size
         return start.end + cuts.common(raw[start.end :], self.last)
 
+    def shifted(self, raw: bytes) -> int:
+        """The same if the last body has more messages before some of those in common."""
+        return cuts.shifted(raw, self.last, cuts.common(raw, self.last)) if self.start is None else 0
+
     def goes_on(self, raw: bytes) -> bool:
         """Whether a body may be the next of this conversation: it has most of the last body."""
         start = self.start.end if self.start is not None else 0
@@ -114,6 +122,20 @@ class Conversation:
     def weight(self) -> int:
         """The bytes that it takes, roughly: the body, and the opening as bytes, texts, objects and edited texts."""
         return len(self.last) + 4 * (self.openings[0].end if self.openings else 0)
+
+
+class Learned(NamedTuple):
+    """The messages that a body has in common with an earlier one.
+
+    Their `number`, the `close` of the list of messages and its `begin`, and the `ends` of those that were not known.
+    `conversation`: that of a body that has dropped messages of the earlier one.
+    """
+
+    number: int
+    close: int
+    begin: int
+    ends: list[int]
+    conversation: Conversation | None
 
 
 class Known(NamedTuple):
@@ -128,7 +150,8 @@ class Reading:
     """How a call reads its body: in passages, of which the first may be remembered.
 
     `opening`: what was known. `first`: the texts from there to the `end` of message `number`, which become part of the
-    opening; `new`: those of all other messages; `after`: those after the messages.
+    opening; `new`: those of all other messages; `after`: those after the messages. `begin`, `ends`, `starts`: those of
+    the messages in `first`, as in `Opening`.
     """
 
     opening: Opening | None
@@ -148,6 +171,9 @@ class Reading:
     clean: Clean | None = None
     turns: Turns | None = None
     edit: Edit | None = None
+    begin: int = 0
+    ends: Sequence[int] = ()
+    starts: Sequence[int] = ()
 
     @property
     def learns(self) -> bool:
@@ -205,28 +231,45 @@ class Openings:
                     found = Known(conversation, opening)
         return found
 
-    def learn(self, call: Call, known: Known | None) -> tuple[int, int, int] | None:
-        """Up to where this body is that of an earlier call: the number of messages, their end, the end of the list.
+    def several(self, call: Call) -> Sequence[Conversation]:
+        """The conversations of the workflow of a call whose body may have an opening."""
+        return self._several(call) if _applies(call) else ()
 
-        None if not more is known than before.
-        """
+    def put(self, call: Call, conversation: Conversation, opening: Opening, instead: Opening) -> Known:
+        """Put another opening, with the same end, in the place of an opening of a conversation and of shorter ones."""
+        before = conversation.weight
+        if conversation.start is opening:
+            conversation.start = instead
+        conversation.openings[conversation.openings.index(opening) :] = [instead]
+        self._count(call.team, conversation.weight - before)
+        return Known(conversation, instead)
+
+    def learn(self, call: Call, known: Known | None) -> Learned | None:
+        """Up to where this body is that of an earlier call; None if not more is known than before."""
         if not _applies(call):
             return None
         raw = call.request.raw
         start, number = (known.opening.end, len(known.opening.body["messages"])) if known else (0, 0)
         several = [known.conversation] if known else self._several(call)
-        same, last = 0, b""
+        same, one, dropped = 0, None, False
         for conversation in several:
             size = conversation.common(raw, known.opening if known else None)
             if size > same:
-                same, last = size, conversation.last
-        if same < max(LEAST, start + _NEW):
+                same, one = size, conversation
+        if known is None and same < LEAST:
+            for conversation in several:
+                size = conversation.shifted(raw)
+                if size > same:
+                    same, one, dropped = size, conversation, True
+        if one is None or same < max(LEAST, start + _NEW):
             return None
         found = cuts.ends(raw, start)
-        if found is None or not last.endswith(raw[found.close :]):
+        if found is None or not one.last.endswith(raw[found.close :]):
             return None
         ends = [end for end in found.messages[:-1] if end <= same]  # the last message counts as new
-        return (number + len(ends), ends[-1], found.close) if ends and ends[-1] >= LEAST else None
+        if not ends or ends[-1] < LEAST:
+            return None
+        return Learned(number + len(ends), found.close, found.begin, ends, one if dropped else None)
 
     def keep(self, call: Call) -> None:
         """Remember the body of a call that was judged and redacted."""
@@ -331,6 +374,9 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         written=written if known is None else known.written + b"," + written,
         blobs=blobs([*before.found, *reading.after.found]),
         arguments=arguments if known is None else [*known.arguments, *arguments],
+        begin=reading.begin if known is None else known.begin,
+        ends=reading.ends if known is None else [*known.ends, *reading.ends],
+        starts=reading.starts if known is None else [*known.starts, *reading.starts],
     )
 
 

@@ -28,6 +28,8 @@ def survey(call: Call, reading: Reading, texts: Texts, contents: Contents | None
     if contents is not None:
         known_content = opening.content if opening is not None else None
         content = known_content.copy() if known_content is not None else contents.begin(call.team)
+        if opening is not None and known_content is None:  # see `trimmed`
+            content.add(opening.before.slots)
         content.add(reading.first.slots)
         reading.content = content.copy()
         for part in (reading.new, reading.after):

@@ -36,7 +36,19 @@ from gateway.errors import Failures, Refusal, trace, uncounted
 from gateway.redaction import openings
 from gateway.redaction.actions import Actions, Rules
 from gateway.redaction.adjoining import Found, adjoining
-from gateway.redaction.edits import BESIDE, NO_EDIT, Edit, Masked, blobs, in_signed, is_first, masked, tell, values
+from gateway.redaction.edits import (
+    BESIDE,
+    NO_EDIT,
+    TRIMMED,
+    Edit,
+    Masked,
+    blobs,
+    in_signed,
+    is_first,
+    masked,
+    tell,
+    values,
+)
 from gateway.redaction.made import NO_ESCAPES, Escapes, Made
 from gateway.redaction.openings import Passage, Reading
 from gateway.redaction.restore import LITERAL, Names, keeps
@@ -139,6 +151,8 @@ class Replacer:
         reading = openings.of(call)
         try:
             if reading is not None and reading.opening is not None:
+                if self.spellings is not None and reading.opening.edit.turns is TRIMMED:
+                    reading.opening.edit = await self.spellings.follow(call, reading.opening)
                 if self._holds(call, reading.opening.edit, actions):
                     messages = call.request.body["messages"]
                     call.request.body = {**reading.opening.body, "messages": messages}
@@ -183,7 +197,7 @@ class Replacer:
             return call.request.alone or self.spellings is None
         if edit.workflow != call.request.correlation_id or edit.actions is not actions:
             return False
-        current = self.spellings is None or self.spellings.is_current(edit.turns.states, edit.made)
+        current = self.spellings is None or self.spellings.is_current(call, edit)
         return current and time.monotonic() < edit.until
 
     async def _redact(self, call: Call, reading: Reading | None, actions: Actions, redaction: Redaction) -> None:

@@ -69,6 +69,9 @@ def _separate(call: Call, reading: Reading) -> None:
         content=reading.content,
         steps=reading.steps,
         clean=reading.clean,
+        begin=reading.begin,
+        ends=reading.ends if opening is None else [*opening.ends, *reading.ends],
+        starts=[start for start, _ in survey.starts[: reading.number]],
     )
 
 

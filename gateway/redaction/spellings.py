@@ -8,6 +8,10 @@ the number of equal texts before it in the turn. So two equal answers with diffe
 no text of others is taken for a model's text. Entries are encrypted in the vault: the places of values in the text, the
 model's spelling of each, and its placeholder.
 
+Digests are needed where other processes keep spellings, too, or where a process has restarted. Otherwise the store
+knows the places of all spellings of a workflow (`Vault.places`), as hashes of this process in place of digests: a text
+at another place has no spelling, and if there are none at all, no text is looked at.
+
 A call without a correlation id has a separate workflow without earlier answers, so nothing is looked up.
 """
 
@@ -15,7 +19,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -25,7 +29,8 @@ from gateway.call import Call
 from gateway.detect.personal import placeholders
 from gateway.dialects import literals, positions
 from gateway.redaction import openings
-from gateway.redaction.edits import NO_EDIT, Turns
+from gateway.redaction.edits import TRIMMED, UNREAD, Edit, State, Turns
+from gateway.redaction.openings import Opening
 from gateway.redaction.restore import Restored, Restorer
 from gateway.redaction.texts import Generations
 from gateway.redaction.vault import Seal
@@ -233,7 +238,7 @@ class _Text(NamedTuple):
     """A text of a past answer: the slot or `Nested`, its place, the number of equal texts before it, and its entry."""
 
     holder: object
-    state: bytes
+    state: State
     text: str
     before: int
     kind: str
@@ -241,10 +246,19 @@ class _Text(NamedTuple):
     sealed: bytes | None
 
 
+class _Turn(NamedTuple):
+    """A turn that has ended: the hash of all turns up to its end, whether it is the model's, and its texts."""
+
+    here: State
+    mine: bool
+    texts: list[str]
+
+
 class _Place(NamedTuple):
-    """The position in a conversation: a digest of all earlier turns, and how often each text occurred in this turn."""
+    """The position in a conversation: all earlier turns, and how often each text occurred in this turn."""
 
     state: bytes
+    here: State
     said: dict[tuple[str, str], int]
 
 
@@ -266,10 +280,11 @@ class Spellings:
         if call.request.alone:
             return {}
         now = time.monotonic()
-        texts = await apart(call, len(call.request.slots), partial(self._texts, call, now))
+        places = await self._vault.places(*_names(call))
+        texts = await apart(call, len(call.request.slots), partial(self._texts, call, now, places))
         missing = [one for one in texts if one.sealed is None]
         if missing:
-            digests = [self._digest(one.state, one.text, one.before, one.kind) for one in missing]
+            digests = [places[one.key] if places is not None else self._digest(one) for one in missing]
             answers = await self._vault.spellings(*_names(call), digests)
             for one, sealed in zip(missing, answers, strict=True):
                 self._known.keep(one.key, (sealed, now + self._fresh))
@@ -293,6 +308,7 @@ class Spellings:
         place = await apart(call, len(call.request.slots), partial(self._place, call))
         items: list[Spelling] = []
         keys: list[int] = []
+        here: list[int] = []
         for one in said:
             count = place.said.get((one.text, one.kind), 0)
             place.said[one.text, one.kind] = count + 1
@@ -303,51 +319,64 @@ class Spellings:
             if len(data) > LARGEST:
                 continue
             sealed = self._seal.enclose(_context(call), data)
-            items.append((self._digest(place.state, one.text, count, one.kind), sealed))
+            items.append((self._named(place.state, one.text, count, one.kind), sealed))
             keys.append(hash((place.state, count, (one.text, one.kind))))
+            here.append(hash((place.here, count, (one.text, one.kind))))
         try:
-            await self._vault.spell(team, workflow, items, self._ttl)
+            await self._vault.spell(team, workflow, items, self._ttl, here)
         except StoreUnavailable as fault:
             _log.warning("call %s: the model's spelling of placeholders is not kept: %s", call.id, fault)
             return
         self._last_renewed = time.monotonic()
-        self._renewed.keep(place.state, self._last_renewed)
-        for key in keys:  # ask the vault: of two equal answers, the spelling of the first one stays
+        for state in (place.state, place.here, (team, workflow)):
+            self._renewed.keep(state, self._last_renewed)
+        for key in (*keys, *here):  # ask the vault: of two equal answers, the spelling of the first one stays
             self._known.keep(key, (None, 0.0))
 
     def _open(self, call: Call, text: str, kind: str, sealed: bytes) -> Spelled:
         edits, values = orjson.loads(self._seal.disclose(_context(call), sealed))
         return Spelled(text, [(start, end, spelling) for start, end, spelling in edits], values, kind)
 
-    def _texts(self, call: Call, now: float) -> list[_Text]:
-        """The texts of past answers with known entries, and those for which the vault must be asked."""
+    def _texts(self, call: Call, now: float, places: Mapping[int, bytes] | None) -> list[_Text]:
+        """The texts of past answers with known entries, and those for which the vault must be asked.
+
+        `places`: see `Vault.places`.
+        """
         reading = openings.of(call)
+        if places is not None and not places:
+            if reading is not None:
+                reading.turns = UNREAD
+            return []
+        turns = Turns(self._first(call) if places is None else hash(_names(call)))
         if reading is None:
-            return self._follow(self._begin(call), call.request.slots, now)[0]
-        known = reading.opening.edit if reading.opening is not None else NO_EDIT
-        found, reading.turns = self._follow(known.turns if known.whole else self._begin(call), reading.first.slots, now)
-        return found + self._follow(reading.turns, [*reading.new.slots, *reading.after.slots], now)[0]
+            return self._follow(turns, call.request.slots, now, places)[0]
+        if (known := reading.opening) is not None and known.edit.whole:
+            read = known.edit.turns
+            other = read is UNREAD or type(read.state) is not type(turns.state)
+            turns = self._follow(turns, known.before.slots, now, places)[1] if other else read
+        found, reading.turns = self._follow(turns, reading.first.slots, now, places)
+        return found + self._follow(reading.turns, [*reading.new.slots, *reading.after.slots], now, places)[0]
 
-    def _begin(self, call: Call) -> Turns:
-        return Turns(self._first(call))
-
-    def _follow(self, turns: Turns, slots: Sequence[Slot], now: float) -> tuple[list[_Text], Turns]:
+    def _follow(
+        self, turns: Turns, slots: Sequence[Slot], now: float, places: Mapping[int, bytes] | None
+    ) -> tuple[list[_Text], Turns]:
         """The same for the texts after a position, and the position after them.
 
         A single loop, because callers send mostly known texts: it is remembered that they have no entry.
         """
+        after = self._next if places is None else _after
         found: list[_Text] = []
         young = self._known.young
         state, mine, until = turns.state, turns.mine, turns.until
         turn, said = [*turns.turn], {**turns.said}
-        states: set[bytes] = set()
+        states: set[State] = set()
         roots: set[int] = set()
         for slot in slots:
             _, field, text, role, nested = slot
             if not role:
                 continue
             if (role in _ASSISTANT) is not mine:
-                state = self._next(state, mine, turn)
+                state = after(state, mine, turn)
                 mine, turn, said = not mine, [], {}
             if field not in _MARKERS:
                 turn.append(text)
@@ -360,6 +389,8 @@ class Spellings:
                 count = said.get(place, 0)
                 said[place] = count + 1
                 key = hash((state, count, place))
+                if places is not None and key not in places:
+                    continue
                 known = young.get(key) or self._known.peek(key)
                 if known is None or known[1] <= now:
                     found.append(_Text(holder, state, words, count, kind, key, None))
@@ -370,20 +401,39 @@ class Spellings:
                     found.append(_Text(holder, state, words, count, kind, key, known[0]))
         return found, Turns(state, mine, tuple(turn), said, until, turns.states | states)
 
-    def is_current(self, states: Iterable[bytes], made: float) -> bool:
-        """Whether no spelling was stored since then at one of these places of a conversation."""
-        renewed = self._renewed
+    async def follow(self, call: Call, opening: Opening) -> Edit:
+        """The edit of an opening whose turns have to be looked at; the same if one of its texts may have a spelling."""
+        now, edit = time.monotonic(), opening.edit
+        places = await self._vault.places(*_names(call))
+        if places is None:
+            return edit
+        if not places:
+            return edit._replace(turns=UNREAD, made=now)
+        slots = opening.before.slots
+        follow = partial(self._follow, Turns(hash(_names(call))), slots, now, places)
+        found, turns = await apart(call, len(slots), follow)
+        return edit if found else edit._replace(turns=turns, made=now)
+
+    def is_current(self, call: Call, edit: Edit) -> bool:
+        """Whether no spelling was stored, since an edit was made, at one of the places in its opening."""
+        renewed, made, turns = self._renewed, edit.made, edit.turns
+        if turns is TRIMMED:
+            return False
         if self._last_renewed <= made:
             return True
+        states: Iterable[Hashable] = [_names(call)] if turns is UNREAD else turns.states
         return all((renewed.peek(state) or 0.0) <= made for state in states)
 
     def _place(self, call: Call) -> _Place:
         """The position of the answer to a request."""
-        state, mine = self._first(call), False
+        here: State = hash(_names(call))
+        mine = False
+        past: list[_Turn] = []
         turn: list[Slot] = []
         for slot in call.request.slots:
             if slot.role and (slot.role in _ASSISTANT) is not mine:
-                state = self._next(state, mine, _told(turn))
+                here = _after(here, mine, told := _told(turn))
+                past.append(_Turn(here, mine, told))
                 mine, turn = not mine, []
             if slot.role:
                 turn.append(slot)
@@ -393,14 +443,27 @@ class Spellings:
             for _, text, kind in (part for slot in turn for part in _parts(slot, roots)):
                 said[text, kind] = said.get((text, kind), 0) + 1
         else:
-            state = self._next(state, mine, _told(turn))
-        return _Place(state, said)
+            here = _after(here, mine, told := _told(turn))
+            past.append(_Turn(here, mine, told))
+        return _Place(self._state(call, past), here, said)
+
+    def _state(self, call: Call, turns: Sequence[_Turn]) -> bytes:
+        """The digest of turns, from the last one on whose digest is remembered."""
+        known, at = None, len(turns)
+        while at and (known := self._states.peek(turns[at - 1].here)) is None:
+            at -= 1
+        state = known or self._first(call)
+        for here, mine, texts in turns[at:]:
+            state = self._next(state, mine, texts)
+            self._states.keep(here, state)
+        return state
 
     def _first(self, call: Call) -> bytes:
         return self._seal.digest("spelling", "\0".join(_names(call)))
 
-    def _next(self, state: bytes, mine: bool, texts: list[str]) -> bytes:
+    def _next(self, state: State, mine: bool, texts: list[str]) -> bytes:
         """The state after a turn, computed once, because callers send the whole conversation with every turn."""
+        assert type(state) is bytes
         if not texts:
             return state
         key = hash((state, mine, *texts))
@@ -411,8 +474,17 @@ class Spellings:
             self._states.keep(key, known)
         return known
 
-    def _digest(self, state: bytes, text: str, count: int, kind: str) -> bytes:
+    def _digest(self, one: _Text) -> bytes:
+        assert type(one.state) is bytes
+        return self._named(one.state, one.text, one.before, one.kind)
+
+    def _named(self, state: bytes, text: str, count: int, kind: str) -> bytes:
         return self._seal.digest("spelling text", f"{state.hex()}{kind}{count}:{text}")
+
+
+def _after(state: State, mine: bool, texts: list[str]) -> State:
+    """The state after a turn, as a hash."""
+    return hash((state, mine, *texts)) if texts else state
 
 
 def _names(call: Call) -> tuple[str, str]:

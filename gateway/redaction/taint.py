@@ -7,6 +7,7 @@ refused. Refuses with secret_blocked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -29,6 +30,9 @@ def presented(call: Call) -> bytes:
     return call.key if len(call.key) >= SHORTEST else b""
 
 
+_ESCAPES: Final = re.compile(rb"\\(?:u00|/)")
+_LINES: Final = re.compile(rb"\\(?:u00|/|n)")
+_NEAR: Final = 4096
 NOT_CLEAN: Final = Clean(0, 0, False, b"")
 
 
@@ -82,6 +86,8 @@ def _holds(call: Call, own: OwnSecrets, mine: bytes, *, all_texts: bool) -> bool
     clean = known.clean if known is not None else None
     if known is None or clean is None or clean.key != hash(mine):
         known, clean = None, NOT_CLEAN
+    if known is not None and known.seam and _holds_across(raw, known.seam, own, mine):
+        return True
     start = known.end - clean.reach if known is not None else 0
     part = raw[start:] if start else raw
     if own.holds(part) or (mine and mine in part):
@@ -96,9 +102,21 @@ def _holds(call: Call, own: OwnSecrets, mine: bytes, *, all_texts: bool) -> bool
     return False
 
 
+def _holds_across(raw: bytes, seam: int, own: OwnSecrets, mine: bytes) -> bool:
+    """Whether a secret begins before an offset and ends after it."""
+    ahead, behind = raw[:seam], raw[seam : seam + _NEAR]
+    size = own.reach(behind[::-1], len(mine))
+    if size == len(behind):
+        behind = raw[seam:]
+        size = own.reach(behind[::-1], len(mine))
+    part = ahead[-own.reach(ahead, len(mine)) :] + behind[:size]
+    return own.holds(part) or bool(mine and mine in part)
+
+
 def _is_escaped(raw: bytes, all_texts: bool) -> bool:
     """Whether texts may hold what the bytes do not."""
-    return b"\\u00" in raw or b"\\/" in raw or (all_texts and b"\\n" in raw)
+    escapes = _LINES if all_texts else _ESCAPES
+    return b"\\" in raw and escapes.search(raw) is not None
 
 
 def _texts(call: Call, known: Opening | None) -> Iterator[bytes]:

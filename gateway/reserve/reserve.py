@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import orjson
 
-from gateway.amounts import NO_REPEATS, SHARE, Ask, Debit, Look, Rejection, Reservation
+from gateway.amounts import HELD, NO_REPEATS, SHARE, Ask, Debit, Look, Rejection, Reservation
 from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
 from gateway.config.grammar import Model
@@ -45,7 +45,8 @@ class Judge(Protocol):
 class Reserve:
     """The stage, built for one configuration.
 
-    `judge`: None without a policy. `wait`: seconds that a call waits for quota that other calls hold.
+    `judge`: None without a policy. `wait`: seconds that a call waits for quota that other calls hold. `background`:
+    seconds for which the reservation of an answer that is made in the background is held.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Reserve:
         tools: Charges,
         judge: Judge | None,
         wait: float,
+        background: float = 0.0,
     ) -> None:
         self._ledger = ledger
         self._limits = limits
@@ -67,6 +69,7 @@ class Reserve:
         self._tools = tools
         self._judge = judge
         self._wait = wait
+        self._background = background
         self._levels = Levels()
 
     async def reserve(self, call: Call) -> None:
@@ -194,13 +197,16 @@ class Reserve:
             called, longest = (call.resource.name,) if keeps else (), self._tools.patience(call)
         else:  # a policy may route the call to another model, whose targets may take longer
             longest = self._forward.most_patience if judged else self._forward.patience(call.admission.targets)
+        name, lapse = call.id, longest + LAPSE_MARGIN
+        if call.reference is None and call.codec.defers(call.request.body):
+            name, lapse = f"{call.id}{HELD}", max(lapse, self._background)
         return self._quotas.ask(
-            call.id,
+            name,
             subject.team,
             call.request.correlation_id,
             subject.acting,
             call.admission.debits,
-            lapse=longest + LAPSE_MARGIN,
+            lapse=lapse,
             chained=self._loops.follows or judged,
             history=keeps,
             tools=called,
@@ -226,7 +232,8 @@ class Reserve:
             quotas = [*quotas, *subject.delegation.debits(quotas)]
         call.admission.late = (*limits, *quotas)
         if call.admission.late:
-            ask = first.ask._replace(id=f"{call.id}-rest", debits=call.admission.late, history=False, tools=())
+            held = HELD if first.ask.id.endswith(HELD) else ""
+            ask = first.ask._replace(id=f"{call.id}-rest{held}", debits=call.admission.late, history=False, tools=())
             call.admission.rest = _granted(call, ask, await admit(self._ledger, ask, self._wait))
 
     @property

@@ -39,6 +39,7 @@ from gateway.record.audit import place as audit_place
 from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.serving import cors, heap
+from gateway.serving.background import retrieve
 from gateway.serving.connections import socket
 from gateway.serving.endpoints import calls, empty, endpoints
 from gateway.serving.router import Router
@@ -251,7 +252,7 @@ class Gateway:
 
     def _background(self) -> list[asyncio.Task[None]]:
         """The background tasks. A fault is logged and counted, and the task continues."""
-        jobs: list[Awaitable[None]] = [self._housekeeping(), self._watch_policies(), self._collapse()]
+        jobs: list[Awaitable[None]] = [self._housekeeping(), self._watch_policies(), self._collapse(), retrieve(self)]
         assert self.shared.deliveries is not None, "deliveries are there before they begin"
         jobs.append(self.shared.deliveries.run(self._notify, self._notifies))
         if self._path:

@@ -42,6 +42,7 @@ from gateway.dialects.routes import (
     RESTS,
     ROUTES,
     TOOLS,
+    UNLISTED,
     VERSIONED,
 )
 from gateway.dialects.terms import is_term
@@ -437,6 +438,11 @@ def _wrong_method(template: str, headers: Headers) -> Refusal:
         words = f"{template} is not served over WebSocket. Send the request over HTTP with {methods.partition(',')[0]}."
         return Refusal("invalid_request", words, status=426, headers=((b"upgrade", b"HTTP/1.1"),))
     words = f"{template} takes {methods.partition(',')[0]}."
+    if template in UNLISTED:
+        words += (
+            " There is no list: the provider would list what all teams of the gateway have stored. Keep the ids that "
+            "your own calls got, and ask for each."
+        )
     return Refusal("invalid_request", words, status=405, headers=((b"allow", methods.encode()),))
 
 

@@ -38,6 +38,7 @@ from gateway.errors import ConfigError, Failures
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.desks import Desks
+from gateway.exchange.endings import Endings
 from gateway.exchange.forward import Exchange
 from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
@@ -150,6 +151,7 @@ class Runtime:
     delegations: Delegations | None  # the tokens of sub-agents
     resources: Resources
     registry: Registry  # of agents
+    endings: Endings  # of answers in the background
 
 
 def _cache_dir(config: Config) -> Path:
@@ -343,10 +345,11 @@ def _runtime(
     correlation = Correlation(parts.taint, own_signer, ids)
     models = Models(config.models, parts.forward, parts.texts, parts.policy)
     explains = config.output is not None and config.output.explain
+    line = _line(config, shared, parts, identity, correlation, models, pool)
     return Runtime(
         config=config,
         identity=identity,
-        line=_line(config, shared, parts, identity, correlation, models, pool),
+        line=line,
         models=models,
         correlation=correlation,
         replies=Replies(own, parts.limits, alone, parts.resources, reasons_in_text=explains),
@@ -359,6 +362,7 @@ def _runtime(
         delegations=parts.delegations,
         resources=parts.resources,
         registry=_registry(config, shared, parts),
+        endings=Endings(_owners(config, shared, parts), parts.forward, line.settle, shared.store, config.server.caps),
     )
 
 
@@ -384,10 +388,12 @@ def _line(
     spellings = parts.replacer.spellings if parts.replacer is not None else None
     quotas = Quotas(config.quotas)
     charges = Charges(config.tools, config.a2a, parts.loops, config.quotas.repeats)
-    reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, config.quotas.wait)
+    background = config.stored.background if config.stored is not None else 0.0
+    wait = config.quotas.wait
+    reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, wait, background)
     contents = _contents(config, shared)
     memory = Openings(0 if names is not None else MOST)  # names are found by another tier, text by text
-    owners = Owners(config.stored, store, parts.seal, files="/v1/files" in config.models)
+    owners = _owners(config, shared, parts)
     restoring = frozenset(name for name, row in config.tools.items() if row.restore)
     recall = None
     if restoring and parts.seal is not None and parts.replacer is not None:
@@ -441,6 +447,10 @@ def _line(
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )
+
+
+def _owners(config: Config, shared: Shared, parts: _Parts) -> Owners:
+    return Owners(config.stored, shared.store, parts.seal)
 
 
 def _connections(config: Config, store: Store, seal: Seal | None) -> Connections | None:

@@ -9,8 +9,9 @@ import time
 from dataclasses import replace
 
 from gateway import budget
+from gateway.amounts import Reservation
 from gateway.budget import PASSING
-from gateway.call import Call, Target, Usage
+from gateway.call import Call, Held, Target, Usage
 from gateway.errors import Failures
 from gateway.limits import quota, ratelimit
 from gateway.limits.charges import Charges
@@ -90,10 +91,27 @@ class Settle:
         outcome.usage = usage
         target = Target(outcome.provider, outcome.model)
         name = call.authorization.served_as or call.resource.name
+        held = call.request.stored.held if outcome.claimed and call.request.stored is not None else None
+        if held is not None:
+            name, call.request.tier = held.served_as or name, held.tier
         price, outcome.priced = self._forward.price(name, target), self._forward.is_priced(name, target)
         cost = quota.charge(price, usage, call.request.tier)
-        await self._charge(call, usage, cost)
+        if outcome.pending and call.reference is None:
+            return cost  # its reservations are held until its end is seen
+        if held is not None and held.asks:
+            await self._charge_held(held, usage, cost, outcome.provider)
+            await self._charge(call, Usage(), 0)
+        else:
+            await self._charge(call, usage, cost)
         return cost
+
+    async def _charge_held(self, held: Held, usage: Usage, cost: int, provider: str) -> None:
+        """Settle the reservations of the call that began an answer in the background. `cost`: nano-USD."""
+        for number, ask in enumerate(held.asks):
+            used = quota.used(ask.debits, usage, cost) | ratelimit.elsewhere(ask.debits, provider)
+            if number:  # what obligations added: the whole amount is charged by the first
+                used |= {debit.key: 0 for debit in ask.debits if not debit.refill}
+            await self._ledger.settle(Reservation(ask, ()), used, "settled")
 
     async def _charge(self, call: Call, usage: Usage, cost: int) -> None:
         """Settle both reservations of a call that has left. `cost`: nano-USD."""
@@ -116,8 +134,12 @@ class Settle:
             return Usage()
         said = "".join(call.outcome.heard) if call.codec.answers(call.request.body) else ""
         slots = call.request.slots
+        held = call.request.stored.held if call.request.stored is not None else None
 
         def count() -> tuple[int, int]:
+            if call.outcome.claimed:
+                sent = (held.input if held is not None else 0) if said else 0
+                return sent, self._texts.count(said)
             sent = call.request.input.counted()
             if not sent:
                 sent = self._texts.tokens(slots, call.team) + call.codec.overhead(call.request.body)

@@ -223,8 +223,19 @@ class Vault(Protocol):
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
         """All values that the vault holds for a workflow and that have not expired."""
 
-    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
-        """Keep spellings in the vault, the newest `SPELLINGS`; the first ciphertext of a digest stays."""
+    async def spell(
+        self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float, places: Sequence[int] = ()
+    ) -> None:
+        """Keep spellings in the vault, the newest `SPELLINGS`; the first ciphertext of a digest stays.
+
+        `places`: what this process calls the place of each, for `places`.
+        """
+
+    async def places(self, team: str, correlation_id: str) -> Mapping[int, bytes] | None:
+        """Place -> digest, for all spellings that the vault has; None if this process has not kept all of them.
+
+        Spellings that were dropped to make room may still have a place.
+        """
 
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         """The ciphertext of each digest; None where the vault has none."""
@@ -287,6 +298,23 @@ class Grants(Protocol):
     async def grants(self) -> Mapping[str, bytes]:
         """All records, by id."""
         ...
+
+
+class Dues(Protocol):
+    """Answers that providers make in the background, which somebody has to fetch: sealed records.
+
+    `id`: a digest of the id that the provider gave.
+    """
+
+    async def put_due(self, id: str, record: bytes, seconds: float) -> None:
+        """Keep a record durably, in place of an earlier one; it is due in `seconds`."""
+
+    async def take_dues(self, most: int, seconds: float) -> Mapping[str, bytes]:
+        """At most `most` records that are due, by id, the oldest first: nobody else gets them for `seconds`."""
+        ...
+
+    async def drop_due(self, id: str) -> None:
+        """Delete a record, durably."""
 
 
 class Enlisted(NamedTuple):
@@ -416,6 +444,7 @@ class Store(
     Owners,
     Pins,
     Grants,
+    Dues,
     Registry,
     Queues,
     Figures,

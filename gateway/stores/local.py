@@ -342,8 +342,13 @@ class LocalStore:
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
         return await self._there().unseal(team, correlation_id)
 
-    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
-        await self._there().spell(team, correlation_id, items, ttl)
+    async def spell(
+        self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float, places: Sequence[int] = ()
+    ) -> None:
+        await self._there().spell(team, correlation_id, items, ttl, places)
+
+    async def places(self, team: str, correlation_id: str) -> Mapping[int, bytes] | None:
+        return await self._there().places(team, correlation_id)
 
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         return await self._there().spellings(team, correlation_id, digests)
@@ -380,6 +385,15 @@ class LocalStore:
 
     async def grants(self) -> Mapping[str, bytes]:
         return await self._there().grants()
+
+    async def put_due(self, id: str, record: bytes, seconds: float) -> None:
+        await self._there().put_due(id, record, seconds)
+
+    async def take_dues(self, most: int, seconds: float) -> Mapping[str, bytes]:
+        return await self._there().take_dues(most, seconds)
+
+    async def drop_due(self, id: str) -> None:
+        await self._there().drop_due(id)
 
     async def enlist(self, team: str, name: str, owner: str, record: bytes, ttl: int) -> Enlisting:
         return await self._there().enlist(team, name, owner, record, ttl)

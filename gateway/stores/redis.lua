@@ -35,6 +35,8 @@
 --   mg1:{team}:agents:ends         zset: names of registered agents, by when their entries end
 --   mg1:{..}:b:<bucket>            string: level and time of a token bucket
 --   mg1:{grants}                   hash, the tokens of users at tool servers, sealed: by a digest of server and user
+--   mg1:{dues}                     hash, the answers that are made in the background, sealed: by a digest of the id
+--   mg1:{dues}:times               zset: the same digests, by when somebody is to ask for the answer again
 --   mg1:{pins}:<server>            string, what operators accepted of the tools of a server
 -- A bucket that teams share has a slot of its own:
 --   mg1:{<bucket>}:b               string: the same

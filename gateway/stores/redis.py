@@ -39,6 +39,7 @@ from gateway.stores.reach import check_version, reach
 from gateway.stores.record import MICRO
 from gateway.stores.redis_answers import RedisAnswers
 from gateway.stores.redis_keys import (
+    DUES,
     GRANTS,
     alone_key,
     answer_key,
@@ -106,6 +107,7 @@ class RedisStore:
         self.begin, self.finish, self.abandon = answers.begin, answers.finish, answers.abandon
         vault = RedisVault(self._call, lambda team, id: [vault_key(team, id), work_key(team, id)])
         self.seal, self.unseal, self.spell, self.spellings = vault.seal, vault.unseal, vault.spell, vault.spellings
+        self.places = vault.places
         queues = RedisQueues(self._call, self._batch.call)
         self.push, self.lease, self.postpone, self.shift = queues.push, queues.lease, queues.postpone, queues.shift
         self.measure, self.measured = queues.measure, queues.measured
@@ -378,6 +380,18 @@ class RedisStore:
     async def grants(self) -> Mapping[str, bytes]:
         flat = await self._batch.call("HGETALL", GRANTS)
         return {id.decode(): record for id, record in zip(flat[::2], flat[1::2], strict=True)}
+
+    # Dues
+
+    async def put_due(self, id: str, record: bytes, seconds: float) -> None:
+        await self._call("put_due", DUES, id, record, round(seconds * 1000))
+
+    async def take_dues(self, most: int, seconds: float) -> Mapping[str, bytes]:
+        flat = await self._call("take_dues", DUES, most, round(seconds * 1000))
+        return {id.decode(): record for id, record in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def drop_due(self, id: str) -> None:
+        await self._call("drop_due", DUES, id)
 
     # Registry
 

@@ -285,6 +285,28 @@ local function delist()
   return redis.call("ZREM", KEYS[2], ARGV[3])
 end
 
+-- Answers that are made in the background. KEYS: dues, their times. ARGV: 3 id, 4 record, 5 ms until it is due
+local function put_due()
+  redis.call("HSET", KEYS[1], ARGV[3], ARGV[4])
+  return redis.call("ZADD", KEYS[2], int(now + tonumber(ARGV[5]) * 1000), ARGV[3])
+end
+
+-- ARGV: 3 maximum number, 4 ms until they are due again. Returns id and record of each that is due.
+local function take_dues()
+  local all = {}
+  for _, id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", int(now), "LIMIT", "0", ARGV[3])) do
+    redis.call("ZADD", KEYS[2], int(now + tonumber(ARGV[4]) * 1000), id)
+    all[#all + 1], all[#all + 2] = id, redis.call("HGET", KEYS[1], id)
+  end
+  return all
+end
+
+-- ARGV: 3 id
+local function drop_due()
+  redis.call("HDEL", KEYS[1], ARGV[3])
+  return redis.call("ZREM", KEYS[2], ARGV[3])
+end
+
 local operations = {
   reserve = reserve,
   settle = settle,
@@ -315,6 +337,9 @@ local operations = {
   enlist = enlist,
   enlisted = enlisted,
   delist = delist,
+  put_due = put_due,
+  take_dues = take_dues,
+  drop_due = drop_due,
   push = push,
   lease = lease,
   postpone = postpone,

@@ -37,6 +37,8 @@ def owned_key(team: str, id: str) -> str:
 
 GRANTS: Final = "mg1:{grants}"
 """The tokens of users at tool servers."""
+DUES: Final = ("mg1:{dues}", "mg1:{dues}:times")
+"""The answers that are made in the background, and when somebody is to ask for each again."""
 
 
 def pins_key(server: str) -> str:

@@ -5,7 +5,7 @@ Each step is one call of `redis.lua`. A vault is in the slot of its team, as the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.stores import Sealed, Spelling, Unsealed
@@ -37,10 +37,21 @@ class RedisVault:
                 found.append((entity, int(number), ciphertext))
         return sorted(found)
 
-    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
+    async def spell(
+        self,
+        team: str,
+        correlation_id: str,
+        items: Sequence[Spelling],
+        ttl: float,
+        places: Sequence[int] = (),  # noqa: ARG002
+    ) -> None:
         """See `Store.spell`."""
         flat = [part for digest, ciphertext in items for part in (digest.hex(), ciphertext)]
         await self._script("spell", self._places(team, correlation_id), round(ttl * 1000), *flat)
+
+    async def places(self, team: str, correlation_id: str) -> Mapping[int, bytes] | None:  # noqa: ARG002
+        """None: other processes keep spellings, too."""
+        return None
 
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         """See `Store.spellings`."""

@@ -8,6 +8,7 @@ once a second, so a crash loses at most their last second. Command-line processe
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import itertools
@@ -19,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from gateway.amounts import Ask, Debit, Marked, Rejection, Reservation
+from gateway.amounts import HELD, Ask, Debit, Marked, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import (
     ENTRIES,
@@ -111,6 +112,7 @@ class SqliteStore:
         self._order = 0  # the last order applied
         self._flushed = 0  # when buckets were last written
         self._purged = 0
+        self._taking = asyncio.Lock()  # of dues: each is given to one
 
     async def open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -346,15 +348,20 @@ class SqliteStore:
     async def unseal(self, team: str, correlation_id: str) -> list[Unsealed]:
         return list(self._vault(team, correlation_id, self._now())[0].items)
 
-    async def spell(self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float) -> None:
+    async def spell(
+        self, team: str, correlation_id: str, items: Sequence[Spelling], ttl: float, places: Sequence[int] = ()
+    ) -> None:
         now = self._now()
         vault, first = self._vault(team, correlation_id, now)
-        rows = spelling_rows(team, correlation_id, vault.spell(items))
+        rows = spelling_rows(team, correlation_id, vault.spell(items, places))
         self._keep_vault(team, correlation_id, vault, rows, now, ttl, first)
 
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         kept = self._vault(team, correlation_id, self._now())[0].spellings
         return [kept[digest][1] if digest in kept else None for digest in digests]
+
+    async def places(self, team: str, correlation_id: str) -> Mapping[int, bytes] | None:
+        return self._vault(team, correlation_id, self._now())[0].places
 
     def _keep_vault(
         self, team: str, correlation_id: str, vault: Vault, rows: list[Statement], now: int, ttl: float, first: int
@@ -466,6 +473,29 @@ class SqliteStore:
         with self._reading():
             return dict(self._reader.execute("SELECT id, record FROM grants ORDER BY id").fetchall())
 
+    # Dues
+
+    async def put_due(self, id: str, record: bytes, seconds: float) -> None:
+        at = self._now() + round(seconds * MICRO)
+        self.writer.submit("INSERT OR REPLACE INTO dues VALUES (?, ?, ?)", (id, at, record))
+        await self.durable()
+
+    async def take_dues(self, most: int, seconds: float) -> Mapping[str, bytes]:
+        now = self._now()
+        sql = "SELECT id, record FROM dues WHERE at <= ? ORDER BY at LIMIT ?"
+        async with self._taking:
+            with self._reading():
+                found = dict(self._reader.execute(sql, (now, most)).fetchall())
+            if found:
+                again = now + round(seconds * MICRO)
+                self.writer.submit_all([("UPDATE dues SET at = ? WHERE id = ?", (again, id)) for id in found])
+                await self.durable()
+        return found
+
+    async def drop_due(self, id: str) -> None:
+        self.writer.submit("DELETE FROM dues WHERE id = ?", (id,))
+        await self.durable()
+
     # Registry
 
     async def enlist(self, team: str, name: str, owner: str, record: bytes, ttl: int) -> Enlisting:
@@ -565,13 +595,14 @@ class SqliteStore:
         return round(self._clock() * MICRO)
 
     def _restore(self) -> None:
-        """Continue from the last process: load its buckets, and lapse the reservations that it left open."""
+        """Continue from the last process: load its buckets, and lapse the reservations of its calls."""
         now = self._now()
         for key, *state in self._reader.execute("SELECT * FROM buckets"):
             self._counters.buckets[key] = Bucket(*state)
         for row in self._reader.execute("SELECT * FROM reservations").fetchall():
             ask = _hold(self._counters, row, now)
-            self._settle(ask, {}, "lapsed", now)
+            if not ask.id.endswith(HELD):
+                self._settle(ask, {}, "lapsed", now)
 
     def _write_buckets(self) -> None:
         changed = [(key, it) for key, it in self._counters.buckets.items() if it.at >= self._flushed]

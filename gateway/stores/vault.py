@@ -17,6 +17,7 @@ class Vault:
 
     `first` is when the record of the workflow began, in microseconds; 0 without a record. `ends` is when a vault
     without a record is dropped. `spellings`: digest -> (number, ciphertext), the oldest first; numbers count from 1.
+    `places`: place -> digest; None if a spelling has no place, because another process has kept it.
     """
 
     ends: int = 0
@@ -26,6 +27,7 @@ class Vault:
     highest: dict[str, int] = field(default_factory=dict)
     items: list[Unsealed] = field(default_factory=list)
     spellings: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    places: dict[int, bytes] | None = field(default_factory=dict)
     newest: int = 0
     size: int = 0
 
@@ -49,17 +51,21 @@ class Vault:
                 fresh.append((entity, digest, number, ciphertext))
         return [self.numbers[entity, digest] for entity, digest, _ in sealed], fresh
 
-    def spell(self, items: Sequence[Spelling]) -> list[tuple[int, bytes, bytes]]:
-        """Add spellings; returns the new spellings: (number, digest, ciphertext)."""
+    def spell(self, items: Sequence[Spelling], places: Sequence[int] = ()) -> list[tuple[int, bytes, bytes]]:
+        """Add spellings, with the place of each; returns the new spellings: (number, digest, ciphertext)."""
         fresh = []
-        for digest, ciphertext in items:
+        for at, (digest, ciphertext) in enumerate(items):
             if digest not in self.spellings:
-                self.put(self.newest + 1, digest, ciphertext)
+                self.put(self.newest + 1, digest, ciphertext, places[at] if places else None)
                 fresh.append((self.newest, digest, ciphertext))
         return fresh
 
-    def put(self, number: int, digest: bytes, ciphertext: bytes) -> None:
+    def put(self, number: int, digest: bytes, ciphertext: bytes, place: int | None = None) -> None:
         """Add the next spelling under its number; the oldest spellings are dropped to make room."""
+        if place is None or self.places is None or len(self.places) >= SPELLINGS:
+            self.places = None
+        else:
+            self.places[place] = digest
         self.spellings[digest] = (number, ciphertext)
         self.newest = number
         self.size += len(ciphertext)

@@ -73,6 +73,29 @@ async def test_the_first_spelling_of_a_digest_stays(store: Store) -> None:
     assert await store.unseal("t", "w") == []
 
 
+async def test_places_are_those_of_all_spellings_or_unknown(place: Backend) -> None:
+    """A store that has the places of some spellings only, says none."""
+    store = await place.open()
+    alone = await store.places("t", "w") is not None  # no other process can keep spellings
+    await store.spell("t", "w", [(b"a", b"1"), (b"b", b"2")], 100, [7, 8])
+    await store.spell("t", "w", [(b"b", b"3")], 100, [8])
+    assert await store.places("t", "w") == ({7: b"a", 8: b"b"} if alone else None)
+    assert await store.places("t", "v") == ({} if alone else None)
+    await store.spell("t", "v", [(b"c", b"4")], 100)
+    assert await store.places("t", "v") is None
+    await store.durable()
+    await store.close()
+    store = await place.open()
+    assert await store.places("t", "w") is None
+    place.clock.advance(101)
+    assert await store.places("t", "w") == ({} if alone else None)
+    for at in range(0, SPELLINGS + 20, 20):
+        names = range(at, at + 20)
+        await store.spell("t", "w", [(f"{name}".encode(), b"c") for name in names], 100, list(names))
+    assert await store.places("t", "w") is None
+    await store.close()
+
+
 async def test_the_newest_spellings_are_kept(place: Backend) -> None:
     """The oldest make room, by number and by size, and stay away after a restart."""
     names = [f"{number}".encode() for number in range(SPELLINGS + 10)]

@@ -1,0 +1,93 @@
+"""Ids of what a provider stores, within requests and answers: files, containers, stores of vectors.
+
+All teams share a provider's key, so the provider would open another team's file as well. The walk goes through
+everything that a provider may follow; results and arguments of tools, citations and metadata are words, which it does
+not follow. What an answer made is read at the places where the provider writes, never where a model does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gateway.call import Json, Named
+from gateway.dialects.checks import text
+
+_WORDS: Final = frozenset(
+    {"annotations", "citations", "results", "outputs", "arguments", "metadata", "args", "response"}
+)
+_IDS: Final[Mapping[str, str]] = {
+    "fileid": "file",
+    "fileids": "file",
+    "vectorstoreid": "vector_store",
+    "vectorstoreids": "vector_store",
+    "containerid": "container",
+    "container": "container",
+    "filesearchstorenames": "file_search_store",
+    "ragcorpus": "corpus",
+    "ragcorpora": "corpus",
+    "datastore": "data_store",
+    "fileuri": "file",
+    "uri": "file",
+}
+"""Key, in small letters without `_` -> the kind of state that its value, or each value in its list, is the id of."""
+_URIS: Final = frozenset({"fileuri", "uri"})
+_KEPT: Final = re.compile(r"(?:https?://[a-z0-9.-]+\.googleapis\.com/|gs:|files/)", re.IGNORECASE)
+"""URIs that the provider reads with the gateway's own credentials; any other is an address that everybody may read."""
+OF_GEMINI: Final[tuple[bytes, ...]] = (b"ileSearch", b"ile_search", b"etrieval")
+"""Parts of the names of tools that search in stores of the provider: see `Codec.cites`."""
+RAN: Final = "code_execution_tool_result"
+"""The end of the types of blocks with what code wrote."""
+_WROTE: Final = frozenset({"code_execution_output", "bash_code_execution_output"})
+
+
+def cited(body: Json) -> Iterator[Named]:
+    """The ids in a request, each with the key that names it."""
+    waiting: list[Any] = [body]
+    while waiting:
+        node = waiting.pop()
+        if type(node) is list:
+            waiting += [one for one in node if type(one) is dict or type(one) is list]
+            continue
+        if text(node.get("type")).endswith(RAN):  # what the provider ran before
+            continue
+        for key, value in node.items():
+            plain = key.lower().replace("_", "")
+            if plain in _IDS:
+                yield from (Named(_IDS[plain], id, key) for id in _values(plain, value))
+            follows = type(value) is dict or type(value) is list
+            if follows and key not in _WORDS and not (key == "input" and "name" in node and type(value) is dict):
+                waiting.append(value)
+
+
+def _values(key: str, value: Any) -> list[str]:
+    """The ids under a key: a string, the `id` of an object, or those in a list."""
+    held = value if type(value) is list else [value.get("id")] if type(value) is dict else [value]
+    ids = [id for id in held if type(id) is str and id]
+    return [id for id in ids if _KEPT.match(id)] if key in _URIS else ids
+
+
+def made_by_messages(answer: Json) -> list[tuple[str, str]]:
+    """Kind and id of what an answer of Messages made: its container, and the files that code wrote."""
+    container, content = answer.get("container"), answer.get("content")
+    made = [("container", text(container.get("id")))] if type(container) is dict else []
+    for block in content if type(content) is list else ():
+        ran = block.get("content") if type(block) is dict and text(block.get("type")).endswith(RAN) else None
+        files = ran.get("content") if type(ran) is dict else None
+        wrote = [it for it in files if type(it) is dict and it.get("type") in _WROTE] if type(files) is list else []
+        made += [("file", text(one.get("file_id"))) for one in wrote]
+    return [one for one in made if one[1]]
+
+
+def made_by_responses(answer: Json) -> list[tuple[str, str]]:
+    """Kind and id of what a response made: the containers in which its code ran."""
+    output = answer.get("output")
+    made = []
+    for item in output if type(output) is list else ():
+        said = text(item.get("type")) if type(item) is dict else ""
+        if said == "code_interpreter_call":
+            made.append(("container", text(item.get("container_id"))))
+        elif said in ("shell_call", "shell_call_output") and type(place := item.get("environment")) is dict:
+            made.append(("container", text(place.get("container_id"))))
+    return [one for one in dict.fromkeys(made) if one[1]]

@@ -1,0 +1,241 @@
+"""Answers in the background that nobody retrieves: the gateway asks for their ends, and charges them once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import generating
+import passed
+import responding
+import upstream as scripted
+from keeping import PRICE, settings
+from line import KEYS, Line, running
+from waiting import eventually
+
+SOON: dict[str, Any] = {"stored": {"retrieve": "0.2s"}}
+NEVER: dict[str, Any] = {"stored": {"retrieve": "1h"}}
+Begin = Callable[[Line, str], str]
+
+
+def made(folder: Path, up: scripted.Upstream, state: str = "", **fields: Any) -> dict[str, Any]:
+    """A configuration with a provider of each kind of such answers."""
+    url = state or f"sqlite:///{folder}/state.db"
+    found = settings(folder, up, state=url, audit={"path": str(folder / "audit.db")}, **fields)
+    found["providers"]["g"] = {"format": "gemini", "base_url": up.url, "api_key": "gem-upstream-secret"}
+    found["providers"]["claude"] = {"format": "anthropic", "base_url": up.url, "api_key": "sk-ant-upstream"}
+    price = {**PRICE, "tiers": {"batch": {"input": 1, "output": 1}}}
+    found["models"]["act"] = {"targets": ["g/gem-x"], "price": price}
+    found["models"]["claude"] = {"targets": ["claude/claude-x"], "price": price}
+    return found
+
+
+@pytest.fixture(scope="module")
+def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A gateway that asks soon."""
+    folder = tmp_path_factory.mktemp("background")
+    with running(folder, made(folder, up, **SOON)) as started:
+        yield started
+
+
+def post(line: Line, path: str, cid: str, body: dict[str, Any], agent: str = "alice") -> Any:
+    """One call."""
+    headers = {"authorization": f"Bearer {KEYS[agent]}", "x-correlation-id": cid}
+    return line.client.post(path, json=body, headers=headers)
+
+
+def response(line: Line, cid: str) -> str:
+    """The id of a response that was begun in the background."""
+    answer = post(line, "/v1/responses", cid, {"model": "keep", "input": "I am ann@example.org", "background": True})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def interaction(line: Line, cid: str) -> str:
+    """The same of an interaction."""
+    answer = post(line, "/v1beta/interactions", cid, {"model": "act", "input": "hello", "background": True})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def batch(line: Line, cid: str) -> str:
+    """The same of a message batch."""
+    params = {"model": "claude", "max_tokens": 99, "messages": [{"role": "user", "content": "hello"}]}
+    body = {"requests": [{"custom_id": one, "params": params} for one in "ab"]}
+    answer = post(line, "/v1/messages/batches", cid, body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def finish(id: str) -> None:
+    """The provider completes it."""
+    responding.PENDING.discard(id)
+    generating.RUNNING.discard(id)
+    if id in passed.BATCHES:
+        passed.BATCHES[id]["processing_status"] = "ended"
+
+
+def amounts(line: Line, cid: str) -> tuple[int, int]:
+    """The tokens that a workflow was charged, and those that are held."""
+    found = line.workflow(cid)
+    return found.used.get("tokens", 0), found.held.get("tokens", 0)
+
+
+def looks(up: scripted.Upstream, id: str) -> int:
+    """How often the provider was asked for an answer."""
+    return sum(f"/{id}" in one.path for one in up.seen)
+
+
+def outcomes(line: Line, cid: str) -> list[dict[str, Any]]:
+    """The outcomes of a workflow in the decision log that cost something."""
+    asyncio.run_coroutine_threadsafe(line.gateway.runtime.audit.durable(), line.loop).result()
+    with contextlib.closing(sqlite3.connect(line.path.parent / "audit.db")) as log:
+        found = log.execute("SELECT agent, record FROM outcomes WHERE correlation_id = ?", (cid,)).fetchall()
+    return [{**one, "agent": agent} for agent, record in found if (one := json.loads(record))["cost_nano_usd"]]
+
+
+@pytest.mark.parametrize(
+    ("begin", "tokens"), [(response, 18), (interaction, 18), (batch, 36)], ids=["response", "interaction", "batch"]
+)
+def test_an_answer_that_nobody_retrieves_is_charged(
+    line: Line, up: scripted.Upstream, begin: Begin, tokens: int
+) -> None:
+    """Its reservation is held until the provider says that it has ended; then its usage is charged and recorded."""
+    cid = f"alone-{begin.__name__}"
+    id = begin(line, cid)
+    eventually(lambda: looks(up, id) >= 2)
+    used, held = amounts(line, cid)
+    assert used == 0
+    assert held > tokens
+    finish(id)
+    eventually(lambda: amounts(line, cid) == (tokens, 0))
+    assert line.workflow(cid).used["calls"] == 1
+    assert [one["agent"] for one in outcomes(line, cid)] == ["alice"]
+
+
+def test_whoever_sees_the_end_first_is_charged(line: Line, up: scripted.Upstream) -> None:
+    """The caller who comes later gets the answer, judged and restored, can continue it, and is not charged again."""
+    id = response(line, "later")
+    finish(id)
+    eventually(lambda: amounts(line, "later") == (18, 0))
+    before = looks(up, id)
+    answer = line.client.get(f"/v1/responses/{id}")
+    assert "ann@example.org" in answer.text
+    after = {"model": "keep", "input": "who?", "previous_response_id": id}
+    assert post(line, "/v1/responses", "later", after).status_code == 200
+    eventually(lambda: amounts(line, "later") == (36, 0))
+    assert looks(up, id) == before + 1
+
+
+def test_an_answer_that_the_caller_retrieves_is_not_asked_for_again(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Its end was charged."""
+    with running(tmp_path, made(tmp_path, up, **SOON)) as line:
+        id = response(line, "mine")
+        finish(id)
+        assert line.client.get(f"/v1/responses/{id}").status_code == 200
+        eventually(lambda: amounts(line, "mine") == (18, 0))
+        store = line.gateway.shared.store
+        taken = asyncio.run_coroutine_threadsafe(store.take_dues(9, 0), line.loop).result()
+        assert dict(taken) == {}
+        assert len(outcomes(line, "mine")) == 1
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "expired", "incomplete"])
+def test_an_answer_without_words_costs_nothing(line: Line, status: str) -> None:
+    """Whatever its end is called; its reservation is returned."""
+    cid = f"ended-{status}"
+    id = response(line, cid)
+    responding.ANSWERS[id] |= {"status": status, "output": [], "usage": None}
+    finish(id)
+    eventually(lambda: not amounts(line, cid)[1])
+    assert amounts(line, cid) == (0, 0)
+
+
+def test_words_without_a_report_are_counted(line: Line) -> None:
+    """A cancelled answer may have a part of the text."""
+    id = response(line, "partly")
+    responding.ANSWERS[id] |= {"status": "cancelled", "usage": None}
+    finish(id)
+    eventually(lambda: not amounts(line, "partly")[1])
+    assert amounts(line, "partly")[0] > 5
+
+
+def test_an_answer_that_is_gone_costs_what_was_reserved(line: Line) -> None:
+    """Nobody knows its usage."""
+    id = response(line, "gone")
+    held = amounts(line, "gone")[1]
+    del responding.ANSWERS[id]
+    eventually(lambda: amounts(line, "gone") == (held, 0))
+
+
+def test_it_is_not_deleted_before_its_end_was_seen(line: Line) -> None:
+    """The provider would forget what it used."""
+    id = response(line, "deleted")
+    refused = line.client.delete(f"/v1/responses/{id}")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "response_id")
+    finish(id)
+    assert line.client.get(f"/v1/responses/{id}").status_code == 200
+    assert line.client.delete(f"/v1/responses/{id}").status_code == 200
+
+
+def test_a_frozen_workflow_pays(line: Line) -> None:
+    """The answer was made."""
+    id = response(line, "frozen")
+    freeze = line.gateway.shared.store.freeze("red", "frozen", "stop")
+    asyncio.run_coroutine_threadsafe(freeze, line.loop).result()
+    finish(id)
+    eventually(lambda: amounts(line, "frozen") == (18, 0))
+
+
+def test_a_provider_that_is_down_is_asked_again(line: Line, up: scripted.Upstream) -> None:
+    """Later, as long as the reservation is held."""
+    id = response(line, "down")
+    kept, responding.ANSWERS[id] = responding.ANSWERS[id], {"error": {"message": "busy", "code": 500}}
+    finish(id)
+    eventually(lambda: looks(up, id) >= 2)
+    assert amounts(line, "down")[0] == 0
+    responding.ANSWERS[id] = kept
+    eventually(lambda: amounts(line, "down") == (18, 0))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_it_survives_a_restart(
+    request: pytest.FixtureRequest, up: scripted.Upstream, tmp_path: Path, kind: str
+) -> None:
+    """A later process charges the usage, not the estimate; the reservation is held meanwhile."""
+    state = "" if kind == "sqlite" else request.getfixturevalue("redis_url")
+    with running(tmp_path, made(tmp_path, up, state, **NEVER)) as line:
+        id = response(line, f"restart-{kind}")
+        held = amounts(line, f"restart-{kind}")
+    finish(id)
+    with running(tmp_path, made(tmp_path, up, state, **NEVER)) as line:
+        assert amounts(line, f"restart-{kind}") == held
+        retrieved = line.client.get(f"/v1/responses/{id}")
+        assert retrieved.status_code == 200
+        eventually(lambda: amounts(line, f"restart-{kind}") == (18, 0))
+    with running(tmp_path, made(tmp_path, up, state, **SOON)) as line:
+        id = response(line, f"again-{kind}")
+    finish(id)
+    with running(tmp_path, made(tmp_path, up, state, **SOON)) as line:
+        eventually(lambda: amounts(line, f"again-{kind}") == (18, 0))
+
+
+def test_of_two_gateways_one_asks(redis_url: str, up: scripted.Upstream, tmp_path: Path) -> None:
+    """And one charges."""
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        lines = [stack.enter_context(running(one, made(one, up, redis_url, **SOON))) for one in folders]
+        id = response(lines[0], "two")
+        finish(id)
+        eventually(lambda: amounts(lines[0], "two") == (18, 0))
+        assert sum(len(outcomes(line, "two")) for line in lines) == 1
+        assert looks(up, id) == 1

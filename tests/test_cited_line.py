@@ -1,0 +1,317 @@
+"""Ids of files, containers and stores in requests, in every dialect: those of another team are unknown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import passed
+import responding
+import upstream as scripted
+from keeping import PRICE, settings
+from line import KEYS, Line, running
+
+SHARED = ["vs_shared*", "gs://public/*", "cntr_shared"]
+VERSION = {"anthropic-version": "2023-06-01"}
+
+
+@pytest.fixture(scope="module")
+def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A gateway with a provider of each format, that lets unscannable parts pass."""
+    folder = tmp_path_factory.mktemp("cited")
+    made = settings(folder, up, stored={"shared": SHARED})
+    made["pii"]["unscannable"] = "allow"
+    made["providers"]["g"] = {"format": "gemini", "base_url": up.url, "api_key": "gem-upstream-secret"}
+    made["providers"]["claude"] = {"format": "anthropic", "base_url": up.url, "api_key": "sk-ant-upstream"}
+    made["models"]["gem"] = {"targets": ["g/echo"], "price": PRICE}
+    made["models"]["claude"] = {"targets": ["claude/script"], "price": PRICE}
+    made["models"]["script"] = {"targets": ["up/script"], "price": PRICE}
+    made["models"]["/v1/files"] = {"targets": ["up/any", "claude/any"]}
+    with running(folder, made) as started:
+        yield started
+
+
+def ask(line: Line, path: str, body: dict[str, Any], agent: str = "alice", **headers: str) -> Any:
+    """One call."""
+    return line.client.post(path, json=body, headers={"authorization": f"Bearer {KEYS[agent]}", **headers})
+
+
+def chat(*parts: dict[str, Any]) -> dict[str, Any]:
+    """A chat request with these parts."""
+    return {"model": "echo", "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}, *parts]}]}
+
+
+def respond(*parts: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A Responses request."""
+    content = [{"type": "input_text", "text": "hi"}, *parts]
+    return {"model": "keep", "input": [{"role": "user", "content": content}], **fields}
+
+
+def message(*blocks: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A Messages request."""
+    content = [*blocks, {"type": "text", "text": "hi"}]
+    return {"model": "claude", "max_tokens": 9, "messages": [{"role": "user", "content": content}], **fields}
+
+
+def generate(*parts: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A Gemini request."""
+    return {"contents": [{"role": "user", "parts": [{"text": "hi"}, *parts]}], **fields}
+
+
+GENERATE = "/v1beta/models/gem:generateContent"
+INTERPRETER = {"type": "code_interpreter"}
+UPLOADED = "https://generativelanguage.googleapis.com/v1beta/files/abc"
+ITEM = {"type": "code_interpreter_call", "id": "ci_1", "code": "1", "status": "completed", "outputs": []}
+CASES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a file in a chat": ("/v1/chat/completions", chat({"type": "file", "file": {"file_id": "file-x"}}), "file_id"),
+    "a file": ("/v1/responses", respond({"type": "input_file", "file_id": "file-x"}), "file_id"),
+    "an image": ("/v1/responses", respond({"type": "input_image", "file_id": "file-x"}), "file_id"),
+    "a container": ("/v1/responses", respond(tools=[{**INTERPRETER, "container": "cntr_x"}]), "container"),
+    "files in a container": (
+        "/v1/responses",
+        respond(tools=[{**INTERPRETER, "container": {"type": "auto", "file_ids": ["file-x"]}}]),
+        "file_ids",
+    ),
+    "a container of a shell": (
+        "/v1/responses",
+        respond(tools=[{"type": "shell", "environment": {"type": "container_reference", "container_id": "cntr_x"}}]),
+        "container_id",
+    ),
+    "an item with a container": (
+        "/v1/responses",
+        {"model": "keep", "input": [{**ITEM, "container_id": "cntr_x"}, {"role": "user", "content": "hi"}]},
+        "container_id",
+    ),
+    "a store of vectors": (
+        "/v1/responses",
+        respond(tools=[{"type": "file_search", "vector_store_ids": ["vs_shared1", "vs_x"]}]),
+        "vector_store_ids",
+    ),
+    "a mask": (
+        "/v1/responses",
+        respond(tools=[{"type": "image_generation", "input_image_mask": {"file_id": "file-x"}}]),
+        "file_id",
+    ),
+    "a file of Anthropic": (
+        "/v1/messages",
+        message({"type": "document", "source": {"type": "file", "file_id": "file-x"}}),
+        "file_id",
+    ),
+    "a file in a result": (
+        "/v1/messages",
+        {
+            **message(),
+            "messages": [
+                {"role": "user", "content": "go"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "tool_result",
+                            "tool_use_id": "t",
+                            "content": [{"type": "image", "source": {"type": "file", "file_id": "file-x"}}],
+                        }
+                    ],
+                },
+            ],
+        },
+        "file_id",
+    ),
+    "a file for a container": ("/v1/messages", message({"type": "container_upload", "file_id": "file-x"}), "file_id"),
+    "a container of Anthropic": ("/v1/messages", message(container="container_x"), "container"),
+    "one with skills": ("/v1/messages", message(container={"id": "container_x", "skills": []}), "container"),
+    "a file of Gemini": (
+        GENERATE,
+        generate({"fileData": {"mimeType": "text/plain", "fileUri": UPLOADED}}),
+        "fileUri",
+    ),
+    "its other name": (GENERATE, generate({"file_data": {"file_uri": "gs://private/a"}}), "file_uri"),
+    "a store of files": (
+        GENERATE,
+        generate(tools=[{"fileSearch": {"fileSearchStoreNames": ["fileSearchStores/x"]}}]),
+        "fileSearchStoreNames",
+    ),
+    "a file in an interaction": (
+        "/v1beta/interactions",
+        {"model": "gem", "input": [{"type": "document", "uri": UPLOADED, "mime_type": "application/pdf"}]},
+        "uri",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_nobody_owns_is_not_found(line: Line, up: scripted.Upstream, name: str) -> None:
+    """404 with the name of the field, and nothing reaches the provider; also if the key is spelled with escapes."""
+    path, body, param = CASES[name]
+    before = len(up.seen)
+    answer = ask(line, path, body)
+    assert answer.status_code == 404, answer.text
+    assert "There is no " in answer.json()["error"]["message"]
+    assert "stored.shared" in answer.json()["error"]["message"]
+    if "gem" not in path and "interactions" not in path:
+        assert answer.json()["error"]["param"] == param
+    raw = json.dumps(body).replace(f'"{param}"', '"' + "".join(f"\\u{ord(one):04x}" for one in param) + '"')
+    assert json.loads(raw) == body
+    headers = {"content-type": "application/json"}
+    assert line.client.post(path, content=raw, headers=headers).status_code == 404
+    assert len(up.seen) == before
+
+
+SERVED: dict[str, tuple[str, dict[str, Any]]] = {
+    "shared": ("/v1/responses", respond(tools=[{"type": "file_search", "vector_store_ids": ["vs_shared1"]}])),
+    "shared in Gemini": (GENERATE, generate({"fileData": {"mimeType": "text/plain", "fileUri": "gs://public/a"}})),
+    "an address": (GENERATE, generate({"fileData": {"fileUri": "https://www.youtube.com/watch?v=abc"}})),
+    "a container of its own": ("/v1/responses", respond(tools=[{**INTERPRETER, "container": {"type": "auto"}}])),
+    "arguments": (
+        "/v1/responses",
+        {
+            "model": "keep",
+            "input": [
+                {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"file_id": "x"}'},
+                {"type": "function_call_output", "call_id": "c", "output": '{"container_id": "x"}'},
+                {"role": "user", "content": "hi"},
+            ],
+        },
+    ),
+    "a schema": (
+        "/v1/chat/completions",
+        {
+            **chat(),
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "f",
+                        "parameters": {"type": "object", "properties": {"file_id": {"type": "string"}}},
+                    },
+                }
+            ],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_what_is_shared_or_names_nothing_passes(line: Line, name: str) -> None:
+    """Ids that the operator shares, addresses that everybody may read, words."""
+    path, body = SERVED[name]
+    answer = ask(line, path, body)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_file_of_the_team(line: Line, up: scripted.Upstream) -> None:
+    """Found in every place that names it, by every agent of the team; by no other team."""
+    form: Any = {"file": ("a.txt", b"text", "text/plain")}
+    id = line.client.post("/v1/files", files=form, data={"purpose": "user_data"}).json()["id"]
+    for body in (
+        respond({"type": "input_file", "file_id": id}),
+        respond(tools=[{**INTERPRETER, "container": {"type": "auto", "file_ids": [id]}}]),
+    ):
+        assert ask(line, "/v1/responses", body).status_code == 200
+        assert ask(line, "/v1/responses", body, "bob").status_code == 200
+        assert ask(line, "/v1/responses", body, "mallory").status_code == 404
+    first = ask(line, "/v1/responses", respond(model="elsewhere")).json()["id"]
+    both = ask(line, "/v1/responses", respond({"type": "input_file", "file_id": id}, previous_response_id=first))
+    assert both.status_code == 400, "the file is at one provider, the conversation at another"
+
+
+@pytest.mark.parametrize("store", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_container_of_a_response(line: Line, up: scripted.Upstream, *, stream: bool, store: bool) -> None:
+    """Whoever got the answer in which code ran may use its container."""
+    id, word = f"cntr_{stream}_{store}", f"run {stream} {store}"
+    made = responding.whole({"model": "script", "input": word})
+    made["output"] = [{**ITEM, "container_id": id}, *made["output"]]
+    done = {"type": "response.completed", "sequence_number": 1, "response": made}
+    created = {"type": "response.created", "sequence_number": 0, "response": {**made, "status": "in_progress"}}
+    events = [f"event: {it['type']}\ndata: {json.dumps(it)}\n\n".encode() for it in (created, done)]
+    up.script[word] = events if stream else made
+    tools = [{**INTERPRETER, "container": {"type": "auto"}}]
+    asked = {"model": "script", "input": word, "tools": tools, "store": store, "stream": stream}
+    assert ask(line, "/v1/responses", asked).status_code == 200
+    again = respond(tools=[{**INTERPRETER, "container": id}])
+    assert ask(line, "/v1/responses", again, "bob").status_code == 200
+    assert ask(line, "/v1/responses", again, "mallory").status_code == 404
+    back = {"model": "keep", "input": [{**ITEM, "container_id": id}, {"role": "user", "content": "hi"}]}
+    assert ask(line, "/v1/responses", back).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_container_of_a_message(line: Line, up: scripted.Upstream, *, stream: bool) -> None:
+    """And the files that code wrote there."""
+    id, file, word = f"container_{stream}", f"file_{stream}", f"run {stream}"
+    use = {"type": "server_tool_use", "id": "s", "name": "code_execution", "input": {"code": "1"}}
+    wrote = {"type": "code_execution_output", "file_id": file}
+    said = {"type": "code_execution_result", "stdout": "", "stderr": "", "return_code": 0, "content": [wrote]}
+    ran = {"type": "code_execution_tool_result", "tool_use_id": "s", "content": said}
+    container = {"id": id, "expires_at": "2026-01-01T00:00:00Z"}
+    whole = {**passed.MESSAGE, "content": [use, ran, {"type": "text", "text": "done"}], "container": container}
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": {**whole, "content": [], "container": None}}]
+    for at, block in enumerate(whole["content"]):
+        events.append({"type": "content_block_start", "index": at, "content_block": block})
+        events.append({"type": "content_block_stop", "index": at})
+    ends = {"stop_reason": "end_turn", "stop_sequence": None, "container": container}
+    events += [{"type": "message_delta", "delta": ends, "usage": {"output_tokens": 7}}, {"type": "message_stop"}]
+    lines = [b"event: %s\ndata: %s\n\n" % (it["type"].encode(), json.dumps(it).encode()) for it in events]
+    up.script |= {word: lines if stream else whole, "hi": passed.MESSAGE}
+    tools = [{"type": "code_execution_20250825", "name": "code_execution"}]
+    asked = {"model": "claude", "max_tokens": 9, "tools": tools, "messages": [{"role": "user", "content": word}]}
+    answer = ask(line, "/v1/messages", {**asked, "stream": stream}, **VERSION)
+    assert answer.status_code == 200
+    assert "error" not in answer.text, answer.text
+    again = message(container=id)
+    assert ask(line, "/v1/messages", again, "bob", **VERSION).status_code == 200
+    assert ask(line, "/v1/messages", again, "mallory", **VERSION).status_code == 404
+    passed.FILES[file] = b"wrote"
+    for agent, status in (("alice", 200), ("mallory", 404)):
+        headers = {"authorization": f"Bearer {KEYS[agent]}", **VERSION}
+        assert line.client.get(f"/v1/files/{file}/content", headers=headers).status_code == status
+    turn = {"role": "assistant", "content": [use, ran]}
+    history = [{"role": "user", "content": word}, turn, {"role": "user", "content": "hi"}]
+    assert ask(line, "/v1/messages", {**asked, "messages": history}, **VERSION).status_code == 200
+
+
+def test_a_model_cannot_name_what_it_made(line: Line, up: scripted.Upstream) -> None:
+    """An id in a text or in the arguments of a tool gives nobody a container."""
+    use = {
+        "type": "tool_use",
+        "id": "t",
+        "name": "f",
+        "input": {"container": {"id": "container_m"}, "container_id": "c"},
+    }
+    up.script["claim"] = {**passed.MESSAGE, "content": [use], "stop_reason": "tool_use"}
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    asked = {"model": "claude", "max_tokens": 9, "tools": tools, "messages": [{"role": "user", "content": "claim"}]}
+    assert ask(line, "/v1/messages", asked, **VERSION).status_code == 200
+    assert ask(line, "/v1/messages", message(container="container_m"), **VERSION).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "fields", [{"previous_response_id": "resp_1"}, {"tools": [{**INTERPRETER, "container": "cntr_x"}]}]
+)
+def test_requests_of_a_batch_are_read_too(line: Line, up: scripted.Upstream, fields: dict[str, Any]) -> None:
+    """They are sent later, and nobody asks then."""
+    one = {
+        "custom_id": "a",
+        "method": "POST",
+        "url": "/v1/responses",
+        "body": {"model": "keep", "input": "hi", **fields},
+    }
+    form: Any = {"file": ("b.jsonl", json.dumps(one).encode() + b"\n", "application/jsonl")}
+    before = len(up.seen)
+    assert line.client.post("/v1/files", files=form, data={"purpose": "batch"}).status_code in (400, 404)
+    params = message(container="container_x")
+    assert ask(line, "/v1/messages/batches", {"requests": [{"custom_id": "a", "params": params}]}).status_code == 404
+    assert len(up.seen) == before
+
+
+@pytest.mark.parametrize("path", ["/v1/vector_stores", "/v1/containers", "/v1/containers/cntr_x/files"])
+def test_stores_and_containers_are_made_elsewhere(line: Line, path: str) -> None:
+    """The message says what to do."""
+    answer = ask(line, path, {"name": "x"})
+    assert answer.status_code == 404
+    assert "stored.shared" in answer.json()["error"]["message"]
