@@ -10,13 +10,13 @@ received; instructions (`passages`), turns (`spellings`) and secrets at the seam
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 import orjson
 
-from gateway.call import Call, Json
+from gateway.call import Call, Json, Step
 from gateway.detect.personal.placeholders import LIKE
 from gateway.dialects import cuts, positions
 from gateway.errors import Refusal
@@ -87,24 +87,21 @@ def _without(call: Call, opening: Opening, gap: _Gap) -> Opening | None:
     before = _passage(opening.before, low, high, gone)
     messages = [*opening.body["messages"][:first], *opening.body["messages"][then:]]
     end = opening.end - size
-    received: Json = {**opening.asked, "messages": orjson.loads(b"[%b]" % call.request.raw[opening.begin : end])}
+    received = call.request.raw[opening.begin : end]
     try:
-        tools = opening.tools and tuple(dict.fromkeys(call.codec.tools(received)))
+        tools = opening.tools and tuple(dict.fromkeys(call.codec.tools({**opening.asked, **_messages(received)})))
     except Refusal:
         return None
-    steps = opening.steps
-    if steps is not None:
-        steps = tuple(map(fixed, call.codec.steps({"messages": received["messages"]})))
     return replace(
         opening,
         raw=call.request.raw,
         end=end,
         body={**opening.body, "messages": messages},
         tools=tools,
-        counts=call.codec.items(received),
+        counts=call.codec.items({**opening.asked, "messages": messages}),  # edits change no list
         before=before,
         content=None,
-        steps=steps,
+        steps=_steps(call, opening, gap, received),
         clean=_clean(opening, seam, end),
         edit=_edit(opening.edit, before, opening.after),
         written=orjson.dumps(messages)[1:-1],
@@ -114,6 +111,24 @@ def _without(call: Call, opening: Opening, gap: _Gap) -> Opening | None:
         starts=[*opening.starts[:first], *(one - (high - low) for one in opening.starts[then:])],
         seam=seam,
     )
+
+
+def _messages(received: bytes) -> Json:
+    return {"messages": orjson.loads(b"[%b]" % received)}
+
+
+def _steps(call: Call, opening: Opening, gap: _Gap, received: bytes) -> Sequence[Step] | None:
+    """The steps of the messages that are left: those of the opening, unless results may belong to other calls now."""
+    known, codec = opening.steps, call.codec
+    if known is None:
+        return None
+    ahead = _messages(opening.raw[opening.begin : opening.ends[gap.then - 1]])["messages"]
+    stay = codec.steps({"messages": ahead[: gap.first]})
+    rest = known[len(codec.steps({"messages": ahead})) :]
+    answers = next((step.kind for step in rest if step.kind != "prompt"), "turn")
+    if answers == "turn" and not any(step.uses for step in stay):
+        return (*known[: len(stay)], *rest)
+    return tuple(map(fixed, codec.steps(_messages(received))))
 
 
 def _passage(part: Passage, low: int, high: int, gone: Collection[int]) -> Passage:

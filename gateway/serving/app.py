@@ -108,6 +108,10 @@ class Gateway:
         """What serves a POST to a path without ASGI's scope and messages; None if the application itself must."""
         return None if self.runtime.config.server.cors else self._calls.get(path)
 
+    def leave(self) -> None:
+        """The gateway is about to stop: what has no end by itself ends now."""
+        self.shared.listeners.leave()
+
     def stranger(self, scope: Any) -> Refusal | None:
         """Count a request without a valid key that is not a call; the refusal if its address makes too many."""
         self.shared.telemetry.stranger()

@@ -183,11 +183,12 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
     reply = gateway.runtime.replies.to(call, exchange.put)
     if refusal := foreign(exchange.headers, gateway.runtime.config.server):
         await reply.refuse(refusal)
-    elif scope["method"] not in ("POST", "DELETE"):
+    elif scope["method"] not in ("POST", "DELETE", "GET") or (scope["method"] == "GET" and not codec.may_listen):
         await reply.refuse(_wrong_method(path, scope["headers"]))
     elif not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
-    elif scope["method"] == "POST":
+    elif scope["method"] != "DELETE":
+        codec.listens = scope["method"] == "GET"
         await through(gateway, call, exchange)
     else:
         await _end_session(gateway, call, server, exchange, reply)
