@@ -348,7 +348,8 @@ def test_the_end_of_a_task_ends_its_urls(line: Line, agent: Scripted, hook: Hook
         assert tell(line, url, notice(version, id, "done")).status_code == 202
     for url in urls:
         for state in ("completed", "working"):
-            assert tell(line, url, notice(version, id, "again", state)).status_code == 404
+            for again in (url, f"{url}=", f"{url}.", f"{url}~", f"{url[:-9]}!{url[-9:]}"):
+                assert tell(line, again, notice(version, id, "again", state)).status_code == 404
     assert len([hook.next() for _ in range(4)]) == 4
     assert hook.got.empty()
 

@@ -146,9 +146,11 @@ class Pushes:
         try:
             sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
             said = orjson.loads(self._seal.disclose(_context(agent), sealed))
+            version, until, source, who, team, roles, workflow, wanted, task, placed = said
         except (binascii.Error, InvalidTag, ValueError):
             return None
-        version, until, source, who, team, roles, workflow, wanted, task, placed = said
+        if _encoded(sealed) != token:  # decoding ignores what is no base64: the URL would have further names
+            return None
         subject = self._keys.living(source, Subject(who, team, tuple(roles)))
         if until < time.time() or subject is None:
             return None
@@ -208,8 +210,7 @@ class Pushes:
         placed = codec.placed if len(codec.placed) <= _PLACED else {}
         said = [*about, call.request.correlation_id, [*wanted], codec.continues(), {**placed}]
         sealed = self._seal.enclose(_context(codec.agent), orjson.dumps(said))
-        token = base64.urlsafe_b64encode(sealed).decode().rstrip("=")
-        return f"{settings.url.rstrip('/')}/a2a/{codec.agent}/notifications/{token}"
+        return f"{settings.url.rstrip('/')}/a2a/{codec.agent}/notifications/{_encoded(sealed)}"
 
     async def _check(self, settings: Push, address: str) -> None:
         """Raise Refusal for a URL that the gateway does not call. What the name leads to is checked again later."""
@@ -231,6 +232,10 @@ class Pushes:
             outside = False
         if not outside:
             raise _refused()
+
+
+def _encoded(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def _is_known(settings: Push, url: URL) -> bool:

@@ -76,10 +76,10 @@ class Reply:
             await self._call.replay.keeper.keep(streamed=False)
         self.status = status
         self.begun = self.over = True
-        length = (b"content-length", b"%d" % len(body))
+        length = [(b"content-length", b"%d" % len(body))] if status != 304 else []
         self._extra += self._call.outcome.headers
         types = [_JSON] if kind is None else [(b"content-type", kind.encode())] if kind else []
-        await self._put(body, more=False, head=self._head(status, [*types, length, *(extra or ())]))
+        await self._put(body, more=False, head=self._head(status, [*types, *length, *(extra or ())]))
 
     async def stream(self, data: bytes, *, complete: bool = False) -> None:
         """Send a piece of a stream, after the headers if it is the first. `complete`: the answer is now complete."""

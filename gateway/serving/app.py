@@ -293,6 +293,13 @@ class Gateway:
             if used.get(id) == at:
                 del used[id]
 
+    async def _measure(self, beat: int) -> None:
+        """Write what was measured of other agents, and read what all gateways did. What fails is done next time."""
+        with contextlib.suppress(StoreUnavailable):
+            await self.shared.measures.write(self.shared.store)
+            if beat % FIGURES == 0:
+                await self.shared.measures.read(self.shared.store, self.runtime.config.a2a)
+
     async def _note_last_keys(self) -> None:
         with contextlib.suppress(StoreUnavailable):
             await self._note_keys()
@@ -323,9 +330,7 @@ class Gateway:
                 finally:  # the Cluster node with the keys may be down while other nodes answer
                     await store.refresh()
                     await store.sweep()
-                await self.shared.measures.write(store)
-                if beat % FIGURES == 0:
-                    await self.shared.measures.read(store, self.runtime.config.a2a)
+                await self._measure(beat)
                 if beat % NOTED == 0:
                     await self._note_keys()
                 if beat % CENSUS == 0:
