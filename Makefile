@@ -71,6 +71,8 @@ lock:
 		--output-file requirements-extras.lock
 	echo "setuptools>=77" | $(COMPILE) pyproject.toml - --group dev --constraints requirements.lock \
 		--output-file requirements-dev.lock
+	for name in frameworks others; do \
+		$(COMPILE) tests/pypi/$$name.in --output-file tests/pypi/$$name.lock || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

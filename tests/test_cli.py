@@ -213,6 +213,27 @@ def test_check_without_policies(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert "no policies" in capsys.readouterr().out
 
 
+def test_check_warns_of_types_that_no_finding_has(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the table of residency of the policy data, where such a name would leave the type to the rule for all."""
+    monkeypatch.setattr(policy, "run_tests", lambda *_, **__: PASSED)
+    (here / "policies").mkdir()
+    (here / "policies" / "gateway.rego").write_text('package gateway\n\ndecision := {"allow": true}\n')
+    table = "residency: {EMIAL: [demo], EMAIL_ADDRESS: [demo], EMAIL: [demo], PERSON: [demo], STAFF_ID: [], '*': []}\n"
+    (here / "policies" / "data.yaml").write_text(table)
+    own = "{name: staff, supported_entity: STAFF_ID, patterns: [{name: a, regex: 'S[0-9]{6}', score: 1}]}"
+    (here / "own.yaml").write_text(f"recognizers: [{own}]\n")
+    (here / "config/gateway.yaml").write_text(CONFIG + "pii: {recognizers: own.yaml}\n")
+    assert main(["check"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    told = [line.partition("data.")[2].partition(" allowed: ")[0] for line in lines if "residency" in line]
+    assert told == [
+        "residency.EMIAL: is not a known entity; did you mean EMAIL?",
+        "residency.EMAIL_ADDRESS: policies know this type as EMAIL",
+    ]
+
+
 def test_check_with_policies_that_do_not_compile(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -217,6 +217,51 @@ def test_tokens_are_sealed_in_the_store(line: Line, issuer: Issuer) -> None:
     link(line, "bob")
 
 
+def test_clients_open_sessions_and_lists_before_there_is_an_account(line: Line, server: Scripted) -> None:
+    """What needs the account asks for it, and the session goes on with it afterwards."""
+    server.about = {"tools": {}, "prompts": {}}
+    server.answers["prompts/list"] = lambda message: {
+        "jsonrpc": "2.0",
+        "id": message["id"],
+        "result": {"prompts": [{"name": "greet"}]},
+    }
+    client = Client(line, "/mcp/mail")
+    client.headers["mcp-session-id"] = client.open()
+    assert client.tools() == []
+    assert client.send("prompts/list").json()["result"] == {"prompts": []}
+    assert client.send("resources/list").json()["result"] == {"resources": []}
+    assert Browser(line).agree(client.call("get_it")["error"]["data"]["elicitations"][0]["url"]).status_code == 200
+    assert client.tools() == ["get_it"]
+    assert client.send("prompts/list").json()["result"] == {"prompts": [{"name": "greet"}]}
+    assert "result" in client.call("get_it")
+    assert line.client.delete("/mcp/mail", headers=client.headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/mcp/mail", "/mcp"])
+def test_tools_of_others_are_listed_before_there_is_an_account(line: Line, server: Scripted, path: str) -> None:
+    """As they were accepted; without what the server told another user."""
+    assert Browser(line).agree(link(line)).status_code == 200
+    assert Client(line, "/mcp/mail").tools() == ["get_it"]
+    server.tools[0]["description"] = "What another user's list says"
+    stranger, prefix = Client(line, path, "bob"), "" if path == "/mcp/mail" else "mail_"
+    (tool,) = stranger.send("tools/list").json()["result"]["tools"]
+    assert (tool["name"], tool["description"]) == (f"{prefix}get_it", "A tool")
+    assert stranger.call(f"{prefix}get_it")["error"]["data"]["code"] == "approval_required"
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    assert "instructions" not in stranger.send("initialize", params).json()["result"]
+
+
+@pytest.mark.parametrize("path", ["/mcp/mail", "/mcp"])
+def test_the_later_era_before_there_is_an_account(line: Line, path: str) -> None:
+    """Discovery and lists."""
+    said = {"protocolVersion": "2026-07-28", "clientInfo": {"name": "t", "version": "1"}, "clientCapabilities": {}}
+    meta = {f"io.modelcontextprotocol/{name}": value for name, value in said.items()}
+    for method in ("server/discover", "tools/list"):
+        headers = {"mcp_protocol_version": "2026-07-28", "mcp_method": method}
+        answer = Client(line, path).send(method, {"_meta": meta}, **headers).json()
+        assert answer["result"]["resultType"] == "complete", answer
+
+
 # Attacks
 
 

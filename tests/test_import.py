@@ -48,3 +48,24 @@ def test_what_is_no_such_file(
     Path("l.yaml").write_text(text)
     assert main(["import", "litellm", "l.yaml"]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["litellm"], ["prices"], ["prices", "--write", "table.yaml"]], ids=["litellm", "prices", "table"]
+)
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
+def test_a_file_that_cannot_be_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    content: bytes | None,
+    why: str,
+) -> None:
+    """Its name and the reason, and no advice about other files."""
+    monkeypatch.chdir(tmp_path)
+    name = words[-1] if "--write" in words else "it.json"
+    if content is not None:
+        Path(name).write_bytes(content)
+    assert main(["import", *words, "it.json"]) == 2
+    assert capsys.readouterr().err.startswith(f"{name}: {'cannot be read: ' if content is None else ''}{why}")

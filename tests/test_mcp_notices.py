@@ -240,3 +240,15 @@ async def test_the_official_sdk(tmp_path: Path, mode: Any) -> None:
                 result = await client.call_tool("tell", {}, progress_callback=on_progress)
     assert told == [(1, 2, "half of <EMAIL>")]
     assert result.structured_content == {"result": "done"}
+
+
+def test_a_list_that_changes_is_read_again(line: Line, server: Scripted) -> None:
+    """If the server says so in the event stream of an answer, long before the list is due."""
+    assert Client(line).tools() == ["get_it", "read_it"]
+    server.tools.append(tool_server.tool("more"))
+    server.answers["tools/call"] = streams({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+    try:
+        assert text(called(line).json()) == "done"
+        eventually(lambda: Client(line).tools() and line.metric("meshgate_hidden_tools_total", server="it") == 1)
+    finally:
+        server.tools.pop()

@@ -34,6 +34,43 @@ def test_who_may_call(line: Line, path: str, origin: str | None) -> None:
     assert Client(line, path).send("tools/list", **headers).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/it", "/.well-known/oauth-protected-resource/mcp/it"])
+def test_preflights_of_pages(line: Line, path: str) -> None:
+    """A page may send the headers of the protocol; another page gets no permission."""
+    wanted = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,mcp-protocol-version,mcp-session-id",
+    }
+    answer = line.client.options(path, headers={"origin": PAGE, **wanted})
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert {"POST", "DELETE"} <= {*answer.headers["access-control-allow-methods"].split(", ")}
+    assert answer.headers["access-control-allow-headers"] == wanted["access-control-request-headers"]
+    assert "access-control-allow-credentials" not in answer.headers
+    other = line.client.options(path, headers={"origin": "https://evil.example", **wanted})
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_pages_read_answers_and_their_headers(line: Line) -> None:
+    """The session that they opened, and each refusal with the challenge of a 401."""
+    client = Client(line)
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    opened = client.send("initialize", params, origin=PAGE)
+    session = {"mcp-session-id": opened.headers["mcp-session-id"]}
+    listed = client.send("tools/list", origin=PAGE, **session)
+    unknown = Client(line, "/mcp/none").send("tools/list", origin=PAGE)
+    wrong = line.client.get("/mcp/it", headers={"origin": PAGE})
+    ended = line.client.delete("/mcp/it", headers={"origin": PAGE, **client.headers, **session})
+    stranger = line.client.post("/mcp/it", json={}, headers={"origin": PAGE, "authorization": "Bearer wrong"})
+    assert [answer.status_code for answer in (opened, listed, wrong, ended, stranger)] == [200, 200, 405, 200, 401]
+    for answer in (opened, listed, unknown, wrong, ended, stranger):
+        assert answer.headers["access-control-allow-origin"] == PAGE
+        exposed = {*answer.headers["access-control-expose-headers"].split(", ")}
+        sent = {name for name in answer.headers if name.startswith(("x-meshgate-", "mcp-", "www-"))}
+        assert sent <= exposed
+    assert "www-authenticate" in stranger.headers
+
+
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/it"])
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://gw.example.com", f"{PAGE}:444", f"{PAGE}.evil.example", ""]

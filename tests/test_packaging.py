@@ -19,6 +19,8 @@ from gateway import cli
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ["requirements.lock", "requirements-extras.lock", "requirements-dev.lock"]
+APART = ["tests/pypi/frameworks.lock", "tests/pypi/others.lock"]
+"""Of environments that tests make for packages whose requirements conflict with ours."""
 INDEX = re.compile(r"(?i)://|--(extra-)?index|--find-links|--trusted-host|\bfile:|pypi|^-[if]\b")
 
 
@@ -66,14 +68,18 @@ def pinned(lock: str) -> dict[str, str]:
 
 
 def project() -> dict[str, list[str]]:
-    """The requirements of `pyproject.toml`, by lock file."""
+    """The requirements of `pyproject.toml` and of tests/pypi, by lock file."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needs = data["project"]["dependencies"] + data["build-system"]["requires"]
     extras = [need for extra in data["project"]["optional-dependencies"].values() for need in extra]
-    return dict(zip(LOCKS, [needs, needs + extras, needs + data["dependency-groups"]["dev"]], strict=True))
+    found = dict(zip(LOCKS, [needs, needs + extras, needs + data["dependency-groups"]["dev"]], strict=True))
+    for lock in APART:
+        lines = (ROOT / lock).with_suffix(".in").read_text().splitlines()
+        found[lock] = [need for line in lines if (need := line.partition("#")[0].strip())]
+    return found
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *APART])
 def test_every_locked_requirement_has_hashes(lock: str) -> None:
     """A lock file holds exact versions with SHA-256 hashes and nothing else."""
     text = re.sub(r"^#.*\n", "", (ROOT / lock).read_text(), flags=re.MULTILINE)
@@ -81,15 +87,15 @@ def test_every_locked_requirement_has_hashes(lock: str) -> None:
         assert re.fullmatch(r"[\w.-]+==\S+( ; [^#]+?)?( +--hash=sha256:[0-9a-f]{64})+ *", entry), entry[:80]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *APART])
 def test_locks_name_no_index(lock: str) -> None:
     """A lock file names no index and no path: it installs from any mirror."""
     assert [line for line in (ROOT / lock).read_text().splitlines() if INDEX.search(line)] == []
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *APART])
 def test_locks_are_up_to_date(lock: str) -> None:
-    """Every requirement of `pyproject.toml` is locked at an allowed version; if not, run `make lock`."""
+    """Every requirement is locked at an allowed version; if not, run `make lock`."""
     versions = pinned(lock)
     for text in project()[lock]:
         need = Requirement(text)

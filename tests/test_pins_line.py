@@ -98,6 +98,24 @@ def test_a_definition_with_instructions_is_not_accepted_at_first_sight(tmp_path:
         eventually(lambda: Client(line, "/mcp/it").tools() == ["get_it", "deep"])
 
 
+def test_nothing_to_accept_is_no_action(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says so; the decision log has what was accepted alone."""
+    assert command(line, "accept", "first_seen") == 0
+    assert "Nothing to accept: the gateway has not listed this server's tools yet." in capsys.readouterr().err
+    assert Client(line, "/mcp/first_seen").tools() == ["get_it", "send_it"]
+    assert Client(line, "/mcp/strict").tools() == []
+    assert command(line, "accept", "first_seen") == 0
+    assert command(line, "accept", "first_seen/get_it") == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"Nothing to accept: {what} accepted already."
+        for what in ("every tool that first_seen has listed is", "get_it is")
+    ]
+    assert line.rows("SELECT * FROM actions") == []
+    assert command(line, "accept", "strict/get_it") == 0
+    assert len(line.rows("SELECT * FROM actions")) == 1
+
+
 def test_mistakes_in_commands(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
     """A server or a tool that is not there."""
     assert command(line, "list", "none") == 2
@@ -169,3 +187,6 @@ def test_the_admin_api_lists_compares_and_accepts(server: Scripted, tmp_path: Pa
         eventually(lambda: client.tools() == ["get_it", "send_it"])
         assert line.client.post(f"{at}/accept", json={}, headers=bearing).json()["accepted"] == ["new_it"]
         eventually(lambda: client.tools() == ["get_it", "send_it", "new_it"])
+        again = line.client.post(f"{at}/accept", json={"tools": ["get_it"]}, headers=bearing)
+        assert again.json() == {"server": "orders", "accepted": []}
+        assert line.rows("SELECT action FROM actions") == [("tools of orders accepted",)] * 2

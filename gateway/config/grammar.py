@@ -481,8 +481,8 @@ class Server(Section):
     """Whether `/v1/realtime`, and `/v1/responses` over WebSocket, are served. Needs the extra `websockets`, and takes
     effect with the next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
-    """Origins whose pages may call `/v1/` and `/v1beta/` from a browser, such as https://app.example.com; `*` for all
-    origins. A request to `/mcp` with another `Origin` gets 403."""
+    """Origins whose pages may call `/v1/`, `/v1beta/` and `/mcp` from a browser, such as https://app.example.com; `*`
+    for all origins. A request to `/mcp` with another `Origin` gets 403."""
 
     @field_validator("public_url")
     @classmethod

@@ -72,7 +72,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ, *, scanners: bool = Tr
     `scanners=False` skips the checks that need the scanners (entities, countries, recognizers). Their import takes a
     second, which commands that scan nothing can save.
     """
-    return loads(_text(path), str(path), env, scanners=scanners)
+    return loads(text_of(path), str(path), env, scanners=scanners)
 
 
 def loads(text: str, name: str, env: Mapping[str, str] = os.environ, *, scanners: bool = True) -> Loaded:
@@ -132,7 +132,8 @@ def _further(doc: YamlFile) -> list[Path]:
     return [Path(path) for path in named if isinstance(path, str) and path]
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The text of a file. Raises ConfigError that names the file and the reason."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

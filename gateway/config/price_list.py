@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 import yaml
 
+from gateway.config.load import text_of
 from gateway.errors import ConfigError
 
 _MILLION: Final = 1_000_000
@@ -48,7 +49,7 @@ class Change(NamedTuple):
 def read(path: Path) -> dict[tuple[str, str], dict[str, float]]:
     """The prices of a list, by kind of provider and name of the model. Raises ConfigError."""
     try:
-        said = orjson.loads(path.read_bytes())
+        said = orjson.loads(text_of(path))
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"{path} is no JSON: {error}") from None
     if type(said) is not dict or not any(type(row) is dict and "litellm_provider" in row for row in said.values()):

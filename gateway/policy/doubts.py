@@ -1,12 +1,12 @@
-"""Names in a configuration that refer to nothing: roles unknown to the policy data, patterns that match no name, model
-patterns hidden by an earlier one. Pure.
+"""Names that refer to nothing: roles unknown to the policy data, patterns that match no name, model patterns hidden by
+an earlier one, and in the policy data, types of personal data that are none. Pure.
 
 They are not errors: tokens may bring agents, and the code of a policy may know further roles. Most are typing errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -37,6 +37,19 @@ def of_role(role: str, roles: Sequence[str] | None) -> str:
     if roles is None or role in roles:
         return ""
     return f"the policy data has no role {role!r}{suggest(role, roles)}"
+
+
+def of_types(data: Mapping[str, object], known: Collection[str], canonical: Callable[[str], str]) -> Iterator[str]:
+    """A warning for each key of `residency` in policy data that no finding has: such a rule has no effect.
+
+    `known`: the types of findings. `canonical`: the name of a type by any of its names.
+    """
+    table = data.get("residency")
+    for name in table if isinstance(table, dict) else ():
+        if name != "*" and name not in known:
+            named = canonical(name)
+            words = f"policies know this type as {named}" if named in known else "is not a known entity"
+            yield f"data.residency.{name}: {words}{'' if named in known else suggest(name, sorted(known))}"
 
 
 def _hidden(config: Config) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Cross-origin requests of browsers (WHATWG Fetch, section 3.2): preflight requests and the headers of answers.
 
-Config key: `server.cors`, off by default. Applies to `/v1/` and `/v1beta/` only, never to the admin API. A page sends
-its key in a header, and no cookie is read: `Access-Control-Allow-Credentials` is never sent, so `*` is a safe setting.
+Config key: `server.cors`, off by default. Applies to `/v1/`, `/v1beta/`, `/mcp` and the metadata of OAuth, never to the
+admin API. A page sends its key in a header, and no cookie is read: `Access-Control-Allow-Credentials` is never sent, so
+`*` is a safe setting.
 Fails closed: answers to a page of another origin lack these headers, and its browser does not let the page read them.
 """
 
@@ -12,19 +13,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.dialects.routes import METHODS
+from gateway.identity.resource import WELL_KNOWN
 from gateway.ingress.request import header
 from gateway.ingress.wire import Exchange, Head
 
 Scope = Mapping[str, Any]
 
-PATHS: Final = ("/v1/", "/v1beta/")
+PATHS: Final = ("/v1/", "/v1beta/", "/mcp/", f"{WELL_KNOWN}/")
 EXPOSED: Final = b", ".join(
     [
         *(b"x-request-id", b"x-correlation-id", b"x-meshgate-code", b"x-meshgate-state", b"x-should-retry"),
         *(b"retry-after", b"retry-after-ms", b"ratelimit", b"ratelimit-policy", b"server-timing"),
         *(b"x-ratelimit-%s-requests" % what for what in (b"limit", b"remaining", b"reset")),
         *(b"x-ratelimit-%s-tokens" % what for what in (b"limit", b"remaining", b"reset")),
-        *(b"idempotent-replayed", b"x-meshgate-dropped"),
+        *(b"idempotent-replayed", b"x-meshgate-dropped", b"x-meshgate-cache"),
+        *(b"mcp-session-id", b"www-authenticate"),
     ]
 )
 """The headers of an answer that a page may read, in addition to the CORS-safelisted ones."""
@@ -34,7 +37,7 @@ _NAMES = re.compile(rb"[A-Za-z0-9_-]{1,64}(?:[ \t]*,[ \t]*[A-Za-z0-9_-]{1,64}){0
 
 def allowed(scope: Scope, origins: Sequence[str]) -> bytes:
     """The value of `Access-Control-Allow-Origin`; empty if the origin may not read the answer."""
-    origin = header(scope["headers"], b"origin") if scope["path"].startswith(PATHS) else b""
+    origin = header(scope["headers"], b"origin") if f"{scope['path']}/".startswith(PATHS) else b""
     if not origin:
         return b""
     if "*" in origins:

@@ -8,7 +8,7 @@ refused credentials and answers that are too long are none: a caller could take 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
@@ -129,3 +129,7 @@ class GuardedWire(Wire):
     async def close(self) -> None:
         """See `Wire.close`."""
         await self._wire.close()
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """See `Wire.follow`."""
+        self._wire.follow(changed)

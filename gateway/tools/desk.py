@@ -34,7 +34,8 @@ from gateway.tools.schema import check
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
-from gateway.tools.wire import Relay, Session, SessionLost, broken
+from gateway.tools.user_tokens import Unconnected
+from gateway.tools.wire import UNOPENED, Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
 _KEPT: Final = 4096  # lists of callers
@@ -172,7 +173,7 @@ class Desk:
         opened = self.opened(call, server)
         if opened is None:
             raise _no_session()
-        if server:
+        if server and opened.upstream != UNOPENED:
             await self._server(server).end(opened.upstream, caller_of(call))
 
     async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
@@ -215,7 +216,7 @@ class Desk:
         hold = call.ticket.hold
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
-        if opened is None:
+        if opened is None or opened.upstream == UNOPENED:
             raw = await server.ask(message, hold, caller_of(call), headers, relay)
         else:
             try:
@@ -234,7 +235,9 @@ class Desk:
             case "initialize":
                 return await self._initialize(call, codec)
             case "server/discover":
-                told = about(await self._said(call, codec), logs=self._logs(codec.door))
+                told = about({}, logs=False)
+                if codec.door:
+                    _, told = await self._meet(call, self._server(codec.door), anew=False)
                 told[mcp.META] = {mcp.SERVER: told.pop("serverInfo")}
                 return {**told, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.SET_LEVEL:
@@ -267,31 +270,33 @@ class Desk:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
         id = codec.params.get("requestId")
         opened = self.opened(call, codec.door) if codec.door else None
-        if codec.method == "notifications/cancelled" and opened is not None and is_id(id):
+        if codec.method == "notifications/cancelled" and opened and opened.upstream != UNOPENED and is_id(id):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
             await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 
-    async def _said(self, call: Call, codec: Mcp) -> Json:
-        """What the server of a path says of itself; nothing for all servers."""
-        if not codec.door:
-            return {}
-        server = self._server(codec.door)
-        await server.seat(caller_of(call))
-        return server.about
+    async def _meet(self, call: Call, server: Server, *, anew: bool) -> tuple[Session, Json]:
+        """A session with a server (a new one, or the gateway's for the caller), and what a client hears of the server.
+
+        A caller without an account there hears what others were told, without the instructions.
+        """
+        caller = caller_of(call)
+        try:
+            session = await (server.open(caller) if anew else server.seat(caller))
+        except Unconnected:
+            return UNOPENED, about({**server.about, "instructions": None}, logs=False)
+        return session, about(server.about, logs=self._logs(server.name))
 
     async def _initialize(self, call: Call, codec: Mcp) -> Json:
         """Open a session for this client, with the server if the path names one."""
         assert call.subject is not None, "sessions come after identify"
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
-        upstream, said = Session(version), Json()
+        upstream, told = Session(version), about({}, logs=False)
         if codec.door:
-            server = self._server(codec.door)
-            upstream = await server.open(caller_of(call))
-            said = server.about
+            upstream, told = await self._meet(call, self._server(codec.door), anew=True)
         id = self._sessions.new(call.subject, codec.door, upstream, version)
         call.outcome.headers = ((_SESSION, id.encode()),)
-        return {"protocolVersion": version, **about(said, logs=self._logs(codec.door))}
+        return {"protocolVersion": version, **told}
 
     async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
@@ -302,7 +307,10 @@ class Desk:
         cursor = codec.params.get("cursor")
         params = {"cursor": cursor} if type(cursor) is str else {}
         message = _message(call, codec, params)
-        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        try:
+            said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        except Unconnected:
+            return {kind: [], **done, **self._fresh(codec)}
         result = said.get("result") if type(said) is dict else None
         if type(result) is not dict or type(result.get(kind)) is not list:
             raise broken(codec.door, "answered with something that is not a list")
@@ -344,8 +352,15 @@ class Desk:
         return {"resultType": "complete", "ttlMs": int(seconds * 1000), "cacheScope": "private"}
 
     async def _listed(self, call: Call, server: Server) -> list[Listed]:
-        """The tools of a server that the caller may see, in the order of the server; kept for a minute."""
-        tools, subject = await self._tools(call, server), call.subject
+        """The tools of a server that the caller may see, in the order of the server; kept for a minute.
+
+        A caller without an account there sees those that are accepted: the call of one tells where to connect.
+        """
+        try:
+            tools = await self._tools(call, server)
+        except Unconnected:
+            tools = await self._pins.known(server.name, server.row.pins)
+        subject = call.subject
         now = (subject, tools, self._visible.version, int(time.time()) // 60)
         known = self._kept.get((server.name, id(subject)))
         if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:
@@ -359,7 +374,7 @@ class Desk:
         return seen
 
     async def _tools(self, call: Call, server: Server) -> list[Listed]:
-        """The tools of a server that are accepted. Raises Refusal, StoreUnavailable."""
+        """The tools of a server that are accepted. Raises Unconnected, Refusal, StoreUnavailable."""
         return await self._pins.served(server.name, await server.tools(caller_of(call)), server.row.pins)
 
     def _server(self, name: str) -> Server:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import orjson
@@ -20,7 +20,9 @@ from gateway.config.tools import Tool
 from gateway.dialects import mcp, sse
 from gateway.dialects.mcp import MODERN
 from gateway.tools.wire import (
+    CHANGED,
     NO_HEADERS,
+    NOTICES,
     OFFERED,
     Hold,
     InTime,
@@ -39,7 +41,6 @@ from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
 _QUESTIONS = 16  # of a server before one answer
-_NOTICES = 1000  # of a server before one answer, that are passed on
 _SELF: Json = {"name": "meshgate", "version": "1"}
 _UNREACHED = "could not be reached"
 
@@ -56,6 +57,7 @@ class HttpWire(Wire):
         self._name = name
         self._row = row
         self._client = client
+        self._changed: Callable[[], None] = lambda: None
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
@@ -157,6 +159,10 @@ class HttpWire(Wire):
     async def close(self) -> None:
         """Nothing: the connections belong to the client."""
 
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called when the server says so in the event stream of an answer."""
+        self._changed = changed
+
     def _in_time(self) -> InTime:
         return InTime(self._name, self._row.timeout)
 
@@ -210,7 +216,9 @@ class HttpWire(Wire):
                     said = _object(event.data)
                     if "id" not in said:
                         told += 1
-                        if relay is not None and "method" in said and told <= _NOTICES:
+                        if said.get("method") == CHANGED:
+                            self._changed()
+                        if relay is not None and "method" in said and told <= NOTICES:
                             await relay(said)
                         continue
                     if "method" not in said and said["id"] == id:

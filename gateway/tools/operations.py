@@ -5,7 +5,7 @@ Nothing is asked of the HTTP server until an operation is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
@@ -72,6 +72,9 @@ class OperationsWire(Wire):
 
     async def close(self) -> None:
         """Nothing: the connections belong to the client."""
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Nothing: the tools are those of a file."""
 
     async def _call(self, message: Json, hold: Hold, bearer: str, attempt: Attempt) -> bytes:
         operation = self._operations.get(str(message["params"].get("name")))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import orjson
@@ -103,6 +103,17 @@ class Pins:
         self._served[server] = listed, data, found
         return found
 
+    async def known(self, server: str, mode: Mode) -> list[Listed]:
+        """The tools that are accepted and were there last, for a caller that cannot ask for them yet.
+
+        Without pins, none. Raises StoreUnavailable.
+        """
+        if mode == "off":
+            return []
+        data, accepted = await self._accepted(server)
+        pins = decoded(data).items()
+        return [Listed(name, pin.accepted, accepted[name]) for name, pin in pins if pin.accepted and pin.seen]
+
     async def _accepted(self, server: str) -> tuple[bytes | None, Mapping[str, str]]:
         """The record of a server, and the digests of what is accepted."""
         known, now = self._known.get(server), self._clock()
@@ -150,19 +161,27 @@ def _digests(record: Mapping[str, Pin]) -> Mapping[str, str]:
     return {name: digest(pin.accepted) for name, pin in record.items() if pin.accepted is not None}
 
 
-async def accept(store: Store, server: str, tools: Iterable[str] = ()) -> list[str]:
-    """Accept what was seen last of the named tools, or of all; returns the names of those that changed.
+def pending(record: Mapping[str, Pin], server: str, tools: Iterable[str] = ()) -> list[str]:
+    """The named tools, or all, whose last definition is not the accepted one.
 
     Raises ConfigError for a tool that was not seen.
     """
     wanted = list(tools)
+    for name in wanted:
+        if name not in record:
+            raise ConfigError(f"{server} has listed no tool of this name; `meshgate tools list {server}` has all")
+    return [name for name, pin in record.items() if pin.state != "accepted" and (not wanted or name in wanted)]
+
+
+async def accept(store: Store, server: str, tools: Collection[str] = ()) -> list[str]:
+    """Accept what was seen last of the named tools, or of all; returns the names of those that changed.
+
+    Raises ConfigError for a tool that was not seen.
+    """
     for _ in range(_TRIES):
         data = await store.pins(server)
         record = decoded(data)
-        for name in wanted:
-            if name not in record:
-                raise ConfigError(f"{server} has listed no tool of this name; `meshgate tools list {server}` has all")
-        changed = [name for name, pin in record.items() if pin.state != "accepted" and (not wanted or name in wanted)]
+        changed = pending(record, server, tools)
         if not changed:
             return []
         for name in changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,19 +22,20 @@ from gateway.tools.credentials import NOBODY, Caller, Credential, check_echo
 from gateway.tools.wire import NO_HEADERS, Hold, Relay, Session, SessionLost, TokenRefused, Wire, broken, unheld
 
 Result = TypeVar("Result")
+_AGAIN: Final = 1.0  # seconds for which a list is used although the server says that it has changed
 _SEATS: Final = 1024  # sessions of the gateway with one server, and lists of tools
 Seat = tuple[str, str]
 """Team and agent for whom the gateway has a session; empty for the gateway itself."""
 
 
 class _List(NamedTuple):
-    """The tools of a server, and until when they are used."""
+    """The tools of a server, and when they were asked for."""
 
     tools: list[Listed]
-    until: float
+    read: float
 
 
-_NOTHING: Final = _List([], 0.0)
+_NOTHING: Final = _List([], -math.inf)
 
 
 class Server:
@@ -45,12 +47,14 @@ class Server:
         self.name = name
         self.row = row
         self._wire = wire
+        wire.follow(self._renew)
         self._credential = credential
         self._clock = clock
         self._seats: OrderedDict[Seat, Session] = OrderedDict()
         self._opening: dict[Seat, asyncio.Lock] = {}
         self._reading: dict[Seat, asyncio.Lock] = {}
         self._lists: OrderedDict[Seat, _List] = OrderedDict()
+        self._changed = -math.inf  # when the server last said that its list has changed
         self.about: Json = {}
         """What the server says of itself: capabilities, serverInfo, instructions."""
 
@@ -149,19 +153,22 @@ class Server:
         return broken(self.name, "refused the credentials of the gateway (HTTP 401)")
 
     async def tools(self, caller: Caller = NOBODY) -> list[Listed]:
-        """The tools of the server, asked again after `refresh` seconds. Raises Refusal.
+        """The tools of the server, asked again after `refresh` seconds, or when the server says that they have changed.
+
+        Raises Refusal.
 
         A server that is called with tokens of callers may list other tools to each.
         """
         asks = caller if self._credential.personal else NOBODY
         seat = asks.seat
         known = self._lists.get(seat, _NOTHING)
-        if self._clock() < known.until:
+        if self._is_fresh(known):
             return known.tools
         async with self._reading.setdefault(seat, asyncio.Lock()):
             known = self._lists.get(seat, _NOTHING)
-            if self._clock() < known.until:
+            if self._is_fresh(known):
                 return known.tools
+            began = self._clock()
             try:
                 found = await self._read(asks)
             except SessionLost:
@@ -169,7 +176,7 @@ class Server:
                 found = await self._read(asks)
             if [one.digest for one in found] == [one.digest for one in known.tools]:
                 found = known.tools
-            self._lists[seat] = _List(found, self._clock() + self.row.refresh)
+            self._lists[seat] = _List(found, began)
             self._reading.pop(seat, None)
             if len(self._lists) > _SEATS:
                 self._lists.popitem(last=False)
@@ -182,9 +189,14 @@ class Server:
     async def _asked(self, session: Session, caller: Caller, message: Json) -> bytes:
         return await self.ask_in(session, message, unheld, caller)
 
-    def forget(self) -> None:
-        """The lists may have changed: ask for them again."""
-        self._lists = OrderedDict((seat, _List(known.tools, 0.0)) for seat, known in self._lists.items())
+    def _is_fresh(self, known: _List) -> bool:
+        """Whether a list is used as it is."""
+        age = self._clock() - known.read
+        return age < (self.row.refresh if known.read > self._changed else min(_AGAIN, self.row.refresh))
+
+    def _renew(self) -> None:
+        """Ask for the lists again: the server says that they have changed."""
+        self._changed = self._clock()
 
     async def close(self) -> None:
         """End all sessions, and the connection."""

@@ -23,7 +23,7 @@ _LONGEST = 4096
 
 
 class Opened(NamedTuple):
-    """A session of a client: that with the server, the version that the client speaks, and its workflow."""
+    """A session of a client: that with the server, or UNOPENED; the version that the client speaks; its workflow."""
 
     upstream: Session
     version: str

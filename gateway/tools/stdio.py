@@ -12,7 +12,7 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import orjson
@@ -20,7 +20,21 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Relay, Session, Wire, broken, reply
+from gateway.errors import Refusal
+from gateway.tools.notices import PROGRESS
+from gateway.tools.wire import (
+    CHANGED,
+    NO_HEADERS,
+    NOTICES,
+    OFFERED,
+    Hold,
+    InTime,
+    Relay,
+    Session,
+    Wire,
+    broken,
+    reply,
+)
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
@@ -38,7 +52,9 @@ class StdioWire(Wire):
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._waiting: dict[int, _Asked] = {}
+        self._telling: dict[object, _Asked] = {}  # by progress token
+        self._changed: Callable[[], None] = lambda: None
         self._last = 0
         self._session = Session(OFFERED)
         self._about: Json = {}
@@ -62,10 +78,10 @@ class StdioWire(Wire):
         relay: Relay | None = None,
     ) -> bytes:
         """Send a request; the response gets the id of the caller back."""
-        del session, headers, bearer, relay  # all share the process, which has no headers
+        del session, headers, bearer  # all share the process, which has no headers
         async with self._in_time():
             process = await self._run()
-            raw = await self._send(process, message)
+            raw = await self._send(process, message, relay)
         hold(len(raw))
         said = orjson.loads(raw)
         said["id"] = message["id"]
@@ -95,6 +111,10 @@ class StdioWire(Wire):
             await process.wait()
         if self._reader is not None:
             await self._reader
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called when the process says so."""
+        self._changed = changed
 
     def _in_time(self) -> InTime:
         return InTime(self._name, self._row.timeout)
@@ -146,23 +166,27 @@ class StdioWire(Wire):
         self._failed = 0
         return process
 
-    async def _send(self, process: asyncio.subprocess.Process, message: Json) -> bytes:
+    async def _send(self, process: asyncio.subprocess.Process, message: Json, relay: Relay | None = None) -> bytes:
         if len(self._waiting) >= _HELD:
             raise broken(self._name, f"has {_HELD} calls in flight")
         self._last += 1
-        id = self._last
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[id] = answer
+        id, asked = self._last, _Asked()
+        self._waiting[id] = asked
+        meta = message.get("params", {}).get(mcp.META)
+        token = meta.get("progressToken") if relay is not None and type(meta) is dict else None
+        if token is not None:
+            self._telling[token] = asked
         try:
             await self._write(process, {**message, "id": id})
-            return await answer
-        except asyncio.CancelledError:
+            return await asked.heard(relay)
+        except (asyncio.CancelledError, Refusal):
             with contextlib.suppress(OSError, RuntimeError):
                 params = {"requestId": id, "reason": "the caller has gone"}
                 _put(process, {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
             raise
         finally:
             self._waiting.pop(id, None)
+            self._telling.pop(token, None)
 
     async def _write(self, process: asyncio.subprocess.Process, message: Json) -> None:
         try:
@@ -183,9 +207,8 @@ class StdioWire(Wire):
             why, down = f"answered with more than {self._row.max_answer} bytes", False
         _kill(process)
         await process.wait()
-        for waiting in list(self._waiting.values()):
-            if not waiting.done():
-                waiting.set_exception(broken(self._name, why, down=down))
+        for asked in list(self._waiting.values()):
+            asked.fail(broken(self._name, why, down=down))
 
     def _take(self, process: asyncio.subprocess.Process, line: bytes) -> None:
         try:
@@ -195,14 +218,62 @@ class StdioWire(Wire):
         if type(said) is not dict:
             return
         id = said.get("id")
-        if "method" in said:
-            if "id" in said:  # a question of the server
-                with contextlib.suppress(OSError, RuntimeError):
-                    _put(process, reply(said))
+        if "method" not in said:
+            if type(id) is int and id in self._waiting:
+                self._waiting[id].answer(line)
+        elif "id" in said:  # a question of the server
+            with contextlib.suppress(OSError, RuntimeError):
+                _put(process, reply(said))
+        elif said["method"] == CHANGED:
+            self._changed()
+        elif said["method"] == PROGRESS and type(params := said.get("params")) is dict:
+            self._tell(params.get("progressToken"), said, len(line))
+
+    def _tell(self, token: object, said: Json, size: int) -> None:
+        """Pass a report of progress to the call that it belongs to. Of a log, nobody knows that."""
+        asked = self._telling.get(token) if type(token) is str else None
+        if asked is None:
             return
-        waiting = self._waiting.get(id) if type(id) is int else None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(line)
+        asked.size += size
+        if asked.size > self._row.max_answer:
+            asked.fail(broken(self._name, f"answered with more than {self._row.max_answer} bytes"))
+        else:
+            asked.tell(said)
+
+
+class _Asked:
+    """A request whose response is awaited, and what the process tells of the request before."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._told = 0
+        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._notices: asyncio.Queue[Json | None] = asyncio.Queue()  # None: there is an answer
+
+    def answer(self, line: bytes) -> None:
+        """The response."""
+        if not self._answer.done():
+            self._answer.set_result(line)
+            self._notices.put_nowait(None)
+
+    def fail(self, fault: Refusal) -> None:
+        """There will be none."""
+        if not self._answer.done():
+            self._answer.set_exception(fault)
+            self._answer.exception()  # a caller that has gone does not ask for the fault, which is no error then
+            self._notices.put_nowait(None)
+
+    def tell(self, said: Json) -> None:
+        """A notification; only the first ones are passed on."""
+        self._told += 1
+        if self._told <= NOTICES and not self._answer.done():
+            self._notices.put_nowait(said)
+
+    async def heard(self, relay: Relay | None) -> bytes:
+        """The response, once all notifications before it were passed on. Raises Refusal."""
+        while relay is not None and (said := await self._notices.get()) is not None:
+            await relay(said)
+        return await self._answer
 
 
 def _put(process: asyncio.subprocess.Process, message: Json) -> None:

@@ -21,6 +21,11 @@ Relay = Callable[[Json], Awaitable[None]]
 """Called with each notification that a server sends before its answer to a call; may raise Refusal."""
 
 
+NOTICES: Final = 1000
+"""Notifications of a server before one answer that are passed on."""
+CHANGED: Final = "notifications/tools/list_changed"
+
+
 class Session(NamedTuple):
     """A session with a server: its version of the protocol, and the id that the server gave, if any."""
 
@@ -31,6 +36,10 @@ class Session(NamedTuple):
     def modern(self) -> bool:
         """Whether the version has no sessions."""
         return self.version == MODERN
+
+
+UNOPENED: Final = Session("")
+"""The session of a client whose user has no account at the server yet: there is none with the server."""
 
 
 class SessionLost(Exception):
@@ -76,6 +85,10 @@ class Wire(Protocol):
 
     async def close(self) -> None:
         """End the connection."""
+        ...
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called when the server says that its list of tools has changed."""
         ...
 
 

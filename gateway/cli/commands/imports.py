@@ -34,11 +34,11 @@ def litellm(args: argparse.Namespace) -> int:
 
     from gateway.config import litellm as reader
     from gateway.config import yaml_file
-    from gateway.config.load import loads
+    from gateway.config.load import loads, text_of
     from gateway.config.yaml_file import spell
     from gateway.errors import ConfigError
 
-    text = args.file.read_text("utf-8")
+    text = text_of(args.file)
     doc = yaml_file.read(text, os.environ)
     if not isinstance(doc.data, dict) or "model_list" not in doc.data:
         raise ConfigError(f"{args.file} is no LiteLLM file: it has no model_list")
@@ -64,10 +64,11 @@ def prices(args: argparse.Namespace) -> int:
     import datetime
 
     from gateway.config import price_list
+    from gateway.config.load import text_of
     from gateway.config.prices import FILE
 
     path = args.write or FILE
-    table = path.read_text("utf-8")
+    table = text_of(path)
     found = list(price_list.changes(table, price_list.read(args.file)))
     for change in found:
         print(change)

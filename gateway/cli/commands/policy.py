@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +74,9 @@ def check(args: argparse.Namespace) -> int:
 
 def _doubts(config: Config) -> list[str]:
     """Names that nothing else uses, which are probably mistyped."""
-    from gateway.policy.doubts import doubts
+    from gateway.policy.doubts import doubts, of_types
 
-    return list(doubts(config, known_roles(config)))
+    return [*doubts(config, known_roles(config)), *of_types(_data(config), *_types(config))]
 
 
 def _unpriced(config: Config) -> list[str]:
@@ -86,14 +86,28 @@ def _unpriced(config: Config) -> list[str]:
     return list(dict.fromkeys(str(name) for _, name, *_ in unknown(config)))
 
 
-def known_roles(config: Config) -> list[str] | None:
-    """The roles in the data of the configured policies; None without a table of roles. Raises ConfigError."""
+def _types(config: Config) -> tuple[set[str], Callable[[str], str]]:
+    """The types of personal data that calls may hold, and what gives the name of a type by any of its names."""
+    from typing import get_args
+
+    from gateway.config.sections import Named
+    from gateway.detect.personal import recognizers, scanner
+
+    own = recognizers.load(config.pii.recognizers, config.pii.allow, scanner.canonical) if config.pii else None
+    return {*scanner.entities(), *get_args(Named), *(own.entities if own else ())}, scanner.canonical
+
+
+def _data(config: Config) -> Mapping[str, Any]:
+    """The data of the configured policies; empty if they are elsewhere. Raises ConfigError."""
     from gateway.policy.engines.bundle import load
 
     policy = config.policy
-    if policy is None or not Path(policy.path).is_dir():
-        return None
-    known = load(policy.path).data.get("roles")
+    return {} if policy is None or not Path(policy.path).is_dir() else load(policy.path).data
+
+
+def known_roles(config: Config) -> list[str] | None:
+    """The roles in the data of the configured policies; None without a table of roles. Raises ConfigError."""
+    known = _data(config).get("roles")
     return sorted(known) if isinstance(known, dict) else None
 
 

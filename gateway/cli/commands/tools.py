@@ -126,16 +126,18 @@ def accept(args: argparse.Namespace) -> int:
     from gateway.tools import pins
 
     server, tool = args.tool
-    _record(args, server)
+    record, tools = _record(args, server), [tool] if tool else []
+    if not pins.pending(record, server, tools):
+        words = f"every tool that {server} has listed is" if not tool else f"{commands.plain(tool)} is"
+        none = "the gateway has not listed this server's tools yet"
+        print(f"Nothing to accept: {f'{words} accepted already' if record else none}.", file=sys.stderr)
+        return 0
     config = commands.load_config(args, quiet=True).config
 
     async def run(store: Any) -> list[str]:
         await commands.on_record(config, store, "tools accept", "", "", {"server": server, "tool": tool})
-        return await pins.accept(store, server, [tool] if tool else [])
+        return await pins.accept(store, server, tools)
 
-    changed = commands.with_store(config, run)
-    for name in changed:
+    for name in commands.with_store(config, run):
         print(f"{commands.plain(name)}: accepted")
-    if not changed:
-        print("Nothing to accept.", file=sys.stderr)
     return 0

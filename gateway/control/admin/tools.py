@@ -1,7 +1,7 @@
 """`/admin/api/tools/{server}`: the tools of a server, and which of them are accepted. See docs/admin-api.md.
 
 Config keys: `admin`, `tools.*.pins`. Error codes: `invalid_request` (400, 404). Every change is recorded before it is
-made.
+made; nothing is recorded where there is nothing to accept.
 """
 
 from __future__ import annotations
@@ -58,9 +58,11 @@ async def show(context: Context) -> tuple[int, Json]:
 async def accept(context: Context) -> tuple[int, Json]:
     """POST /tools/{server}/accept: the last definitions are served from now on."""
     wanted, server = await context.body(Accepted), _server(context)
-    await context.record(f"tools of {server} accepted", "", "", wanted)
+    changed: list[str] = []
     try:
-        changed = await pins.accept(context.store, server, wanted.tools)
+        if pins.pending(pins.decoded(await context.store.pins(server)), server, wanted.tools):
+            await context.record(f"tools of {server} accepted", "", "", wanted)
+            changed = await pins.accept(context.store, server, wanted.tools)
     except ConfigError as fault:
         raise Refusal("invalid_request", str(fault), status=404) from None
     return 200, {"server": server, "accepted": changed}
