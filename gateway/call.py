@@ -152,6 +152,7 @@ class Obligations:
     fields: str | None = None  # the rule for fields that the dialect does not know; None: as configured
     no_restore: tuple[str, ...] = ()  # shell patterns of tools whose calls keep their placeholders
     cache: float | None = None  # seconds that the answer is kept for the same call; 0: not at all; None: as configured
+    store: bool | None = None  # False: the provider must store nothing; None: as the caller asked
 
 
 NO_OBLIGATIONS = Obligations()

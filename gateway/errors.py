@@ -104,6 +104,13 @@ class Refusal(Exception):
         self.terms: Mapping[str, str] = {}  # the upstream's own `code`, `type` and `param`, likewise
 
 
+class NotJson(Refusal):
+    """A body that is not JSON, which some dialects tell apart from one that is not valid."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("invalid_request", message)
+
+
 def uncounted(stage: str) -> None:
     """Count nothing: the `Failures` of a part that is used outside the gateway."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 SENDS = {"1.0": "SendMessage", "0.3": "message/send"}
 GETS = {"1.0": "GetTask", "0.3": "tasks/get"}
@@ -41,6 +43,40 @@ deny contains {"code": "deep", "message": "No", "class": "safety"} if input.cont
 
 labels contains {"code": "p", "labels": ["read:pii"]} if "tool" in input.content.pii_from
 """
+
+
+ID = "[A-Za-z0-9_.:-]+"
+PATHS = [
+    ("POST", "/message:send", "SendMessage"),
+    ("POST", "/message:stream", "SendStreamingMessage"),
+    ("POST", f"/tasks/(?P<id>{ID}):cancel", "CancelTask"),
+    ("GET", f"/tasks/(?P<id>{ID}):subscribe", "SubscribeToTask"),
+    ("GET", f"/tasks/(?P<id>{ID})", "GetTask"),
+    ("GET", "/tasks", "ListTasks"),
+    ("POST", f"/tasks/(?P<taskId>{ID})/pushNotificationConfigs", "CreateTaskPushNotificationConfig"),
+    ("GET", f"/tasks/(?P<taskId>{ID})/pushNotificationConfigs", "ListTaskPushNotificationConfigs"),
+    ("GET", f"/tasks/(?P<taskId>{ID})/pushNotificationConfigs/(?P<id>{ID})", "GetTaskPushNotificationConfig"),
+    ("DELETE", f"/tasks/(?P<taskId>{ID})/pushNotificationConfigs/(?P<id>{ID})", "DeleteTaskPushNotificationConfig"),
+    ("GET", "/extendedAgentCard", "GetExtendedAgentCard"),
+]
+"""Requests of HTTP+JSON: method, pattern of the path, method of the protocol (1.0, section 11.3)."""
+
+
+def interface(url: str, binding: str) -> dict[str, str]:
+    """The interface of a scripted agent in 1.0."""
+    path = "rest/" if binding == "HTTP+JSON" else "rpc"
+    return {"url": f"{url}/{path}", "protocolBinding": binding, "protocolVersion": "1.0"}
+
+
+def own_code(error: Any) -> str:
+    """The gateway's own code in an error over JSON-RPC, which in 1.0 is in a detail (section 9.5)."""
+    data = error["data"]
+    if type(data) is list:
+        (detail,) = data
+        assert (detail["@type"], detail["domain"]) == ("type.googleapis.com/google.rpc.ErrorInfo", "a2a-protocol.org")
+        assert detail["reason"].isupper()
+        data = detail["metadata"]
+    return str(data["code"])
 
 
 @dataclass
@@ -88,15 +124,52 @@ def scripted() -> Iterator[Scripted]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.send(json.dumps(made.card).encode(), 200)
+            if self.path.startswith("/rest"):
+                self.rest()
+            else:
+                self.send(json.dumps(made.card).encode(), 200)
 
         def do_POST(self) -> None:
+            if self.path.startswith("/rest"):
+                self.rest()
+                return
             said = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            made.seen.append(said)
-            made.headers.append({name.lower(): value for name, value in self.headers.items()})
+            self.note(said)
             if made.stream is not None:
                 self.stream(made.stream(said["method"], said["params"]))
                 return
+            self.answer(said)
+
+        def do_DELETE(self) -> None:
+            self.rest()
+
+        def note(self, said: Any) -> None:
+            made.seen.append(said)
+            made.headers.append({name.lower(): value for name, value in self.headers.items()})
+
+        def rest(self) -> None:
+            """A request of HTTP+JSON, noted as the same one of JSON-RPC; the result is bare."""
+            path, _, query = self.path.removeprefix("/rest").partition("?")
+            size = int(self.headers["content-length"] or 0)
+            params: dict[str, Any] = json.loads(self.rfile.read(size)) if size else {}
+            for name, value in parse_qsl(query, strict_parsing=True) if query else []:
+                params[name] = int(value) if value.isdecimal() else value
+            for verb, pattern, method in PATHS:
+                if verb == self.command and (match := re.fullmatch(pattern, path)):
+                    said = {"method": method, "params": {**params, **match.groupdict()}}
+                    break
+            else:
+                raise AssertionError(f"{self.command} {self.path}")
+            self.note(said)
+            if made.stream is not None:
+                self.stream(made.stream(method, said["params"]))
+            elif made.raw is not None:
+                self.send(made.raw, made.status)
+            else:
+                result = made.result(method, said["params"])
+                self.send(b"" if result is None else json.dumps(result).encode(), 200 if result is not None else 204)
+
+        def answer(self, said: Any) -> None:
             answer = {"jsonrpc": "2.0", "id": said["id"], "result": {}}
             if made.raw is None:
                 answer["result"] = made.result(said["method"], said["params"])

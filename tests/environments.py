@@ -50,7 +50,7 @@ def programs(name: str) -> Path:
 def _commands(folder: Path, lock: Path) -> list[list[str]]:
     """How an environment is made: by uv where there is one, as in the Makefile."""
     python, uv = str(folder / "bin" / "python"), shutil.which("uv")
-    options = ["--quiet", "--require-hashes", "-r", str(lock)]
+    options = ["--quiet", "--no-deps", "--require-hashes", "-r", str(lock)]  # the file has all
     if uv:
         venv = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
         return [venv, [uv, "pip", "install", "--python", python, *options]]

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent_server import CANCELS, GETS, POLICY, SENDS, Scripted, scripted, task
+from agent_server import (
+    CANCELS,
+    GETS,
+    POLICY,
+    SENDS,
+    STREAMS,
+    SUBSCRIBES,
+    Scripted,
+    interface,
+    own_code,
+    scripted,
+    task,
+)
 from line import Line, config, running
 from tool_server import INJECTION, MAIL
 
@@ -16,9 +29,9 @@ HOOK = {"url": "https://example.com/hook"}
 versions = pytest.mark.parametrize("version", list(SENDS))
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[Scripted]:
-    """A scripted agent."""
+@pytest.fixture(scope="module", params=["JSONRPC", "HTTP+JSON"])
+def up(request: pytest.FixtureRequest) -> Iterator[Scripted]:
+    """A scripted agent, which serves 1.0 in one binding."""
     with scripted() as made:
         made.card = {
             "name": "Planner",
@@ -30,7 +43,7 @@ def up() -> Iterator[Scripted]:
             "supportedInterfaces": [
                 {"url": "http://evil.example/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
                 {"url": f"{made.url}/grpc", "protocolBinding": "GRPC", "protocolVersion": "1.0"},
-                {"url": f"{made.url}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+                interface(made.url, request.param),
             ],
             "capabilities": {"streaming": True, "pushNotifications": True},
             "securitySchemes": {"oauth": {"type": "oauth2"}},
@@ -93,7 +106,7 @@ def made(answer: Any) -> Any:
 
 def failed(answer: Any) -> tuple[int, str]:
     """The code of an error, and the gateway's own."""
-    return answer["error"]["code"], answer["error"]["data"]["code"]
+    return answer["error"]["code"], own_code(answer["error"])
 
 
 @versions
@@ -166,12 +179,13 @@ def test_lists_have_the_tasks_of_the_caller(line: Line, agent: Scripted) -> None
 )
 def test_other_spellings_of_ids_are_refused(line: Line, agent: Scripted, version: str, message: Any) -> None:
     """Parsers of the protocol read them as the same field, so that they could name tasks of others."""
-    assert failed(send(line, version, message=message))[0] == -32602
+    code = -32602 if version == "0.3" else -32001  # 1.0 has both forms of names: these are ids of others
+    assert failed(send(line, version, message=message))[0] == code
     params = {"message": {"messageId": "m", "parts": [{"text": "x"}]}}
-    others: tuple[dict[str, Any], ...] = ({"configuration": {"task_push_notification_config": {}}}, {"message_id": "m"})
+    others: tuple[dict[str, Any], ...] = ({"configuration": {"task_push_notification_config": {}}}, {"message_Id": "m"})
     for more in others:
         assert failed(post(line, version, SENDS[version], {**params, **more}).json())[0] == -32602
-    assert failed(post(line, version, GETS[version], {"id": "x", "history_length": 1}).json())[0] == -32602
+    assert failed(post(line, version, GETS[version], {"id": "x", "history_length": 1}).json())[0] == code
     assert agent.seen == []
 
 
@@ -387,12 +401,13 @@ def test_values_that_are_split_over_parts(line: Line, agent: Scripted, version: 
 @versions
 @pytest.mark.parametrize(
     "fields",
-    [{"task_id": "t"}, {"context_id": "c"}, {"reference_task_ids": ["t"]}, {"message_id": "m"}],
+    [{"task_id": "no-1"}, {"context_id": "no-2"}, {"reference_task_ids": ["no-3"]}, {"message_id": "m"}],
     ids=lambda fields: next(iter(fields)),
 )
 def test_the_other_form_of_a_name(line: Line, agent: Scripted, version: str, fields: Any) -> None:
     """Agents read both forms of a name, so that an id in the form that is not checked would be one of others."""
-    assert failed(send(line, version, message=fields))[0] == -32602
+    twice = "message_id" in fields
+    assert failed(send(line, version, message=fields))[0] == (-32602 if version == "0.3" or twice else -32001)
     assert not agent.seen
 
 
@@ -402,7 +417,10 @@ def test_the_other_form_of_a_setting(line: Line, agent: Scripted, version: str, 
     """The same in the configuration."""
     message = {"messageId": "m", "role": "user", "parts": [{"text": "a"}]}
     params = {"message": message, "configuration": {name: {"url": "http://127.0.0.1:9"}}}
-    assert failed(post(line, version, SENDS[version], params).json())[0] == -32602
+    refused = -32003 if version == "1.0" and name != "history_length" else -32602
+    if version == "1.0" and name == "history_length":
+        params["configuration"] = {"history_length": 1, "historyLength": 1}
+    assert failed(post(line, version, SENDS[version], params).json())[0] == refused
     assert not agent.seen
 
 
@@ -415,3 +433,133 @@ def test_a_task_has_one_name(line: Line, agent: Scripted, version: str, name: st
     for method in (GETS[version], CANCELS[version]):
         assert failed(post(line, version, method, {"id": own, name: "tasks/t-9"}).json())[0] == -32602
     assert len(agent.seen) == number
+
+
+@versions
+@pytest.mark.parametrize("start", ["4000002a", "1000000b"])
+def test_an_id_of_which_a_part_reads_like_a_personal_number(
+    line: Line, agent: Scripted, version: str, start: str
+) -> None:
+    """Stays an id, or the task could not be named again: a UUID begins with the digits and the letter of a number."""
+    id = f"{start}-791d-4677-b115-df5397484{version[0]}5a"
+    agent.answer = lambda method, params: (
+        {"task": task(id, "x", method)} if method == "SendMessage" else {"kind": "task", **task(id, "x", method)}
+    )
+    assert made(send(line, version))["id"] == id
+    assert made(post(line, version, GETS[version], {"id": id}).json())["id"] == id
+    assert agent.seen[-1]["params"] == {"id": id}
+
+
+@versions
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"{", -32700),
+        (b'{"jsonrpc": "2.0",, "id": 1}', -32700),
+        (b"[]", -32600),
+        (b'{"jsonrpc": "1.0", "id": 1, "method": "x"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": 1}', -32600),
+        (b'{"jsonrpc": "2.0", "id": {}, "method": "x"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "x", "params": []}', -32602),
+    ],
+)
+def test_what_is_no_request_is_answered_in_the_protocol(line: Line, version: str, raw: bytes, code: int) -> None:
+    """With status 200, because clients read errors of JSON-RPC there; `data` has the form of the version."""
+    answer = line.client.post("/a2a/planner", content=raw, headers={"a2a-version": version})
+    assert (answer.status_code, failed(answer.json())) == (200, (code, "invalid_request"))
+    assert (type(answer.json()["error"]["data"]) is list) is (version == "1.0")
+
+
+def test_reasons_are_those_of_the_protocol(line: Line) -> None:
+    """In the details of errors of 1.0, beside the gateway's own code."""
+    error = post(line, "1.0", "GetTask", {"id": "unknown"}).json()["error"]
+    assert error["data"][0]["reason"] == "TASK_NOT_FOUND"
+    error = send(line, "1.0", "forbidden")["error"]
+    assert (error["code"], error["data"][0]["reason"]) == (-32000, "POLICY_DENIED")
+
+
+@versions
+def test_an_address_that_ends_in_a_slash(line: Line, agent: Scripted, version: str) -> None:
+    """Is the same agent: clients add the slash to the URL of the card."""
+    message = {"messageId": "m", "role": "user", "parts": [{"kind": "text", "text": "x"}]}
+    body = {"jsonrpc": "2.0", "id": 1, "method": SENDS[version], "params": {"message": message}}
+    answer = line.client.post("/a2a/planner/", json=body, headers={"a2a-version": version})
+    assert "result" in answer.json()
+
+
+@versions
+def test_a_refusal_of_a_stream_is_an_event(line: Line, agent: Scripted, version: str) -> None:
+    """As the answer to a method that streams is a stream, whatever it says."""
+    for method, params in ((STREAMS[version], {"message": 1}), (SUBSCRIBES[version], {"id": "unknown"})):
+        answer = post(line, version, method, params)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        said = json.loads(answer.text.removeprefix("data: "))
+        assert (said["id"], failed(said)[1]) == ("r1", "invalid_request")
+        assert answer.headers["x-meshgate-code"] == "invalid_request"
+    assert agent.seen == []
+
+
+@versions
+def test_a_context_of_the_callers_own(line: Line, agent: Scripted, version: str) -> None:
+    """A new message may name one that nobody has, by an id that nobody guesses; from then on the context is its own."""
+    context = f"6f9619ff-8b86-4011-b42d-00c04fc964f{version[0]}"
+    agent.answer = lambda method, params: (
+        {"task": {**task("own-1", "x", method), "contextId": params["message"]["contextId"]}}
+        if version == "1.0"
+        else {"kind": "task", **task("own-1", "x", method), "contextId": params["message"]["contextId"]}
+    )
+    assert made(send(line, version, message={"contextId": context}))["contextId"] == context
+    number = len(agent.seen)
+    for who in ("bob", "mallory"):
+        assert failed(send(line, version, message={"contextId": context}, who=who))[0] == -32001
+    assert failed(send(line, version, message={"contextId": "short"}))[0] == -32001
+    assert failed(send(line, version, message={"contextId": f"{context}-x", "taskId": "own-1"}))[0] == -32001
+    assert len(agent.seen) == number
+    assert "result" in send(line, version, message={"contextId": context})
+
+
+def test_a_list_of_a_context_that_nobody_has(line: Line, agent: Scripted) -> None:
+    """Is asked for, and has the tasks of the caller alone."""
+    agent.answer = lambda method, params: {"tasks": [task("t-foreign", "x")], "nextPageToken": ""}
+    assert post(line, "1.0", "ListTasks", {"context_id": "nobody"}).json()["result"]["tasks"] == []
+    assert agent.seen[-1]["params"] == {"contextId": "nobody"}
+
+
+def test_other_forms_of_names_are_passed_on_in_one_form(line: Line, agent: Scripted) -> None:
+    """As parsers of ProtoJSON take both, clients of 1.0 send both; what is inside data is not renamed."""
+    parts = [{"data": {"some_key": 1}}]
+    message = {"message_id": "m", "role": "ROLE_USER", "parts": parts, "metadata": {"my_key": 1}}
+    sent = {"message": message, "configuration": {"history_length": 3}}
+    assert "result" in post(line, "1.0", "SendMessage", sent).json()
+    params = agent.seen[-1]["params"]
+    assert params["message"] == {"messageId": "m", "role": "ROLE_USER", "parts": parts, "metadata": {"my_key": 1}}
+    assert params["configuration"] == {"historyLength": 3}
+
+
+CARD = "/a2a/planner/.well-known/agent-card.json"
+
+
+def test_a_card_can_be_kept(line: Line) -> None:
+    """By the caller alone, for as long as the gateway keeps the agent's; then it asks whether the card has changed."""
+    first = line.client.get(CARD)
+    assert first.headers["cache-control"] == "private, max-age=300"
+    tag = first.headers["etag"]
+    for known in (tag, f'"x", {tag}', "*", tag.removeprefix("W/")):
+        again = line.client.get(CARD, headers={"if-none-match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert line.client.get(CARD, headers={"if-none-match": '"x"'}).status_code == 200
+    plain = line.client.get(CARD, headers={"a2a-version": "1.0"})
+    assert plain.headers["etag"] != tag
+    assert not plain.json().keys() & {"url", "protocolVersion", "preferredTransport", "security"}
+    assert plain.json()["securitySchemes"] == {"bearer": {"httpAuthSecurityScheme": {"scheme": "bearer"}}}
+    assert line.client.get(CARD, headers={"if-none-match": tag, "authorization": "Bearer no"}).status_code == 401
+
+
+def test_a_card_takes_a_request_limit(up: Scripted, tmp_path: Path) -> None:
+    """As anything that a caller asks of the gateway."""
+    limits = [{"per": "agent", "requests": "3/min", "burst": 3}]
+    with running(
+        tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": {"url": up.url}}, limits=limits)
+    ) as one:
+        assert [one.client.get(CARD).status_code for _ in range(4)] == [200, 200, 200, 429]
+        assert one.client.get("/a2a/none/.well-known/agent-card.json").status_code == 429

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-import queue
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from multidict import CIMultiDict
-from yarl import URL
 
-from agent_server import POLICY, SENDS, Scripted, scripted, task
-from gateway.agents.deliver import Deliveries
-from gateway.upstream.client import Destination, Response, Timeouts
+from agent_hook import Hook, notice, placed, post, tell
+from agent_server import GETS, POLICY, SENDS, Scripted, interface, scripted, task
+from gateway.agents import desk, push
+from gateway.agents.deliver import Deliveries, Sent
+from gateway.stores import Key, open_store
 from line import Line, config, running
 from tool_server import INJECTION, MAIL
+from waiting import eventually
 
 SETS = {"1.0": "CreateTaskPushNotificationConfig", "0.3": "tasks/pushNotificationConfig/set"}
 READS = {"1.0": "GetTaskPushNotificationConfig", "0.3": "tasks/pushNotificationConfig/get"}
@@ -27,43 +27,6 @@ LISTS = {"1.0": "ListTaskPushNotificationConfigs", "0.3": "tasks/pushNotificatio
 DELETES = {"1.0": "DeleteTaskPushNotificationConfig", "0.3": "tasks/pushNotificationConfig/delete"}
 versions = pytest.mark.parametrize("version", list(SETS))
 CARD = "4111 1111 1111 1111"
-
-
-class Hook:
-    """A client that is told of tasks: `got` has headers and bodies. `refusals`: statuses before the first 200."""
-
-    def __init__(self) -> None:
-        self.got: queue.Queue[tuple[dict[str, str], Any]] = queue.Queue()
-        self.refusals: list[int] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                status = outer.refusals.pop(0) if outer.refusals else 200
-                self.send_response(status)
-                self.send_header("content-length", "0")
-                self.end_headers()
-                if status == 200:
-                    outer.got.put(({name.lower(): value for name, value in self.headers.items()}, body))
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?x=1"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def next(self) -> tuple[dict[str, str], Any]:
-        """The next notification."""
-        return self.got.get(timeout=15)
-
-    def close(self) -> None:
-        """Stop."""
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 @pytest.fixture
@@ -74,9 +37,9 @@ def hook() -> Iterator[Hook]:
     made.close()
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[Scripted]:
-    """A scripted agent."""
+@pytest.fixture(scope="module", params=["JSONRPC", "HTTP+JSON"])
+def up(request: pytest.FixtureRequest) -> Iterator[Scripted]:
+    """A scripted agent, which serves 1.0 in one binding."""
     with scripted() as made:
         made.card = {
             "name": "Planner",
@@ -84,7 +47,7 @@ def up() -> Iterator[Scripted]:
             "protocolVersion": "0.3.0",
             "capabilities": {"pushNotifications": True},
             "supportedInterfaces": [
-                {"url": f"{made.url}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+                interface(made.url, request.param),
             ],
         }
         yield made
@@ -126,7 +89,7 @@ def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lin
     (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {"url": up.url, "push": {"url": "http://gateway.example", "hosts": ["127.0.0.1"]}}
     fields = {
-        "a2a": {"planner": row, "quiet": {"url": up.url}},
+        "a2a": {"planner": row, "twin": row, "quiet": {"url": up.url}},
         "policy": {"path": str(folder / "policies")},
         "quotas": {"calls": 1000},
         "output": {"pii": "block"},
@@ -135,21 +98,19 @@ def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lin
         yield started
 
 
-def post(line: Line, version: str, method: str, params: Any, *, who: str = "alice", to: str = "planner") -> Any:
-    """The answer to one request."""
-    headers = {"authorization": f"Bearer mg-{who}", "a2a-version": version, "x-correlation-id": f"push-{who}"}
-    body = {"jsonrpc": "2.0", "id": "r1", "method": method, "params": params}
-    return line.client.post(f"/a2a/{to}", json=body, headers=headers).json()
+def run(line: Line, work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of something that runs in the gateway's event loop."""
+    return asyncio.run_coroutine_threadsafe(work, line.loop).result()
 
 
-def begun(line: Line, version: str, configuration: Any = None) -> str:
+def begun(line: Line, version: str, configuration: Any = None, *, who: str = "alice") -> str:
     """A new task."""
     part = {"text": f"for {MAIL}"} if version == "1.0" else {"kind": "text", "text": f"for {MAIL}"}
     params: Any = {"message": {"messageId": "m1", "role": "user", "parts": [part]}}
     if configuration is not None:
         name = "taskPushNotificationConfig" if version == "1.0" else "pushNotificationConfig"
         params["configuration"] = {name: configuration}
-    result = post(line, version, SENDS[version], params)["result"]
+    result = post(line, version, SENDS[version], params, who=who)["result"]
     return str(result.get("task", result)["id"])
 
 
@@ -158,29 +119,6 @@ def wanted(version: str, id: str, config: dict[str, Any]) -> dict[str, Any]:
     if version == "1.0":
         return {"taskId": id, "id": "p1", **config}
     return {"taskId": id, "pushNotificationConfig": {"id": "p1", **config}}
-
-
-def placed(agent: Scripted) -> dict[str, Any]:
-    """The configuration that the agent got last."""
-    params = agent.seen[-1]["params"]
-    params = params.get("configuration", params)
-    found = params.get("taskPushNotificationConfig", params.get("pushNotificationConfig", params))
-    assert isinstance(found, dict)
-    return found
-
-
-def tell(line: Line, url: str, body: Any) -> httpx.Response:
-    """What the agent sends to a URL that it got."""
-    assert url.startswith("http://gateway.example/a2a/planner/notifications/")
-    path = url.removeprefix("http://gateway.example")
-    return httpx.post(f"{line.url}{path}", json=body, timeout=30)
-
-
-def notice(version: str, id: str, text: str, state: str = "completed") -> dict[str, Any]:
-    """A notification of a task."""
-    made = task(id, text, SENDS[version])
-    made["status"]["state"] = f"TASK_STATE_{state.upper()}" if version == "1.0" else state
-    return {"task": made} if version == "1.0" else {"kind": "task", **made}
 
 
 @versions
@@ -325,40 +263,203 @@ def test_deliveries_are_repeated_in_order(line: Line, agent: Scripted, hook: Hoo
     assert texts == ["step 0", "step 1", "step 2"]
 
 
-def test_an_agent_that_takes_nothing_leaves_room_for_others() -> None:
+async def test_an_agent_that_takes_nothing_leaves_room_for_others(tmp_path: Path) -> None:
     """Notifications wait for each agent up to a number, and for all up to a number of bytes."""
+    store = open_store(f"sqlite:///{tmp_path}/state.db")
+    await store.open()
+    deliveries = Deliveries(store, lambda outcome, number: None)
 
-    class Dead:
-        """A client whose connections stay without an answer."""
+    async def add(owner: str, size: int = 1) -> int:
+        return sum([await deliveries.add(f"{owner}-{number % 7}", owner, b"x" * size) for number in range(140)])
 
-        async def post(self, to: Destination, body: bytes) -> Response:
-            """Never."""
-            await asyncio.Event().wait()
-            raise AssertionError((to, body))
+    assert await add("ann") == 128
+    assert await add("ben") == 128
+    assert await add("eve", 4 * 1024 * 1024) == 15
+    await store.close()
 
-        async def close(self) -> None:
-            """Nothing."""
 
-    async def fills() -> None:
-        deliveries = Deliveries()
+async def test_what_no_client_takes_is_given_up(tmp_path: Path) -> None:
+    """After so many tries, with all that waits for the same client; others get theirs, in order, and it is counted."""
+    store = open_store(f"sqlite:///{tmp_path}/state.db")
+    await store.open()
+    counted: list[tuple[str, int]] = []
+    tried: list[bytes] = []
+    done = asyncio.Event()
 
-        def add(owner: str, size: int = 1) -> int:
-            taken = 0
-            for number in range(400):
-                url = URL(f"https://{owner}.example/{number % 7}")
-                to = Destination(url, CIMultiDict(), Timeouts(60, 60, 60))
-                taken += deliveries.add(Dead(), to, b"x" * size, owner)
-            return taken
+    def count(outcome: str, number: int) -> None:
+        counted.append((outcome, number))
+        if sum(number for _, number in counted) == 7:
+            done.set()
 
-        assert add("ann") == 128
-        assert add("ben") == 128
-        assert add("eve", 4 * 1024 * 1024) == 15
-        await asyncio.sleep(0)  # all begin
-        await deliveries.close()
-        assert add("ann") == 128
-        await deliveries.close()
+    async def send(record: bytes) -> Sent:
+        tried.append(record)
+        return Sent("failed" if record.startswith(b"dead") else "refused" if record == b"no" else "delivered", "h")
 
-    asyncio.run(fills())
+    deliveries = Deliveries(store, count, [0.0, 0.0])
+    for record in (b"dead 1", b"dead 2", b"dead 3"):
+        await deliveries.add("dead", "ann", record)
+    for record in (b"1", b"2", b"no", b"3"):
+        await deliveries.add("alive", "ann", record)
+    task = asyncio.create_task(deliveries.run(send, lambda: True))
+    async with asyncio.timeout(20):
+        await done.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert sorted(counted) == [("delivered", 1)] * 3 + [("given_up", 3), ("refused", 1)]
+    assert [it for it in tried if it.startswith(b"dead")] == [b"dead 1"] * 3
+    assert [it for it in tried if not it.startswith(b"dead")] == [b"1", b"2", b"no", b"3"]
+    assert await store.lease(1, 9) == []
+    await store.close()
+
+
+async def test_what_is_under_way_is_tried_by_the_next_process(tmp_path: Path) -> None:
+    """At once, if the process ends in order."""
+    store = open_store(f"sqlite:///{tmp_path}/state.db")
+    await store.open()
+    deliveries = Deliveries(store, lambda outcome, number: None)
+    await deliveries.add("q", "ann", b"x")
+    begun = asyncio.Event()
+
+    async def send(record: bytes) -> Sent:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError(record)
+
+    task = asyncio.create_task(deliveries.run(send, lambda: True))
+    async with asyncio.timeout(20):
+        await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [it.record for it in await store.lease(1, 9)] == [b"x"]
+    await store.close()
+
+
+@versions
+def test_the_end_of_a_task_ends_its_urls(line: Line, agent: Scripted, hook: Hook, version: str) -> None:
+    """Each once it told of the end: what is told again is not delivered, and no other task is told of."""
+    id = begun(line, version)
+    urls = []
+    for name in ("p1", "p2"):
+        post(line, version, SETS[version], wanted(version, id, {"url": f"{hook.url}&to={name}"}))
+        urls.append(placed(agent)["url"])
+    assert tell(line, urls[0], notice(version, id, "goes on", "working")).status_code == 202
+    assert tell(line, urls[0], notice(version, id, "goes on", "working")).status_code == 202  # as often as it is told
+    for url in urls:
+        assert tell(line, url, notice(version, id, "done")).status_code == 202
+    for url in urls:
+        for state in ("completed", "working"):
+            assert tell(line, url, notice(version, id, "again", state)).status_code == 404
+    assert len([hook.next() for _ in range(4)]) == 4
+    assert hook.got.empty()
+
+
+@versions
+def test_the_end_that_the_client_saw(
+    line: Line, agent: Scripted, hook: Hook, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ends the URL, too, after the time in which the agent may tell of the end."""
+    for late, status in ((600, 202), (-1, 404)):
+        monkeypatch.setattr(desk, "LATE", late)
+        id = begun(line, version, {"url": hook.url})
+        url = placed(agent)["url"]
+        keep = agent.answer
+        done = task(id, "done", SENDS[version])
+        agent.answer = lambda method, params, done=done: done if version == "1.0" else {"kind": "task", **done}
+        assert "result" in post(line, version, GETS[version], {"id": id})
+        agent.answer = keep
+        assert tell(line, url, notice(version, id, "late")).status_code == status
+    hook.next()
+
+
+def test_the_end_of_a_key_ends_its_urls(line: Line, agent: Scripted, hook: Hook) -> None:
+    """Also for what waits; another key of the same agent does not keep them."""
+    digest = hashlib.sha256(b"mg-soon-gone").hexdigest()
+    run(line, line.gateway.shared.store.add_key(Key("k-soon", digest, "alice", "red", ("developer",), 1.0)))
+    eventually(lambda: line.gateway.runtime.identity.knows(bytes.fromhex(digest)))
+    id = begun(line, "1.0", {"url": hook.url}, who="soon-gone")
+    url = placed(agent)["url"]
+    hook.refusals = [503] * 9
+    assert tell(line, url, notice("1.0", id, "first", "working")).status_code == 202
+    before = line.metric("meshgate_push_notifications_total", outcome="refused")
+    run(line, line.gateway.shared.store.revoke_key("k-soon"))
+    eventually(lambda: not line.gateway.runtime.identity.knows(bytes.fromhex(digest)))
+    assert tell(line, url, notice("1.0", id, "second", "working")).status_code == 404
+    eventually(lambda: line.metric("meshgate_push_notifications_total", outcome="refused") > before)
+    assert hook.got.empty()
+    hook.refusals = []
+
+
+def test_what_waits_outlives_the_gateway(up: Scripted, agent: Scripted, hook: Hook, tmp_path: Path) -> None:
+    """Encrypted; the next process delivers it, with the credentials of the client."""
+    row = {"url": up.url, "push": {"url": "http://gateway.example", "hosts": ["127.0.0.1"]}}
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": row})
+    hook.refusals = [503] * 1000
+    with running(tmp_path, settings) as first:
+        id = begun(first, "1.0", {"url": hook.url, "token": "client-token-7"})
+        url = placed(agent)["url"]
+        for text in ("one", "two"):
+            assert tell(first, url, notice("1.0", id, f"{text} secret-plan", "working")).status_code == 202
+        eventually(lambda: len(hook.refusals) < 1000)
+    kept = (tmp_path / "state.db").read_bytes()
+    assert not any(word in kept for word in (b"secret-plan", b"client-token-7", hook.url.encode()))
+    hook.refusals = []
+    with running(tmp_path, settings) as second:
+        got = [hook.next() for _ in range(2)]
+        assert [body["task"]["artifacts"][0]["parts"][0]["text"] for _, body in got] == [
+            "one secret-plan",
+            "two secret-plan",
+        ]
+        assert {headers["x-a2a-notification-token"] for headers, _ in got} == {"client-token-7"}
+        eventually(lambda: second.metric("meshgate_push_notifications_total", outcome="delivered") == 2)
+
+
+def test_a_name_that_leads_inside_later(
+    line: Line, agent: Scripted, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a name leads is checked with each delivery, whatever it was when the client set it: nothing is sent."""
+
+    async def outside(host: str, port: int) -> bool:
+        return True
+
+    outcomes: list[Sent] = []
+    sends = push.Pushes.send
+
+    async def send(self: push.Pushes, record: bytes) -> Sent:
+        outcomes.append(await sends(self, record))
+        return outcomes[-1]
+
+    monkeypatch.setattr(push, "leads_outside", outside)
+    monkeypatch.setattr(push.Pushes, "send", send)
+    inside = hook.url.replace("http://127.0.0.1", "https://localhost")
+    id = begun(line, "1.0", {"url": inside})
+    assert tell(line, placed(agent)["url"], notice("1.0", id, "x", "working")).status_code == 202
+    eventually(lambda: len(outcomes) > 1)
+    assert set(outcomes) == {Sent("failed", "localhost")}
+    assert hook.got.empty()
+
+
+def test_a_url_of_another_agent(line: Line, agent: Scripted, hook: Hook) -> None:
+    """Is none: an agent cannot tell of the tasks of another."""
+    id = begun(line, "1.0", {"url": hook.url})
+    path = placed(agent)["url"].removeprefix("http://gateway.example")
+    for other in ("twin", "quiet", "none"):
+        answer = httpx.post(line.url + path.replace("/planner/", f"/{other}/"), json=notice("1.0", id, "x"))
+        assert answer.status_code == 404
+    assert hook.got.empty()
+
+
+def test_a_flood_of_an_agent_is_limited(up: Scripted, agent: Scripted, hook: Hook, tmp_path: Path) -> None:
+    """By the limits of the caller whose task it is, as its own calls are; a new push URL gives no further room."""
+    row = {"url": up.url, "push": {"url": "http://gateway.example", "hosts": ["127.0.0.1"]}}
+    limits = [{"per": "agent", "requests": "6/min", "burst": 6}]
+    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": row}, limits=limits)) as one:
+        id = begun(one, "1.0", {"url": hook.url})
+        url = placed(agent)["url"]
+        said = [tell(one, url, notice("1.0", id, f"step {number}", "working")).status_code for number in range(8)]
+        assert said == [202] * 5 + [429] * 3
+        assert [hook.next()[1]["task"]["artifacts"][0]["parts"][0]["text"] for _ in range(5)] == [
+            f"step {number}" for number in range(5)
+        ]
 
 
 def test_the_card_says_so(line: Line) -> None:

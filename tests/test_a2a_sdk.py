@@ -19,7 +19,7 @@ from a2a.helpers import get_artifact_text, new_task_from_user_message, new_text_
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler
-from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
+from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
 from a2a.server.tasks import (
     BasePushNotificationSender,
     InMemoryPushNotificationConfigStore,
@@ -50,7 +50,7 @@ from jwt.algorithms import ECAlgorithm
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from gateway.agents.signed import verified
 from line import Line, config, running
@@ -64,6 +64,11 @@ DER = base64.b64encode(KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEn
 PUBLIC = {"kid": "agent-1", **{name: str(value) for name, value in ECAlgorithm.to_jwk(KEY.public_key(), True).items()}}
 OTHER = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), True)
 versions = pytest.mark.parametrize("version", ["1.0", "0.3", "HTTP+JSON"])
+ways = pytest.mark.parametrize(
+    ("version", "to"),
+    [("1.0", "echo"), ("0.3", "echo"), ("HTTP+JSON", "echo"), ("1.0", "resting"), ("HTTP+JSON", "resting")],
+)
+"""How the client calls the gateway, and the agent: `resting` is one that offers HTTP+JSON alone."""
 
 
 class Resolved(httpx.AsyncHTTPTransport):
@@ -134,7 +139,17 @@ def agent() -> Iterator[str]:
         push_config_store=configs,
         push_sender=sender,
     )
-    routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True)]
+    routes: list[BaseRoute] = [
+        *create_agent_card_routes(card),
+        *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True),
+    ]
+    resting = AgentCard()
+    resting.CopyFrom(card)
+    del resting.supported_interfaces[:]
+    rest = AgentInterface(url=f"{url}/rest", protocol_binding="HTTP+JSON", protocol_version="1.0")
+    resting.supported_interfaces.append(rest)
+    routes += create_agent_card_routes(resting, card_url="/resting/.well-known/agent-card.json")
+    routes += create_rest_routes(handler, path_prefix="/rest")
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -153,7 +168,12 @@ def line(agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
-        a2a={"echo": row, "unsure": wrong, "plain": {"url": agent, "skills": row["skills"]}},
+        a2a={
+            "resting": {"url": f"{agent}/resting", "push": row["push"]},
+            "echo": row,
+            "unsure": wrong,
+            "plain": {"url": agent, "skills": row["skills"]},
+        },
         cards={"key": DER, "kid": "gateway-1"},
         policy=None,
         quotas={"calls": 99},
@@ -184,11 +204,11 @@ def caller(cid: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(headers=headers, timeout=30)
 
 
-@versions
-async def test_client_and_server(line: Line, version: str) -> None:
+@ways
+async def test_client_and_server(line: Line, version: str, to: str) -> None:
     """The client finds the agent by its card, sends a message, and reads the task."""
-    async with caller(f"sdk-{version}") as http:
-        client = await connected(line, http, version, streaming=False)
+    async with caller(f"sdk-{version}-{to}") as http:
+        client = await connected(line, http, version, streaming=False, to=to)
         message = new_text_message(f"write to {MAIL}", role=Role.ROLE_USER)
         answers = [it async for it in client.send_message(SendMessageRequest(message=message))]
         task = answers[-1].task
@@ -196,14 +216,14 @@ async def test_client_and_server(line: Line, version: str) -> None:
         assert MAIL not in heard[-1]
         again = await client.get_task(GetTaskRequest(id=task.id))
         assert (again.id, again.status.state) == (task.id, task.status.state)
-    assert line.workflow(f"sdk-{version}").used["calls"] == 2
+    assert line.workflow(f"sdk-{version}-{to}").used["calls"] == 2
 
 
-@versions
-async def test_a_stream(line: Line, version: str) -> None:
+@ways
+async def test_a_stream(line: Line, version: str, to: str) -> None:
     """The artifact arrives in pieces, with the values that the agent never saw."""
-    async with caller(f"sdk-stream-{version}") as http:
-        client = await connected(line, http, version, streaming=True)
+    async with caller(f"sdk-stream-{version}-{to}") as http:
+        client = await connected(line, http, version, streaming=True, to=to)
         message = new_text_message(f"in pieces: {MAIL} and so on", role=Role.ROLE_USER)
         events = [it async for it in client.send_message(SendMessageRequest(message=message))]
         pieces = [get_artifact_text(it.artifact_update.artifact) for it in events if it.HasField("artifact_update")]
@@ -217,11 +237,11 @@ async def test_a_stream(line: Line, version: str) -> None:
             _ = [it async for it in client.subscribe(SubscribeToTaskRequest(id=id))]
         with pytest.raises(TaskNotFoundError):
             _ = [it async for it in client.subscribe(SubscribeToTaskRequest(id="other"))]
-    assert line.workflow(f"sdk-stream-{version}").used["calls"] == 3
+    assert line.workflow(f"sdk-stream-{version}-{to}").used["calls"] == 3
 
 
-@versions
-async def test_push_notifications(line: Line, version: str) -> None:
+@ways
+async def test_push_notifications(line: Line, version: str, to: str) -> None:
     """The client's server is told by the gateway, with the client's token and the values that were masked."""
     told: asyncio.Queue[tuple[str | None, dict[str, Any]]] = asyncio.Queue()
 
@@ -235,7 +255,7 @@ async def test_push_notifications(line: Line, version: str) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/hook"
     async with caller(f"push-{version}") as http:
-        client = await connected(line, http, version, streaming=False)
+        client = await connected(line, http, version, streaming=False, to=to)
         request = SendMessageRequest(message=new_text_message(f"tell {MAIL}", role=Role.ROLE_USER))
         request.configuration.task_push_notification_config.CopyFrom(
             TaskPushNotificationConfig(id="p1", url=url, token="token-of-the-client")

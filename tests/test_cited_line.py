@@ -23,7 +23,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A gateway with a provider of each format, that lets unscannable parts pass."""
     folder = tmp_path_factory.mktemp("cited")
     made = settings(folder, up, stored={"shared": SHARED})
-    made["pii"]["unscannable"] = "allow"
+    made["pii"]["unscannable"] = made["output"]["unscannable"] = "allow"
     made["providers"]["g"] = {"format": "gemini", "base_url": up.url, "api_key": "gem-upstream-secret"}
     made["providers"]["claude"] = {"format": "anthropic", "base_url": up.url, "api_key": "sk-ant-upstream"}
     made["models"]["gem"] = {"targets": ["g/echo"], "price": PRICE}
@@ -67,6 +67,8 @@ UPLOADED = "https://generativelanguage.googleapis.com/v1beta/files/abc"
 ITEM = {"type": "code_interpreter_call", "id": "ci_1", "code": "1", "status": "completed", "outputs": []}
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a file in a chat": ("/v1/chat/completions", chat({"type": "file", "file": {"file_id": "file-x"}}), "file_id"),
+    "a part of another dialect": ("/v1/chat/completions", chat({"type": "input_file", "file_id": "file-x"}), "file_id"),
+    "a field of another dialect": ("/v1/chat/completions", {**chat(), "file_ids": ["file-x"]}, "file_ids"),
     "a file": ("/v1/responses", respond({"type": "input_file", "file_id": "file-x"}), "file_id"),
     "an image": ("/v1/responses", respond({"type": "input_image", "file_id": "file-x"}), "file_id"),
     "a container": ("/v1/responses", respond(tools=[{**INTERPRETER, "container": "cntr_x"}]), "container"),
@@ -203,6 +205,15 @@ def test_what_is_shared_or_names_nothing_passes(line: Line, name: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def test_a_request_names_so_many(line: Line, up: scripted.Upstream) -> None:
+    """Each is looked up."""
+    before = len(up.seen)
+    tool = {**INTERPRETER, "container": {"type": "auto", "file_ids": [f"file-{at}" for at in range(513)]}}
+    answer = ask(line, "/v1/responses", respond(tools=[tool]))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+    assert len(up.seen) == before
+
+
 def test_a_file_of_the_team(line: Line, up: scripted.Upstream) -> None:
     """Found in every place that names it, by every agent of the team; by no other team."""
     form: Any = {"file": ("a.txt", b"text", "text/plain")}
@@ -273,6 +284,34 @@ def test_a_container_of_a_message(line: Line, up: scripted.Upstream, *, stream: 
     turn = {"role": "assistant", "content": [use, ran]}
     history = [{"role": "user", "content": word}, turn, {"role": "user", "content": "hi"}]
     assert ask(line, "/v1/messages", {**asked, "messages": history}, **VERSION).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_audio_of_a_completion(line: Line, up: scripted.Upstream, *, stream: bool) -> None:
+    """Is named in the next request of the team, and of no other."""
+    id, word = f"audio_{stream}", f"speak {stream}"
+    audio = {"id": id, "expires_at": 1, "transcript": "hi"}
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "audio": audio}, None), ({}, "stop")]
+    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas]
+    message = {"role": "assistant", "content": None, "audio": audio}
+    whole = {
+        **head,
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
+    lines = [f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks] + [b"data: [DONE]\n\n"]
+    up.script[word] = lines if stream else whole
+    first = {"role": "user", "content": word}
+    asked = {"model": "script", "messages": [first], "stream": stream}
+    answer = ask(line, "/v1/chat/completions", asked)
+    assert answer.status_code == 200, answer.text
+    assert id in answer.text
+    history = [first, {"role": "assistant", "audio": {"id": id}}, {"role": "user", "content": "go on"}]
+    again = {"model": "echo", "messages": history}
+    assert ask(line, "/v1/chat/completions", again).status_code == 200
+    refused = ask(line, "/v1/chat/completions", again, "mallory")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (404, "audio")
 
 
 def test_a_model_cannot_name_what_it_made(line: Line, up: scripted.Upstream) -> None:

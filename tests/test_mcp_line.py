@@ -220,7 +220,7 @@ def test_a_session_belongs_to_its_caller(line: Line, server: Scripted) -> None:
     ("body", "status", "code"),
     [
         ("[]", 400, -32600),
-        ("{", 400, -32600),
+        ("{", 400, -32700),
         ('{"id": 1, "method": "ping"}', 400, -32600),
         ('{"jsonrpc": "2.0", "id": null, "method": "ping"}', 400, -32600),
         ('{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": []}', 400, -32602),

@@ -210,7 +210,7 @@ def nested(levels: int) -> Sequence[Any]:
 
 def test_a_message_that_cannot_be_judged_is_dropped(line: Line, server: Scripted) -> None:
     """One that is nested too deep."""
-    server.answers["tools/call"] = streams(log(nested(200)), log("ok"))
+    server.answers["tools/call"] = streams(log(nested(200)), log(nested(600)), log("ok"))
     assert [one.get("params", {}).get("data") for one in events(called(line))] == ["ok", None]
 
 

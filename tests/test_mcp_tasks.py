@@ -1,7 +1,8 @@
-"""Tools that run as tasks: the gateway serves no tasks, so those that need one are not offered."""
+"""Tools that run as tasks: of servers that offer them, with the caller as owner; others are not offered."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,18 +10,22 @@ import pytest
 
 import tool_server
 from line import Line, config, running
-from tool_client import Client, failed
-from tool_server import Scripted
+from tool_client import Client, failed, text
+from tool_server import INJECTION, MAIL, Scripted
 
 POLICY = """package gateway
 
 import rego.v1
 
-decision := {"allow": allow}
+decision := {"allow": allow, "deny": deny, "obligations": labels}
 
 default allow := false
 
 allow if input.action.name != "hidden"
+
+deny contains {"code": "injected", "message": "No", "class": "safety"} if input.content.injection.tool >= 0.9
+
+labels contains {"code": "l", "labels": ["untrusted"]} if input.content.injection.tool >= 0.5
 """
 SUPPORT: dict[str, Any] = {
     "plain": None,
@@ -84,3 +89,164 @@ def test_a_tool_that_needs_a_task_is_refused(
     assert "only be called as a task" in answer["error"]["message"]
     assert [one for _, one in server.seen[before:] if one["method"] == "tools/call"] == []
     assert failed(Client(line).call("hidden")) == (-32602, "tool_not_found")
+
+
+class Tasks:
+    """A server that takes calls as tasks, and what it says of them."""
+
+    def __init__(self, server: Scripted) -> None:
+        self.server = server
+        self.state: dict[str, Any] = {
+            "taskId": "t-1",
+            "status": "working",
+            "createdAt": "2026-01-01T00:00:00Z",
+            "lastUpdatedAt": "2026-01-01T00:00:00Z",
+            "ttl": 60000,
+            "pollInterval": 5,
+            "x": MAIL,
+        }
+        self.words = f"for {MAIL}"
+        related = {"io.modelcontextprotocol/related-task": {"taskId": "t-1"}}
+        self.result: Any = {"content": [{"type": "text", "text": f"done for {MAIL}"}], "_meta": related}
+        server.about = {"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}}
+        for method in ("tools/call", "tasks/get", "tasks/cancel", "tasks/result"):
+            server.answers[method] = self.answer
+
+    def answer(self, message: dict[str, Any]) -> Any:
+        """The response to a request."""
+        made = {"jsonrpc": "2.0", "id": message["id"]}
+        params = message["params"]
+        match message["method"]:
+            case "tools/call" if "task" in params:
+                return {**made, "result": {"task": {**self.state, "statusMessage": self.words}}}
+            case "tools/call":
+                return {**made, "result": {"content": [{"type": "text", "text": "no task"}]}}
+            case _ if params != {"taskId": self.state["taskId"]}:
+                return {**made, "error": {"code": -32602, "message": f"no {params}"}}
+            case "tasks/result":
+                return {**made, "result": self.result}
+            case "tasks/cancel":
+                return {**made, "result": {**self.state, "status": "cancelled", "statusMessage": self.words}}
+        return {**made, "result": {**self.state, "statusMessage": self.words}}
+
+
+@pytest.fixture
+def tasks(server: Scripted) -> Iterator[Tasks]:
+    """The server, which offers tasks during a test."""
+    yield Tasks(server)
+    server.answers.clear()
+    server.about = {"tools": {}}
+
+
+class User:
+    """A client with a session."""
+
+    def __init__(self, line: Line, agent: str = "alice", path: str = "/mcp/it") -> None:
+        self.client = Client(line, path, agent)
+        self.session = self.client.open()
+
+    def send(self, method: str, params: Any) -> Any:
+        """The response to a request."""
+        return self.client.send(method, params, mcp_session_id=self.session).json()
+
+    def begin(self, tool: str = "may", **task: Any) -> dict[str, Any]:
+        """Call a tool as a task."""
+        answer = self.send("tools/call", {"name": tool, "arguments": {}, "task": task})
+        made: dict[str, Any] = answer["result"]["task"]
+        return made
+
+    def about(self, method: str, id: Any) -> Any:
+        """Ask about a task."""
+        return self.send(method, {"taskId": id})
+
+
+SHOWN = {
+    "status": "working",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "lastUpdatedAt": "2026-01-01T00:00:00Z",
+    "ttl": 60000,
+    "pollInterval": 5,
+}
+
+
+def test_a_call_runs_as_a_task(line: Line, server: Scripted, tasks: Tasks) -> None:
+    """State, result and end, under an id of the gateway; what the server says is judged as a result is."""
+    user = User(line)
+    made = user.begin(ttl=60000, x="y")
+    id = made.pop("taskId")
+    assert made == {**SHOWN, "statusMessage": "for <EMAIL>"}
+    assert "t-1" not in id
+    assert server.seen[-1][1]["params"] == {"name": "may", "arguments": {}, "task": {"ttl": 60000}}
+    assert user.about("tasks/get", id)["result"] == {**SHOWN, "taskId": id}
+    assert user.about("tasks/get", id)["result"] == {**SHOWN, "taskId": id}
+    result = user.about("tasks/result", id)["result"]
+    assert result["content"] == [{"type": "text", "text": "done for <EMAIL>"}]
+    assert result["_meta"] == {"io.modelcontextprotocol/related-task": {"taskId": id}}
+    assert user.about("tasks/cancel", id)["result"] == {**SHOWN, "status": "cancelled", "taskId": id}
+
+
+def test_clients_hear_that_there_are_tasks(line: Line, tasks: Tasks) -> None:
+    """In a session at the path of the server, where tools that need tasks are listed, too."""
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    told = Client(line).send("initialize", params).json()["result"]["capabilities"]
+    assert told["tasks"] == {"cancel": {}, "requests": {"tools": {"call": {}}}}
+    user = User(line)
+    names = [tool["name"] for tool in user.send("tools/list", {})["result"]["tools"]]
+    assert names == [*SERVED, "must"]
+    assert Client(line).tools() == SERVED
+    assert user.begin("must")["status"] == "working"
+    assert failed(Client(line).call("must")) == (-32601, "tool_not_found")
+
+
+def test_tools_that_take_no_task_are_called_as_usual(line: Line, server: Scripted, tasks: Tasks) -> None:
+    """As are all without a session."""
+    for name in ("plain", "never"):
+        assert text(User(line).send("tools/call", {"name": name, "arguments": {}, "task": {}})) == "no task"
+    assert text(Client(line).send("tools/call", {"name": "may", "arguments": {}, "task": {}}).json()) == "no task"
+
+
+def test_a_task_belongs_to_its_caller(line: Line, server: Scripted, tasks: Tasks) -> None:
+    """Another agent has none of this id, nor has the path of another server; made-up ids are unknown."""
+    id = User(line).begin()["taskId"]
+    server.seen.clear()
+    for method in ("tasks/get", "tasks/cancel", "tasks/result"):
+        for user in (User(line, "bob"), User(line, "mallory"), User(line, path="/mcp/found")):
+            assert failed(user.about(method, id)) == (-32602, "invalid_request")
+        for other in ("t-1", id[:-3] + "AAA", "", 7, None, "x" * 9000):
+            assert failed(User(line).about(method, other)) == (-32602, "invalid_request")
+    assert {body["method"] for _, body in server.seen} <= {"initialize", "notifications/initialized"}
+    assert failed(User(line).send("tasks/list", {})) == (-32601, "invalid_request")
+
+
+def test_results_of_tasks_are_judged_as_results(line: Line, tasks: Tasks) -> None:
+    """By the policy, as texts of a stranger."""
+    user = User(line)
+    id = user.begin()["taskId"]
+    tasks.result = {"content": [{"type": "text", "text": INJECTION}]}
+    answer = user.about("tasks/result", id)
+    assert "result" not in answer
+    assert "Ignore" not in json.dumps(answer)
+    tasks.words = INJECTION
+    assert "error" in user.send("tools/call", {"name": "may", "arguments": {}, "task": {}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"status": "odd"}, {"status": None}, {"ttl": "x"}, {"taskId": 7}, {"taskId": "x" * 2000}],
+)
+def test_servers_that_describe_no_task(line: Line, tasks: Tasks, change: dict[str, Any]) -> None:
+    """A fault of the server."""
+    tasks.state |= change
+    answer = User(line).send("tools/call", {"name": "may", "arguments": {}, "task": {}})
+    assert failed(answer) == (-32000, "upstream_error")
+
+
+def test_a_task_that_the_server_has_lost(line: Line, tasks: Tasks) -> None:
+    """The error has no words of the server about it."""
+    user = User(line)
+    id = user.begin()["taskId"]
+    tasks.state["taskId"] = "t-2"
+    for method in ("tasks/get", "tasks/cancel"):
+        answer = user.about(method, id)
+        assert failed(answer) == (-32602, "invalid_request")
+        assert "t-1" not in json.dumps(answer)

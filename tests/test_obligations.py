@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import upstream as scripted
 from gateway.record.telemetry import Telemetry
+from keeping import PRICE, settings
 from line import config, running
 
 POLICY = """package gateway
@@ -46,6 +48,61 @@ def test_obligations_of_several_rules(up: scripted.Upstream, tmp_path: Path, bun
         assert sent["max_tokens"] == 9
         assert sent["model"] == "echo"
         assert sent["messages"][0]["content"] == "write to <EMAIL>"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_provider_stores_nothing(up: scripted.Upstream, tmp_path: Path, bundle: Path, *, stream: bool) -> None:
+    """Whatever the caller asks for; what needs storage is refused, and nothing reaches the provider."""
+    (bundle / "p.rego").write_text(POLICY % '{"store": false}')
+    found = settings(tmp_path, up, policy={"path": str(bundle)})
+    found["providers"]["g"] = {"format": "gemini", "base_url": up.url, "api_key": "gem-upstream-secret"}
+    found["providers"]["claude"] = {"format": "anthropic", "base_url": up.url, "api_key": "sk-ant-upstream"}
+    for name, target in {"gem": "g/echo", "claude": "claude/x"}.items():
+        found["models"][name] = {"targets": [target], "price": PRICE}
+    for path in ("/v1/conversations", "/v1/files"):
+        found["models"][path] = {"targets": ["up/any"], "price": {}}
+    hi: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
+    said: dict[str, Any] = {"model": "keep", "input": "hi"}
+    acted: dict[str, Any] = {"model": "gem", "input": "hi"}
+    params = {"model": "claude", "max_tokens": 9, "messages": hi}
+    with running(tmp_path, found) as line:
+        served: list[tuple[str, dict[str, Any]]] = [
+            ("/v1/responses", said),
+            ("/v1/responses", {**said, "store": True}),
+            ("/v1/chat/completions", {"model": "echo", "messages": hi, "store": True}),
+            ("/v1beta/interactions", acted),
+        ]
+        for path, body in served:
+            answer = line.client.post(path, json={**body, "stream": stream})
+            assert answer.status_code == 200, answer.text
+            assert up.last.body["store"] is False
+        assert line.chat("hi", stream=stream).status_code == 200
+        assert "store" not in up.last.body
+        assert line.client.post("/v1/responses/input_tokens", json=said).status_code == 200
+        assert "store" not in up.last.body
+        before = len(up.seen)
+        refused: list[tuple[str, dict[str, Any]]] = [
+            ("/v1/responses", {**said, "background": True}),
+            ("/v1beta/interactions", {**acted, "background": True}),
+            ("/v1/conversations", {"items": []}),
+            ("/v1/messages/batches", {"requests": [{"custom_id": "a", "params": params}]}),
+        ]
+        for path, body in refused:
+            answer = line.client.post(path, json=body)
+            assert answer.status_code == 403, answer.text
+            assert "stores anything" in answer.json()["error"]["message"]
+        form: Any = {"file": ("a.txt", b"text", "text/plain")}
+        answer = line.client.post("/v1/files", files=form, data={"purpose": "user_data"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "policy_denied")
+        assert len(up.seen) == before
+
+
+@pytest.mark.parametrize("value", ["true", "0", '"no"'])
+def test_storing_cannot_be_demanded(up: scripted.Upstream, tmp_path: Path, bundle: Path, value: str) -> None:
+    """Any other value makes the result malformed."""
+    (bundle / "p.rego").write_text(POLICY % f'{{"store": {value}}}')
+    with running(tmp_path, config(tmp_path, up.url, policy={"path": str(bundle)})) as line:
+        assert line.chat("hi").json()["error"]["code"] == "policy_unavailable"
 
 
 def test_codes_that_a_policy_works_out_do_not_fill_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:

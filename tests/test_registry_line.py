@@ -22,6 +22,7 @@ from gateway.errors import Refusal
 from gateway.upstream.client import Destination, Response
 from line import Line, config, running
 from tool_server import INJECTION, MAIL
+from waiting import eventually
 
 _numbers = itertools.count()
 ORDERS: dict[str, Any] = {
@@ -354,3 +355,17 @@ async def test_a_dead_agent_does_not_hold_up_searches(monkeypatch: pytest.Monkey
     with pytest.raises(Refusal):
         await made.card()
     assert client.asked == 2
+
+
+def test_figures_outlive_the_gateway(up: Scripted, tmp_path: Path) -> None:
+    """In the state file."""
+    settings = config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": {"url": up.url, "price": 0.25}})
+    message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "x"}]}
+    body = {"jsonrpc": "2.0", "id": 1, "method": SENDS["1.0"], "params": {"message": message}}
+    with running(tmp_path, settings) as first:
+        for _ in range(3):
+            assert "result" in first.client.post("/a2a/planner", json=body, headers={"a2a-version": "1.0"}).json()
+        measured = ask(first, "GET", "/planner")[1]["measured"]
+        assert (measured["calls"], measured["success"]) == (3, 1)
+    with running(tmp_path, settings) as second:
+        eventually(lambda: ask(second, "GET", "/planner")[1]["measured"] == measured)

@@ -82,7 +82,7 @@ async def test_a_call_without_a_model_is_reserved_and_settled(kind: Any) -> None
         resource=Resource(kind, "search", {"query": "x"}), subject=Subject("bot", "red"), correlation_id="w"
     )
     loops = Loops(given.quotas, given.loops, lambda kind, text: b"")
-    charges = Charges({}, {}, loops, given.quotas.repeats)
+    charges = Charges({}, {}, loops, given.quotas.repeats, lambda *_: 0)
     Models([], FORWARD, NO_TEXTS, None).find(call)
     await Reserve(ledger, RateLimits(given.limits), Quotas(given.quotas), loops, FORWARD, charges, None, 0).reserve(
         call

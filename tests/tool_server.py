@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -118,6 +119,8 @@ class Scripted:
         self.about: dict[str, Any] = {"tools": {}}
         self.url = ""
         self.release = threading.Event()
+        self.told: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        """The answers to questions of the server."""
         self.accepts: Callable[[str], bool] = lambda header: True
         """Whether a request with this `Authorization` is served; others get 401."""
 
@@ -156,6 +159,8 @@ def scripted() -> Iterator[Scripted]:
                 self.reply(401, b"")
                 return
             if "id" not in body or "method" not in body:  # a notification, or the answer to a question
+                if "method" not in body:
+                    made.told.put(body)
                 self.reply(202, b"")
                 return
             answer = made.answers.get(body["method"])
@@ -169,7 +174,11 @@ def scripted() -> Iterator[Scripted]:
                 self.reply(200, json.dumps(response).encode())
 
         def do_GET(self) -> None:
-            if made.accepts(self.headers.get("authorization", "")):
+            if (stream := made.answers.get("GET")) is not None:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                made.seen.append((headers, {"method": "GET"}))
+                stream(headers)(self)
+            elif made.accepts(self.headers.get("authorization", "")):
                 self.reply(200, json.dumps({"got": self.path}).encode())
             else:
                 self.reply(401, b"")

@@ -19,6 +19,9 @@ from gateway.dialects.openai_responses import OPENAI_RESPONSES
 MODEL = "tooling"
 """The model that answers so."""
 NUMBER = 3
+LEAK = "Leak."
+"""To this text, the model says `SECRET`."""
+SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 USAGE = {"input_tokens": 11, "output_tokens": 7}
 
 
@@ -54,6 +57,8 @@ class _Dialect:
 
     def answer(self) -> dict[str, Any]:
         tools, text = list(self.tools()), self.user()
+        if text == LEAK:
+            return self.said(f"Take {SECRET} now.")
         form = json.dumps({"who": text, "number": NUMBER})
         other = [name for name in tools if name != "send"]
         if (result := self.result()) is not None and not other:

@@ -1,94 +1,112 @@
-"""Deliveries of push notifications: in order for each URL, and again after a while if the client does not take them.
+"""Deliveries of push notifications: in order for each client's URL, and again after a while if it does not take them.
 
-Deliveries are in memory: those that are under way when the process ends are lost, as agents repeat nothing either.
+What waits is in the state, so that it outlives the process, and any gateway delivers it: at least once. After the last
+try everything that waits for the URL is given up, which the log and a metric tell.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import Counter, deque
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Literal, NamedTuple
 
-from gateway.upstream.client import Client, Destination
+from gateway.stores import Leased, Queues, Room, StoreUnavailable
 
 _log = logging.getLogger("meshgate")
-_DELAYS: Final = (0.5, 2.0, 8.0, 30.0)
+DELAYS: Final = (0.5, 2.0, 8.0, 30.0, 120.0, 600.0)
 """Seconds before each further try."""
-_MOST: Final = 1024
-"""Notifications that wait, of all URLs."""
-_OWN: Final = 128
-"""Notifications that wait for one agent: one that takes none leaves room for others."""
-_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of the notifications that wait."""
-_BUSY: Final = frozenset({408, 429})
+ROOM: Final = Room(records=1024, own=128, bytes=64 * 1024 * 1024)
+"""What may wait, of all gateways: an agent whose client takes none leaves room for others."""
+LEASE: Final = 30.0
+"""Seconds after which another gateway tries, if the one that tried has gone; longer than a try."""
+_TOGETHER: Final = 64
+_POLL: Final = 0.5  # seconds until the state is asked again
+_IDLE: Final = 30.0  # the same if no agent sends notifications
+
+Outcome = Literal["delivered", "refused", "failed"]
+
+
+class Sent(NamedTuple):
+    """How a try ended, and the host of the client for the log. What was refused is not sent again."""
+
+    outcome: Outcome
+    host: str = ""
+
+
+Send = Callable[[bytes], Awaitable[Sent]]
 
 
 class Deliveries:
-    """All deliveries of the process. For one event loop. `delays`: seconds before each further try."""
+    """The deliveries of this process. `count` gets an outcome (also `given_up`) and a number of notifications.
 
-    def __init__(self, delays: Sequence[float] = _DELAYS) -> None:
+    `delays`: seconds before each further try. For one event loop.
+    """
+
+    def __init__(self, queues: Queues, count: Callable[[str, int], None], delays: Sequence[float] = DELAYS) -> None:
+        self._queues = queues
+        self._count = count
         self._delays = tuple(delays)
-        self._waiting: dict[str, deque[tuple[Client, Destination, bytes, str]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._size = self._bytes = 0
-        self._of: Counter[str] = Counter()
+        self._news = asyncio.Event()
 
-    def add(self, client: Client, to: Destination, body: bytes, owner: str) -> bool:
-        """Deliver a body after those for the same URL. `owner`: whose notification it is. False if too many wait."""
-        if self._size >= _MOST or self._of[owner] >= _OWN or self._bytes + len(body) > _BYTES:
+    async def add(self, queue: str, owner: str, record: bytes) -> bool:
+        """Deliver a record after those of the same queue. False if too many wait. Raises StoreUnavailable."""
+        if not await self._queues.push(queue, owner, record, ROOM):
             return False
-        self._count(owner, body, 1)
-        key = str(to.url)
-        queue = self._waiting.get(key)
-        if queue is not None:
-            queue.append((client, to, body, owner))
-            return True
-        self._waiting[key] = deque([(client, to, body, owner)])
-        task = asyncio.create_task(self._run(key))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._news.set()
         return True
 
-    async def close(self) -> None:
-        """Give up what is under way."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _run(self, key: str) -> None:
-        queue = self._waiting[key]
+    async def run(self, send: Send, wanted: Callable[[], bool]) -> None:
+        """Deliver what waits, until the task is canceled. `wanted`: whether any agent sends notifications."""
+        complaint = ""
         try:
-            while queue:
-                client, to, body, owner = queue[0]
-                if not await self._deliver(client, to, body):
-                    _log.warning("a push notification was not taken by %s", to.url.host)
-                queue.popleft()
-                self._count(owner, body, -1)
+            while True:
+                self._news.clear()
+                try:
+                    for one in await self._queues.lease(LEASE, _TOGETHER - len(self._tasks)):
+                        task = asyncio.create_task(self._try(send, one))
+                        self._tasks.add(task)
+                        task.add_done_callback(self._tasks.discard)
+                    complaint = ""
+                except StoreUnavailable as fault:
+                    if str(fault) != complaint:  # once, not with each look
+                        complaint = str(fault)
+                        _log.error("push notifications wait: %s", fault)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL if wanted() else _IDLE):
+                        await self._news.wait()
         finally:
-            for _, _, body, owner in queue:
-                self._count(owner, body, -1)
-            del self._waiting[key]
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _count(self, owner: str, body: bytes, one: int) -> None:
-        self._size += one
-        self._bytes += one * len(body)
-        self._of[owner] += one
-        if not self._of[owner]:
-            del self._of[owner]
+    async def _try(self, send: Send, one: Leased) -> None:
+        try:
+            sent = await send(one.record)
+        except asyncio.CancelledError:
+            with contextlib.suppress(StoreUnavailable):
+                await self._queues.postpone(one.queue, one.number, 0)  # for another gateway, or the next process
+            raise
+        try:
+            await self._end(one, sent)
+        except StoreUnavailable as fault:
+            _log.error("a push notification may be delivered twice: %s", fault)
+        self._news.set()
 
-    async def _deliver(self, client: Client, to: Destination, body: bytes) -> bool:
-        """Whether the client took the body. What it refuses is not sent again."""
-        for delay in (0.0, *self._delays):
-            await asyncio.sleep(delay)
-            try:
-                async with asyncio.timeout(to.timeouts.total):
-                    response = await client.post(to, body)
-            except OSError:  # also TimeoutError
-                continue
-            status = response.status
-            response.close()
-            if status < 500 and status not in _BUSY:
-                return status < 300
-        return False
+    async def _end(self, one: Leased, sent: Sent) -> None:
+        """Take a record out, or let it be tried again."""
+        if sent.outcome == "failed" and one.tries <= len(self._delays):
+            delay = self._delays[one.tries - 1]
+            await self._queues.postpone(one.queue, one.number, delay)
+            asyncio.get_running_loop().call_later(delay, self._news.set)
+            return
+        over = sent.outcome == "failed"
+        gone = await self._queues.shift(one.queue, one.number, all=over)
+        outcome = "given_up" if over else sent.outcome
+        if gone and outcome != "delivered":
+            words = "%d push notifications were %s: after %d tries, %s"
+            _log.warning(words, gone, outcome.replace("_", " "), one.tries, sent.host or "a client that is not known")
+        if gone:
+            self._count(outcome, gone)

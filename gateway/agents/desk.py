@@ -6,12 +6,14 @@ belong to the agent (with its team) whose message made them; for anybody else th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Final
 
 import orjson
 
 from gateway.agents import card
+from gateway.agents.deliver import Sent
 from gateway.agents.listing import own_tasks
 from gateway.agents.push import Pushes, Told
 from gateway.agents.remote import Remote, Remotes, is_stream
@@ -19,11 +21,11 @@ from gateway.agents.signed import Signer
 from gateway.agents.values import Values
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
-from gateway.dialects import a2a
+from gateway.dialects import a2a, a2a_errors
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_notice import Notice
 from gateway.dialects.a2a_push import DELETE, PUSHES
-from gateway.dialects.a2a_tables import CARD, LIST
+from gateway.dialects.a2a_tables import CARD, LIST, SENDS
 from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
@@ -34,6 +36,9 @@ from gateway.tools.wire import Relay
 from gateway.upstream.answer import Answer
 
 _KEPT: Final = 30 * 86400  # seconds that the owner of a task is known
+_ALL: Final = ""  # contexts are recorded for all teams: two callers may name the same
+LATE: Final = 600  # seconds in which an agent may tell of the end of a task that its client has seen
+_LONG: Final = 16  # characters of the id of a context that a caller makes up
 
 
 class AgentDesk:
@@ -75,10 +80,11 @@ class AgentDesk:
         """Check that tasks and context are the caller's; writes `call.request.label`. Raises Refusal."""
         codec = _codec(call)
         call.request.label = codec.agent
-        named = [("task", id) for id in codec.tasks] + ([("context", codec.context)] if codec.context else [])
-        for kind, id in named:
-            if not await self._owns(call, kind, id):
+        for id in codec.tasks:
+            if not await self._owns(call, id):
                 raise a2a.not_found()
+        if codec.context and not await self._is_open(call, codec):
+            raise a2a.not_found()
         if self._values is not None and (id := codec.continues()):
             codec.masked = await self._values.of(call, self._name(call, "task", id))
 
@@ -87,13 +93,12 @@ class AgentDesk:
         del relay  # nothing is told before the answer
         codec, outcome = _codec(call), call.outcome
         remote = self.remote(codec.agent)
-        url = (await remote.interfaces()).get(codec.version)
-        if url is None:
-            words = f"The agent does not serve version {codec.version} of A2A over JSON-RPC on its own host."
-            raise Fault(a2a.NO_VERSION, words)
+        at = await self._interface(remote, codec.version)
         body = call.request.body  # redacted, also the id
         message: Json = {"jsonrpc": "2.0", "id": body["id"], "method": codec.method}
         message["params"] = body["params"]
+        if codec.names_context:
+            await self._take(call, codec)
         if codec.does == CARD:
             return Answer(False, await self._extended(call, codec, remote, message), _nothing(), None)
         if self._values is not None:
@@ -103,20 +108,20 @@ class AgentDesk:
             message["params"] = await self._pushes.place(call, codec, message["params"])
         outcome.provider, outcome.model, outcome.tries, outcome.sent = codec.agent, "", 1, True
         if codec.streams:
-            response = await remote.begin(codec.version, url, message)
+            response = await remote.begin(codec.version, at, message)
             outcome.status = 200
             if is_stream(response):
-                return Answer(True, b"", remote.pieces(response), response)
-            raw = await remote.whole(response, call.ticket.hold)
+                return Answer(True, b"", remote.events(response, at, message), response)
+            raw = await remote.whole(response, at, message, call.ticket.hold)
         elif codec.does == LIST:
             raw = await own_tasks(
                 message["params"],
-                lambda params: remote.ask(codec.version, url, {**message, "params": params}, call.ticket.hold),
-                lambda id: self._owns(call, "task", id),
+                lambda params: remote.ask(codec.version, at, {**message, "params": params}, call.ticket.hold),
+                lambda id: self._owns(call, id),
             )
             outcome.status = 200
         else:
-            raw = await remote.ask(codec.version, url, message, call.ticket.hold)
+            raw = await remote.ask(codec.version, at, message, call.ticket.hold)
             outcome.status = 200
         raw = codec.named(raw, body["id"])
         await self._own(call, codec, raw)
@@ -124,12 +129,29 @@ class AgentDesk:
             raw = self._pushes.given(call, codec, raw)
         return Answer(False, raw, _nothing(), None)
 
-    async def card(self, agent: str, url: str) -> Json:
-        """The card of an agent, as the gateway serves it at `url`. Raises Refusal."""
+    async def _interface(self, remote: Remote, version: str) -> card.Interface:
+        """Where an agent is called. Raises Refusal."""
+        found = (await remote.interfaces()).get(version)
+        if found is None:
+            offered = ", ".join(card.offered(await remote.card())) or "none of A2A"
+            words = f"The gateway calls agents in version {version} over JSON-RPC{' or HTTP+JSON' * (version == '1.0')}"
+            words += f", on the host of their `url`. The interfaces of {remote.name} are: {offered}."
+            raise Fault(a2a_errors.NO_VERSION, words)
+        return found
+
+    async def card(self, agent: str, url: str, readers: Collection[str]) -> tuple[Json, int]:
+        """The card of an agent, as the gateway serves it at `url`, and for how many seconds it is good. Raises Refusal.
+
+        `readers`: the versions of the protocol whose clients read the card.
+        """
         remote = self.remote(agent)
-        return self._signed(
-            card.shown(await remote.card(), await remote.interfaces(), url, pushes=self._pushes.of(agent) is not None)
-        )
+        pushes = self._pushes.of(agent) is not None
+        made = card.shown(await remote.card(), await remote.interfaces(), url, pushes=pushes, readers=readers)
+        return made, int(remote.row.refresh)
+
+    def signed(self, made: Json) -> Json:
+        """A card with the signature of the gateway; unchanged without a key."""
+        return self._signer.sign(made) if self._signer is not None else made
 
     def told(self, agent: str, token: str) -> Told | None:
         """What the URL of a push notification contains; None for one that is not valid."""
@@ -142,28 +164,53 @@ class AgentDesk:
         """
         codec = call.codec
         assert isinstance(codec, Notice), "notifications have a codec of their own"
-        if not codec.task or told.task not in ("", codec.task):
+        if not codec.task or told.task not in ("", codec.task) or await self._is_over(call, codec.task, told):
             raise a2a.not_found()
         if not told.task:
             await self.claim(call, codec.task, "")
-        elif not await self._owns(call, "task", codec.task):
+        elif not await self._owns(call, codec.task):
             raise a2a.not_found()
         if self._values is not None:
             masked = await self._values.of(call, self._name(call, "task", codec.task))
             await self._values.restore(call, masked or {told.workflow: told.placed})
 
-    def deliver(self, agent: str, told: Told, body: bytes) -> bool:
-        """Send a judged notification to its client. False if too many wait."""
-        return self._pushes.deliver(agent, told, body)
+    async def deliver(self, call: Call, told: Told, body: bytes) -> bool:
+        """Have a judged notification sent to its client. False if too many wait. Raises StoreUnavailable.
+
+        The last one of a task ends the URL.
+        """
+        codec = _codec(call)
+        if not await self._pushes.deliver(codec.agent, told, body):
+            return False
+        if codec.over:
+            await self._owners.own(call.team, told.name, b"over", _KEPT)
+        return True
+
+    async def send(self, record: bytes) -> Sent:
+        """Send a notification that waited to its client."""
+        return await self._pushes.send(record)
+
+    async def end(self, call: Call, task: str) -> None:
+        """Note that a task has ended, so that notifications of the task end in a while."""
+        if self._seal is not None and self._pushes.of(_codec(call).agent) is not None:
+            until = str(time.time() + LATE).encode()
+            await self._owners.own(call.team, self._name(call, "ended", task), until, _KEPT)
+
+    async def _is_over(self, call: Call, task: str, told: Told) -> bool:
+        """Whether the task of a notification ended before: by what this URL told, or a while ago."""
+        if await self._owners.owned(call.team, told.name) is not None:
+            return True
+        ended = await self._owners.owned(call.team, self._name(call, "ended", task))
+        return ended is not None and float(ended) < time.time()
 
     async def _extended(self, call: Call, codec: A2a, remote: Remote, message: Json) -> bytes:
         """The response with the card for callers that the agent knows. Raises Refusal."""
-        interfaces = await remote.interfaces()
+        at, interfaces = await self._interface(remote, codec.version), await remote.interfaces()
         if call.subject is None or not await self.shows(call):
             raise unknown_agent()
         if not card.is_extended(await remote.card()):
-            raise Fault(a2a.NO_EXTENDED_CARD, "The agent has no extended card.")
-        raw = await remote.ask(codec.version, interfaces[codec.version], message, call.ticket.hold)
+            raise Fault(a2a_errors.NO_EXTENDED_CARD, "The agent has no extended card.")
+        raw = await remote.ask(codec.version, at, message, call.ticket.hold)
         try:
             said = orjson.loads(raw)
             codec.check(said, 1)
@@ -173,20 +220,18 @@ class AgentDesk:
         if type(result) is not dict:
             return raw
         pushes = self._pushes.of(codec.agent) is not None
-        made = card.shown(remote.trusted(result), interfaces, codec.url, pushes=pushes)
+        made = card.shown(remote.trusted(result), interfaces, codec.url, pushes=pushes, readers=codec.readers)
         made = card.chosen(made, remote.row.skills, call.subject.roles)
-        return orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": self._signed(made)})
-
-    def _signed(self, made: Json) -> Json:
-        return self._signer.sign(made) if self._signer is not None else made
+        return orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": self.signed(made)})
 
     async def claim(self, call: Call, task: str, context: str) -> None:
         """Record that a task and a context of an answer are the caller's; "" for none."""
         if self._seal is None:
             return
-        for kind, id in (("task", task), ("context", context)):
-            if id:
-                await self._owners.own(call.team, self._name(call, kind, id), b"a2a", _KEPT)
+        if task:
+            await self._owners.own(call.team, self._name(call, "task", task), b"a2a", _KEPT)
+        if context:
+            await self._owners.own(_ALL, self._context(call, context), self._owner(call), _KEPT)
         codec = _codec(call)
         if task and self._values is not None and codec.placed:
             await self._values.keep(call, self._name(call, "task", task), codec.masked, codec.placed, _KEPT)
@@ -200,10 +245,45 @@ class AgentDesk:
             return
         call.outcome.failed = codec.failed
         await self.claim(call, task, context)
+        if task and codec.over:
+            await self.end(call, task)
 
-    async def _owns(self, call: Call, kind: str, id: str) -> bool:
-        """Whether a task or context is the caller's."""
-        return self._seal is not None and await self._owners.owned(call.team, self._name(call, kind, id)) is not None
+    async def _owns(self, call: Call, task: str) -> bool:
+        """Whether a task is the caller's."""
+        return (
+            self._seal is not None and await self._owners.owned(call.team, self._name(call, "task", task)) is not None
+        )
+
+    async def _is_open(self, call: Call, codec: A2a) -> bool:
+        """Whether the caller may name the context of its request.
+
+        A new message may name a new context (1.0, section 3.4.1), by an id that nobody guesses: the agent may know the
+        context from elsewhere.
+        """
+        if self._seal is None:
+            return False
+        owner = await self._owners.owned(_ALL, self._context(call, codec.context))
+        if owner is not None:
+            return owner == self._owner(call)
+        codec.names_context = codec.does in SENDS and not codec.continues() and len(codec.context) >= _LONG
+        return codec.names_context or codec.does == LIST  # of which the caller gets its own tasks
+
+    async def _take(self, call: Call, codec: A2a) -> None:
+        """Make the context that a message names its sender's. Raises Refusal if somebody else took the context."""
+        name, mine = self._context(call, codec.context), self._owner(call)
+        await self._owners.own(_ALL, name, mine, _KEPT)
+        if await self._owners.owned(_ALL, name) != mine:
+            raise a2a.not_found()
+
+    def _context(self, call: Call, id: str) -> str:
+        assert self._seal is not None, "names are made where owners are kept"
+        return self._seal.digest("a2a context", f"{_codec(call).agent}\0{id}").hex()
+
+    def _owner(self, call: Call) -> bytes:
+        """The record of a context: whose it is."""
+        assert self._seal is not None, "names are made where owners are kept"
+        assert call.subject is not None, "tasks come after identify"
+        return self._seal.digest("a2a owner", f"{call.team}\0{call.subject.agent}")
 
     def _name(self, call: Call, kind: str, id: str) -> str:
         assert self._seal is not None, "names are made where owners are kept"

@@ -1,21 +1,22 @@
-"""What the gateway measures of other agents: how often a message succeeds, how long that takes, what it costs.
+"""What gateways measure of other agents: how often a message succeeds, how long that takes, what it costs.
 
-Of this process, over the last messages of each agent. A message that the gateway refused, or whose caller went away,
-says nothing about the agent and is not counted.
+Of all gateways and workers with the same state, over the last messages of each agent. A message that the gateway
+refused, or whose caller went away, says nothing about the agent and is not counted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
+
+import orjson
 
 from gateway.amounts import NANO_USD
 from gateway.call import Json
 from gateway.record.ended import Ended
+from gateway.stores import FIGURES, Figures, StoreUnavailable
 
-_WINDOW: Final = 512
-"""Messages of each agent that are remembered."""
 _FAULTS: Final = frozenset({"upstream_error", "upstream_timeout"})
 
 
@@ -26,10 +27,12 @@ class _Seen(NamedTuple):
 
 
 class Measures:
-    """The figures of all agents, by name."""
+    """The figures of all agents, by name: those of the state as last read, and what this process adds."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, deque[_Seen]] = {}
+        self._shared: dict[str, deque[_Seen]] = {}
+        self._fresh: dict[str, deque[_Seen]] = {}
+        self._leaving: dict[str, deque[_Seen]] = {}  # what is being written
 
     def note(self, ended: Ended) -> None:
         """Count a call that has ended, if it brought an agent a message."""
@@ -39,14 +42,36 @@ class Measures:
             return
         succeeded = ended.finished and not ended.failed and not ended.code
         one = _Seen(succeeded, ended.ended_ns - ended.started_ns, ended.cost)
-        self._seen.setdefault(ended.model, deque(maxlen=_WINDOW)).append(one)
+        self._fresh.setdefault(ended.model, deque(maxlen=FIGURES)).append(one)
+
+    async def write(self, store: Figures) -> None:
+        """Add what this process measured to the state. Raises StoreUnavailable; then all of it is written next time."""
+        for agent in list(self._fresh):
+            taken = self._leaving[agent] = self._fresh.pop(agent)
+            try:
+                await store.measure(agent, [orjson.dumps([*one]) for one in taken])
+                self._shared.setdefault(agent, deque(maxlen=FIGURES)).extend(taken)
+            except StoreUnavailable:
+                taken.extend(self._fresh.get(agent, ()))
+                self._fresh[agent] = taken
+                raise
+            finally:
+                del self._leaving[agent]
+
+    async def read(self, store: Figures, agents: Iterable[str]) -> None:
+        """Read the figures of these agents; forget all others. Raises StoreUnavailable."""
+        found = {}
+        for agent in agents:
+            found[agent] = deque([_Seen(*orjson.loads(it)[:3]) for it in await store.measured(agent)], FIGURES)
+        self._shared = found
 
     def of(self, agent: str) -> Json:
         """The figures of an agent: `calls`, `success` (0 to 1), `p50_seconds`, `p95_seconds`, `cost_usd` for a call.
 
         Empty if nothing was measured. Times are those of successes.
         """
-        seen = self._seen.get(agent)
+        parts = (self._shared, self._leaving, self._fresh)
+        seen = [one for part in parts for one in part.get(agent, ())][-FIGURES:]
         if not seen:
             return {}
         times = sorted(one.nanoseconds for one in seen if one.succeeded)

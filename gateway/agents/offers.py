@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from gateway.call import Json
 from gateway.dialects.tree import Shape, Survey
@@ -16,15 +17,21 @@ LONGEST: Final = 32 * 1024  # bytes of an offer
 _DEPTH: Final = 24  # levels of a schema
 _MOST: Final = 100  # functions of an agent
 _PLAIN: Final = Shape(frozenset(), frozenset(), frozenset())
-_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 Words = Annotated[str, StringConstraints(max_length=4000)]
+
+
+def _name(said: str) -> str:
+    if _NAME.fullmatch(said) is None:
+        raise ValueError("must be 1 to 128 letters, digits and _.-, the first a letter or digit")
+    return said
 
 
 class Function(BaseModel):
     """One function: its schemas (JSON Schema), and what the agent says it costs and takes."""
 
     model_config = ConfigDict(extra="forbid")
-    name: Annotated[str, StringConstraints(pattern=_NAME)]
+    name: Annotated[str, AfterValidator(_name)]
     description: Words = ""
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None

@@ -1,8 +1,9 @@
 """Push notifications: the agent tells the gateway, the gateway tells the client.
 
 Config keys: `a2a.*.push`. The URL that an agent gets contains, encrypted, whose task it is and where the client wants
-to be told, so that the gateway keeps nothing. The client's URL must be https and lead to public addresses, unless its
-host is one of `push.hosts`.
+to be told, so that the gateway keeps nothing but what waits to be delivered, which is encrypted, too. The URL is served
+as long as the key with which it was made. The client's URL must be https and lead to public addresses, unless its host
+is one of `push.hosts`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import binascii
 import time
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 from cryptography.exceptions import InvalidTag
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.agents.deliver import Deliveries
+from gateway.agents.deliver import Deliveries, Sent
 from gateway.call import Call, Json, Subject
 from gateway.config.a2a import Push, RemoteAgent
-from gateway.dialects import a2a, a2a_push
+from gateway.dialects import a2a, a2a_errors, a2a_push
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_push import Wanted
 from gateway.dialects.jsonrpc import PARAMS, Fault
@@ -35,13 +36,16 @@ _KEPT: Final = 30 * 86400  # seconds that a URL of the gateway is valid
 _LONGEST: Final = 8192
 _PLACED: Final = 50  # placeholders in a URL; with more, none is restored before the answer of the message
 _TIMEOUTS: Final = Timeouts(10, 5, 10)
+_BUSY: Final = frozenset({408, 429})
+_WAITING: Final = "a2a notice that waits"
 _TYPES: Final = {"1.0": "application/a2a+json", "0.3": "application/json"}
 
 
 class Told(NamedTuple):
     """What a URL of the gateway contains: version of the protocol, whose task it is, its workflow, the client.
 
-    `task`: "" if the URL went with the message that made the task. `placed`: what that message had masked.
+    `task`: "" if the URL went with the message that made the task. `placed`: what that message had masked. `source`:
+    the key of the subject, see `Identity.living`. `until`: Unix seconds. `name`: a digest of the URL.
     """
 
     version: str
@@ -50,19 +54,41 @@ class Told(NamedTuple):
     wanted: Wanted
     task: str
     placed: Mapping[str, str]
+    source: str
+    until: float
+    name: str
+
+
+class Keys(Protocol):
+    """Which credentials are valid: see `identity.Identity`."""
+
+    def source(self, token: bytes) -> str:
+        """The gateway key that a credential goes back to; "" for a JWT."""
+        ...
+
+    def living(self, source: str, subject: Subject) -> Subject | None:
+        """The subject as it is now; None if its key is gone."""
+        ...
 
 
 class Pushes:
     """The configurations of clients, for one configuration of the gateway. `public`: reaches public addresses alone."""
 
     def __init__(
-        self, rows: Mapping[str, RemoteAgent], seal: Seal | None, direct: Client, public: Client, deliveries: Deliveries
+        self,
+        rows: Mapping[str, RemoteAgent],
+        seal: Seal | None,
+        direct: Client,
+        public: Client,
+        deliveries: Deliveries,
+        keys: Keys,
     ) -> None:
         self._rows = rows
         self._seal = seal
         self._direct = direct
         self._public = public
         self._deliveries = deliveries
+        self._keys = keys
 
     def of(self, agent: str) -> Push | None:
         """The settings of an agent; None if it sends no notifications."""
@@ -73,7 +99,7 @@ class Pushes:
         """The parameters with the gateway's URL in place of the client's. Raises Refusal."""
         settings = self.of(codec.agent)
         if settings is None:
-            raise Fault(a2a.NO_PUSH, "This agent sends no push notifications through the gateway.")
+            raise Fault(a2a_errors.NO_PUSH, "This agent sends no push notifications through the gateway.")
         if codec.push is None:
             if codec.does == a2a_push.SET:
                 raise Fault(PARAMS, "The configuration needs a `url`.")
@@ -122,30 +148,63 @@ class Pushes:
             said = orjson.loads(self._seal.disclose(_context(agent), sealed))
         except (binascii.Error, InvalidTag, ValueError):
             return None
-        version, until, who, team, roles, workflow, wanted, task, placed = said
-        if until < time.time():
+        version, until, source, who, team, roles, workflow, wanted, task, placed = said
+        subject = self._keys.living(source, Subject(who, team, tuple(roles)))
+        if until < time.time() or subject is None:
             return None
-        return Told(version, Subject(who, team, tuple(roles)), workflow, Wanted(*wanted), task, placed)
+        name = self._seal.digest("a2a notice", token).hex()
+        return Told(version, subject, workflow, Wanted(*wanted), task, placed, source, until, name)
 
-    def deliver(self, agent: str, told: Told, body: bytes) -> bool:
-        """Send a judged notification to the client, again and again until it is taken. False if there are too many."""
-        settings, wanted = self.of(agent), told.wanted
+    async def deliver(self, agent: str, told: Told, body: bytes) -> bool:
+        """Have a judged notification sent to the client. False if too many wait. Raises StoreUnavailable."""
+        assert self._seal is not None, "checked where the URL is opened"
+        subject, wanted = told.subject, told.wanted
+        owner = self._seal.digest("a2a notices of", f"{subject.team}\0{subject.agent}").hex()
+        queue = self._seal.digest("a2a notices to", f"{owner}\0{wanted.url}").hex()
+        about = [agent, told.version, told.source, told.until, subject.agent, subject.team, [*wanted]]
+        record = self._seal.enclose(_WAITING, orjson.dumps([*about, base64.b64encode(body).decode()]))
+        return await self._deliveries.add(queue, owner, record)
+
+    async def send(self, record: bytes) -> Sent:
+        """Send a notification that waited to its client, once."""
+        try:
+            if self._seal is None:
+                raise ValueError("there is no key")
+            said = orjson.loads(self._seal.disclose(_WAITING, record))
+            agent, version, source, until, who, team, held, body = said
+        except (InvalidTag, ValueError):
+            return Sent("refused")
+        wanted, settings = Wanted(*held), self.of(agent)
         url = URL(wanted.url)
-        known = settings is not None and _is_known(settings, url)
-        headers = CIMultiDict({"Content-Type": _TYPES[told.version], "User-Agent": "meshgate"})
+        host = url.host or ""
+        if settings is None or until < time.time() or self._keys.living(source, Subject(who, team)) is None:
+            return Sent("refused", host)
+        headers = CIMultiDict({"Content-Type": _TYPES[version], "User-Agent": "meshgate"})
         if wanted.token:
             headers["X-A2A-Notification-Token"] = wanted.token
         if wanted.authorization:
             headers["Authorization"] = wanted.authorization
-        client = self._direct if known else self._public
-        owner = f"{told.subject.team}\0{told.subject.agent}"
-        return self._deliveries.add(client, Destination(url, headers, _TIMEOUTS), body, owner)
+        client = self._direct if _is_known(settings, url) else self._public
+        try:
+            async with asyncio.timeout(_TIMEOUTS.total):
+                response = await client.post(Destination(url, headers, _TIMEOUTS), base64.b64decode(body))
+        except OSError:  # also TimeoutError
+            return Sent("failed", host)
+        status = response.status
+        response.close()
+        if status >= 500 or status in _BUSY:
+            return Sent("failed", host)
+        return Sent("delivered" if status < 300 else "refused", host)
 
     def _url(self, call: Call, codec: A2a, settings: Push, wanted: Wanted) -> str:
         assert self._seal is not None, "checked where the settings are"
         assert call.subject is not None, "the caller is identified first"
+        assert call.key is not None, "the caller is identified first"
         subject = call.subject
-        about = [codec.version, time.time() + _KEPT, subject.agent, subject.team, [*subject.roles]]
+        until = time.time() + _KEPT
+        if subject.delegation is not None:
+            until = min(until, subject.delegation.expires)
+        about = [codec.version, until, self._keys.source(call.key), subject.agent, subject.team, [*subject.roles]]
         placed = codec.placed if len(codec.placed) <= _PLACED else {}
         said = [*about, call.request.correlation_id, [*wanted], codec.continues(), {**placed}]
         sealed = self._seal.enclose(_context(codec.agent), orjson.dumps(said))

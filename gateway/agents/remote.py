@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.agents import card
+from gateway.agents.card import Interface
 from gateway.agents.signed import verified
 from gateway.call import Json
 from gateway.config.a2a import RemoteAgent
+from gateway.dialects import a2a_called
+from gateway.dialects.a2a_rest import KIND
 from gateway.errors import Refusal
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
@@ -78,32 +82,46 @@ class Remote:
             raise self._broken("has a card that none of `card_keys` has signed")
         return signed
 
-    async def interfaces(self) -> dict[str, str]:
-        """Version -> URL of the interfaces that the gateway can call. Raises Refusal."""
+    async def interfaces(self) -> dict[str, Interface]:
+        """Version -> the interface that the gateway can call. Raises Refusal."""
         return card.interfaces(await self.card(), URL(self.row.url))
 
-    async def ask(self, version: str, url: str, message: Json, hold: Hold) -> bytes:
-        """Send a request; returns the response as the agent wrote it. Raises Refusal."""
-        to = Destination(URL(url), self._headers, self._timeouts).having([("A2A-Version", version)])
-        return await self._exchange(to, orjson.dumps(message), self.row.max_answer, hold)
+    async def ask(self, version: str, at: Interface, message: Json, hold: Hold) -> bytes:
+        """Send a request of JSON-RPC; returns the response. Raises Refusal."""
+        to, body = self._request(version, at, message)
+        return await self._exchange(to, body, self.row.max_answer, hold, message["id"] if at.rest else None)
 
-    async def begin(self, version: str, url: str, message: Json) -> Response:
+    async def begin(self, version: str, at: Interface, message: Json) -> Response:
         """Send a request whose answer may be a stream; returns once the answer begins. Raises Refusal."""
-        to = Destination(URL(url), self._headers, self._timeouts)
-        to = to.having([("A2A-Version", version), ("Accept", _EVENTS)])
+        to, body = self._request(version, at, message)
         try:
-            return await self._client.post(to, orjson.dumps(message))
+            return await self._client.post(to.having([("Accept", _EVENTS)]), body)
         except TimeoutError:
             raise self._broken("did not answer in time", late=True) from None
         except OSError as fault:
             raise self._broken(f"could not be reached ({type(fault).__name__})") from None
 
-    async def whole(self, response: Response, hold: Hold) -> bytes:
-        """The body of an answer that has begun. Raises Refusal."""
-        return await self._read(response, self.row.max_answer, hold)
+    async def whole(self, response: Response, at: Interface, message: Json, hold: Hold) -> bytes:
+        """An answer that has begun, as a response. Raises Refusal."""
+        return await self._read(response, self.row.max_answer, hold, message["id"] if at.rest else None)
 
-    async def pieces(self, response: Response) -> AsyncIterator[bytes]:
-        """The body of a stream as it arrives, up to `max_answer` bytes. Raises Refusal."""
+    def events(self, response: Response, at: Interface, message: Json) -> AsyncIterator[bytes]:
+        """A stream of responses as it arrives, up to `max_answer` bytes. Raises Refusal, ValueError."""
+        pieces = self._pieces(response)
+        return a2a_called.events(pieces, message["id"]) if at.rest else pieces
+
+    def _request(self, version: str, at: Interface, message: Json) -> tuple[Destination, bytes]:
+        """Where a request of JSON-RPC goes, and its body. Raises Refusal."""
+        headers = [("A2A-Version", version)]
+        if not at.rest:
+            return Destination(URL(at.url), self._headers, self._timeouts).having(headers), orjson.dumps(message)
+        asked = a2a_called.asked(message)
+        url = URL(at.url.partition("?")[0].rstrip("/") + asked.path, encoded=True)
+        headers.append(("Content-Type", KIND))
+        return Destination(url, self._headers, self._timeouts, asked.method).having(headers), asked.body
+
+    async def _pieces(self, response: Response) -> AsyncIterator[bytes]:
+        """The body of a stream as it arrives. Raises Refusal."""
         size, most = 0, self.row.max_answer
         try:
             async for data in response.chunks():
@@ -116,20 +134,24 @@ class Remote:
         except OSError as fault:
             raise self._broken(f"broke off its answer ({type(fault).__name__})") from None
 
-    async def _exchange(self, to: Destination, body: bytes, most: int, hold: Hold) -> bytes:
+    async def _exchange(self, to: Destination, body: bytes, most: int, hold: Hold, rest: Any = None) -> bytes:
         try:
             async with asyncio.timeout(self.row.timeout):
                 response = await self._client.post(to, body)
-                return await self._read(response, most, hold)
+                return await self._read(response, most, hold, rest)
         except TimeoutError:
             raise self._broken("did not answer in time", late=True) from None
         except OSError as fault:
             raise self._broken(f"could not be reached, or broke off its answer ({type(fault).__name__})") from None
 
-    async def _read(self, response: Response, most: int, hold: Hold) -> bytes:
+    async def _read(self, response: Response, most: int, hold: Hold, rest: Any = None) -> bytes:
+        """The body of an answer. `rest`: the id of the request, whose answer is one of HTTP+JSON. Raises Refusal."""
         body = await received(response, most, hold, self._broken)
         if response.status in (401, 403):
             raise self._broken(f"refused the credentials of the gateway (HTTP {response.status})")
+        if rest is not None and not 300 <= response.status < 400:
+            with contextlib.suppress(ValueError):
+                return a2a_called.answered(response.status, body, rest)
         if response.status >= 300 or not body.lstrip().startswith(b"{"):
             raise self._broken(f"answered with HTTP {response.status} and no response")
         return body

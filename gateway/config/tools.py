@@ -58,6 +58,7 @@ def _is_scope(value: str) -> str:
     return value
 
 
+Ask = Literal["sampling", "elicitation", "roots"]
 Scope = Annotated[str, AfterValidator(_is_scope)]
 
 
@@ -150,6 +151,11 @@ class Tool(Section):
     """Seconds until the answer to a call must be complete."""
     connect_timeout: Seconds = Field(default=5, gt=0)
     """Seconds to connect."""
+    asks: tuple[Ask, ...] = ()
+    """What an MCP server may ask the client during a call. sampling: texts of the client's model, charged to the
+    workflow; elicitation: answers of its user; roots: the folders in which it works. Default: nothing."""
+    ask_timeout: Seconds = Field(default=300, gt=0)
+    """Seconds that a call may take beyond `timeout` if the server asks during the call."""
     pins: Literal["first_seen", "strict", "off"] = "first_seen"
     """What happens to tools that are new or have changed. first_seen: those of the first list are accepted, later ones
     are hidden until `meshgate tools accept`; strict: all are hidden until accepted; off: none is hidden."""
@@ -191,6 +197,12 @@ class Tool(Section):
         return self
 
     @model_validator(mode="after")
+    def _can_be_asked(self) -> Tool:
+        if self.asks and not self.mcp:
+            raise PydanticCustomError("no_client", "has `asks`, but only MCP servers over HTTP can ask clients (`mcp`)")
+        return self
+
+    @model_validator(mode="after")
     def _has_operations(self) -> Tool:
         if self.operations and not self.openapi:
             raise PydanticCustomError("no_document", "has `operations` without `openapi`")
@@ -200,6 +212,11 @@ class Tool(Section):
     def url(self) -> str:
         """Where the tool is; "" for a program."""
         return self.mcp or self.http
+
+    @property
+    def longest(self) -> float:
+        """Seconds until the answer to a call must be complete, also if the server asks during the call."""
+        return self.timeout + self.ask_timeout if self.asks else self.timeout
 
     def takes(self, method: str, path: str) -> bool:
         """Whether an HTTP tool takes calls of this method and path."""

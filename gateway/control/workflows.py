@@ -8,13 +8,12 @@ use).
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
@@ -34,7 +33,6 @@ MOST = 10_000  # workflows read for one page, most recently seen first
 
 # Name of a quota for operators -> its key in the store. Money is counted in nano-USD and shown in USD.
 QUOTAS = {"tokens": "tokens", "cost_usd": "cost", "calls": "calls"}
-_FIELD = re.compile(r"[a-z_]{1,24}")  # the name of an unknown field that a message repeats
 _SHORTEST_TTL = 60  # seconds: a workflow should not expire before its first call
 
 
@@ -319,16 +317,3 @@ def why(row: Json) -> str:
 def iso(seconds: float) -> str:
     """A time in Unix seconds as ISO 8601 in UTC, without fractions."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def described(errors: list[Any]) -> str:
-    """The validation errors of a body or an option, in one line that repeats no value and no name of the caller's."""
-    words = []
-    for error in errors:
-        where = ".".join(map(str, error["loc"]))
-        message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        if error["type"] == "extra_forbidden":
-            message = "is not a known field"
-            where = where if _FIELD.fullmatch(where) else "a name"
-        words.append(f"{where}: {message}" if where else message)
-    return "; ".join(words)

@@ -314,6 +314,8 @@ class Codec(Protocol):
     """Whether a call is one of the model of the state that it names."""
     cites: tuple[bytes, ...]
     """Bytes of which a request holds one if it names what a provider stores, other than in an unscannable part."""
+    marker: bytes
+    """What an answer holds if `makes` may find anything in it; b"" if that never does."""
 
     def at(self, model: str, values: Mapping[str, str]) -> str:
         """The path for a model of a provider, with its query. `values`: the parameters of the caller's path."""
@@ -352,6 +354,13 @@ class Codec(Protocol):
 
     def keeps(self, body: Json) -> bool:
         """Whether the provider stores the answer to a request, for later requests to refer to."""
+        ...
+
+    def unstore(self, body: Json) -> bool:
+        """Have the provider store nothing of a request and its answer; True if the body changed.
+
+        Raises Refusal(policy_denied) for a request that is about storing, or needs it.
+        """
         ...
 
     def makes(self, answer: Json) -> Sequence[tuple[str, str]]:

@@ -13,6 +13,8 @@ import orjson
 
 from gateway.call import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, StreamCodec
+from gateway.dialects.a2a_errors import NO_VERSION, TASK_NOT_FOUND, named
+from gateway.dialects.a2a_names import camel
 from gateway.dialects.a2a_push import PUSHES, SET, Wanted, is_taken, take
 from gateway.dialects.a2a_stream import A2aStream
 from gateway.dialects.a2a_tables import ANSWER, CARD, ID, LIST, METHODS, REQUEST, SENDS, STREAMS, VERSIONS, files, told
@@ -24,11 +26,7 @@ from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
-TASK_NOT_FOUND: Final = -32001
-NO_PUSH: Final = -32003
 _PUSH: Final = b"ushNotification"
-NO_EXTENDED_CARD: Final = -32007
-NO_VERSION: Final = -32009
 _ALL: Final = {method: does for methods in METHODS.values() for method, does in methods.items()}
 _ABOUT_TASKS: Final = frozenset({"id", "historyLength", "metadata", "tenant"})
 """What requests about a task may have."""
@@ -62,6 +60,10 @@ class A2a(JsonRpc):
         self.tasks: tuple[str, ...] = ()
         """The tasks that the request names, the one that it continues first."""
         self.context = ""
+        self.names_context = False
+        """The request names a context that nobody has."""
+        self.over = False
+        """The answer is a task that has ended for good."""
         self.failed = False
         """The answer is a task that has failed."""
         self.masked: Mapping[str, Mapping[str, str]] = {}
@@ -117,10 +119,12 @@ class A2a(JsonRpc):
         return Intent(self.agent, self.streams, (), 0, message)
 
     def enclosed(self, raw: bytes) -> bytes:
-        """The body without where a client wants to be told of its task. Raises Refusal(invalid_request)."""
-        if _PUSH not in raw:
-            return raw
+        """The body with one form of each name, without where a client wants to be told. Raises Refusal."""
         try:
+            if self._is_new():
+                raw = camel(raw)
+            if _PUSH not in raw:
+                return raw
             method = orjson.loads(raw)["method"]
             raw, self.push = take(raw, _ALL.get(method, ""))
         except (orjson.JSONDecodeError, TypeError, LookupError):
@@ -133,6 +137,11 @@ class A2a(JsonRpc):
     def streams(self) -> bool:
         """Whether the request asks for a stream."""
         return self.does in STREAMS
+
+    @property
+    def refuses_in_stream(self) -> bool:
+        """Whether the caller reads an error, too, as the event of a stream."""
+        return self.streams
 
     def continues(self) -> str:
         """The task that the request is about; "" for a new one."""
@@ -155,7 +164,7 @@ class A2a(JsonRpc):
             raise ValueError("its result is neither a task nor a message")
         if (continued := self.continues()) and said.task and said.task != continued:
             raise ValueError("it is about another task")
-        self.failed = said.failed
+        self.failed, self.over = said.failed, said.over
         return said.task, said.context
 
     def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:
@@ -191,6 +200,28 @@ class A2a(JsonRpc):
             answer = {**answer, "result": {}}  # lists of configurations in 0.3, and deletions, have no object
         super().check(answer, choices)
         self.made(answer)
+
+    def status(self, refusal: Refusal) -> int:
+        """200 also for what is wrong with the envelope (JSON-RPC): unlike those of MCP, clients expect errors there."""
+        status = super().status(refusal)
+        return 200 if status == 400 and refusal.code == "invalid_request" else status
+
+    def failure(self, refusal: Refusal, request_id: str) -> Json:
+        """The error object; in 1.0, its `data` is a list of details (section 9.5)."""
+        error = super().failure(refusal, request_id)
+        if self._is_new():
+            error["data"] = [named(refusal, error["code"], request_id)]
+        return error
+
+    @property
+    def readers(self) -> Sequence[str]:
+        """The versions whose form the caller reads: all, unless it says which."""
+        return ("1.0",) if self._is_new() else VERSIONS
+
+    def _is_new(self) -> bool:
+        """Whether the caller speaks 1.0, or what is newer; also before the request is read."""
+        said = next((value.strip() for name, value in self._headers if name == b"a2a-version"), b"")
+        return self.version == "1.0" or (not self.version and said != b"" and not said.startswith(b"0."))
 
     def _version(self) -> str:
         said = [value.decode("latin-1").strip() for name, value in self._headers if name == b"a2a-version"]

@@ -33,7 +33,7 @@ class Notice(A2a):
         if self.version == "0.3" and "kind" not in said and "id" not in said:
             self.version = "1.0"  # agents of both versions tell in the form of 1.0
         heard = told(said, self.version, bare=False)
-        self.task = heard.task
+        self.task, self.over = heard.task, heard.over
         self.is_piece = heard.kind == "artifactUpdate" and heard.about.get("append") is True
         return b'{"jsonrpc":"2.0","id":1,"result":' + raw.strip() + b"}"
 

@@ -14,9 +14,10 @@ import orjson
 
 from gateway.call import Headers, Json
 from gateway.dialects import Chunk, StreamCodec, google_rpc, numbers, sse
-from gateway.dialects.a2a import NO_VERSION, A2a
+from gateway.dialects.a2a import A2a
+from gateway.dialects.a2a_errors import ERRORS, NO_VERSION, info, named
 from gateway.dialects.a2a_stream import A2aStream
-from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault
+from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, Fault
 from gateway.errors import Refusal
 
 KIND: Final = "application/a2a+json"
@@ -39,21 +40,6 @@ PATHS: Final[Mapping[str, Mapping[str, str]]] = {
     f"{_AGENT}/extendedAgentCard": {"GET": "GetExtendedAgentCard"},
 }
 """Path template -> method of HTTP -> method of the protocol; those that end in a verb come first."""
-_ERRORS: Final[Mapping[int, tuple[int, str, str]]] = {
-    -32001: (404, "NOT_FOUND", "TASK_NOT_FOUND"),
-    -32002: (400, "FAILED_PRECONDITION", "TASK_NOT_CANCELABLE"),
-    -32003: (400, "FAILED_PRECONDITION", "PUSH_NOTIFICATION_NOT_SUPPORTED"),
-    -32004: (400, "FAILED_PRECONDITION", "UNSUPPORTED_OPERATION"),
-    -32005: (400, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED"),
-    -32006: (500, "INTERNAL", "INVALID_AGENT_RESPONSE"),
-    -32007: (400, "FAILED_PRECONDITION", "EXTENDED_AGENT_CARD_NOT_CONFIGURED"),
-    -32008: (400, "FAILED_PRECONDITION", "EXTENSION_SUPPORT_REQUIRED"),
-    NO_VERSION: (400, "FAILED_PRECONDITION", "VERSION_NOT_SUPPORTED"),
-    PARAMS: (400, "INVALID_ARGUMENT", "INVALID_PARAMS"),
-    INVALID: (400, "INVALID_ARGUMENT", "INVALID_REQUEST"),
-    UNKNOWN_METHOD: (404, "NOT_FOUND", "METHOD_NOT_FOUND"),
-}
-"""Code of JSON-RPC -> status of HTTP, name of the status, reason (section 5.4)."""
 _NUMBERS: Final = frozenset({"historyLength", "pageSize"})
 _ID: Final = 1
 
@@ -100,6 +86,15 @@ class A2aRest(A2a):
                 asked[name] = value == "true"
         return asked
 
+    def _is_new(self) -> bool:
+        """Always: only 1.0 has this binding."""
+        return True
+
+    @property
+    def refuses_in_stream(self) -> bool:
+        """No: an error before the stream has its status of HTTP."""
+        return False
+
     def delivered(self, judged: bytes) -> tuple[int, bytes, str]:
         """Status, body and Content-Type of the answer, once it is judged."""
         said = orjson.loads(judged)
@@ -119,23 +114,14 @@ class A2aRest(A2a):
 
     def status(self, refusal: Refusal) -> int:
         """That of the protocol's error, else that of the refusal."""
-        known = _ERRORS.get(self.rpc(refusal)) if isinstance(refusal, Fault) else None
+        known = ERRORS.get(self.rpc(refusal)) if isinstance(refusal, Fault) else None
         return known[0] if known else refusal.status
 
     def refuse(self, refusal: Refusal, request_id: str) -> Json:
         """`{"error": {code, status, message, details}}`, a google.rpc.Status."""
         status, rpc = self.status(refusal), self.rpc(refusal)
-        known = _ERRORS.get(rpc) if isinstance(refusal, Fault) else None
-        reason = known[2] if known else refusal.code.upper()
-        about = {"code": refusal.code, "request_id": request_id}
-        about |= {
-            name: value if type(value) is str else orjson.dumps(value).decode() for name, value in self._told(refusal)
-        }
-        return {"error": _status(status, known[1] if known else "", refusal.message, [_info(reason, about)])}
-
-    def _told(self, refusal: Refusal) -> list[tuple[str, Any]]:
-        waits = [("retry_after", refusal.retry_after)] if refusal.retry_after is not None else []
-        return [*refusal.detail.items(), *waits]
+        known = ERRORS.get(rpc) if isinstance(refusal, Fault) else None
+        return {"error": _status(status, known[1] if known else "", refusal.message, [named(refusal, rpc, request_id)])}
 
     def _version(self) -> str:
         """1.0, which alone has these paths."""
@@ -167,18 +153,14 @@ class _Stream(A2aStream):
 
 def _failure(error: Json) -> tuple[int, Json]:
     """Status of HTTP and error for an error of JSON-RPC."""
-    status, name, reason = _ERRORS.get(error["code"], (500, "INTERNAL", "INTERNAL_ERROR"))
+    status, name, reason = ERRORS.get(error["code"], (500, "INTERNAL", "INTERNAL_ERROR"))
     details = error.get("data")
     if type(details) is not list:
         about = {name: str(value) for name, value in details.items()} if type(details) is dict else {}
-        details = [_info(reason, about if error["code"] == OURS else {})]
+        details = [info(reason, about if error["code"] == OURS else {})]
     return status, _status(status, name, error["message"], details)
 
 
 def _status(status: int, name: str, message: str, details: list[Any]) -> Json:
     name = name or google_rpc.STATUSES.get(status, "INTERNAL")
     return {"code": status, "status": name, "message": message, "details": details}
-
-
-def _info(reason: str, metadata: Mapping[str, str]) -> Json:
-    return google_rpc.info(reason, "a2a-protocol.org", metadata)

@@ -21,6 +21,7 @@ from gateway.dialects.jsonrpc import JsonRpc
 from gateway.errors import Refusal
 
 _HEAD: Final = b"data: "
+_CONTEXTS: Final = 4  # of one stream
 _ENVELOPE: Final = frozenset({"jsonrpc", "id"})
 _IDS: Final = {
     "task": frozenset({"id", "contextId"}),
@@ -51,7 +52,7 @@ class A2aStream(Ordered):
     __slots__ = (
         "_artifacts",
         "_codec",
-        "_context",
+        "_contexts",
         "_fields",
         "_reader",
         "_task",
@@ -65,7 +66,7 @@ class A2aStream(Ordered):
         self._codec = codec
         self._version = version
         self._task = continued
-        self._context = ""
+        self._contexts: set[str] = set()
         self._reader = sse.Reader()
         self._fields = Reader(ANSWER)
         self._artifacts: dict[str, int] = {}
@@ -150,11 +151,21 @@ class A2aStream(Ordered):
         return chunk
 
     def _follow(self, said: Told) -> None:
-        """Check that the event is about the task of the stream. Raises ValueError."""
-        for mine, its in ((self._task, said.task), (self._context, said.context)):
-            if mine and its and mine != its:
-                raise ValueError("an event about another task or context")
-        self._task, self._context = self._task or said.task, self._context or said.context
+        """Check that the event is about the task of the stream. Raises ValueError.
+
+        The context of a task may change: agents make a new one for a message that names the task alone.
+        """
+        if self._task and said.task and self._task != said.task:
+            raise ValueError("an event about another task")
+        if not said.context or said.context in self._contexts:
+            pass
+        elif self._contexts and not said.task:
+            raise ValueError("an event about another context")
+        elif len(self._contexts) == _CONTEXTS:
+            raise ValueError(f"a task in more than {_CONTEXTS} contexts")
+        else:
+            self._contexts.add(said.context)
+        self._task = self._task or said.task
 
     def _read(self, chunk: Chunk, said: Told) -> None:
         """Assign each string to its running text."""

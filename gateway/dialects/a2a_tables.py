@@ -65,7 +65,8 @@ _OPAQUE: Final = frozenset(
 _FILES: Final = frozenset({"raw", "bytes"})
 REQUEST: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"params": "user"})
 ANSWER: Final = Shape(_OPAQUE, frozenset(), frozenset(), within=_STRUCTURE, roles={"result": "tool", "error": "tool"})
-_ENDS: Final = frozenset({"completed", "failed", "canceled", "rejected", "input_required", "auth_required"})
+_OVER: Final = frozenset({"completed", "failed", "canceled", "rejected"})
+_ENDS: Final = _OVER | {"input_required", "auth_required"}
 
 
 class Told(NamedTuple):
@@ -82,6 +83,11 @@ class Told(NamedTuple):
         if self.kind == "message" or self.about.get("final") is True:
             return True
         return self._state in _ENDS
+
+    @property
+    def over(self) -> bool:
+        """Whether the task has ended for good."""
+        return self.kind != "message" and self._state in _OVER
 
     @property
     def failed(self) -> bool:

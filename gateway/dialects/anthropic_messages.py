@@ -84,8 +84,9 @@ class AnthropicMessages(Plain):
     words = WORDS
     needs_ceiling = True
     cites: tuple[bytes, ...] = (b"container", b"file_id")
+    marker = b"container"
 
-    def makes(self, answer: Json) -> list[tuple[str, str]]:
+    def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
         """The container of the answer, and the files that code wrote there."""
         return made_by_messages(answer)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gateway.call import Json, Named, State, Step, Usage
 from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, Profile, StreamCodec, openai_models, tree
+from gateway.dialects.checks import must_store
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
@@ -60,6 +61,7 @@ class Plain:
     through = False
     inherits = False
     cites: tuple[bytes, ...] = ()
+    marker = b""
     restores = True
     client = ""
 
@@ -171,6 +173,12 @@ class Plain:
     def state(self, answer: Json) -> State | None:
         """None."""
         return None
+
+    def unstore(self, body: Json) -> bool:
+        """Nothing to change: what an answer of the dialect needs is not stored. Raises Refusal for what is."""
+        if self.keeps(body):
+            raise must_store(self.noun)
+        return False
 
     def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
         """Nothing."""
@@ -292,6 +300,9 @@ class Ungenerated(Plain):
     """
 
     state = Plain.state
+    ended = Plain.ended
+    makes = Plain.makes
+    unstore = Plain.unstore
     is_whole = Plain.is_whole
     runs = Plain.runs
     calls = Plain.calls

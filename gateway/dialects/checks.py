@@ -66,3 +66,9 @@ def most_tokens(limits: Mapping[str, int], kind: str) -> int:
         names = ", ".join(sorted(unknown))
         raise Refusal("policy_unavailable", f"The policy sets limits that cannot be kept for {kind}: {names}.")
     return limits["max_tokens"]
+
+
+def must_store(what: str) -> Refusal:
+    """The refusal if a policy forbids that a provider stores anything, and `what` is stored there."""
+    words = f"The policy forbids that the provider stores anything, and {what} is stored there. Leave it out."
+    return Refusal("policy_denied", words, stage="authorize", detail={"rule": "store"})

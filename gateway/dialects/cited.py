@@ -30,6 +30,7 @@ _IDS: Final[Mapping[str, str]] = {
     "datastore": "data_store",
     "fileuri": "file",
     "uri": "file",
+    "audio": "audio",
 }
 """Key, in small letters without `_` -> the kind of state that its value, or each value in its list, is the id of."""
 _URIS: Final = frozenset({"fileuri", "uri"})
@@ -63,9 +64,19 @@ def cited(body: Json) -> Iterator[Named]:
 
 def _values(key: str, value: Any) -> list[str]:
     """The ids under a key: a string, the `id` of an object, or those in a list."""
+    if key == "audio" and type(value) is not dict:  # the audio itself
+        return []
     held = value if type(value) is list else [value.get("id")] if type(value) is dict else [value]
     ids = [id for id in held if type(id) is str and id]
     return [id for id in ids if _KEPT.match(id)] if key in _URIS else ids
+
+
+def made_by_chat(answer: Json) -> list[tuple[str, str]]:
+    """Kind and id of what a chat completion made: the audio that the next request may name."""
+    choices = answer.get("choices")
+    said = [one.get("message") for one in choices if type(one) is dict] if type(choices) is list else []
+    heard = [one.get("audio") for one in said if type(one) is dict]
+    return [("audio", id) for one in heard if type(one) is dict and (id := text(one.get("id")))]
 
 
 def made_by_messages(answer: Json) -> list[tuple[str, str]]:

@@ -158,6 +158,14 @@ class GeminiInteractions(Plain):
         """Unless `store` is false."""
         return body.get("store") is not False
 
+    def unstore(self, body: Json) -> bool:
+        """Set `store` to false. Raises Refusal for answers in the background."""
+        if body.get("background") is True:
+            raise checks.must_store("`background`")
+        changed = body.get("store") is not False
+        body["store"] = False
+        return changed
+
     def state(self, answer: Json) -> State | None:
         """The interaction."""
         id = checks.text(answer.get("id"))

@@ -14,7 +14,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.dialects.base import Untold
-from gateway.errors import Refusal
+from gateway.errors import NotJson, Refusal
 
 PARSE: Final = -32700
 INVALID: Final = -32600
@@ -133,6 +133,8 @@ class JsonRpc(Untold):
         """The error code of a refusal."""
         if isinstance(refusal, Fault):
             return refusal.rpc
+        if isinstance(refusal, NotJson):
+            return PARSE
         if refusal.code == "tool_not_found":
             return PARAMS
         return INVALID if refusal.code == "invalid_request" and not self.method else OURS

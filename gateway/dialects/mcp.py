@@ -10,13 +10,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+import orjson
+
 from gateway.call import Headers, Json
-from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, parts
+from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
 from gateway.dialects.field_table import Table, table
-from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
+from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
+from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round, Task
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
@@ -42,6 +45,17 @@ SEARCH_TOOLS: Final = "search_tools"
 CALL_TOOL: Final = "call_tool"
 NAMED: Final[Mapping[str, str]] = {CALL: "name", "prompts/get": "name", "resources/read": "uri"}
 """Method -> the parameter that the header `Mcp-Name` repeats."""
+UPDATES: Final = ("resources/subscribe", "resources/unsubscribe")
+"""Methods of sessions that choose of which resources the server tells changes."""
+LISTENING: Final = 1800.0
+"""Seconds after which a stream of what a server tells without a request ends."""
+SUBSCRIBE: Final = "subscriptions/listen"
+TASK_RESULT: Final = "tasks/result"
+TASKS: Final = ("tasks/get", "tasks/cancel")
+"""Methods about a task, beside `tasks/result`."""
+RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
+LONGEST_TASK: Final = 1024
+"""Characters of the id of a task."""
 COMPLETE: Final = "completion/complete"
 SET_LEVEL: Final = "logging/setLevel"
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
@@ -50,6 +64,7 @@ READS: Final[Mapping[str, str]] = {
     "resources/read": "read_resource",
     "prompts/get": "get_prompt",
     COMPLETE: "complete",
+    **dict.fromkeys(UPDATES, "read_resource"),
 }
 """Method that reads something of a server -> the name under which it is judged, as a call of a tool."""
 LISTS: Final[Mapping[str, str]] = {
@@ -59,14 +74,15 @@ LISTS: Final[Mapping[str, str]] = {
 }
 """Method that lists what can be read -> the method that reads it."""
 _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
-OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL}
-NEW_METHODS: Final = _BOTH | {"server/discover"}
+OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, *TASKS}
+NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: lists whose texts a model reads as one
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _REQUEST: Final = Shape(
-    opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"}),
+    opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"})
+    | {STATE, "taskId"},  # sealed by the gateway, and not forwarded
     json=frozenset(),
     blobs=frozenset(),
     within=frozenset({"params"}),
@@ -119,7 +135,7 @@ class Mcp(JsonRpc):
     formats = frozenset({"mcp"})
     path = "/mcp/{server}"
     shape = _REQUEST
-    fields: Table = table("jsonrpc id method", params=None)
+    fields: Table = table("jsonrpc id method", params=None, result=None, error=None)
     answer = _ANSWER
     words = frozenset({"2.0", "text", "complete", "private", "object", "string"})
     max_answer = MAX_ANSWER
@@ -141,8 +157,47 @@ class Mcp(JsonRpc):
         self.modern = False
         self.progress: Id = None
         """The token with which the client wants to hear of progress."""
+        self.question: Question | None = None
+        """The question of a server that the message answers."""
+        self.asked_as: Callable[[object], Question | None] = _nothing_asked
+        """The question that the client of a session got under an id."""
+        self.listens = False
+        """The answer is a stream of what the server tells without a request."""
+        self.round: Round | None = None
+        """The round of the call before, whose questions the message answers."""
+        self.round_of: Callable[[str, object], Round | None] = _no_round
+        """Server, state -> the round that the caller got with this state."""
+        self.about = ""
+        """The digest of a call whose caller can be asked."""
+        self.added: dict[tuple[str, ...], str] = {}
+        """Sealed values that are added to the judged result: path -> value."""
+        self.asks: Mapping[str, object] | None = None
+        """The URLs of the questions in the answer, by the key of the question; None without questions."""
+        self.as_task: Json | None = None
+        """How the call becomes a task, if the client wants one."""
+        self.task: Task | None = None
+        """The task that the message is about."""
+        self.task_id = ""
+        """The id under which the client has it."""
+        self.task_of: Callable[[str, object], Task | None] = _no_round
+        """Server, id -> the task of the caller."""
+        self._declared: Json = {}  # capabilities of the client of a request of the later era
+        self._answers: object = None  # the id of that question, as the client got it
         self._level = ""  # of the messages of the log that a client of the later era wants
         self._headers = headers
+
+    @property
+    def sampled(self) -> int:
+        """The tokens of the prompts that the client's model has answered in this message."""
+        if self.question is not None:
+            return self.question.tokens if self.question.kind == "sampling" else 0
+        answers = self.params.get(RESPONSES) if self.round is not None else None
+        return self.round.tokens if self.round is not None and answers else 0
+
+    @property
+    def may_listen(self) -> bool:
+        """Whether a GET opens a stream: at the path of one server, and not in the later era."""
+        return bool(self.door) and header(self._headers, b"mcp-protocol-version") != MODERN
 
     @property
     def takes_events(self) -> bool:
@@ -154,9 +209,10 @@ class Mcp(JsonRpc):
         found: Json = {} if self.progress is None else {"progressToken": token}
         return {**found, LOG_LEVEL: self._level} if self._level else found
 
-    def event(self, message: bytes) -> bytes:
+    def event(self, message: bytes, id: str = "") -> bytes:
         """A message as an event of a stream. Line breaks in JSON are space between values, and would end the event."""
-        return b"event: message\ndata: %s\n\n" % message.replace(b"\r", b" ").replace(b"\n", b" ")
+        named = b"id: %s\n" % id.encode() if id else b""
+        return b"event: message\n%sdata: %s\n\n" % (named, message.replace(b"\r", b" ").replace(b"\n", b" "))
 
     @property
     def told(self) -> bool:
@@ -171,6 +227,46 @@ class Mcp(JsonRpc):
             made["data"]["elicitations"] = [asked]
             made["code"] = ELICITATION
         return made
+
+    def able(self, kinds: Collection[str]) -> Json:
+        """What the client of a request of the later era can be asked, of these kinds."""
+        return mcp_questions.able(self._declared, kinds)
+
+    def adding(self, body: bytes) -> bytes:
+        """A judged answer with what the gateway adds. Raises Refusal(output_blocked).
+
+        An address of a question from which something was taken leads elsewhere.
+        """
+        said = orjson.loads(body)
+        result = said.get("result")
+        if type(result) is not dict:
+            return body
+        if self.asks is not None and mcp_questions.addresses(result) != self.asks:
+            raise Refusal("output_blocked", "The server asks to open a URL that may carry data out.", stage="output")
+        for path, value in self.added.items():
+            node = result
+            for key in path[:-1]:
+                node = node.setdefault(key, {})
+            node[path[-1]] = value
+        return orjson.dumps(said)
+
+    def enclosed(self, raw: bytes) -> bytes:
+        """An answer to a question without its id, which is the gateway's own: random, and no text to be judged."""
+        if self.listens:  # a GET, which has no body
+            return b'{"jsonrpc": "2.0", "method": "listen"}'
+        if b'"method"' in raw:
+            return raw
+        try:
+            body = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return raw
+        if type(body) is not dict or "method" in body or "id" not in body:
+            return raw
+        self._answers = body.pop("id")
+        try:
+            return orjson.dumps(body)
+        except orjson.JSONEncodeError:  # nested too deep: refused when it is read
+            return raw
 
     def asked(self, body: Json) -> Json:
         """Method and parameters, without what describes the request."""
@@ -192,8 +288,13 @@ class Mcp(JsonRpc):
             if self.method not in known:
                 status = 404 if self.modern else 200
                 raise Fault(UNKNOWN_METHOD, "The method is not served here.", status=status)
+        if not self.method:
+            return self._answering(body)
+        self.listens |= self.method == SUBSCRIBE and self.answered
         if self.method in READS and not self.told:
             return self._reading()
+        if self.method in (TASK_RESULT, *TASKS) and not self.told:
+            return self._about_task()
         if self.method != CALL or self.told:
             return Intent(self.server, False, (), 0, control=True)
         name, arguments = self.params.get("name"), self.params.get("arguments")
@@ -214,6 +315,10 @@ class Mcp(JsonRpc):
         if not self.door:
             self.server, name = self._split(name)
         self.called, self.given = name, arguments
+        task = self.params.get("task")
+        if type(task) is dict and not self.modern:
+            self.as_task = {"ttl": task["ttl"]} if type(task.get("ttl")) is int else {}
+        self._resume()
         return Intent(f"{self.server}/{name}", False, (), 0, arguments)
 
     def joined(self, body: Json, slots: Sequence[Slot]) -> list[Joined]:
@@ -240,11 +345,55 @@ class Mcp(JsonRpc):
             for param in ("ref", "argument"):
                 if type(self.params.get(param)) is not dict:
                     raise Fault(PARAMS, f"`params.{param}` must be an object.")
-        elif type(self.params.get(NAMED[self.method])) is not str:
-            raise Fault(PARAMS, f"`params.{NAMED[self.method]}` must be a string.")
+        elif type(self.params.get(param := NAMED.get(self.method, "uri"))) is not str:
+            raise Fault(PARAMS, f"`params.{param}` must be a string.")
         self.params.pop(META, None)
         self.called, self.given = READS[self.method], self.params
+        self._resume()
         return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)
+
+    def _about_task(self) -> Intent:
+        """A task of the caller. Raises Refusal(invalid_request)."""
+        id = self.params.get("taskId")
+        self.task = self.task_of(self.server, id)
+        if self.task is None or type(id) is not str:
+            raise Fault(PARAMS, "You have no task with this id.")
+        self.task_id, self.given = id, {"taskId": self.task.id}
+        if self.method in TASKS:
+            return Intent(self.server, False, (), 0, control=True)
+        self.called = "task_result"
+        return Intent(f"{self.server}/{self.called}", False, (), 0, {"tool": self.task.tool})
+
+    def _resume(self) -> None:
+        """Read which questions a call of the later era answers. Raises Refusal(invalid_request)."""
+        if not self.modern:
+            return
+        if self._declared:
+            self.about = mcp_questions.about(self.method, self.called, self.given)
+        state, answers = self.params.get(STATE), self.params.get(RESPONSES)
+        if state is None and answers is None:
+            return
+        asked = self.round_of(self.server, state)
+        if asked is None or asked.about != self.about:
+            words = f"`params.{STATE}` is not that of the answer to this call, or too old. Call again without it."
+            raise Fault(PARAMS, words, status=400)
+        if type(answers) not in (dict, type(None)) or any(key not in asked.kinds for key in answers or ()):
+            raise Fault(PARAMS, f"`params.{RESPONSES}` answers something that was not asked.", status=400)
+        for key, answer in (answers or {}).items():
+            if why := mcp_questions.wrong(asked.kinds[key], {"result": answer}):
+                raise Fault(PARAMS, why.replace("`result", f"`params.{RESPONSES}.*"), status=400)
+        self.round = asked
+
+    def _answering(self, body: Json) -> Intent:
+        """The answer to a question of the server, judged as a call of a tool. Raises Refusal(invalid_request)."""
+        asked = self.asked_as(self._answers)
+        if asked is None:
+            words = "The message answers no question of a server in this session, or comes too late."
+            raise Fault(INVALID, words, status=400)
+        if why := mcp_questions.wrong(asked.kind, body):
+            raise Fault(PARAMS, why, status=400)
+        self.question, self.called = asked, asked.tool
+        return Intent(f"{self.server}/{asked.tool}", False, (), 0, body["error" if "error" in body else "result"])
 
     def _split(self, name: str) -> tuple[str, str]:
         """Server and tool of a name with both. Raises Refusal(tool_not_found)."""
@@ -273,11 +422,21 @@ class Mcp(JsonRpc):
             raise Fault(MISMATCH, "The header MCP-Protocol-Version differs from the version in the body.", status=400)
         if said != MODERN:
             raise _unsupported()
-        self.modern = True
+        self.modern, self._declared = True, meta[CAPABILITIES]
         if header(self._headers, b"mcp-method") != self.method:
             raise Fault(MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
         if (param := NAMED.get(self.method)) and header(self._headers, b"mcp-name") != self.params.get(param):
             raise Fault(MISMATCH, f"The header Mcp-Name differs from `params.{param}`.", status=400)
+
+
+def _nothing_asked(id: object) -> None:
+    """Outside a session, nobody was asked anything."""
+    del id
+
+
+def _no_round(server: str, state: object) -> None:
+    """Before the caller is known, nothing was asked."""
+    del server, state
 
 
 def _unsupported() -> Fault:

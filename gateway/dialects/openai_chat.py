@@ -34,6 +34,7 @@ from gateway.dialects import (
     tree,
 )
 from gateway.dialects.base import TRACEPARENT, Plain
+from gateway.dialects.cited import made_by_chat
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, tier, usage
 from gateway.dialects.openai_steps import steps
@@ -95,6 +96,18 @@ class OpenAIChat(Plain):
     passes = PASSES
     main = frozenset({"content", "content[]"})
     words = WORDS
+    marker = b'"audio"'
+
+    def unstore(self, body: Json) -> bool:
+        """Set `store` to false if it is there."""
+        if body.get("store") in (None, False):
+            return False
+        body["store"] = False
+        return True
+
+    def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
+        """The audio of the answer, which the next request may name."""
+        return made_by_chat(answer)
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""

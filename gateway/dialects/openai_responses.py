@@ -65,6 +65,7 @@ class OpenAIResponses(Plain):
     main = frozenset({"text", "content[]"})
     words = WORDS
     cites: tuple[bytes, ...] = (b"container", b"vector_store", b"file_id")
+    marker = b"container"
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
@@ -102,7 +103,18 @@ class OpenAIResponses(Plain):
         """The response."""
         return responses_items.state(answer)
 
-    def makes(self, answer: Json) -> list[tuple[str, str]]:
+    def unstore(self, body: Json) -> bool:
+        """Set `store` to false. Raises Refusal for answers in the background, and conversations."""
+        if not self.keeps(body):
+            return False
+        for name in ("background", "conversation"):
+            if body.get(name) not in (None, False):
+                raise checks.must_store(f"`{name}`")
+        changed = body.get("store") is not False
+        body["store"] = False
+        return changed
+
+    def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
         """The containers in which code ran."""
         return made_by_responses(answer)
 

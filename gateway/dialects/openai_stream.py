@@ -48,7 +48,6 @@ class OpenAIChatStream:
     """Reads the events of one answer. `envelope` has the values that every chunk repeats (id, model, created)."""
 
     ordered = False
-    last: Json | None = None
     kind = "chat.completion.chunk"
     texts: Sequence[str] = TEXTS
     __slots__ = (
@@ -58,6 +57,7 @@ class OpenAIChatStream:
         "_frame",
         "_halves",
         "_head",
+        "_heard",
         "_parted",
         "_reader",
         "_reasoned",
@@ -65,6 +65,7 @@ class OpenAIChatStream:
         "_trusts",
         "ended",
         "keep_usage",
+        "last",
         "open",
         "tier",
     )
@@ -83,6 +84,8 @@ class OpenAIChatStream:
         self._trusts = True  # no repeated value was changed
         self.open: dict[int, bool] = {}  # choice -> still open for the caller
         self._reasoned: set[int] = set()  # choices with a finish reason
+        self._heard: list[str] = []  # the ids of audio in the answer
+        self.last: Json | None = None
         self.ended = False  # [DONE] was received
         self.tier = ""  # the service tier in the chunks
 
@@ -301,6 +304,9 @@ class OpenAIChatStream:
             self._fields.read(chunk, "choice", index, choice, _DELTA if type(delta) is dict else _LOGPROBS, _REASON)
         if type(delta) is dict:
             running = self._texts(chunk, index, delta)
+            audio = delta.get("audio")
+            if type(audio) is dict and type(id := audio.get("id")) is str and id not in self._heard:
+                self._heard.append(id)
             calls = delta.get("tool_calls")
             if type(calls) is list:
                 chunk.calls.extend((index, call) for call in calls if type(call) is dict)
@@ -330,6 +336,8 @@ class OpenAIChatStream:
         if choice.get("finish_reason"):
             chunk.ends += (index,)
             self._reasoned.add(index)
+            if self._heard:
+                self.last = {"choices": [{"message": {"audio": {"id": id}}} for id in self._heard]}
 
     def _texts(self, chunk: Chunk, index: int, delta: Json) -> frozenset[str]:
         """Add the pieces of running texts; returns their fields."""

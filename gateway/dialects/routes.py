@@ -143,7 +143,7 @@ LISTS: Final = tuple(
 """The paths of the list of models, and of one model."""
 TOOLS: Final[Mapping[str, type[Mcp]]] = {"/mcp": Mcp, "/mcp/{server}": Mcp}
 """Path template of tool servers -> their codec, which is made anew for each call."""
-AGENTS: Final[Mapping[str, type[A2a]]] = {"/a2a/{agent}": A2a}
+AGENTS: Final[Mapping[str, type[A2a]]] = dict.fromkeys(["/a2a/{agent}", "/a2a/{agent}/"], A2a)
 """Path template of other agents -> their codec, which is made anew for each call."""
 RESTS: Final = a2a_rest.PATHS
 """Path template of other agents in the HTTP+JSON binding -> method -> the method of the protocol."""
@@ -162,7 +162,8 @@ REALTIME: Final = ("/v1/realtime", "/openai/v1/realtime")
 """The paths of realtime connections, which are WebSockets."""
 METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(HTTP_TOOLS, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-    **dict.fromkeys(TOOLS, "POST, DELETE, OPTIONS"),
+    "/mcp": "POST, DELETE, OPTIONS",
+    "/mcp/{server}": "POST, GET, DELETE, OPTIONS",
     **dict.fromkeys(AGENTS, "POST, OPTIONS"),
     **{path: ", ".join([*methods, "OPTIONS"]) for path, methods in RESTS.items()},
     **dict.fromkeys([*CARDS, *PROTECTED], "GET, HEAD, OPTIONS"),

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\r\n\n|\n\r\n|\r\n\r(?=[^\n])")
+_ID = re.compile(rb"(?:^|[\r\n])id: ?([!-~]{1,1024})(?=[\r\n])")
 _LOOK = 3  # bytes before a piece in which the end of an event may begin
 MARK = b"\xef\xbb\xbf"  # a byte order mark
 MAX_EVENT = 4 * 1024 * 1024  # bytes; a larger event is an attack or a fault
@@ -152,3 +153,9 @@ def datas(raw: bytes) -> Iterator[bytes]:
 def encode(data: bytes, event: bytes = b"") -> bytes:
     """One event with one data line."""
     return (b"event: " + event + b"\n" if event else b"") + b"data: " + data + b"\n\n"
+
+
+def identity(raw: bytes) -> str:
+    """The id of an event (`id:`), by its bytes; "" without one, or for one that is no plain text of moderate length."""
+    ids = _ID.findall(raw)
+    return ids[-1].decode() if ids else ""

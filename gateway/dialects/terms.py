@@ -11,15 +11,27 @@ from typing import Final
 
 # Terms are short and plain. Not: seven digits in a row, an address of four numbers, the form of an IBAN or of a key.
 _TERM: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}")
+_LONGEST: Final = 128
 _DATE: Final = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")
 _VALUE: Final = re.compile(
     r"[0-9](?:[-_.:/]?[0-9]){6}|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]|\b[A-Z]{2}[0-9]{2}[A-Z0-9]{11}"
     r"|(?:\b|_)(?:sk-|pk-|gh[oprsu]_|github_pat_|glpat-|xox[a-z]-|AKIA|ASIA|AIza|eyJ|hf_|npm_|pypi-|mg-|SG\.)"
 )
+# At least four of its digits are letters, as of all but one of a thousand: else the digits may be a number.
+_UUID: Final = re.compile(
+    r"(?<![0-9A-Za-z])(?=(?:[0-9-]*[A-Fa-f]){4})"
+    r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[1-8][0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z-])"
+)
 
 
 def is_term(value: str) -> bool:
-    """Whether a string under a structural key has the form of a term."""
+    """Whether a string under a structural key has the form of a term. A UUID is one, whatever its digits are."""
+    if _is_plain(value):
+        return True
+    return "-" in value and len(value) <= _LONGEST and _is_plain(_UUID.sub("u", value))
+
+
+def _is_plain(value: str) -> bool:
     if _TERM.fullmatch(value) is None:
         return False
     return _VALUE.search(value) is None or _VALUE.search(_DATE.sub("-", value)) is None

@@ -19,7 +19,7 @@ import orjson
 from gateway.call import Json
 from gateway.detect.unmask import encoded
 from gateway.dialects import items, leads, media, numbers, terms
-from gateway.errors import Refusal
+from gateway.errors import NotJson, Refusal
 from gateway.texts import Argument, Nested, Prompt, Signed, Slot
 
 SOURCE = "source"  # the key of data, text or address in blocks of Anthropic's dialect
@@ -587,7 +587,7 @@ def parse(raw: bytes, shape: Shape, max_depth: int) -> tuple[Json, Survey]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise Refusal("invalid_request", f"The body is not valid JSON: {_position(error)}.") from None
+        raise NotJson(f"The body is not valid JSON: {_position(error)}.") from None
     if type(body) is not dict:
         raise Refusal("invalid_request", "The body must be a JSON object.")
     survey = Survey(shape, max_depth)
@@ -618,4 +618,4 @@ def _refuse_duplicates(raw: bytes) -> None:
     try:
         json.loads(raw, object_pairs_hook=pairs)
     except (ValueError, RecursionError):
-        raise Refusal("invalid_request", "The body is not valid JSON.") from None
+        raise NotJson("The body is not valid JSON.") from None

@@ -51,7 +51,7 @@ class _Watch:
         self._agents = agents
         self._call = call
         self._ends: dict[Channel, str] = {}
-        self._ids: set[tuple[str, str]] = set()  # at most four: a stream has one task and one context
+        self._ids: set[tuple[str, str]] = set()  # few: a stream has one task, and a context or some more
         self._judged: object = None
 
     async def __call__(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -72,6 +72,8 @@ class _Watch:
         if told is not None and (ids := (told.task, told.context)) not in self._ids:
             await self._agents.claim(self._call, *ids)
             self._ids.add(ids)
+        if told is not None and told.over:
+            await self._agents.end(self._call, told.task)
         if not self._results.judges or chunk.data is None:
             return
         slots = self._slots(chunk)

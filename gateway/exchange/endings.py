@@ -5,7 +5,9 @@ The answer itself is read for its status and its usage, and dropped: it is judge
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Final
 
@@ -63,14 +65,19 @@ class Endings:
                 call.outcome.ended = True
         except Refusal as refusal:
             if refusal.status == _GONE and call.outcome.status == _GONE:
-                await self._gone(call, due)
+                await _to_its_end(self._gone(call, due))
                 return
             _log.warning("the end of a %s in the background could not be retrieved: %s", due.kind, refusal.message)
             await self._owners.dues.later(due)
             return
         if call.outcome.pending or not call.outcome.ended:
             await self._owners.dues.later(due)
-        elif await self._owners.charge(call, due.kind, due.id):
+        else:
+            await _to_its_end(self._charge(call, due))
+
+    async def _charge(self, call: Call, due: Due) -> None:
+        """Charge and record an answer, unless a caller was charged for it."""
+        if await self._owners.charge(call, due.kind, due.id):
             call.outcome.claimed = call.outcome.finished = True
             await self._settle.end(call, 200)
         else:
@@ -122,6 +129,16 @@ class Endings:
             for ask in held.asks if held is not None else ():
                 await self._ledger.settle(Reservation(ask, ()), {}, "lapsed")
         await self._owners.dues.end(due.team, due.kind, due.id)
+
+
+async def _to_its_end(charging: Coroutine[None, None, None]) -> None:
+    """Wait for what must not stop halfway, also if the gateway stops: a claim without a charge charges nobody."""
+    task = asyncio.ensure_future(charging)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _prepare(call: Call, due: Due) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from gateway.call import Call, Usage
+from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.desks import Desks
+from gateway.exchange.listen import Listeners
 from gateway.exchange.notices import Notices, notices
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
@@ -30,8 +32,10 @@ class Exchange:
         answers: Answers,
         desks: Desks,
         results: Results,
+        listeners: Listeners,
         cache: Cache | None = None,
     ) -> None:
+        self._listeners = listeners
         self._forward = forward
         self._answers = answers
         self._desks = desks
@@ -62,11 +66,15 @@ class Exchange:
 
     async def _called(self, call: Call, reply: Reply, before: Notices | None) -> None:
         """Send a call to a tool or an agent, and return the judged answer. Raises Refusal."""
-        answer = await self._desks.of(call).open(call, before.send if before is not None else None)
+        if isinstance(call.codec, Mcp) and call.codec.listens:
+            await self._listeners.listen(self._answers, self._results, self._desks.mcp, call, call.codec, reply)
+            call.outcome.finished = True
+            return
+        answer = await self._desks.of(call).open(call, before)
         if answer.streamed:
             await events(self._answers, self._results, self._desks.a2a, call, answer, reply)
             return
-        if call.request.control:
+        if call.request.control or (isinstance(call.codec, Mcp) and call.codec.told):
             await told(self._answers, self._lists, call, answer, reply)
         else:
             await tool(self._answers, self._results, call, answer, reply)
@@ -135,3 +143,5 @@ class Exchange:
             await call.replay.keeper.abandon()
             call.replay.keeper = None  # an error may have the status 200, and is not kept
         await reply.refuse(refusal)
+        if isinstance(call.codec, Mcp):
+            await self._desks.mcp.turn_down(call)

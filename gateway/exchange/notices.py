@@ -1,13 +1,17 @@
-"""Notifications of a tool server before its answer: each is judged as a result, and sent as an event to the caller.
+"""What a tool server sends before its answer: each message is judged as a result, and sent as an event to the caller.
 
-A notification that is refused is left out; its labels stay with the workflow, and the call goes on.
+A notification that is refused is left out, a question that is refused gets an error; the labels stay with the workflow,
+and the call goes on.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import orjson
 
 from gateway.call import Call, Json, Screening
+from gateway.dialects.jsonrpc import OURS
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
@@ -15,6 +19,9 @@ from gateway.exchange.tool import judged_text
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
 from gateway.tools.notices import PROGRESS
+from gateway.tools.wire import Relay
+
+_WITHHELD: Final[Json] = {"code": OURS, "message": "The gateway did not pass the question on to the client."}
 
 
 def notices(answers: Answers, results: Results, call: Call, reply: Reply) -> Notices | None:
@@ -28,8 +35,10 @@ def notices(answers: Answers, results: Results, call: Call, reply: Reply) -> Not
     return Notices(answers, results, call, codec, reply)
 
 
-class Notices:
-    """The notifications of one call."""
+class Notices(Relay):
+    """What a server sends before its answer to one call. `at`: the id of the next event, "" for none."""
+
+    at = ""
 
     def __init__(self, answers: Answers, results: Results, call: Call, codec: Mcp, reply: Reply) -> None:
         self._answers = answers
@@ -39,14 +48,25 @@ class Notices:
         self._reply = reply
         self._counts: dict[str, int] = {}
 
-    async def send(self, said: Json) -> None:
+    async def tell(self, said: Json) -> None:
         """Pass on a notification, as method and parameters. Raises Refusal."""
         params = await self._judged(said["params"])
         if params is None:
             return
         if said["method"] == PROGRESS:
             params["progressToken"] = self._codec.progress
-        data = self._codec.event(orjson.dumps({"jsonrpc": "2.0", "method": said["method"], "params": params}))
+        await self._send({"method": said["method"], "params": params})
+
+    async def ask(self, question: Json) -> Json | None:
+        """Pass on a question, as id, method and parameters; returns the error for the server if it is refused."""
+        params, url = await self._judged(question["params"]), question["params"].get("url")
+        if params is None or params.get("url") != url:  # an address from which something was taken leads elsewhere
+            return dict(_WITHHELD)
+        await self._send({**question, "params": params})
+        return None
+
+    async def _send(self, said: Json) -> None:
+        data = self._codec.event(orjson.dumps({"jsonrpc": "2.0", **said}), self.at)
         self._answers.own.check(data)
         await self._reply.stream(data)
 

@@ -80,6 +80,8 @@ async def tool(answers: Answers, results: Results, call: Call, answer: Answer, r
 async def _send(answers: Answers, call: Call, body: bytes, reply: Reply) -> None:
     """Send a judged answer, in the form that the caller's protocol has. Raises Refusal."""
     codec = call.codec
+    if isinstance(codec, Mcp) and codec.added:
+        body = codec.adding(body)
     if isinstance(codec, Mcp) and reply.begun:
         await reply.end(codec.event(body))
         return

@@ -149,7 +149,7 @@ def judged(
     answers.own.check(data)
     if not call.outcome.translated and (call.reference is not None or call.codec.keeps(call.request.body)):
         call.outcome.state = call.codec.state(body)
-    if not call.outcome.translated and b"container" in raw:
+    if call.codec.marker and not call.outcome.translated and call.codec.marker in raw:
         call.outcome.made = call.codec.makes(body)
     return data
 

@@ -177,6 +177,28 @@ class Identity:
             self._children[digest] = root, subject
         return subject
 
+    def source(self, token: bytes) -> str:
+        """The gateway key that a credential goes back to, for `living`; "" for a JWT, or a token that does to one."""
+        if token.startswith(PREFIX) and self._delegations is not None:
+            root = self._delegations.read(token)[0]
+            return root if root in self._roots else ""
+        digest = hashlib.sha256(token).digest()
+        return digest.hex() if digest in self._table else ""
+
+    def living(self, source: str, subject: Subject) -> Subject | None:
+        """The subject with the roles that it has now; None once its key is revoked, expired, or another agent's.
+
+        What goes back to a JWT lives as long as JWTs are accepted.
+        """
+        if not source:
+            return subject if self._jwt is not None else None
+        known = self._roots.get(source) or self._table.get(bytes.fromhex(source))
+        if known is None or (known.expires is not None and known.expires <= time.time()):
+            return None
+        if (known.subject.team, known.subject.agent) != (subject.team, subject.agent):
+            return None
+        return replace(subject, roles=tuple(role for role in subject.roles if role in known.subject.roles))
+
     def knows(self, digest: bytes) -> bool:
         """Whether this is the SHA-256 of a gateway key."""
         return digest in self._table

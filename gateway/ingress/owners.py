@@ -59,6 +59,7 @@ _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
 _SHARED = frozenset({"file", "container", "vector_store", "file_search_store", "corpus", "data_store"})
 _ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
+_MOST = 512  # files and other states that one request may name
 _HOLDS = {"batch": "file"}  # what the states of an answer are
 _DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
 
@@ -107,14 +108,17 @@ class Owners:
         StoreUnavailable.
         """
         request = call.request
-        if not (request.unscannable or request.form or _may_cite(request.raw, call.codec.cites)):
+        if not (request.unscannable or request.fields or request.form or _may_cite(request.raw, call.codec.cites)):
             return
         size, read = len(request.raw), partial(_cited, request.body)
         every = read() if size <= OFF_LOOP else await apart(call, size >> 10, read)
         named = [one for one in every if not self._is_shared(one.id)]
         if not named:
             return
-        found = [await self._named(call, one) for one in named]
+        if len(named) > _MOST:
+            words = f"The request names {len(named)} files or other states; {_MOST} are allowed."
+            raise Refusal("request_too_large", words, param=named[0].param)
+        found = await asyncio.gather(*(self._named(call, one) for one in named))
         if len({(one.target.provider, one.account) for one in found}) > 1:
             words = (
                 "The request names files or other states of several providers or accounts. Upload them for the model "

@@ -14,7 +14,8 @@ import orjson
 from gateway.amounts import Rejection, Reservation
 from gateway.call import Call
 from gateway.detect.secrets.own import OwnSecrets
-from gateway.dialects import StreamCodec
+from gateway.dialects import StreamCodec, sse
+from gateway.dialects.a2a import A2a
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.identity.resource import CHALLENGE, Resources
@@ -138,7 +139,11 @@ class Reply:
             status, headers = call.codec.status(refusal), _waiting(refusal)
             if refusal.code == "unauthenticated" or (status == 403 and call.codec.name == "mcp"):
                 headers.append((b"www-authenticate", self._challenge(refusal)))
-            await self.whole(status, data, headers)
+            if status == 200 and isinstance(call.codec, A2a) and call.codec.refuses_in_stream:
+                self._extra += headers
+                await self.end(sse.encode(data))
+            else:
+                await self.whole(status, data, headers)
 
     def _error(self, refusal: Refusal) -> bytes:
         """The body of an error."""

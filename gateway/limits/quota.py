@@ -53,16 +53,20 @@ class Quotas:
         return {key: limit for key, limit in found.items() if limit is not None}
 
     def debits(
-        self, model: Model | None, input_tokens: int, ceiling: int, tier: str = "", price: int = 0
+        self, model: Model | None, input_tokens: int, ceiling: int, tier: str = "", price: int = 0, sampled: int = 0
     ) -> list[Debit]:
         """The debits of a call with at most `input_tokens` in and `ceiling` out, in the requested service tier.
 
-        A call of a kind without models (None) has no tokens, and costs `price` in nano-USD. With a quota of cost, the
+        A call of a kind without models (None) costs `price` in nano-USD, and has no tokens but those of a model of the
+        caller (`sampled`). With a quota of cost, the
         balance is read for calls without a price, too, because policies compare with it.
         If any quota is limited, the others are counted with a limit that is never reached, so that operators see usage.
         """
         if not self._metered:
             return []
+        if model is None and sampled:
+            used = Debit("tokens", "tokens", sampled, self._most_tokens, "quotas.tokens")
+            return [used, Debit("cost", "cost", price, self._most_cost, "quotas.cost_usd"), self._one_call]
         if model is None and not price and self._cost is None:
             return [self._one_call]
         if model is None:
@@ -71,6 +75,10 @@ class Quotas:
         tokens = ("tokens", "tokens", input_tokens + ceiling, self._most_tokens, "quotas.tokens", 0.0, 0, "")
         cost = ("cost", "cost", amount, self._most_cost, "quotas.cost_usd", 0.0, 0, "")
         return [_new(Debit, tokens), _new(Debit, cost), self._one_call]
+
+    def most(self, model: Model, input_tokens: int, output_tokens: int) -> int:
+        """The highest cost of these tokens in nano-USD, at any target of a model."""
+        return self._highest(model, "").cost(input_tokens, output_tokens)
 
     def _highest(self, model: Model, tier: str) -> HighestRates:
         """The highest rates of a model: any target may serve the call, in any possible tier."""

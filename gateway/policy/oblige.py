@@ -88,7 +88,8 @@ class Authorize:
                     self._log.decided(call)
 
     async def _oblige(self, call: Call, demanded: Obligations) -> None:
-        if demanded.strip_tools or demanded.limit or demanded.redact or demanded.no_restore or demanded.route:
+        edits = demanded.strip_tools or demanded.limit or demanded.redact or demanded.no_restore or demanded.route
+        if edits or demanded.store is False:
             if self._replacer is not None:
                 await self._replacer.separate(call)
             else:
@@ -100,6 +101,8 @@ class Authorize:
             await asyncio.to_thread(self._sql_gate.load)
         if demanded.limit:
             call.authorization.edited |= call.codec.limit(call.request.body, demanded.limit)
+        if demanded.store is False and call.resource.kind == "llm" and call.reference is None:
+            call.authorization.edited |= call.codec.unstore(call.request.body)
         if demanded.route:
             at = call.request.stored.target if call.request.stored is not None else None
             call.admission.targets = self._forward.targets(demanded.route, call.codec, at, call)

@@ -40,6 +40,7 @@ _OBLIGATIONS = frozenset(
         "fields",
         "no_restore",
         "cache",
+        "store",
     }
 )
 _SPEAKER = frozenset({"code", "class"})
@@ -112,6 +113,7 @@ def merged(obligations: Sequence[RuleObligations]) -> Obligations:
         fields=max((wants.fields for wants in all_ if wants.fields), key=FIELDS.index, default=None),
         no_restore=_union(all_, "no_restore"),
         cache=min((wants.cache for wants in all_ if wants.cache is not None), default=None),
+        store=False if any(wants.store is False for wants in all_) else None,
     )
 
 
@@ -196,6 +198,7 @@ def _obligation(item: Mapping[str, Any]) -> RuleObligations:
         fields=_fields(item.get("fields")),
         no_restore=_names(item, "no_restore"),
         cache=_cache(item.get("cache")),
+        store=_store(item.get("store")),
     )
     return RuleObligations(code, cls, wants)
 
@@ -222,6 +225,13 @@ def _fields(value: object) -> str | None:
     if value is None or (isinstance(value, str) and value in FIELDS):
         return value
     raise _malformed(f"obligations.fields must be one of {', '.join(FIELDS)}")
+
+
+def _store(value: object) -> bool | None:
+    """False if the provider must store nothing."""
+    if value is None or value is False:
+        return value
+    raise _malformed("obligations.store must be false, or left out")
 
 
 def _cache(value: object) -> float | None:

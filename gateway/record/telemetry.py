@@ -82,6 +82,7 @@ class Telemetry:
         self.reload_failures = Counter("meshgate_reload_failures", "Changes on disk that were refused.", ("what",))
         self.reload_failed = {"config": 0, "policy": 0}  # and "policy source", for a bundle from git or a server
         self.hidden = Counter("meshgate_hidden_tools", "Tools hidden as new or changed.", ("server", "state"))
+        self.pushes = Counter("meshgate_push_notifications", "Push notifications of agents.", ("outcome",))
         self.failures = Counter("meshgate_internal_errors", "Faults of the gateway itself.", ("stage",))
         self._rules: set[str] = set()
         self.gauges: list[Callable[[], Metric]] = []
@@ -134,6 +135,10 @@ class Telemetry:
         shown = tool if tool.isascii() and tool.isprintable() else "?"
         said = {"server": server, "tool": shown[:128], "state": state, "injection": round(suspicion, 2)}
         self.say({"level": "warning", "event": "tool hidden", **said})
+
+    def pushed(self, outcome: str, number: int) -> None:
+        """Count push notifications of other agents that were delivered, or not."""
+        self.pushes.add((outcome,), number)
 
     def failed(self, stage: str) -> None:
         """Count a fault of the gateway itself."""

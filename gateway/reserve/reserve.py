@@ -16,6 +16,7 @@ from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
 from gateway.config.grammar import Model
 from gateway.delegation import Delegation
+from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.limits import quota
 from gateway.limits.charges import Charges
@@ -90,6 +91,8 @@ class Reserve:
             await self._look(call, subject)
             return
         workflow = (subject.team, call.request.correlation_id)
+        if call.resource.kind != "llm" and isinstance(call.codec, Mcp) and call.codec.sampled:
+            await self._count(call)  # no bound is needed: they are used already
         debits = self._debits(call, subject, call.request.input.bound)
         grow = counted(debits)
         left = self._ledger.left(*workflow, grow)
@@ -147,11 +150,15 @@ class Reserve:
             await self._ledger.settle(call.admission.reservation, {}, "settled")
 
     async def _greet(self, call: Call, subject: Subject, patience: float) -> None:
-        """Take the request limits of a message of the protocol: no quota, no history. Raises Refusal."""
+        """Take the request limits of a message of the protocol: no quota, no history. Raises Refusal.
+
+        The workflow of a stream is held, because what the stream tells may label it.
+        """
         debits = self._limits.debits(subject)
         call.admission.debits = tuple(debits)
         names = (call.id, subject.team, call.request.correlation_id, subject.acting)
-        ask = self._quotas.ask(*names, call.admission.debits, lapse=patience + LAPSE_MARGIN)
+        held = self._judge is not None and isinstance(call.codec, Mcp) and call.codec.listens
+        ask = self._quotas.ask(*names, call.admission.debits, lapse=patience + LAPSE_MARGIN, chained=held)
         answer = _granted(call, ask, await self._ledger.reserve(ask))
         if not ask.bare:
             call.admission.reservation = answer
@@ -169,9 +176,11 @@ class Reserve:
         kind, name, _ = call.resource
         model, ceiling = self._priced(call, name)
         call.admission.ceiling = ceiling
-        estimate = tokens + ceiling
         price = self._tools.price(call) if kind != "llm" else 0
-        quotas = self._quotas.debits(model, tokens, ceiling, call.request.tier, price)
+        usage = self._tools.sampled(call) if kind != "llm" else None
+        sampled = usage.input + usage.output if usage is not None else 0
+        estimate = tokens + ceiling if usage is None else sampled
+        quotas = self._quotas.debits(model, tokens, ceiling, call.request.tier, price, sampled)
         limits = self._limits.debits(
             subject,
             _model_name(call.resource),

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from gateway.agents.deliver import Deliveries
+from gateway.agents.deliver import Deliveries, Sent
 from gateway.agents.remote import Remotes
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, Watcher, load
@@ -53,6 +53,7 @@ from gateway.tools.breaker import Breakers
 from gateway.tools.servers import Servers
 from gateway.upstream.clients import Clients
 
+FIGURES = 5  # seconds between two readings of what all gateways measured of other agents
 NOTED = 30  # seconds between two writes of the last use of keys
 CENSUS = 15  # seconds between two counts of workflows for the metrics
 CENSUS_LIMIT = 10_000  # maximum number of workflows counted, most recently seen first
@@ -107,6 +108,10 @@ class Gateway:
         """What serves a POST to a path without ASGI's scope and messages; None if the application itself must."""
         return None if self.runtime.config.server.cors else self._calls.get(path)
 
+    def leave(self) -> None:
+        """The gateway is about to stop: what has no end by itself ends now."""
+        self.shared.listeners.leave()
+
     def stranger(self, scope: Any) -> Refusal | None:
         """Count a request without a valid key that is not a call; the refusal if its address makes too many."""
         self.shared.telemetry.stranger()
@@ -147,8 +152,7 @@ class Gateway:
             clients.open(["direct", "public"])
             self.shared.servers = Servers(clients["direct"], store, Breakers(self.shared.healths, store))
             self.shared.remotes = Remotes(clients["direct"])
-            self.shared.deliveries = Deliveries()
-            stack.push_async_callback(self.shared.deliveries.close)
+            self.shared.deliveries = Deliveries(store, telemetry.pushed)
             stack.push_async_callback(self.shared.servers.close)
             stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)
@@ -253,6 +257,8 @@ class Gateway:
     def _background(self) -> list[asyncio.Task[None]]:
         """The background tasks. A fault is logged and counted, and the task continues."""
         jobs: list[Awaitable[None]] = [self._housekeeping(), self._watch_policies(), self._collapse(), retrieve(self)]
+        assert self.shared.deliveries is not None, "deliveries are there before they begin"
+        jobs.append(self.shared.deliveries.run(self._notify, self._notifies))
         if self._path:
             watcher = Watcher(
                 self._path,
@@ -266,6 +272,14 @@ class Gateway:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watcher.kick)
             jobs.append(watcher.run())
         return [asyncio.ensure_future(job) for job in jobs]
+
+    async def _notify(self, record: bytes) -> Sent:
+        """Send a push notification that waited, by the configuration of now."""
+        return await self.runtime.line.desks.a2a.send(record)
+
+    def _notifies(self) -> bool:
+        """Whether any agent sends push notifications."""
+        return any(row.push is not None for row in self.runtime.config.a2a.values())
 
     def _reloaded(self, problem: str | None) -> None:
         self.shared.telemetry.reloaded("config", problem)
@@ -282,6 +296,7 @@ class Gateway:
     async def _note_last_keys(self) -> None:
         with contextlib.suppress(StoreUnavailable):
             await self._note_keys()
+            await self.shared.measures.write(self.shared.store)
 
     async def _collapse(self) -> None:
         """Keep the heap on huge pages."""
@@ -308,6 +323,9 @@ class Gateway:
                 finally:  # the Cluster node with the keys may be down while other nodes answer
                     await store.refresh()
                     await store.sweep()
+                await self.shared.measures.write(store)
+                if beat % FIGURES == 0:
+                    await self.shared.measures.read(store, self.runtime.config.a2a)
                 if beat % NOTED == 0:
                     await self._note_keys()
                 if beat % CENSUS == 0:

@@ -30,13 +30,24 @@ class Gateway(Protocol):
 
 async def retrieve(gateway: Gateway) -> None:
     """Look for such answers for ever. A fault is logged and counted; the answer is asked for again after a while."""
-    while True:
-        await asyncio.sleep(_PAUSE)
-        try:
-            dues = await gateway.runtime.endings.take(_MOST)
-        except StoreUnavailable:  # which the housekeeping logs
-            continue
-        await asyncio.gather(*(_see(gateway, due) for due in dues))
+    running = set[asyncio.Task[None]]()
+    try:
+        while True:
+            await asyncio.sleep(_PAUSE)
+            if len(running) >= _MOST:
+                continue
+            try:
+                dues = await gateway.runtime.endings.take(_MOST - len(running))
+            except StoreUnavailable:  # which the housekeeping logs
+                continue
+            for due in dues:
+                task = asyncio.create_task(_see(gateway, due))
+                running.add(task)
+                task.add_done_callback(running.discard)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _see(gateway: Gateway, due: Due) -> None:

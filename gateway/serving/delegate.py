@@ -8,17 +8,18 @@ and workflow_frozen. Each delegation is in the record of actions, on disk before
 from __future__ import annotations
 
 import math
+import re
 import time
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from gateway.amounts import NANO_USD
 from gateway.call import Call, Json, Subject
-from gateway.control.workflows import described
+from gateway.control.mistakes import described
 from gateway.delegation import Delegation, Scope, Share
 from gateway.errors import Refusal
 from gateway.identity.delegations import narrowed
@@ -28,9 +29,15 @@ from gateway.limits.loops import refuse_hops
 from gateway.serving.runtime import Runtime, Shared
 
 _MOST_BODY: Final = 65_536  # bytes
-_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Patterns = Annotated[tuple[Pattern, ...], Field(max_length=100)]
+
+
+def _name(said: str) -> str:
+    if _NAME.fullmatch(said) is None:
+        raise ValueError("must be 1 to 64 letters, digits and _.-, the first a letter or digit")
+    return said
 
 
 class Budget(BaseModel):
@@ -46,7 +53,7 @@ class Wanted(BaseModel):
     """The body of the request. What is left out is as for the caller."""
 
     model_config = ConfigDict(extra="forbid")
-    agent: Annotated[str, StringConstraints(pattern=_NAME)]
+    agent: Annotated[str, AfterValidator(_name)]
     roles: Annotated[tuple[Pattern, ...], Field(max_length=100)] | None = None
     models: Patterns | None = None
     tools: Patterns | None = None

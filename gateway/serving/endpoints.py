@@ -52,6 +52,7 @@ from gateway.ingress import query, references, served
 from gateway.ingress.reply import Reply
 from gateway.ingress.request import Disconnected
 from gateway.ingress.wire import AsgiExchange, Exchange
+from gateway.serving import cards
 from gateway.serving.delegate import delegate
 from gateway.serving.mesh import registry
 from gateway.serving.notices import notice, unknown
@@ -182,11 +183,12 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
     reply = gateway.runtime.replies.to(call, exchange.put)
     if refusal := foreign(exchange.headers, gateway.runtime.config.server):
         await reply.refuse(refusal)
-    elif scope["method"] not in ("POST", "DELETE"):
+    elif scope["method"] not in ("POST", "DELETE", "GET") or (scope["method"] == "GET" and not codec.may_listen):
         await reply.refuse(_wrong_method(path, scope["headers"]))
     elif not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))
-    elif scope["method"] == "POST":
+    elif scope["method"] != "DELETE":
+        codec.listens = scope["method"] == "GET"
         await through(gateway, call, exchange)
     else:
         await _end_session(gateway, call, server, exchange, reply)
@@ -237,28 +239,29 @@ def _place_of(agent: str, scope: Any, exchange: Exchange) -> str:
 async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
     """Serve the card of another agent, to callers who may send messages to the agent."""
     runtime, exchange, agent = gateway.runtime, _exchange(scope, receive, send), match.values["agent"]
-    call = arrived(gateway, match.template, A2a(agent, exchange.headers), exchange)
+    codec = A2a(agent, exchange.headers)
+    call = arrived(gateway, match.template, codec, exchange)
     call.resource = Resource("agent", agent)
     reply = runtime.replies.to(call, exchange.put)
-    try:
+    async with _replying(gateway, call, reply, "a card"):
         if scope["method"] not in ("GET", "HEAD"):
             raise _wrong_method(match.template, scope["headers"])
         call.ticket = ticket_of(gateway, exchange)
         await runtime.line.identify(call)
-        if not await runtime.line.desks.a2a.shows(call):
+        call.request.correlation_id = runtime.correlation.of(call, needed=False)
+        await runtime.line.reserve.greet(call)
+        desk = runtime.line.desks.a2a
+        if not await desk.shows(call):
             raise unknown_agent()
-        said = orjson.dumps(await runtime.line.desks.a2a.card(agent, _place_of(agent, scope, exchange)))
+        card, seconds = await desk.card(agent, _place_of(agent, scope, exchange), codec.readers)
+        tag = cards.tag(card)
+        headers = cards.headers(tag, seconds)
+        if cards.is_known(tag, exchange.headers):
+            await reply.whole(304, b"", headers, kind="")
+            return
+        said = orjson.dumps(desk.signed(card))
         runtime.own.check(said)
-        await reply.whole(200, said)
-    except Refusal as refusal:
-        if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
-            gateway.shared.telemetry.stranger()
-        await reply.refuse(refusal)
-    except Exception as fault:
-        _log.error("a card failed: %s", trace(fault))
-        await reply.refuse(Refusal("overloaded", "The card is not available. Try again later."))
-    finally:
-        call.ticket.close()
+        await reply.whole(200, said, headers)
 
 
 async def _protected(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
@@ -288,15 +291,11 @@ async def _plain_tool(gateway: Gateway, path: str, match: Match[Any], scope: Any
 async def _end_session(gateway: Gateway, call: Call, server: str, exchange: Exchange, reply: Reply) -> None:
     """End the session that a call names, with an answer without content."""
     line = gateway.runtime.line
-    try:
+    async with _replying(gateway, call, reply, "the end of a session"):
         call.ticket = ticket_of(gateway, exchange)
         await line.identify(call)
         await line.desks.mcp.end(call, server)
         await reply.whole(200, b"{}")
-    except Refusal as refusal:
-        await reply.refuse(refusal)
-    finally:
-        call.ticket.close()
 
 
 async def through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
@@ -373,7 +372,7 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
     exchange = _exchange(scope, receive, send)
     call = arrived(gateway, match.template, form.codec, exchange)
     reply = runtime.replies.to(call, exchange.put)
-    try:
+    async with _replying(gateway, call, reply, "the list of models"):
         asked = match.values.get("model", "")
         if scope["method"] not in ("GET", "HEAD"):
             if ":" in asked:  # `/v1/models/{model}:generateContent`
@@ -389,15 +388,6 @@ async def _models(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
         else:
             words = f"This model does not exist, or you may not use it. GET {MODELS} lists your models."
             raise Refusal("model_not_found", words, param="model")
-    except Refusal as refusal:
-        if call.subject is None and refusal.code in ("unauthenticated", "rate_limited"):
-            gateway.shared.telemetry.stranger()
-        await reply.refuse(refusal)
-    except Exception:
-        _log.exception("the list of models failed")
-        await reply.refuse(Refusal("overloaded", "The list of models is not available. Try again later."))
-    finally:
-        call.ticket.close()
 
 
 async def _answered(gateway: Gateway, methods: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from gateway.agents.offers import Registration
 from gateway.agents.registry import Asked
 from gateway.call import Call, Json
-from gateway.control.workflows import described
+from gateway.control.mistakes import described
 from gateway.errors import Refusal
 from gateway.ingress.request import read_body
 from gateway.ingress.wire import Receive

@@ -47,7 +47,7 @@ async def notice(runtime: Runtime, call: Call, told: Told, receive: Receive) -> 
     if codec.is_piece:
         return
     said = orjson.dumps(orjson.loads(judged)["result"]) if judged != raw else body
-    if not runtime.line.desks.a2a.deliver(codec.agent, told, said):
+    if not await runtime.line.desks.a2a.deliver(call, told, said):
         raise Refusal("overloaded", "Too many notifications wait to be delivered. Try again later.", retry_after=5)
 
 

@@ -40,6 +40,7 @@ from gateway.exchange.cache import Cache
 from gateway.exchange.desks import Desks
 from gateway.exchange.endings import Endings
 from gateway.exchange.forward import Exchange
+from gateway.exchange.listen import Listeners
 from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
 from gateway.identity.resource import Resources
@@ -124,6 +125,7 @@ class Shared:
     healths: Healths = field(default_factory=Healths)  # of the targets
     census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
+    listeners: Listeners = field(default_factory=Listeners)
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
     remotes: Remotes | None = None  # the other agents
@@ -372,6 +374,11 @@ def _registry(config: Config, shared: Shared, parts: _Parts) -> Registry:
     return Registry(shared.store, config.a2a, shared.remotes, visible, parts.texts, contents, shared.measures)
 
 
+def _sampled(forward: Forward, quotas: Quotas, model: str, input: int, output: int) -> int:
+    """What tokens of a client's model cost at most, in nano-USD, if the configuration has a model of this name."""
+    return quotas.most(forward.model(model), input, output) if forward.label(model) else 0
+
+
 def _line(
     config: Config,
     shared: Shared,
@@ -387,7 +394,7 @@ def _line(
     names = Names(pool.config, pool, lambda: failures("names"), pii.keep) if pool and pii else None
     spellings = parts.replacer.spellings if parts.replacer is not None else None
     quotas = Quotas(config.quotas)
-    charges = Charges(config.tools, config.a2a, parts.loops, config.quotas.repeats)
+    charges = Charges(config.tools, config.a2a, parts.loops, config.quotas.repeats, partial(_sampled, forward, quotas))
     background = config.stored.background if config.stored is not None else 0.0
     wait = config.quotas.wait
     reserve = Reserve(store, parts.limits, quotas, parts.loops, forward, charges, parts.policy, wait, background)
@@ -413,6 +420,7 @@ def _line(
         sql,
         shared.healths.states,
         parts.resources,
+        texts.count,
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(
@@ -427,7 +435,7 @@ def _line(
     assert shared.remotes is not None, "agents are there before the first runtime"
     assert shared.deliveries is not None, "deliveries are there before the first runtime"
     clients = shared.clients
-    pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries)
+    pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries, identity)
     signer = _card_signer(config)
     agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, signer)
     desks = Desks(desk, plain, agents)
@@ -443,7 +451,9 @@ def _line(
         redact=Redact(names, parts.replacer, memory),
         authorize=_authorize(shared, parts, reserve, flow),
         durable=Durable(audit, None if getattr(store, "writer", None) is shared.audit_writer else store),
-        exchange=Exchange(forward, answers, desks, Results(flow, texts, contents), _cache(config, shared, parts)),
+        exchange=Exchange(
+            forward, answers, desks, Results(flow, texts, contents), shared.listeners, _cache(config, shared, parts)
+        ),
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
         failures=failures,
     )

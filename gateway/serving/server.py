@@ -484,6 +484,8 @@ class Server(uvicorn.Server):
         self._sweep(asyncio.get_running_loop())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if (leave := getattr(self.config.app, "leave", None)) is not None:
+            leave()
         await super().shutdown(sockets)
         self._next_sweep.cancel()
 

@@ -75,9 +75,11 @@ class Settle:
                 if reservation is not None:
                     await self._ledger.settle(reservation, {}, "released")
             return 0
-        if call.resource.kind != "llm":  # no tokens, and a price for the call
-            cost = self._tools.price(call)
-            await self._charge(call, Usage(), cost)
+        if call.resource.kind != "llm":  # a price for the call, and no tokens but those of a model of the client
+            cost, sampled = self._tools.price(call), self._tools.sampled(call)
+            if sampled is not None:
+                outcome.usage = sampled
+            await self._charge(call, sampled or Usage(), cost)
             return cost
         if outcome.reported is not None:  # the answer was translated: the dialect of the caller may have fewer counts
             outcome.outdated |= outcome.usage is None

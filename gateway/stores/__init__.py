@@ -38,6 +38,7 @@ class Kept(NamedTuple):
     sealed: bytes
 
 
+FIGURES = 512  # records of a name that are kept; the oldest are dropped
 ENTRIES = 500  # entries of the registry for one team
 Enlisting = Literal["done", "taken", "full"]
 Begun = Literal["new", "running", "conflict"] | Kept
@@ -343,6 +344,56 @@ class Registry(Protocol):
         """Delete an entry, durably."""
 
 
+class Leased(NamedTuple):
+    """The first record of a queue, given to one process for a time: its number, how often it was given so far."""
+
+    queue: str
+    number: int
+    tries: int
+    record: bytes
+
+
+class Room(NamedTuple):
+    """How much may wait: records of all queues, records of one owner, bytes of all queues."""
+
+    records: int
+    own: int
+    bytes: int
+
+
+class Queues(Protocol):
+    """Records that wait for their turn. Each queue is in order; any gateway takes the first of a queue that is due.
+
+    Names of queues and owners are digests. What is not taken out within a week of the last `push` may be dropped.
+    """
+
+    async def push(self, queue: str, owner: str, record: bytes, room: Room) -> bool:
+        """Append a record, durably. False if there is no room."""
+        ...
+
+    async def lease(self, seconds: float, most: int) -> list[Leased]:
+        """The first record of up to `most` queues that are due; these are not due again for `seconds`."""
+        ...
+
+    async def postpone(self, queue: str, number: int, seconds: float) -> None:
+        """Let a queue be due in `seconds`, if its first record has this number."""
+
+    async def shift(self, queue: str, number: int, *, all: bool = False) -> int:
+        """Take out the first record if it has this number (`all`: and those after it); how many. The next is due."""
+        ...
+
+
+class Figures(Protocol):
+    """What gateways measured: the newest `FIGURES` records of each name, of all gateways together."""
+
+    async def measure(self, name: str, records: Sequence[bytes]) -> None:
+        """Append records, of which there is at least one."""
+
+    async def measured(self, name: str) -> list[bytes]:
+        """The records of a name, the oldest first."""
+        ...
+
+
 class Outages(Protocol):
     """Which upstreams are known to fail, shared by all gateways. `name`: a digest.
 
@@ -385,7 +436,21 @@ class Keys(Protocol):
 
 
 class Store(
-    Connection, Ledger, Workflows, Vault, Answers, Owners, Pins, Grants, Dues, Registry, Outages, Keys, Protocol
+    Connection,
+    Ledger,
+    Workflows,
+    Vault,
+    Answers,
+    Owners,
+    Pins,
+    Grants,
+    Dues,
+    Registry,
+    Queues,
+    Figures,
+    Outages,
+    Keys,
+    Protocol,
 ):
     """A state store: all these protocols in one object, so that one atomic step can change several of them."""
 

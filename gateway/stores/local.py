@@ -27,6 +27,8 @@ from gateway.stores import (
     Enlisted,
     Enlisting,
     Key,
+    Leased,
+    Room,
     Sealed,
     Spelling,
     StoreUnavailable,
@@ -401,6 +403,24 @@ class LocalStore:
 
     async def delist(self, team: str, name: str) -> None:
         await self._there().delist(team, name)
+
+    async def push(self, queue: str, owner: str, record: bytes, room: Room) -> bool:
+        return await self._there().push(queue, owner, record, room)
+
+    async def lease(self, seconds: float, most: int) -> list[Leased]:
+        return await self._there().lease(seconds, most)
+
+    async def postpone(self, queue: str, number: int, seconds: float) -> None:
+        await self._there().postpone(queue, number, seconds)
+
+    async def shift(self, queue: str, number: int, *, all: bool = False) -> int:
+        return await self._there().shift(queue, number, all=all)
+
+    async def measure(self, name: str, records: Sequence[bytes]) -> None:
+        await self._there().measure(name, records)
+
+    async def measured(self, name: str) -> list[bytes]:
+        return await self._there().measured(name)
 
     async def shut(self, name: str, seconds: float, level: int) -> None:
         await self._there().shut(name, seconds, level)

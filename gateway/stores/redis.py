@@ -53,12 +53,13 @@ from gateway.stores.redis_keys import (
     work_key,
 )
 from gateway.stores.redis_outages import RedisOutages
+from gateway.stores.redis_queues import RedisQueues
 from gateway.stores.redis_replies import ask_of, history_of, key_of, member_of, outcome, workflow_of
 from gateway.stores.redis_vault import RedisVault
 from gateway.stores.waiting import Waiting
 
 _ENLISTING: Mapping[int, Enlisting] = {0: "done", 1: "taken", 2: "full"}
-_PARTS = ("redis_flow.lua", "redis.lua", "redis_kept.lua")
+_PARTS = ("redis_flow.lua", "redis.lua", "redis_queues.lua", "redis_kept.lua")
 SCRIPT = "".join([Path(__file__).with_name(name).read_text("utf-8") for name in _PARTS])
 
 _TEAMS = "mg1:teams"
@@ -107,6 +108,9 @@ class RedisStore:
         vault = RedisVault(self._call, lambda team, id: [vault_key(team, id), work_key(team, id)])
         self.seal, self.unseal, self.spell, self.spellings = vault.seal, vault.unseal, vault.spell, vault.spellings
         self.places = vault.places
+        queues = RedisQueues(self._call, self._batch.call)
+        self.push, self.lease, self.postpone, self.shift = queues.push, queues.lease, queues.postpone, queues.shift
+        self.measure, self.measured = queues.measure, queues.measured
         outages = RedisOutages(self._batch.call)
         self.shut, self.reopen, self.outages, self.probe = outages.shut, outages.reopen, outages.outages, outages.probe
 

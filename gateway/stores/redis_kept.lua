@@ -340,5 +340,10 @@ local operations = {
   put_due = put_due,
   take_dues = take_dues,
   drop_due = drop_due,
+  push = push,
+  lease = lease,
+  postpone = postpone,
+  shift = shift,
+  measure = measure,
 }
 return operations[operation]()

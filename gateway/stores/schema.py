@@ -89,6 +89,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Answers that are made in the background, by when somebody is to ask for them again.
         "CREATE TABLE dues (id TEXT PRIMARY KEY, at INTEGER NOT NULL, record BLOB NOT NULL)",
         "CREATE INDEX dues_at ON dues (at)",
+        # Records that wait, in their order, and the newest figures of each name.
+        """CREATE TABLE queued (number INTEGER PRIMARY KEY, queue TEXT NOT NULL, owner TEXT NOT NULL,
+           record BLOB NOT NULL)""",
+        "CREATE TABLE figures (seq INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, record BLOB NOT NULL)",
+        "CREATE INDEX figures_of ON figures (name, seq)",
     ),
 )
 

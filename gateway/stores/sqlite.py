@@ -30,12 +30,15 @@ from gateway.stores import (
     Enlisted,
     Enlisting,
     Key,
+    Leased,
     Role,
+    Room,
     Sealed,
     Spelling,
     StoreUnavailable,
     Unsealed,
     Workflow,
+    queues,
 )
 from gateway.stores.answers import Answers
 from gateway.stores.clock import SteadyClock
@@ -103,6 +106,7 @@ class SqliteStore:
         self._waiting = Waiting()
         self._vaults: dict[tuple[str, str], Vault] = {}
         self._answers = Answers()
+        self._queues = queues.SqliteQueues(self._now)
         self._lock: int | None = None
         self._watch: Watch | None = None
         self._order = 0  # the last order applied
@@ -127,6 +131,7 @@ class SqliteStore:
             with self._reading():
                 self._watch = Watch(self.writer, alone=True)
                 self._restore()
+                self._queues.load(self._reader)
             await self.refresh()
         await self.durable()
 
@@ -511,6 +516,32 @@ class SqliteStore:
     async def delist(self, team: str, name: str) -> None:
         self.writer.submit("DELETE FROM registry WHERE team = ? AND name = ?", (team, name))
         await self.durable()
+
+    # Queues and figures
+
+    async def push(self, queue: str, owner: str, record: bytes, room: Room) -> bool:
+        self.writer.check()
+        if not self._queues.push(self.writer, queue, owner, record, room):
+            return False
+        await self.durable()
+        return True
+
+    async def lease(self, seconds: float, most: int) -> list[Leased]:
+        return self._queues.lease(seconds, most)
+
+    async def postpone(self, queue: str, number: int, seconds: float) -> None:
+        self._queues.postpone(queue, number, seconds)
+
+    async def shift(self, queue: str, number: int, *, all: bool = False) -> int:
+        return self._queues.shift(self.writer, queue, number, all=all)
+
+    async def measure(self, name: str, records: Sequence[bytes]) -> None:
+        queues.measure(self.writer, name, records)
+        await self.durable()
+
+    async def measured(self, name: str) -> list[bytes]:
+        with self._reading():
+            return queues.measured(self._reader, name)
 
     # Outages: there is no other gateway to share them with
 

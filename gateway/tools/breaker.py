@@ -17,7 +17,18 @@ from gateway.call import Json, Target
 from gateway.config.tools import Tool
 from gateway.errors import Refusal
 from gateway.stores import Outages
-from gateway.tools.wire import NO_HEADERS, Hold, Relay, Session, SessionLost, TokenRefused, Unanswered, Wire
+from gateway.tools.wire import (
+    NO_HEADERS,
+    NOTHING,
+    Hold,
+    Relay,
+    Session,
+    SessionLost,
+    TokenRefused,
+    Told,
+    Unanswered,
+    Wire,
+)
 from gateway.upstream.health import Healths
 
 _AWAY: Final = frozenset({502, 503, 504})
@@ -99,10 +110,10 @@ class GuardedWire(Wire):
         self._wire = wire
         self._breaker = breaker
 
-    async def open(self, bearer: str = "") -> tuple[Session, Json]:
+    async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """See `Wire.open`."""
         async with self._breaker.attempt():
-            return await self._wire.open(bearer)
+            return await self._wire.open(bearer, able)
 
     async def ask(
         self,
@@ -116,6 +127,11 @@ class GuardedWire(Wire):
         """See `Wire.ask`."""
         async with self._breaker.attempt():
             return await self._wire.ask(session, message, hold, headers, bearer, relay)
+
+    async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
+        """See `Wire.listen`. What happens once the stream is open says nothing."""
+        async with self._breaker.attempt():
+            return await self._wire.listen(session, bearer, last, message)
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """See `Wire.tell`."""

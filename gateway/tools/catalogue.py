@@ -101,6 +101,12 @@ def writes(row: Tool, listed: Listed) -> bool | None:
     return None if type(reads) is not bool else not reads
 
 
+def takes_task(listed: Listed) -> bool:
+    """Whether a tool can be called as a task."""
+    said = listed.tool.get("execution")
+    return type(said) is dict and said.get("taskSupport") in ("optional", "required")
+
+
 def needs_task(listed: Listed) -> bool:
     """Whether a tool can only be called as a task (2025-11-25, server/tools: `execution.taskSupport`)."""
     said = listed.tool.get("execution")

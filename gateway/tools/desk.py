@@ -6,31 +6,34 @@ Messages of the protocol itself (initialize, lists, pings) are answered here, fr
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, mcp_params
+from gateway.dialects import mcp, mcp_params, mcp_questions
 from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
-from gateway.ids import uuid7
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.tools import tasks
+from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import Listed, needs_task, repeats, writes
+from gateway.tools.catalogue import needs_task, repeats, takes_task, writes
 from gateway.tools.discovery import DEFINITIONS, found
-from gateway.tools.notices import passed
+from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
+from gateway.tools.rounds import Rounds
 from gateway.tools.said import about, completed, joined, keeps
 from gateway.tools.schema import check
+from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
@@ -38,11 +41,10 @@ from gateway.tools.user_tokens import Unconnected
 from gateway.tools.wire import UNOPENED, Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
-_KEPT: Final = 4096  # lists of callers
 _SESSION: Final = b"mcp-session-id"
 _AS_TASK: Final = (
-    "This tool can only be called as a task (execution.taskSupport: required), and the gateway serves no tasks. The "
-    "operator of the tool may make tasks optional."
+    "This tool can only be called as a task (execution.taskSupport: required): in a session at the path of its server, "
+    "if that offers tasks."
 )
 
 
@@ -59,11 +61,14 @@ class Desk:
         sql: SqlGate | None,
         states: dict[str, int],
         resources: Resources,
+        count: Callable[[str], int],
     ) -> None:
+        self._asks = Asks(visible, sessions, count)
+        self._listening = Listening(visible, sessions, self._asks)
+        self._rounds = Rounds(visible, sessions, count)
         self._resources = resources
         self._states = states
-        self._pins = pins
-        self._kept: dict[tuple[str, int], tuple[tuple[object, ...], list[Listed]]] = {}
+        self._seen = Seen(visible, pins, resources, states)
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
         self._servers = servers
         self._sessions = sessions
@@ -93,8 +98,12 @@ class Desk:
         """
         self._check_scopes(call, _codec(call).door)
         opened = self.opened(call, _codec(call).door)
+        assert call.subject is not None, "sessions come after identify"
+        _codec(call).round_of = partial(self._sessions.round_of, call.subject)
+        _codec(call).task_of = partial(self._sessions.task_of, call.subject)
         if opened is not None:
             call.values = {SESSION: opened.workflow}
+            _codec(call).asked_as = partial(self._sessions.asked, call.subject, _codec(call).door, opened)
 
     def _check_scopes(self, call: Call, server: str) -> None:
         """Raise Refusal(policy_denied) with the status 403 that clients of OAuth take as the request for scopes."""
@@ -114,6 +123,11 @@ class Desk:
             raise _no_session()
         return opened
 
+    def _joined(self, call: Call, codec: Mcp) -> Opened | None:
+        """The session that a call names, if the gateway has one with the server for it. Raises Refusal."""
+        opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
+        return opened if opened is not None and opened.upstream != UNOPENED else None
+
     async def find(self, call: Call) -> None:
         """Check that the called tool exists and takes the arguments; writes `call.request.label`. Raises Refusal."""
         codec = _codec(call)
@@ -122,20 +136,35 @@ class Desk:
             return
         server = self._server(codec.server)
         self._check_scopes(call, server.name)
+        if codec.task is not None:
+            call.request.label, call.request.writes = call.resource.name, False
+            visible = await self._visible.admits(call)
+            if not visible or not await self._visible.may(call, f"{server.name}/{codec.task.tool}"):
+                raise Fault(PARAMS, "You have no task with this id.", code="tool_not_found")
+            return
+        if codec.question is not None:
+            call.request.label = call.resource.name
+            if not await self._visible.admits(call):
+                raise Fault(PARAMS, "You may not answer this question of the server.", code="tool_not_found")
+            return
         if codec.method in mcp.READS:
+            if codec.method in mcp.UPDATES and (not self._logs(codec.door) or self._joined(call, codec) is None):
+                raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
             call.request.label, call.request.writes = call.resource.name, False
             if not await self._visible.admits(call):
                 raise Fault(
                     PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
                 )
             return
-        tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
+        tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
         if tool is None:
             raise mcp.unknown_tool()
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
         if not await self._visible.admits(call):
             raise mcp.unknown_tool()
-        if needs_task(tool):
+        if codec.as_task is not None and not (takes_task(tool) and await self._takes_tasks(call, codec)):
+            codec.as_task = None
+        if needs_task(tool) and codec.as_task is None:
             raise Fault(UNKNOWN_METHOD, _AS_TASK, code="tool_not_found")
         codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
         if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
@@ -159,11 +188,18 @@ class Desk:
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
-            raw = await self._tried(call, codec, server, relay)
+            if codec.question is not None and (opened := self.opened(call, codec.door)):
+                await self._asks.answer(call, codec.question, server, opened.upstream)
+                return _answer({})
+            raw = await self._rounds.asked(call, codec, server, await self._tried(call, codec, server, relay))
+            if codec.as_task is not None:
+                raw = tasks.taken(self._sessions, call, codec, server, raw)
+            elif codec.task is not None:
+                raw = tasks.related(codec, server, raw)
             if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
         except Refusal as fault:
-            self._failed(server, fault)
+            self._seen.failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
         return _answer(completed(raw) if codec.modern else raw)
@@ -176,38 +212,58 @@ class Desk:
         if server and opened.upstream != UNOPENED:
             await self._server(server).end(opened.upstream, caller_of(call))
 
+    async def listen(self, call: Call, listener: Listener) -> None:
+        """Pass on what a server tells without a request, until the stream ends. Raises Refusal."""
+        codec = _codec(call)
+        if not codec.door:
+            raise Fault(UNKNOWN_METHOD, "Streams are served at the path of one server.", status=404)
+        try:
+            opened = self.opened(call, codec.door)
+            if opened is not None and opened.upstream == UNOPENED:
+                raise no_stream(codec)
+            await self._listening.listen(call, codec, self._server(codec.door), opened, listener)
+        except SessionLost:
+            raise _no_session() from None
+
+    async def turn_down(self, call: Call) -> None:
+        """Tell a server that an answer of the client was refused, so that the server does not wait in vain."""
+        codec = _codec(call)
+        if codec.question is not None and not call.outcome.sent and (opened := self.opened(call, codec.door)):
+            with contextlib.suppress(Refusal):
+                await self._asks.turn_down(call, codec.question, self._server(codec.server), opened.upstream)
+
     async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
+        opened = self._joined(call, codec)
+        passing = self._asks.passing(call, server, opened, relay) if relay is not None else None
         try:
-            return await self._ask(call, codec, server, relay)
+            return await self._ask(call, codec, server, passing)
         except Refusal as fault:
             at_once = fault.code == "upstream_error" and fault.retry_after is None
-            if not at_once or not await self._repeats(call, codec, server):
+            asked = passing is not None and passing.asked
+            if not at_once or asked or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
-        return await self._ask(call, codec, server, relay)
+        return await self._ask(call, codec, server, passing)
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
-        if codec.method in mcp.READS:
+        if codec.method in mcp.READS or codec.task is not None:
             return True
-        tool = next((one for one in await self._tools(call, server) if one.name == codec.called), None)
+        if codec.as_task is not None:
+            return False
+        tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
-    async def _ask(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
+    async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
-        if relay is None:
-            return await self._exchange(call, codec, server, _message(call, codec, params))
-        pass_on, token = relay, uuid7()
-        if meta := codec.wanted(token):
+        params = self._rounds.params(call, codec, params)
+        if codec.as_task is not None:
+            params = {**params, "task": codec.as_task}
+        if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
-
-        async def told(said: Json) -> None:
-            if (kept := passed(said, token)) is not None:
-                await pass_on(kept)
-
-        return await self._exchange(call, codec, server, _message(call, codec, params), told)
+        return await self._exchange(call, codec, server, _message(call, codec, params), passing)
 
     async def _exchange(
         self, call: Call, codec: Mcp, server: Server, message: Json, relay: Relay | None = None
@@ -215,8 +271,11 @@ class Desk:
         """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
         hold = call.ticket.hold
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
-        opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
-        if opened is None or opened.upstream == UNOPENED:
+        opened = self._joined(call, codec)
+        able = codec.able(server.row.asks) if codec.modern else {}
+        if able and (later := await server.later(caller_of(call))):
+            raw = await server.ask_in(later._replace(able=able), message, hold, caller_of(call), headers, relay)
+        elif opened is None:
             raw = await server.ask(message, hold, caller_of(call), headers, relay)
         else:
             try:
@@ -235,13 +294,18 @@ class Desk:
             case "initialize":
                 return await self._initialize(call, codec)
             case "server/discover":
-                told = about({}, logs=False)
+                told = about({}, logs=False, streams=False)
                 if codec.door:
-                    _, told = await self._meet(call, self._server(codec.door), anew=False)
+                    _, told = await self._meet(call, self._server(codec.door))
                 told[mcp.META] = {mcp.SERVER: told.pop("serverInfo")}
                 return {**told, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.SET_LEVEL:
                 return await self._set_level(call, codec)
+            case _ if codec.task is not None:
+                server = self._server(codec.door)
+                return tasks.state(
+                    codec, server, await self._exchange(call, codec, server, _message(call, codec, codec.given))
+                )
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
             case _ if codec.method in mcp.LISTS:
@@ -249,6 +313,14 @@ class Desk:
             case mcp.CALL if codec.query is not None:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
+
+    async def _takes_tasks(self, call: Call, codec: Mcp) -> bool:
+        """Whether the client of a session can call tools of its server as tasks."""
+        if self._joined(call, codec) is None:
+            return False
+        server = self._server(codec.door)
+        await server.seat(caller_of(call))
+        return tasks.offers(server.about)
 
     def _logs(self, server: str) -> bool:
         """Whether the log of a server can reach clients: that of a process has no sessions."""
@@ -274,27 +346,34 @@ class Desk:
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
             await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 
-    async def _meet(self, call: Call, server: Server, *, anew: bool) -> tuple[Session, Json]:
+    async def _meet(self, call: Call, server: Server, able: Json | None = None) -> tuple[Session, Json]:
         """A session with a server (a new one, or the gateway's for the caller), and what a client hears of the server.
 
-        A caller without an account there hears what others were told, without the instructions.
+        `able`: what the client of a new session can be asked. A caller without an account there hears what others were
+        told, without the instructions.
         """
-        caller = caller_of(call)
+        caller, logs = caller_of(call), self._logs(server.name)
         try:
-            session = await (server.open(caller) if anew else server.seat(caller))
+            session = await (server.open(caller, able) if able is not None else server.seat(caller))
+            streams = logs and (able is not None or await server.later(caller) is not None)
         except Unconnected:
-            return UNOPENED, about({**server.about, "instructions": None}, logs=False)
-        return session, about(server.about, logs=self._logs(server.name))
+            return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
+        told = about(server.about, logs=logs, streams=streams)
+        if able is not None and tasks.offers(server.about):
+            told["capabilities"]["tasks"] = tasks.OFFERED
+        return session, told
 
     async def _initialize(self, call: Call, codec: Mcp) -> Json:
         """Open a session for this client, with the server if the path names one."""
         assert call.subject is not None, "sessions come after identify"
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
-        upstream, told = Session(version), about({}, logs=False)
+        upstream, told, able = Session(version), about({}, logs=False, streams=False), Json()
         if codec.door:
-            upstream, told = await self._meet(call, self._server(codec.door), anew=True)
-        id = self._sessions.new(call.subject, codec.door, upstream, version)
+            server = self._server(codec.door)
+            able = mcp_questions.able(codec.params.get("capabilities"), server.row.asks)
+            upstream, told = await self._meet(call, server, able)
+        id = self._sessions.new(call.subject, codec.door, upstream, version, able)
         call.outcome.headers = ((_SESSION, id.encode()),)
         return {"protocolVersion": version, **told}
 
@@ -326,23 +405,15 @@ class Desk:
         return await self._of(call, codec, [codec.door] if codec.door else list(self._rows))
 
     async def _of(self, call: Call, codec: Mcp, names: Sequence[str]) -> list[Json]:
-        """The visible tools of these servers. In a list of several, a server that does not answer is left out."""
-        servers = [self._server(name) for name in names if not self._resources.lacks(name, call.subject)]
-        several = await asyncio.gather(*(self._listed(call, one) for one in servers), return_exceptions=not codec.door)
+        """The visible tools of these servers. In the list of all, a server that does not answer is left out."""
         tools: list[Json] = []
-        for server, listed in zip(servers, several, strict=True):
-            if isinstance(listed, Refusal):
-                self._failed(server, listed)
-            elif isinstance(listed, BaseException):
-                raise listed
-            else:
-                tools += [one.tool for one in listed] if codec.door else joined(server.name, listed)
+        for server, listed in await self._seen.several(
+            call, [self._server(name) for name in names], all=not codec.door
+        ):
+            hides = any(map(needs_task, listed)) and not await self._takes_tasks(call, codec)
+            usable = [one for one in listed if not (hides and needs_task(one))]
+            tools += [one.tool for one in usable] if codec.door else joined(server.name, usable)
         return tools
-
-    def _failed(self, server: Server, fault: Refusal) -> None:
-        """Note that a server failed, unless the fault is that of a caller without an account there."""
-        if fault.domain == "upstream":
-            self._states[server.name] = 0
 
     def _fresh(self, codec: Mcp) -> Json:
         """How long a list may be used, and that nobody else may."""
@@ -350,32 +421,6 @@ class Desk:
             return {}
         seconds = min(row.refresh for name, row in self._rows.items() if codec.door in ("", name))
         return {"resultType": "complete", "ttlMs": int(seconds * 1000), "cacheScope": "private"}
-
-    async def _listed(self, call: Call, server: Server) -> list[Listed]:
-        """The tools of a server that the caller may see, in the order of the server; kept for a minute.
-
-        A caller without an account there sees those that are accepted: the call of one tells where to connect.
-        """
-        try:
-            tools = await self._tools(call, server)
-        except Unconnected:
-            tools = await self._pins.known(server.name, server.row.pins)
-        subject = call.subject
-        now = (subject, tools, self._visible.version, int(time.time()) // 60)
-        known = self._kept.get((server.name, id(subject)))
-        if known is not None and known[0][0] is subject and known[0][1] is tools and known[0][2:] == now[2:]:
-            return known[1]
-        may, name = self._visible.may, server.name
-        usable = [one for one in tools if not needs_task(one)]
-        seen = [one for one in usable if await may(call, f"{name}/{one.name}", writes=writes(server.row, one))]
-        if len(self._kept) >= _KEPT:
-            self._kept.clear()
-        self._kept[server.name, id(subject)] = now, seen
-        return seen
-
-    async def _tools(self, call: Call, server: Server) -> list[Listed]:
-        """The tools of a server that are accepted. Raises Unconnected, Refusal, StoreUnavailable."""
-        return await self._pins.served(server.name, await server.tools(caller_of(call)), server.row.pins)
 
     def _server(self, name: str) -> Server:
         return self._servers.of(name, self._rows[name])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 
 import orjson
@@ -22,6 +22,7 @@ from gateway.dialects.mcp import MODERN
 from gateway.tools.wire import (
     CHANGED,
     NO_HEADERS,
+    NOTHING,
     NOTICES,
     OFFERED,
     Hold,
@@ -30,6 +31,7 @@ from gateway.tools.wire import (
     Session,
     SessionLost,
     TokenRefused,
+    Told,
     Wire,
     borne,
     broken,
@@ -39,15 +41,18 @@ from gateway.tools.wire import (
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
+_DAY = 86400.0  # seconds
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
 _QUESTIONS = 16  # of a server before one answer
 _SELF: Json = {"name": "meshgate", "version": "1"}
+_LISTENING = Timeouts(_DAY, 10, _DAY)  # the end of streams is not that of answers
+_DEPTH = 200  # levels that every encoder writes
 _UNREACHED = "could not be reached"
 
 
-def of_gateway() -> Json:
-    """What each request of the later era says of the gateway, in `params._meta`."""
-    return {mcp.VERSION: MODERN, mcp.CLIENT: _SELF, mcp.CAPABILITIES: {}}
+def of_gateway(able: Json = NOTHING) -> Json:
+    """What each request of the later era says of the gateway, in `params._meta`. `able`: what can be asked."""
+    return {mcp.VERSION: MODERN, mcp.CLIENT: _SELF, mcp.CAPABILITIES: able}
 
 
 class HttpWire(Wire):
@@ -64,12 +69,13 @@ class HttpWire(Wire):
             "Accept-Encoding": "identity",
             "User-Agent": "meshgate",
         }
-        timeouts = Timeouts(row.timeout, row.connect_timeout, row.timeout)
+        longest = row.longest
+        timeouts = Timeouts(longest, row.connect_timeout, longest)
         self._to = Destination(URL(row.mcp), CIMultiDict({**headers, **row.headers}), timeouts)
 
-    async def open(self, bearer: str = "") -> tuple[Session, Json]:
+    async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """Open a session with the handshake, or where a server has none, ask what the server is."""
-        params = {"protocolVersion": OFFERED, "capabilities": {}, "clientInfo": _SELF}
+        params = {"protocolVersion": OFFERED, "capabilities": able, "clientInfo": _SELF}
         message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
         async with self._in_time():
             response = await self._post(message, {}, bearer)
@@ -102,8 +108,9 @@ class HttpWire(Wire):
         relay: Relay | None = None,
     ) -> bytes:
         """Send a request, and wait for its response."""
-        async with self._in_time():
-            return await self._asked(session, message, hold, headers, bearer, relay)
+        async with self._in_time() as limit:
+            longer = partial(limit.extend, self._row.ask_timeout)
+            return await self._asked(session, message, hold, headers, bearer, relay, longer)
 
     async def _asked(
         self,
@@ -113,11 +120,15 @@ class HttpWire(Wire):
         more: Mapping[str, str],
         bearer: str,
         relay: Relay | None = None,
+        longer: Callable[[], None] | None = None,
     ) -> bytes:
         method, params = message["method"], message.get("params", {})
         headers = {"MCP-Protocol-Version": session.version}
         if session.modern:
-            message = {**message, "params": {**params, mcp.META: {**params.get(mcp.META, {}), **of_gateway()}}}
+            message = {
+                **message,
+                "params": {**params, mcp.META: {**params.get(mcp.META, {}), **of_gateway(session.able)}},
+            }
             headers |= {"Mcp-Method": method, **more}
             if param := mcp.NAMED.get(method):
                 headers["Mcp-Name"] = mcp.written(params[param])
@@ -133,15 +144,58 @@ class HttpWire(Wire):
         if response.status == 403:
             response.close()
             raise broken(self._name, "refused the credentials of the gateway (HTTP 403)")
-        return await self._body(response, session, message["id"], hold, bearer, relay)
+        return await self._body(response, session, message["id"], hold, bearer, relay, longer)
+
+    async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
+        """Open a stream with GET, or with a request for it."""
+        headers = [("MCP-Protocol-Version", session.version), *borne(bearer)]
+        headers += [("Mcp-Session-Id", session.id)] if session.id else []
+        headers += [("Last-Event-ID", last)] if last else []
+        data = b""
+        if message is not None:
+            headers.append(("Mcp-Method", message["method"]))
+            data = orjson.dumps({**message, "params": {**message["params"], mcp.META: of_gateway(session.able)}})
+        to = self._to.having(headers)
+        to = Destination(to.url, to.headers, _LISTENING, "GET" if message is None else "POST")
+        try:
+            async with asyncio.timeout(self._row.timeout):
+                response = await self._client.post(to, data)
+        except OSError as fault:  # some servers answer with the first message only
+            raise broken(self._name, f"opens no stream ({type(fault).__name__})") from None
+        if response.status == 200 and "event-stream" in "".join(response.values(b"content-type")[:1]).lower():
+            return self._messages(response)
+        response.close()
+        if response.status == 404 and session.id:
+            raise SessionLost
+        if response.status == 401:
+            raise TokenRefused
+        return None
+
+    async def _messages(self, response: Response) -> AsyncGenerator[tuple[Json, str], None]:
+        reader = sse.Reader()
+        try:
+            async for data in response.chunks():
+                for event in reader.feed(data):
+                    id = sse.identity(event.raw)
+                    said = _object(event.data or b"")
+                    if said.get("method") == CHANGED:
+                        self._changed()
+                    yield said, id
+        except ValueError as fault:
+            raise broken(self._name, f"sent {fault}") from None
+        except OSError as fault:
+            raise broken(self._name, f"broke off its stream ({type(fault).__name__})") from None
+        finally:
+            response.close()
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""
         headers = {"MCP-Protocol-Version": session.version}
         if session.id:
             headers["Mcp-Session-Id"] = session.id
-        response = await self._post(message, headers, bearer)
-        response.close()
+        async with self._in_time():
+            response = await self._post(message, headers, bearer)
+            response.close()
         if response.status == 401:
             raise TokenRefused
 
@@ -183,10 +237,14 @@ class HttpWire(Wire):
         hold: Hold,
         bearer: str,
         relay: Relay | None = None,
+        longer: Callable[[], None] | None = None,
     ) -> bytes:
-        """The response to request `id`. Of other messages in an event stream, questions are refused."""
+        """The response to request `id`. Other messages in an event stream are for the relay.
+
+        `longer`: called when the client is asked something.
+        """
         if "".join(response.values(b"content-type")[:1]).lower().startswith("text/event-stream"):
-            return await self._of_events(response, session, id, hold, bearer, relay)
+            return await self._of_events(response, session, id, hold, bearer, relay, longer)
         most = self._row.max_answer if response.status < 400 else _SMALL
         body = await received(response, most, hold, partial(broken, self._name))
         failed = response.status >= 500
@@ -202,6 +260,7 @@ class HttpWire(Wire):
         hold: Hold,
         bearer: str,
         relay: Relay | None,
+        longer: Callable[[], None] | None,
     ) -> bytes:
         reader, size, asked, told = sse.Reader(), 0, 0, 0
         try:
@@ -219,7 +278,7 @@ class HttpWire(Wire):
                         if said.get("method") == CHANGED:
                             self._changed()
                         if relay is not None and "method" in said and told <= NOTICES:
-                            await relay(said)
+                            await relay.tell(said)
                         continue
                     if "method" not in said and said["id"] == id:
                         return event.data
@@ -227,7 +286,14 @@ class HttpWire(Wire):
                         asked += 1
                         if asked > _QUESTIONS:
                             raise broken(self._name, f"asked more than {_QUESTIONS} questions before its answer")
-                        await self.tell(session, reply(said), bearer)
+                        error = None
+                        if relay is not None and said["method"] != "ping":
+                            error = await relay.ask(said)
+                            if error is None:
+                                if longer is not None:
+                                    longer()
+                                continue
+                        await self.tell(session, reply(said, error), bearer)
         except ValueError as fault:
             raise broken(self._name, f"sent {fault}") from None
         except TimeoutError:
@@ -240,9 +306,11 @@ class HttpWire(Wire):
 
 
 def _object(data: bytes) -> Json:
-    """The object in a message; empty for anything else."""
+    """The object in a message; empty for anything else, also for one that is nested too deep to be written again."""
     try:
         said = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        if data.count(b"{") + data.count(b"[") > _DEPTH:
+            orjson.dumps(said)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return {}
     return said if type(said) is dict else {}

@@ -7,6 +7,11 @@ from gateway.dialects import mcp
 
 PROGRESS = "notifications/progress"
 MESSAGE = "notifications/message"
+CHANGED = {kind: f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources")}
+UPDATED = "notifications/resources/updated"
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+COMPLETE = "notifications/elicitation/complete"
 
 
 def passed(said: Json, token: str) -> Json | None:
@@ -30,7 +35,35 @@ def passed(said: Json, token: str) -> Json | None:
             if type(params.get("logger")) is str:
                 kept["logger"] = params["logger"]
             return {"method": MESSAGE, "params": kept}
+        case "notifications/elicitation/complete" if type(params.get("elicitationId")) is str:
+            return {"method": COMPLETE, "params": {"elicitationId": params["elicitationId"]}}
     return None
+
+
+def news(said: Json) -> Json | None:
+    """What may be passed on of a notification without a request, as method and parameters; None if it may not."""
+    method, params = said.get("method"), said.get("params")
+    if method in CHANGED.values():
+        return {"method": method, "params": {}}
+    if method == UPDATED and type(params) is dict and type(params.get("uri")) is str:
+        return {"method": method, "params": {"uri": params["uri"]}}
+    return passed(said, "") if method != PROGRESS else None
+
+
+def acknowledged(said: Json, wanted: Json) -> Json | None:
+    """That a server tells what was asked for, of what was `wanted`; None for another notification."""
+    params = said.get("params")
+    told = params.get("notifications") if type(params) is dict else None
+    if said.get("method") != ACKNOWLEDGED or type(told) is not dict:
+        return None
+    kept: Json = {}
+    for key, value in wanted.items():
+        uris = told.get(key)
+        if value is True and uris is True:
+            kept[key] = True
+        elif type(value) is list and type(uris) is list:
+            kept[key] = [uri for uri in value if uri in uris]
+    return {"method": ACKNOWLEDGED, "params": {"notifications": kept}}
 
 
 def _is_number(value: object) -> bool:

@@ -19,7 +19,20 @@ from gateway.dialects import http_tool, mcp
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
 from gateway.tools.breaker import Attempt, Breaker
 from gateway.tools.plain import destination
-from gateway.tools.wire import NO_HEADERS, OFFERED, Hold, InTime, Relay, Session, TokenRefused, Wire, borne, broken
+from gateway.tools.wire import (
+    NO_HEADERS,
+    NOTHING,
+    OFFERED,
+    Hold,
+    InTime,
+    Relay,
+    Session,
+    TokenRefused,
+    Told,
+    Wire,
+    borne,
+    broken,
+)
 from gateway.upstream.bodies import received
 from gateway.upstream.client import Client, Response
 
@@ -40,9 +53,9 @@ class OperationsWire(Wire):
         self._described = described(row)
         self._operations = {one.name: one for one in self._described.chosen}
 
-    async def open(self, bearer: str = "") -> tuple[Session, Json]:
+    async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """No session: each operation is a request of its own."""
-        del bearer
+        del bearer, able
         return Session(OFFERED), {"serverInfo": {"name": self._name, "version": "1"}, "capabilities": {"tools": {}}}
 
     async def ask(
@@ -63,6 +76,11 @@ class OperationsWire(Wire):
                 async with self._breaker.attempt() as attempt, InTime(self._name, self._row.timeout):
                     return await self._call(message, hold, bearer, attempt)
         return _error(message, UNKNOWN_METHOD, "The method is not served here.")
+
+    async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
+        """None."""
+        del session, bearer, last, message
+        return None
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Nothing to tell."""

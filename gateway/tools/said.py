@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,18 +18,26 @@ _LONGEST_NAME: Final = 128
 _OFFERED: Final = ("resources", "prompts", "completions")
 
 
-def about(said: Json, *, logs: bool) -> Json:
+def about(said: Json, *, logs: bool, streams: bool) -> Json:
     """What a client hears of a server: what the gateway serves of it, who it is, and its instructions.
 
-    `said`: by the server. `logs`: whether its log can reach the client.
+    `said`: by the server. `logs`: whether its log can reach the client. `streams`: whether what it tells without a
+    request can.
     """
     meta = said.get(mcp.META)
     info = said.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
     able = said.get("capabilities")
     wanted = (*_OFFERED, "logging") if logs else _OFFERED
-    offered = [name for name in wanted if type(able) is dict and type(able.get(name)) is dict]
+    able = able if type(able) is dict else {}
+    offered = {name: able[name] for name in wanted if type(able.get(name)) is dict}
+    if type(able.get("tools")) is dict:
+        offered = {"tools": able["tools"], **offered}
+    tells = ("listChanged", "subscribe") if streams else ()
     told: Json = {
-        "capabilities": {"tools": {}, **{name: {} for name in offered}},
+        "capabilities": {
+            "tools": {},
+            **{name: {one: True for one in tells if parts.get(one) is True} for name, parts in offered.items()},
+        },
         "serverInfo": info if type(info) is dict else _SELF,
     }
     if type(said.get("instructions")) is str:
@@ -62,5 +71,6 @@ def completed(raw: bytes) -> bytes:
         return raw
     if type(said) is dict and type(said.get("result")) is dict:
         said["result"].setdefault("resultType", "complete")
-        return orjson.dumps(said)
+        with contextlib.suppress(orjson.JSONEncodeError):  # nested too deep: refused when it is judged
+            return orjson.dumps(said)
     return raw

@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -15,14 +15,29 @@ import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
+from gateway.dialects import mcp
 from gateway.errors import Refusal
 from gateway.tools import catalogue
 from gateway.tools.catalogue import Listed
 from gateway.tools.credentials import NOBODY, Caller, Credential, check_echo
-from gateway.tools.wire import NO_HEADERS, Hold, Relay, Session, SessionLost, TokenRefused, Wire, broken, unheld
+from gateway.tools.wire import (
+    NO_HEADERS,
+    NOTHING,
+    Hold,
+    Relay,
+    Session,
+    SessionLost,
+    TokenRefused,
+    Told,
+    Unanswered,
+    Wire,
+    broken,
+    unheld,
+)
 
 Result = TypeVar("Result")
 _AGAIN: Final = 1.0  # seconds for which a list is used although the server says that it has changed
+_ERA: Final = 300.0  # seconds for which the era of a server is believed
 _SEATS: Final = 1024  # sessions of the gateway with one server, and lists of tools
 Seat = tuple[str, str]
 """Team and agent for whom the gateway has a session; empty for the gateway itself."""
@@ -36,6 +51,33 @@ class _List(NamedTuple):
 
 
 _NOTHING: Final = _List([], -math.inf)
+
+
+class _Checked(Relay):
+    """Passes on what does not contain the credential with which the server was called."""
+
+    def __init__(self, server: str, bearer: str, relay: Relay) -> None:
+        self._server = server
+        self._bearer = bearer
+        self._relay = relay
+
+    async def tell(self, said: Json) -> None:
+        check_echo(self._server, self._bearer, orjson.dumps(said))
+        await self._relay.tell(said)
+
+    async def ask(self, question: Json) -> Json | None:
+        check_echo(self._server, self._bearer, orjson.dumps(question))
+        return await self._relay.ask(question)
+
+
+async def _unechoed(
+    server: str, bearer: str, stream: AsyncGenerator[tuple[Json, str], None]
+) -> AsyncGenerator[tuple[Json, str], None]:
+    """The messages of a stream. Raises Refusal for one with the credential with which the server was called."""
+    async with contextlib.aclosing(stream):
+        async for said, at in stream:
+            check_echo(server, bearer, orjson.dumps([said, at]))
+            yield said, at
 
 
 class Server:
@@ -54,13 +96,14 @@ class Server:
         self._opening: dict[Seat, asyncio.Lock] = {}
         self._reading: dict[Seat, asyncio.Lock] = {}
         self._lists: OrderedDict[Seat, _List] = OrderedDict()
+        self._later = (False, -math.inf)  # whether the server has the later era, and until when this is believed
         self._changed = -math.inf  # when the server last said that its list has changed
         self.about: Json = {}
         """What the server says of itself: capabilities, serverInfo, instructions."""
 
-    async def open(self, caller: Caller) -> Session:
-        """Open a session for a client. Raises Refusal."""
-        session, self.about = await self._bearing(caller, self._wire.open)
+    async def open(self, caller: Caller, able: Json = NOTHING) -> Session:
+        """Open a session for a client, which can be asked what `able` says. Raises Refusal."""
+        session, self.about = await self._bearing(caller, partial(self._wire.open, able=able))
         return session
 
     async def seat(self, caller: Caller = NOBODY) -> Session:
@@ -79,6 +122,26 @@ class Server:
                 _, oldest = self._seats.popitem(last=False)
                 await self._leave(oldest)
             return session
+
+    async def later(self, caller: Caller) -> Session | None:
+        """A session of the later era, which has no state, if the server has that era. Raises Refusal."""
+        has, until = self._later
+        if until < self._clock():
+            has = await self._has_later(caller)
+            self._later = has, self._clock() + _ERA
+        return Session(mcp.MODERN) if has else None
+
+    async def _has_later(self, caller: Caller) -> bool:
+        message: Json = {"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {}}
+        try:
+            said = orjson.loads(await self.ask_in(Session(mcp.MODERN), message, unheld, caller))
+        except Unanswered:
+            raise
+        except Refusal:  # it does not know the method, in a way of its own
+            return False
+        result = said.get("result") if type(said) is dict else None
+        versions = result.get("supportedVersions") if type(result) is dict else None
+        return type(versions) is list and mcp.MODERN in versions
 
     async def ask(
         self,
@@ -109,16 +172,21 @@ class Server:
         """Send a request in a session. Raises Refusal, SessionLost."""
 
         async def ask(bearer: str) -> bytes:
-            async def checked(said: Json) -> None:
-                assert relay is not None, "there is something to pass notifications on"
-                check_echo(self.name, bearer, orjson.dumps(said))
-                await relay(said)
-
-            raw = await self._wire.ask(session, message, hold, headers, bearer, relay and checked)
+            checked = _Checked(self.name, bearer, relay) if relay is not None else None
+            raw = await self._wire.ask(session, message, hold, headers, bearer, checked)
             check_echo(self.name, bearer, raw)
             return raw
 
         return await self._bearing(caller, ask)
+
+    async def listen(self, session: Session, caller: Caller, *, last: str = "", message: Json | None = None) -> Told:
+        """Open a stream: see `Wire.listen`. Raises Refusal, SessionLost."""
+
+        async def listen(bearer: str) -> Told:
+            stream = await self._wire.listen(session, bearer, last, message)
+            return _unechoed(self.name, bearer, stream) if stream is not None else None
+
+        return await self._bearing(caller, listen)
 
     async def tell_in(self, session: Session, message: Json, caller: Caller) -> None:
         """Send a notification in a session. Raises Refusal."""

@@ -1,7 +1,8 @@
 """The ids of sessions that clients of the handshake era get: sealed, so that the gateway keeps nothing.
 
 An id contains the session with the server and the workflow of calls without a correlation id. Nobody but the caller
-that opened the session can use it, at no other server.
+that opened the session can use it, at no other server. The same holds for the ids of questions that a client gets: they
+contain the id that the server gave, so that any worker can pass the answer on.
 """
 
 from __future__ import annotations
@@ -9,17 +10,22 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from typing import NamedTuple
+import time
+from typing import Any, Final, NamedTuple
 
 import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway import ids
-from gateway.call import Subject
+from gateway.call import Json, Subject
+from gateway.dialects.mcp_questions import Question, Round, Task
 from gateway.redaction.vault import Seal
+from gateway.stores import Clock
 from gateway.tools.wire import Session
 
-_LONGEST = 4096
+_LONGEST: Final = 4096
+_LONGEST_STATE: Final = 64 * 1024
+_PARTS: Final = 5  # of the id of a session
 
 
 class Opened(NamedTuple):
@@ -28,30 +34,81 @@ class Opened(NamedTuple):
     upstream: Session
     version: str
     workflow: str
+    able: Json
+    """What the client can be asked, as capabilities: see `mcp_questions.able`."""
 
 
 class Sessions:
     """Seals and opens ids. `seal`: None without a key; then sessions end with the process."""
 
-    def __init__(self, seal: Seal | None) -> None:
+    def __init__(self, seal: Seal | None, clock: Clock = time.time) -> None:
+        self._clock = clock
         self._seal = seal or Seal(os.urandom(32))
 
-    def new(self, subject: Subject, server: str, upstream: Session, version: str) -> str:
-        """The id of a new session."""
-        said = orjson.dumps([upstream.version, upstream.id, version, ids.uuid7()])
-        return base64.urlsafe_b64encode(self._seal.enclose(_context(subject, server), said)).decode().rstrip("=")
+    def new(self, subject: Subject, server: str, upstream: Session, version: str, able: Json) -> str:
+        """The id of a new session. `able`: see `Opened.able`."""
+        return self._sealed(_context(subject, server), [upstream.version, upstream.id, version, ids.uuid7(), able])
 
     def open(self, subject: Subject, server: str, id: str) -> Opened | None:
         """The session with this id; None if there is none for this caller at this server."""
-        if len(id) > _LONGEST:
+        said = self._opened(_context(subject, server), id)
+        if said is None or len(said) != _PARTS:
+            return None
+        version, upstream, spoken, workflow, able = said
+        return Opened(Session(version, upstream), spoken, workflow, able)
+
+    def ask(self, subject: Subject, server: str, opened: Opened, question: Question, until: float) -> str:
+        """The id under which the client of a session gets a question. `until`: Unix seconds."""
+        return self._sealed(_context(subject, server, f"question\0{opened.workflow}"), [*question, int(until)])
+
+    def asked(self, subject: Subject, server: str, opened: Opened, id: object) -> Question | None:
+        """The question with this id; None if the client of this session got none, or if it is too old."""
+        said = self._opened(_context(subject, server, f"question\0{opened.workflow}"), id) if type(id) is str else None
+        if said is None or said[-1] < self._clock():
+            return None
+        return Question(*said[:-1])
+
+    def placed(self, subject: Subject, server: str, opened: Opened, event: str) -> str:
+        """The id of an event of a stream, for the client of a session. `event`: the id that the server gave."""
+        return self._sealed(_context(subject, server, f"event\0{opened.workflow}"), [event])
+
+    def place(self, subject: Subject, server: str, opened: Opened, id: str) -> str | None:
+        """The id that the server gave to an event; None if the client of this session got no such event."""
+        said = self._opened(_context(subject, server, f"event\0{opened.workflow}"), id)
+        return str(said[0]) if said else None
+
+    def round(self, subject: Subject, server: str, asked: Round, until: float) -> str:
+        """The state with which a caller of the later era gets questions. `until`: Unix seconds."""
+        return self._sealed(_context(subject, server, "round"), [*asked, int(until)])
+
+    def round_of(self, subject: Subject, server: str, state: object) -> Round | None:
+        """The questions that this caller got with a state; None if there are none, or if they are too old."""
+        context = _context(subject, server, "round")
+        said = self._opened(context, state, _LONGEST_STATE) if type(state) is str else None
+        return None if said is None or said[-1] < self._clock() else Round(*said[:-1])
+
+    def task(self, subject: Subject, server: str, task: Task, until: float) -> str:
+        """The id under which a caller has a task. `until`: Unix seconds."""
+        return self._sealed(_context(subject, server, "task"), [*task, int(until)])
+
+    def task_of(self, subject: Subject, server: str, id: object) -> Task | None:
+        """The task with this id; None if this caller has none."""
+        said = self._opened(_context(subject, server, "task"), id) if type(id) is str else None
+        return None if said is None or said[-1] < self._clock() else Task(*said[:-1])
+
+    def _sealed(self, context: str, said: list[object]) -> str:
+        return base64.urlsafe_b64encode(self._seal.enclose(context, orjson.dumps(said))).decode().rstrip("=")
+
+    def _opened(self, context: str, id: str, longest: int = _LONGEST) -> list[Any] | None:
+        if len(id) > longest:
             return None
         try:
-            sealed = base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))
-            version, upstream, spoken, workflow = orjson.loads(self._seal.disclose(_context(subject, server), sealed))
+            said = orjson.loads(self._seal.disclose(context, base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))))
         except (binascii.Error, InvalidTag, ValueError):
             return None
-        return Opened(Session(version, upstream), spoken, workflow)
+        return said if type(said) is list else None
 
 
-def _context(subject: Subject, server: str) -> str:
-    return f"mcp session\0{subject.team}\0{subject.agent}\0{server}"
+def _context(subject: Subject, server: str, kind: str = "session") -> str:
+    """What an id is sealed for."""
+    return f"mcp {kind}\0{subject.team}\0{subject.agent}\0{server}"

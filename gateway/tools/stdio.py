@@ -25,12 +25,14 @@ from gateway.tools.notices import PROGRESS
 from gateway.tools.wire import (
     CHANGED,
     NO_HEADERS,
+    NOTHING,
     NOTICES,
     OFFERED,
     Hold,
     InTime,
     Relay,
     Session,
+    Told,
     Wire,
     broken,
     reply,
@@ -61,9 +63,9 @@ class StdioWire(Wire):
         self._failed = 0  # starts in a row after which the process ended without an answer
         self._next = 0.0  # event-loop time of the next start
 
-    async def open(self, bearer: str = "") -> tuple[Session, Json]:
-        """Start the process if it does not run; all sessions are the same."""
-        del bearer
+    async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
+        """Start the process if it does not run; all sessions are the same, so that it can ask no client."""
+        del bearer, able
         async with self._in_time():
             await self._run()
         return self._session, self._about
@@ -86,6 +88,11 @@ class StdioWire(Wire):
         said = orjson.loads(raw)
         said["id"] = message["id"]
         return orjson.dumps(said)
+
+    async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
+        """None."""
+        del session, bearer, last, message
+        return None
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification."""
@@ -272,7 +279,7 @@ class _Asked:
     async def heard(self, relay: Relay | None) -> bytes:
         """The response, once all notifications before it were passed on. Raises Refusal."""
         while relay is not None and (said := await self._notices.get()) is not None:
-            await relay(said)
+            await relay.tell(said)
         return await self._answer
 
 

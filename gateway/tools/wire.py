@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final, NamedTuple, Protocol
+
+import orjson
 
 from gateway.call import Json
 from gateway.dialects.jsonrpc import UNKNOWN_METHOD
@@ -14,11 +16,25 @@ from gateway.errors import Refusal
 OFFERED: Final = HANDSHAKE[-1]
 """The version that the gateway offers a server."""
 NO_HEADERS: Final[Mapping[str, str]] = {}
+NOTHING: Final[Json] = {}
 Hold = Callable[[int], None]
 """Called with the size of each piece of an answer before it is kept; may raise Refusal."""
 
-Relay = Callable[[Json], Awaitable[None]]
-"""Called with each notification that a server sends before its answer to a call; may raise Refusal."""
+
+Told = AsyncGenerator[tuple[Json, str], None] | None
+"""The messages of a stream, each with the id of its event, "" without one; empty for an event that has no message."""
+
+
+class Relay(Protocol):
+    """Takes what a server sends before its answer to a call. Both methods may raise Refusal, which ends the call."""
+
+    async def tell(self, said: Json) -> None:
+        """Take a notification."""
+        ...
+
+    async def ask(self, question: Json) -> Json | None:
+        """Take a question; returns the error for the server, or None if the client will answer."""
+        ...
 
 
 NOTICES: Final = 1000
@@ -31,6 +47,8 @@ class Session(NamedTuple):
 
     version: str
     id: str = ""
+    able: Json = NOTHING
+    """What can be asked of the client of a request of the later era, as capabilities."""
 
     @property
     def modern(self) -> bool:
@@ -56,8 +74,11 @@ class Wire(Protocol):
     `bearer`: the token of `Authorization: Bearer`, "" for none. A server that refuses the token raises TokenRefused.
     """
 
-    async def open(self, bearer: str = "") -> tuple[Session, Json]:
-        """Open a session; returns what the server said of itself: capabilities, serverInfo, instructions."""
+    async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
+        """Open a session; returns what the server said of itself: capabilities, serverInfo, instructions.
+
+        `able`: what the client of the session can be asked, as capabilities.
+        """
         ...
 
     async def ask(
@@ -71,7 +92,15 @@ class Wire(Protocol):
     ) -> bytes:
         """Send a request; returns the response as the server wrote it. Raises SessionLost.
 
-        `headers`: of arguments, for servers of the later era. `relay`: None if nobody waits for notifications.
+        `headers`: of arguments, for servers of the later era. `relay`: None if nobody waits for what comes before.
+        """
+        ...
+
+    async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
+        """Open the stream of what a server tells without a request; None if it has none. Raises SessionLost.
+
+        `last`: the id of the event after which the stream goes on. `message`: the request for the stream, in the later
+        era.
         """
         ...
 
@@ -106,12 +135,20 @@ def broken(server: str, what: str, *, late: bool = False, down: bool = False) ->
     return kind(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
 
 
-def reply(question: Json) -> Json:
-    """The response to a request of the server: a ping is answered, all else is not served."""
+def reply(question: Json, error: Json | None = None) -> Json:
+    """The response of the gateway to a request of the server: a ping is answered, all else is refused."""
     if question["method"] == "ping":
         return {"jsonrpc": "2.0", "id": question.get("id"), "result": {}}
-    error = {"code": UNKNOWN_METHOD, "message": "The gateway answers no questions of servers."}
+    error = error or {"code": UNKNOWN_METHOD, "message": "The gateway answers no questions of servers."}
     return {"jsonrpc": "2.0", "id": question.get("id"), "error": error}
+
+
+def written(server: str, said: Json) -> bytes:
+    """A message of a server that was edited. Raises Refusal if the message is nested too deep."""
+    try:
+        return orjson.dumps(said)
+    except orjson.JSONEncodeError:
+        raise broken(server, "answered with something that is nested too deep") from None
 
 
 def borne(bearer: str) -> list[tuple[str, str]]:
@@ -125,14 +162,25 @@ class InTime:
     def __init__(self, name: str, seconds: float) -> None:
         self._name = name
         self._limit = asyncio.timeout(seconds)
+        self._extended = False
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> InTime:
         await self._limit.__aenter__()
+        return self
+
+    def extend(self, seconds: float) -> None:
+        """Move the end; at most once."""
+        if not self._extended and (end := self._limit.when()) is not None:
+            self._extended = True
+            self._limit.reschedule(end + seconds)
 
     async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> None:
         try:
             await self._limit.__aexit__(kind, fault, None)
         except TimeoutError:
+            if self._extended:  # nobody knows whether the client or the server is late
+                words = f"The tool server {self._name} asked the client something, and the call took too long."
+                raise Refusal("upstream_timeout", words, stage="upstream") from None
             raise broken(self._name, "did not answer in time", late=True) from None
 
 

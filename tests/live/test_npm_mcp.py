@@ -15,11 +15,9 @@ from line import Line, config, running
 from tool_client import Client
 
 NOT_SERVED = {
-    *("tools-call-sampling", "tools-call-elicitation", "elicitation-sep1034-defaults", "elicitation-sep1330-enums"),
-    *("resources-subscribe", "resources-unsubscribe"),
     "dns-rebinding-protection",  # wants pages of localhost served, whose origin `server.cors` must have
 }
-"""The scenarios of what docs/tools.md says is not served."""
+"""The scenario that docs/tools.md names as an exception."""
 
 pytestmark = pytest.mark.live
 
@@ -42,7 +40,7 @@ def line(server: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     """A gateway before that server, and before two that it runs itself."""
     folder = tmp_path_factory.mktemp("mcp")
     tools = {
-        "conformance": {"mcp": server},
+        "conformance": {"mcp": server, "asks": ["sampling", "elicitation"]},
         "everything": {"command": [*node.command("mcp-server-everything"), "stdio"], "timeout": "30s"},
         "files": {"command": [*node.command("mcp-server-filesystem"), str(home)], "timeout": "30s"},
     }
@@ -61,7 +59,7 @@ def failures(url: str, home: Path) -> dict[str, int]:
 
 
 def test_conformance(line: Line, server: str, home: Path) -> None:
-    """What the server passes, it passes through the gateway, except for what docs/tools.md says is not served."""
+    """What the server passes, it passes through the gateway, except for the check of origins."""
     assert failures(server, home) == {}
     with node.serving("keyed.mjs", home, f"{line.url}/mcp/conformance", "mg-alice") as url:
         assert failures(f"{url}/mcp", home).keys() == NOT_SERVED

@@ -36,7 +36,9 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A gateway with the shipped policies, that blocks cards and lets a workflow make two calls."""
     folder = tmp_path_factory.mktemp("frameworks")
     pii = {"entities": {"CREDIT_CARD": "block"}}
-    settings = config(folder, up.url, policy={"path": "policies"}, pii=pii, quotas={"calls": 2})
+    settings = config(
+        folder, up.url, policy={"path": "policies"}, pii=pii, quotas={"calls": 2}, output={"secrets": "block"}
+    )
     settings["server"] = {"websockets": True}
     base = up.url.removesuffix("/v1")
     settings["providers"]["claude"] = {"format": "anthropic", "base_url": base, "api_key": "sk-ant-upstream"}
@@ -70,12 +72,14 @@ def ran(line: Line, up: scripted.Upstream, tmp_path: Path) -> Iterator[Script]:
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 """Else an import of LiteLLM asks for its newest prices."""
 MESSAGES = {"blocked": BLOCKED, "quota": "no room left in quotas.calls", "key": "This key is unknown"}
+LEAKED = dict.fromkeys(("leak", "leak stream"), "The answer contained a secret (SECRET_GITHUB_TOKEN) and was stopped.")
 
 
 def errors(said: dict[str, Any], *names: str) -> list[str]:
     """The classes of the errors under these names, by default all that scripts make; each has our message."""
     for name in names or MESSAGES:
-        assert MESSAGES[name] in said[name]["message"]
+        assert {**MESSAGES, **LEAKED}[name] in said[name]["message"]
+        assert tooling.SECRET not in said[name]["message"]
     return [said[name]["class"] for name in names or MESSAGES]
 
 
@@ -90,6 +94,11 @@ def test_langchain(ran: Script) -> None:
         assert found["agent"] == found["agent stream"] == LOOPED
         denied = f"{owner}PermissionDeniedError"
         assert errors(found) == [denied, denied, f"{owner}AuthenticationError"]
+        assert errors(found, "leak") == [denied]
+    assert said["chat"]["leak stream"] == "content_filter"
+    assert said["messages"]["leak stream"] == "refusal"
+    assert errors(said["responses"], "leak stream") == ["builtins.ValueError"]
+    assert errors(said["gemini"], "leak stream") == ["langchain_google_genai.GooglePermissionDeniedError"]
 
 
 def test_langgraph(ran: Script) -> None:
@@ -112,6 +121,9 @@ def test_pydantic_ai(ran: Script) -> None:
         assert found["form"] == found["native form"] == FORM
         assert found["agent"] == found["agent stream"] == LOOPED
         assert errors(found) == ["pydantic_ai.ModelAuthenticationError"] * 3
+        filtered, denied = "pydantic_ai.ContentFilterError", "pydantic_ai.ModelAuthenticationError"
+        assert errors(found, "leak") == [filtered if kind == "messages" else denied]
+        assert errors(found, "leak stream") == [denied if kind == "gemini" else filtered]
 
 
 def test_litellm(ran: Script) -> None:
@@ -125,6 +137,9 @@ def test_litellm(ran: Script) -> None:
         assert found["agent"] == found["agent stream"] == LOOPED
         refused = f"litellm.{denied}Error"
         assert errors(found) == [refused, refused, "litellm.AuthenticationError"]
+        assert errors(found, "leak") == [refused]
+    assert said["chat"]["leak stream"] == said["messages"]["leak stream"] == "content_filter"
+    assert errors(said["gemini"], "leak stream") == ["litellm.BadRequestError"]
     assert said["responses"] == TEXT
 
 

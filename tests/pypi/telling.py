@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 URL, KEY = os.environ["URL"], os.environ["KEY"]
 TEXT = "Tell bob.jones@example.org that the meeting is at noon."
+LEAK = "Leak."
+"""The answer to this text has a secret."""
 CARD = "Charge 4111 1111 1111 1111."
 MODEL = "tooling"
 CLAUDE = f"claude-sonnet-4-5-{MODEL}"
@@ -41,6 +43,17 @@ async def failed(call: Callable[..., Awaitable[Any]], *values: Any, **named: Any
     except Exception as error:
         return told(error)
     return None
+
+
+async def ended(call: Callable[[], AsyncIterator[Any]], reason: Callable[[Any], Any]) -> Any:
+    """How a stream ends: the error that is raised, or the reason that is said last."""
+    last = None
+    try:
+        async for piece in call():
+            last = reason(piece) or last
+    except Exception as error:
+        return told(error)
+    return last
 
 
 async def exhausted(call: Callable[..., Awaitable[Any]], *values: Any, **named: Any) -> dict[str, Any] | None:

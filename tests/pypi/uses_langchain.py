@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from langchain.agents import create_agent
@@ -10,7 +11,23 @@ from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from telling import CARD, CLAUDE, GEMINI, KEY, MODEL, TEXT, URL, exhausted, failed, flow, main, results, send
+from telling import (
+    CARD,
+    CLAUDE,
+    GEMINI,
+    KEY,
+    LEAK,
+    MODEL,
+    TEXT,
+    URL,
+    ended,
+    exhausted,
+    failed,
+    flow,
+    main,
+    results,
+    send,
+)
 
 
 class Form(BaseModel):
@@ -34,6 +51,11 @@ def model(kind: str, key: str = KEY, headers: dict[str, str] | None = None) -> A
             return ChatGoogleGenerativeAI(model=GEMINI, **settings)
 
 
+def reason(piece: Any) -> Any:
+    """Why an answer has ended."""
+    return piece.response_metadata.get("finish_reason") or piece.response_metadata.get("stop_reason")
+
+
 async def run() -> None:
     """Each dialect in turn."""
     for kind in ("chat", "responses", "messages", "gemini"):
@@ -49,9 +71,11 @@ async def run() -> None:
         heard = [piece async for piece, _ in agent.astream(asked, stream_mode="messages")]
         said["agent stream"] = "".join(piece.text for piece in heard if piece.type == "AIMessageChunk")
         said["blocked"] = await failed(llm.ainvoke, CARD)
+        said["leak"] = await failed(llm.ainvoke, LEAK)
+        said["leak stream"] = await ended(partial(llm.astream, LEAK), reason)
         said["key"] = await failed(model(kind, key="wrong").ainvoke, TEXT)
-        ended = model(kind, headers=flow(f"langchain-{kind}"))
-        said["quota"] = await exhausted(ended.ainvoke, TEXT)
+        limited = model(kind, headers=flow(f"langchain-{kind}"))
+        said["quota"] = await exhausted(limited.ainvoke, TEXT)
 
 
 main(run)

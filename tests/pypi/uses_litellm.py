@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import litellm
 from pydantic import BaseModel
 
-from telling import CARD, CLAUDE, GEMINI, KEY, MODEL, TEXT, URL, exhausted, failed, flow, main, results, send
+from telling import (
+    CARD,
+    CLAUDE,
+    GEMINI,
+    KEY,
+    LEAK,
+    MODEL,
+    TEXT,
+    URL,
+    ended,
+    exhausted,
+    failed,
+    flow,
+    main,
+    results,
+    send,
+)
 
 
 class Form(BaseModel):
@@ -26,6 +44,12 @@ MODELS = {
 litellm.suppress_debug_info = True  # else each error prints advice
 PARAMETERS = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
 TOOL = {"type": "function", "function": {"name": "send", "description": "Send a message.", "parameters": PARAMETERS}}
+
+
+async def streamed(ask: Any) -> AsyncIterator[Any]:
+    """The pieces of an answer."""
+    async for piece in await ask(LEAK, stream=True):
+        yield piece
 
 
 async def run() -> None:
@@ -56,6 +80,8 @@ async def run() -> None:
                     messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
             said[way] = messages[-1].content
         said["blocked"] = await failed(ask, CARD)
+        said["leak"] = await failed(ask, LEAK)
+        said["leak stream"] = await ended(partial(streamed, ask), lambda piece: piece.choices[0].finish_reason)
         said["key"] = await failed(ask, TEXT, key="wrong")
         said["quota"] = await exhausted(ask, TEXT, extra_headers=flow(f"litellm-{kind}"))
     response: Any = await litellm.aresponses(

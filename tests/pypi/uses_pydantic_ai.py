@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from anthropic import AsyncAnthropic
@@ -16,7 +18,23 @@ from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from telling import CARD, CLAUDE, GEMINI, KEY, MODEL, TEXT, URL, exhausted, failed, flow, main, results, send
+from telling import (
+    CARD,
+    CLAUDE,
+    GEMINI,
+    KEY,
+    LEAK,
+    MODEL,
+    TEXT,
+    URL,
+    ended,
+    exhausted,
+    failed,
+    flow,
+    main,
+    results,
+    send,
+)
 
 
 class Form(BaseModel):
@@ -41,6 +59,13 @@ def model(kind: str, key: str = KEY) -> Any:
             return GoogleModel(GEMINI, provider=GoogleProvider(client=google))
 
 
+async def streamed(agent: Any, text: str = LEAK) -> AsyncIterator[str]:
+    """The pieces of an answer."""
+    async with agent.run_stream(text) as stream:
+        async for piece in stream.stream_text(delta=True):
+            yield piece
+
+
 async def run() -> None:
     """Each dialect in turn."""
     for kind in ("chat", "responses", "messages", "gemini"):
@@ -48,8 +73,7 @@ async def run() -> None:
         llm = model(kind)
         agent = Agent(llm)
         said["whole"] = (await agent.run(TEXT)).output
-        async with agent.run_stream(TEXT) as streamed:
-            said["stream"] = "".join([piece async for piece in streamed.stream_text(delta=True)])
+        said["stream"] = "".join([piece async for piece in streamed(agent, TEXT)])
         said["form"] = (await Agent(llm, output_type=Form).run(TEXT)).output.model_dump()
         said["native form"] = (await Agent(llm, output_type=NativeOutput(Form)).run(TEXT)).output.model_dump()
         acting = Agent(llm, tools=[send])
@@ -63,9 +87,11 @@ async def run() -> None:
                             pass
         said["agent stream"] = steps.result and steps.result.output
         said["blocked"] = await failed(agent.run, CARD)
+        said["leak"] = await failed(agent.run, LEAK)
+        said["leak stream"] = await ended(partial(streamed, agent), str)
         said["key"] = await failed(Agent(model(kind, key="wrong")).run, TEXT)
-        ended = {"extra_headers": flow(f"pydantic-ai-{kind}")}
-        said["quota"] = await exhausted(agent.run, TEXT, model_settings=ended)
+        limited = {"extra_headers": flow(f"pydantic-ai-{kind}")}
+        said["quota"] = await exhausted(agent.run, TEXT, model_settings=limited)
 
 
 main(run)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,34 @@ def test_what_has_not_the_form_of_a_term_is_a_text(key: str, value: str) -> None
 def test_terms_are_no_texts(value: str) -> None:
     """Models, ids and fingerprints as providers write them."""
     assert terms.is_term(value)
+
+
+@pytest.mark.parametrize("start", ["", "chatcmpl-", "task:"])
+@pytest.mark.parametrize("version", [3, 4, 5, 7])
+def test_every_uuid_is_a_term(start: str, version: int) -> None:
+    """Also one that begins with a digit, or has digits like those of a number."""
+    for seed in range(2000):
+        made = str(uuid.UUID(int=random.Random(seed).getrandbits(128), version=4))
+        made = f"{made[:14]}{version}{made[15:]}"
+        if sum(map(str.isalpha, made)) >= 4:
+            assert terms.is_term(f"{start}{made}")
+            assert texts({"id": f"{start}{made}"}) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "45391488-0343-4467-8111-111111111111",  # digits alone
+        "4539148a-0343-0467-8111-1111abcdef11",  # no version
+        "4539148a-0343-4467-c111-1111abcdef11",  # no variant
+        f"{CARD}4539148a-0343-4467-8111-1111abcdef11",
+        f"4539148a-0343-4467-8111-1111abcdef11-{CARD}",
+        f"4539148a-0343-4467-8111-1111abcdef11:{CARD}",
+    ],
+)
+def test_what_only_looks_like_a_uuid_is_a_text(value: str) -> None:
+    """Or holds more than one."""
+    assert texts({"id": value}) == [value]
 
 
 NUMBERS: dict[str, tuple[Any, str, str]] = {

@@ -218,7 +218,7 @@ def _checked(kind: Any, **fields: object) -> Any:
     """The options, validated as by the admin API. Raises ConfigError."""
     from pydantic import ValidationError
 
-    from gateway.control.workflows import described
+    from gateway.control.mistakes import described
     from gateway.errors import ConfigError
 
     try:

@@ -27,7 +27,7 @@ from gateway.call import Json
 from gateway.config.grammar import Config
 from gateway.control.admin.admin_keys import credential
 from gateway.control.admin.parts import Gateway
-from gateway.control.workflows import described
+from gateway.control.mistakes import described
 from gateway.detect.secrets.own import SHORTEST, OwnSecrets
 from gateway.errors import Refusal
 from gateway.ids import uuid7

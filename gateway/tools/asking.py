@@ -1,0 +1,113 @@
+"""What a server sends before its answer to one call: notifications, and questions to the client.
+
+A question leaves under an id of the gateway. The client answers with a message of its own, which walks the line as a
+call does, and is passed on to the server. Config keys: `tools.*.asks`, `ask_timeout`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from gateway.call import Call, Json
+from gateway.dialects import mcp, mcp_questions
+from gateway.dialects.jsonrpc import INVALID, OURS, UNKNOWN_METHOD
+from gateway.dialects.mcp_questions import ASKS, Question
+from gateway.ids import uuid7
+from gateway.policy.visible import Visible
+from gateway.scheduling.lanes import to_its_end
+from gateway.tools.caller import caller_of
+from gateway.tools.notices import passed
+from gateway.tools.server import Server
+from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.wire import Relay, Session
+
+
+class Asks:
+    """Passes questions of servers on to clients, and their answers to the servers. `count`: text -> tokens."""
+
+    def __init__(self, visible: Visible, sessions: Sessions, count: Callable[[str], int]) -> None:
+        self._visible = visible
+        self._sessions = sessions
+        self._count = count
+
+    def passing(self, call: Call, server: Server, opened: Opened | None, relay: Relay) -> Passing:
+        """What passes on what a server sends before its answer. `opened`: the client's session; None without one."""
+        subject = call.subject
+        assert subject is not None, "calls leave after identify"
+
+        async def may(kind: str) -> bool:
+            return await self._visible.may(call, f"{server.name}/{mcp_questions.answering(kind)}")
+
+        def sealed(question: Question) -> str:
+            assert opened is not None, "only the client of a session can be asked"
+            return self._sessions.ask(subject, server.name, opened, question, time.time() + server.row.longest)
+
+        return Passing(relay, uuid7(), opened.able if opened is not None else {}, may, sealed, self._count)
+
+    async def answer(self, call: Call, question: Question, server: Server, session: Session) -> None:
+        """Pass the answer of the client on. Raises Refusal."""
+        body = call.request.body
+        if "error" in body:
+            said: Json = {"error": {key: body["error"][key] for key in ("code", "message")}}
+        else:
+            said = {"result": {key: value for key, value in body["result"].items() if key != mcp.META}}
+        await server.tell_in(session, {"jsonrpc": "2.0", "id": question.id, **said}, caller_of(call))
+        call.outcome.status = 200
+
+    async def turn_down(self, call: Call, question: Question, server: Server, session: Session) -> None:
+        """Tell a server that the answer was refused. Raises Refusal."""
+        error = {"code": OURS, "message": "The gateway did not pass the answer of the client on."}
+        await server.tell_in(session, {"jsonrpc": "2.0", "id": question.id, "error": error}, caller_of(call))
+
+
+class Passing(Relay):
+    """Passes on to the caller of one call what the caller may get.
+
+    `token`: the progress token that the server got. `able`: what the client can be asked. `may`: whether the policy
+    would allow answers of a kind. `sealed`: the id under which the client gets a question. `count`: text -> tokens.
+    """
+
+    def __init__(
+        self,
+        relay: Relay,
+        token: str,
+        able: Json,
+        may: Callable[[str], Awaitable[bool]],
+        sealed: Callable[[Question], str],
+        count: Callable[[str], int],
+    ) -> None:
+        self._relay = relay
+        self.token = token
+        self._able = able
+        self._may = may
+        self._sealed = sealed
+        self._count = count
+        self.asked = False
+        """The client got a question: the call must not be sent again."""
+
+    async def tell(self, said: Json) -> None:
+        """Pass a notification on. Raises Refusal."""
+        if (kept := passed(said, self.token)) is not None:
+            await self._relay.tell(kept)
+
+    async def ask(self, question: Json) -> Json | None:
+        """Pass a question on; returns the error for the server if the client does not get the question."""
+        method, params = question["method"], question.get("params", {})
+        if why := mcp_questions.refused(method, params, self._able):
+            return {"code": UNKNOWN_METHOD, "message": why}
+        if not mcp_questions.is_id(question.get("id")):
+            return {"code": INVALID, "message": "The id of the question is too long."}
+        kind = ASKS[method]
+        if not await self._may(kind):
+            return {"code": UNKNOWN_METHOD, "message": "The client may not be asked this."}
+        tokens = await to_its_end(partial(self._tokens, params)) if kind == "sampling" else 0
+        id = self._sealed(Question(kind, question["id"], tokens))
+        params = {key: value for key, value in params.items() if key not in ("_meta", "task")}
+        refused = await self._relay.ask({"id": id, "method": method, "params": params})
+        self.asked |= refused is None
+        return refused
+
+    def _tokens(self, params: Json) -> int:
+        return self._count(mcp_questions.prompt(params))

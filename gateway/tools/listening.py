@@ -1,0 +1,192 @@
+"""What a server tells without a request of the client: the stream that a session gets with GET (until 2025-11-25), and
+the answer to `subscriptions/listen` (from 2026-07-28 on).
+
+The ids of events are sealed: a client that lost its stream goes on from an id that it got (`Last-Event-ID`), in the
+same session. A stream ends after half an hour, and clients open another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from typing import Final, Protocol
+
+from gateway.call import Call, Json
+from gateway.dialects import mcp
+from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault
+from gateway.dialects.mcp import LISTENING, Mcp
+from gateway.errors import Refusal
+from gateway.policy.visible import Visible
+from gateway.tools.asking import Asks
+from gateway.tools.caller import caller_of
+from gateway.tools.notices import SUBSCRIPTION, acknowledged, news
+from gateway.tools.server import Server
+from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.wire import Relay, broken, reply
+
+TOOL: Final = "listen"
+"""The name under which the policy judges a stream, as a call of a tool of the server."""
+_WINDOW: Final = 60.0  # seconds
+_NOTICES: Final = 1000  # of a server in a window
+_QUESTIONS: Final = 16  # of a server in a window
+_READS: Final = {
+    "toolsListChanged": "",
+    "promptsListChanged": "get_prompt",
+    "resourcesListChanged": "read_resource",
+    "resourceSubscriptions": "read_resource",
+}
+"""What a client can listen for -> the tool that it must be allowed to call."""
+_URIS: Final = 1000  # that a client can listen for
+
+
+class Listener(Relay, Protocol):
+    """The client of a stream. `at`: the id of the next event."""
+
+    at: str
+
+    async def keep(self) -> None:
+        """The stream is open, although nothing is told."""
+        ...
+
+    async def mark(self) -> None:
+        """Send `at` without a message."""
+        ...
+
+    async def end(self, response: Json | None) -> None:
+        """The stream ends, with the response to its request if it has one."""
+        ...
+
+
+class _Pace:
+    """Counts messages. Raises Refusal if a server sends too many."""
+
+    def __init__(self, server: str, most: int) -> None:
+        self._server = server
+        self._most = most
+        self._left = most
+        self._until = 0.0
+
+    def count(self) -> None:
+        now = time.monotonic()
+        if now > self._until:
+            self._left, self._until = self._most, now + _WINDOW
+        self._left -= 1
+        if self._left < 0:
+            raise broken(self._server, f"told more than {self._most} things in a minute")
+
+
+class Listening:
+    """Opens streams, and passes on what they tell."""
+
+    def __init__(self, visible: Visible, sessions: Sessions, asks: Asks) -> None:
+        self._visible = visible
+        self._sessions = sessions
+        self._asks = asks
+
+    async def listen(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:
+        """Pass on what a server tells, until it ends the stream. Raises Refusal."""
+        if not server.row.mcp or not await self._may(call, server, TOOL):
+            raise no_stream(codec)
+        async with asyncio.timeout(LISTENING):
+            if codec.method == mcp.SUBSCRIBE:
+                await self._subscribed(call, codec, server, listener)
+            else:
+                await self._told(call, codec, server, opened, listener)
+
+    async def _told(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:
+        """The stream of a session."""
+        if opened is None:
+            raise Fault(INVALID, "A stream belongs to a session: send Mcp-Session-Id.", status=400)
+        if not codec.takes_events:
+            raise Fault(INVALID, "The answer is an event stream: send `Accept: text/event-stream`.", status=406)
+        subject, caller = call.subject, caller_of(call)
+        assert subject is not None, "streams come after identify"
+        given = mcp.header(call.headers, b"last-event-id")
+        last = self._sessions.place(subject, server.name, opened, given) if given else ""
+        if last is None:
+            raise Fault(INVALID, "Last-Event-ID is not the id of an event of this session.", status=400)
+        stream = await server.listen(opened.upstream, caller, last=last)
+        if stream is None:
+            raise no_stream(codec)
+        passing = self._asks.passing(call, server, opened, listener)
+        pace, questions = _Pace(server.name, _NOTICES), _Pace(server.name, _QUESTIONS)
+        await listener.keep()
+        async with aclosing(stream) as told:
+            async for said, id in told:
+                pace.count()
+                listener.at = self._sessions.placed(subject, server.name, opened, id) if id else ""
+                if "method" not in said:
+                    await (listener.mark() if id and not said else listener.keep())
+                elif said["method"] == "ping" and "id" in said:
+                    await server.tell_in(opened.upstream, reply(said), caller)
+                elif "id" in said:
+                    questions.count()
+                    if (error := await passing.ask(said)) is not None:
+                        await server.tell_in(opened.upstream, reply(said, error), caller)
+                else:
+                    await _pass_on(said, listener)
+        await listener.end(None)
+
+    async def _subscribed(self, call: Call, codec: Mcp, server: Server, listener: Listener) -> None:
+        """The answer to a subscription."""
+        wanted = await self._wanted(call, server)
+        session = await server.later(caller_of(call))
+        if session is None:
+            raise Fault(UNKNOWN_METHOD, "The server has no subscriptions of this version.", status=404)
+        id = call.request.body["id"]
+        message = {"jsonrpc": "2.0", "id": id, "method": mcp.SUBSCRIBE, "params": {"notifications": wanted}}
+        stream = await server.listen(session, caller_of(call), message=message)
+        if stream is None:
+            raise Fault(UNKNOWN_METHOD, "The server has no subscriptions.", status=404)
+        meta, pace = {SUBSCRIPTION: codec.id}, _Pace(server.name, _NOTICES)
+        await listener.keep()
+        async with aclosing(stream) as told:
+            async for said, _ in told:
+                pace.count()
+                if "method" not in said and said.get("id") == id:
+                    if type(said.get("result")) is not dict:
+                        raise broken(server.name, "ended the subscription with an error")
+                    break
+                if "method" in said and "id" not in said:
+                    await _pass_on(said, listener, meta, wanted)
+                else:
+                    await listener.keep()
+        await listener.end({"resultType": "complete", mcp.META: meta})
+
+    async def _wanted(self, call: Call, server: Server) -> Json:
+        """What a client wants to hear, and may. Raises Refusal(invalid_request)."""
+        said = call.request.body["params"].get("notifications")
+        if type(said) is not dict:
+            raise Fault(PARAMS, "`params.notifications` must be an object.", status=400)
+        wanted: Json = {}
+        for key, tool in _READS.items():
+            value = said.get(key)
+            if key == "resourceSubscriptions":
+                fits = type(value) is list and len(value) <= _URIS and all(type(uri) is str for uri in value)
+            else:
+                fits = value is True
+            if fits and (not tool or await self._may(call, server, tool)):
+                wanted[key] = value
+        return wanted
+
+    async def _may(self, call: Call, server: Server, tool: str) -> bool:
+        return await self._visible.may(call, f"{server.name}/{tool}", writes=False)
+
+
+async def _pass_on(said: Json, listener: Listener, meta: Json | None = None, wanted: Json | None = None) -> None:
+    """Pass a notification on, if it is one that clients may get."""
+    kept = news(said) if wanted is None else (acknowledged(said, wanted) or news(said))
+    if kept is None:
+        return
+    if meta is not None:
+        kept["params"][mcp.META] = meta
+    await listener.tell(kept)
+
+
+def no_stream(codec: Mcp) -> Refusal:
+    """The refusal for a client that gets no stream."""
+    if codec.method == mcp.SUBSCRIBE:
+        return Fault(UNKNOWN_METHOD, "There is nothing to listen to here.", status=404)
+    words = "The server has no stream without a request, or you may not listen to it."
+    return Refusal("invalid_request", words, status=405, headers=((b"allow", b"POST, DELETE"),))

@@ -1,0 +1,336 @@
+"""Calls of the later era in several rounds: questions in results, answers in the next request, the state between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import mcp_types as types
+import pytest
+from mcp.client.client import Client as SdkClient
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.resolve import Elicit, ListRoots, Resolve, Sample
+from pydantic import BaseModel, FileUrl
+
+import tool_server
+from gateway.dialects import mcp
+from line import Line, config, running
+from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, prompt
+from tool_client import Client, failed
+from tool_server import INJECTION, MAIL, Scripted
+from waiting import eventually
+
+STATE = "state of the server, which is nobody's business"
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Scripted]:
+    """A scripted server with both eras."""
+    with tool_server.scripted() as made:
+        made.tools = [tool_server.tool("get_it"), tool_server.tool("send_it")]
+        yield made
+
+
+@pytest.fixture
+def server(served: Scripted) -> Scripted:
+    """The same, as new."""
+    served.answers.clear()
+    served.seen.clear()
+    served.answers["server/discover"] = lambda message: {
+        "jsonrpc": "2.0",
+        "id": message["id"],
+        "result": {"supportedVersions": ["2025-11-25", mcp.MODERN], "capabilities": {}, "resultType": "complete"},
+    }
+    return served
+
+
+@pytest.fixture(scope="module")
+def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A gateway with rows of the same server: may ask all, may ask nothing."""
+    folder = tmp_path_factory.mktemp("rounds")
+    (folder / "policies").mkdir()
+    (folder / "policies" / "gateway.rego").write_text(POLICY)
+    row = {"mcp": served.url, "timeout": "10s", "auth": {"type": "static", "token": OWN}}
+    settings = config(
+        folder,
+        "http://127.0.0.1:9/v1",
+        tools={"it": {**row, "asks": ["sampling", "elicitation", "roots"]}, "mute": row},
+        policy={"path": str(folder / "policies")},
+        pii={"vault_key": "A" * 43 + "="},
+        quotas={"tokens": 1_000_000, "cost_usd": 1000},
+    )
+    with running(folder, settings) as started:
+        yield started
+
+
+def asking(server: Scripted, questions: Any, state: Any = STATE) -> None:
+    """The server asks, and returns the answers when it has got some."""
+
+    def answer(message: dict[str, Any]) -> Any:
+        params = message["params"]
+        if "inputResponses" in params:
+            told = [params["inputResponses"], params.get("requestState")]
+            result: dict[str, Any] = {"resultType": "complete", "content": [{"type": "text", "text": json.dumps(told)}]}
+        else:
+            result = {"resultType": "input_required", "inputRequests": questions}
+            result |= {} if state is None else {"requestState": state}
+        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
+
+    server.answers["tools/call"] = server.answers["prompts/get"] = answer
+
+
+def call(
+    line: Line, *, tool: str = "get_it", path: str = "/mcp/it", agent: str = "alice", able: Any = ABLE, **more: Any
+) -> Any:
+    """The response to a call of the later era."""
+    cid = more.pop("cid", "")
+    arguments = more.pop("arguments", {})
+    params = {"name": tool, "arguments": arguments, "_meta": {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: able}, **more}
+    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "tools/call", "mcp_name": tool}
+    return Client(line, path, agent).send("tools/call", params, **headers, **({"x_correlation_id": cid} if cid else {}))
+
+
+def asked(answer: Any) -> tuple[dict[str, Any], str]:
+    """The questions and the state of an answer."""
+    result = answer.json()["result"]
+    assert result["resultType"] == "input_required"
+    return result.get("inputRequests"), result["requestState"]
+
+
+def told(answer: Any) -> Any:
+    """What the server got."""
+    return json.loads(answer.json()["result"]["content"][0]["text"])
+
+
+def question(method: str = "elicitation/create", params: Any = FORM) -> dict[str, Any]:
+    """A question of a server."""
+    return {"method": method, "params": params}
+
+
+def test_questions_and_answers_pass(line: Line, server: Scripted) -> None:
+    """Each judged; the state of the server comes back to it as it was, and the client does not see it."""
+    asking(server, {"a": question(params={**FORM, "message": f"Is it {MAIL}?"}), "b": question(params=FORM)})
+    first = call(line)
+    questions, state = asked(first)
+    assert questions == {"a": question(params={**FORM, "message": "Is it <EMAIL>?"}), "b": question(params=FORM)}
+    assert STATE not in first.text
+    answers = {"a": {"action": "accept", "content": {"mail": "bob.jones@example.org"}}, "b": {"action": "decline"}}
+    second = call(line, inputResponses=answers, requestState=state)
+    got = server.seen[-1][1]["params"]
+    assert got["inputResponses"] == {**answers, "a": {"action": "accept", "content": {"mail": "<EMAIL_1>"}}}
+    assert told(second)[1] == got["requestState"] == STATE
+    assert got["_meta"][mcp.CAPABILITIES] == ABLE
+    assert (got["name"], got["arguments"]) == ("get_it", {})
+    assert server.seen[-1][0]["mcp-protocol-version"] == mcp.MODERN
+
+
+def test_a_server_without_a_state(line: Line, server: Scripted) -> None:
+    """The client gets that of the gateway; the server gets none."""
+    asking(server, {"a": question()}, state=None)
+    _, state = asked(call(line))
+    assert told(call(line, inputResponses={"a": ACCEPTED}, requestState=state)) == [{"a": ACCEPTED}, None]
+
+
+def test_a_state_without_questions(line: Line, server: Scripted) -> None:
+    """The client calls again without answers."""
+    asking(server, {})
+    _, state = asked(call(line))
+    asked(call(line, requestState=state))
+    assert server.seen[-1][1]["params"]["requestState"] == STATE
+
+
+def test_prompts_may_ask(line: Line, server: Scripted) -> None:
+    """As tools may."""
+    asking(server, {"a": question()})
+    meta = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: ABLE}
+    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "prompts/get", "mcp_name": "p"}
+    params = {"name": "p", "_meta": meta}
+    _, state = asked(Client(line).send("prompts/get", params, **headers))
+    params |= {"inputResponses": {"a": ACCEPTED}, "requestState": state}
+    Client(line).send("prompts/get", params, **headers)
+    got = server.seen[-1][1]["params"]
+    assert (got["inputResponses"], got["requestState"], got["name"]) == ({"a": ACCEPTED}, STATE, "p")
+
+
+def test_sampling_is_charged_to_the_workflow(line: Line, server: Scripted) -> None:
+    """With the call that brings the answer."""
+
+    def used(cid: str) -> dict[str, int]:
+        eventually(lambda: line.workflow(cid) is not None and not line.workflow(cid).held.get("calls"))
+        return dict(line.workflow(cid).used)
+
+    asking(server, {"a": question("sampling/createMessage", prompt("a prompt of several words " * 40))})
+    _, state = asked(call(line, cid="rounds"))
+    assert used("rounds").get("tokens", 0) == 0
+    call(line, inputResponses={"a": SAMPLED}, requestState=state, cid="rounds")
+    assert used("rounds")["calls"] == 2
+    assert used("rounds")["tokens"] > 200
+    assert used("rounds")["cost"] > 200_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"agent": "bob"},
+        {"tool": "send_it"},
+        {"arguments": {"x": 1}},
+        {"path": "/mcp/mute"},
+        {"requestState": STATE},
+        {"requestState": None},
+        {"requestState": 7},
+        {"requestState": "x" * 100_000},
+        {"inputResponses": {"b": ACCEPTED}},
+        {"inputResponses": [ACCEPTED]},
+        {"inputResponses": {"a": {"action": "perhaps"}}},
+        {"inputResponses": {"a": "yes"}},
+        {"able": {}},
+    ],
+)
+def test_answers_that_are_of_another_call(line: Line, server: Scripted, change: dict[str, Any]) -> None:
+    """Of another caller, tool or arguments, made up, or of the wrong form: refused before anything leaves."""
+    asking(server, {"a": question()})
+    _, state = asked(call(line))
+    server.seen.clear()
+    answer = call(line, **{"inputResponses": {"a": ACCEPTED}, "requestState": state, **change})
+    assert answer.status_code == 400
+    assert failed(answer.json()) == (-32602, "invalid_request")
+    assert [body for _, body in server.seen if body["method"] == "tools/call"] == []
+
+
+def test_answers_that_come_too_late(line: Line, server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state is good for as long as a call with questions may take."""
+    asking(server, {"a": question()})
+    _, state = asked(call(line))
+    sessions = line.gateway.runtime.line.desks.mcp._sessions
+    now = sessions._clock() + 311
+    monkeypatch.setattr(sessions, "_clock", lambda: now)
+    assert call(line, inputResponses={"a": ACCEPTED}, requestState=state).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("questions", "state"),
+    [
+        ({"a": question("roots/list", {})}, STATE),  # the policy
+        ({"a": question("tools/list", {})}, STATE),
+        ({"a": question(params={"mode": "url", "message": "Open", "url": "http://bank.example/"})}, STATE),
+        ({"a": question(params={"mode": "url", "message": "Open", "url": f"https://b.example/?q={MAIL}"})}, STATE),
+        ({"a": question(params={**FORM, "message": INJECTION})}, STATE),
+        ({"a": "what?"}, STATE),
+        (["what?"], STATE),
+        ({"a": question(params={**FORM, "x": json.loads("[" * 400 + "]" * 400)})}, STATE),
+        ({}, None),
+        ({}, 7),
+        ({}, "x" * 20_000),
+        ({str(number): question() for number in range(17)}, None),
+    ],
+)
+def test_questions_that_are_not_passed_on(line: Line, server: Scripted, questions: Any, state: Any) -> None:
+    """The call ends with an error; the next caller is served."""
+    asking(server, questions, state)
+    answer = call(line, arguments={"to": MAIL}).json()
+    assert answer["error"]["data"]["code"] in ("upstream_error", "output_blocked", "injected", "policy_denied")
+    server.answers.pop("tools/call")
+    assert call(line).json()["result"]["resultType"] == "complete"
+
+
+@pytest.mark.parametrize(("path", "able"), [("/mcp/mute", ABLE), ("/mcp/it", {})])
+def test_who_is_not_asked(line: Line, server: Scripted, path: str, able: Any) -> None:
+    """Servers hear what can be asked; one that asks all the same gets nowhere."""
+    asking(server, {"a": question()})
+    answer = call(line, path=path, able=able).json()
+    assert answer["error"]["data"]["code"] == "upstream_error"
+    assert server.seen[-1][1]["params"].get("_meta", {}).get(mcp.CAPABILITIES, {}) == {}
+
+
+def test_clients_of_the_earlier_era_are_not_asked_by_servers_of_the_later(line: Line, server: Scripted) -> None:
+    """Their error says so, and names no state."""
+    asking(server, {"a": question()})
+    answer = Client(line).call("get_it")
+    assert answer["error"]["data"]["code"] == "upstream_error"
+    assert "is not passed on" in answer["error"]["message"]
+    assert STATE not in json.dumps(answer)
+
+
+def test_a_server_that_asks_without_end(line: Line, server: Scripted) -> None:
+    """After 16 rounds, the call ends."""
+    asking(server, {})
+    state: dict[str, Any] = {}
+    for _ in range(16):
+        state = {"requestState": asked(call(line, **state))[1]}
+    answer = call(line, **state).json()
+    assert (failed(answer), "without end" in answer["error"]["message"]) == ((-32000, "upstream_error"), True)
+
+
+class Choice(BaseModel):
+    """What a user is asked for."""
+
+    name: str
+
+
+async def ask_user() -> Elicit[Choice]:
+    """Ask the user."""
+    return Elicit(f"Name of {MAIL}?", Choice)
+
+
+async def ask_model() -> Sample:
+    """Ask the model."""
+    content = types.TextContent(text="Say something")
+    return Sample([types.SamplingMessage(role="user", content=content)], max_tokens=5)
+
+
+async def ask_roots() -> ListRoots:
+    """Ask where the client works."""
+    return ListRoots()
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated as of 2026-07-28")
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_the_official_sdk(tmp_path: Path, mode: Any) -> None:
+    """As client and server, unmodified, in both eras: the callbacks are called as without a gateway."""
+    server = MCPServer("asker")
+
+    @server.tool()
+    async def ask(
+        chosen: Annotated[Choice, Resolve(ask_user)],
+        said: Annotated[types.CreateMessageResult, Resolve(ask_model)],
+        where: Annotated[types.ListRootsResult, Resolve(ask_roots)],
+    ) -> str:
+        """Ask all."""
+        assert isinstance(said.content, types.TextContent)
+        return f"{chosen.name} {said.content.text} {where.roots[0].uri}"
+
+    seen: list[str] = []
+
+    async def on_elicit(context: Any, params: Any) -> types.ElicitResult:
+        seen.append(params.message)
+        return types.ElicitResult(action="accept", content={"name": "Ann"})
+
+    async def on_sample(context: Any, params: Any) -> types.CreateMessageResult:
+        seen.append(params.messages[0].content.text)
+        return types.CreateMessageResult(role="assistant", model="m", content=types.TextContent(text="something"))
+
+    async def on_roots(context: Any) -> types.ListRootsResult:
+        seen.append("roots")
+        return types.ListRootsResult(roots=[types.Root(uri=FileUrl("file:///srv/work"))])
+
+    with tool_server.serving(server.streamable_http_app()) as url:
+        row = {"mcp": url, "asks": ["elicitation", "sampling", "roots"]}
+        settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": row})
+        with running(tmp_path, settings) as line:
+            async with (
+                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
+                SdkClient(
+                    streamable_http_client(f"{line.url}/mcp/it", http_client=http),
+                    mode=mode,
+                    elicitation_callback=on_elicit,
+                    sampling_callback=on_sample,
+                    list_roots_callback=on_roots,
+                ) as client,
+            ):
+                result = await client.call_tool("ask", {})
+    assert result.structured_content == {"result": "Ann something file:///srv/work"}
+    assert sorted(seen) == ["Name of <EMAIL>?", "Say something", "roots"]
