@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from statistics import median
 from typing import Any, Final
 
 from benchmarks.cells import BODIES, Body, Measure
@@ -43,10 +44,16 @@ _HEAD = (
 
 
 def ratio(row: Mapping[str, Measure], system: str, other: str) -> float | None:
-    """The rate as a multiple of the other system's; None if one of them was not measured."""
+    """The rate as a multiple of the other system's, the median of the rounds; None if one of them was not measured.
+
+    In a round, a system is measured soon after the other, so that most of what slows the machine slows both.
+    """
     if system not in row or other not in row or not row[other]["rate"]:
         return None
-    return float(row[system]["rate"] / row[other]["rate"])
+    rounds = [row[name].get("rates") or [row[name]["rate"]] for name in (system, other)]
+    if len(rounds[0]) != len(rounds[1]) or not all(rounds[1]):
+        return float(row[system]["rate"] / row[other]["rate"])
+    return median(float(one / its) for one, its in zip(*rounds, strict=True))
 
 
 def load_bound(cell: Measure) -> bool:

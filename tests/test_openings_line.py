@@ -254,6 +254,18 @@ def test_nothing_differs_where_messages_are_dropped(
     compare(lines, story)
 
 
+def test_a_dropped_message_with_parts_after_an_edit(lines: tuple[Line, Line, scripted.Upstream]) -> None:
+    """Joined parts of a body that an obligation edited go with their message."""
+    parts = [{"type": "text", "text": text} for text in ("see https://example.com/a", "and more")]
+    said: list[Json] = [{"role": "user", "content": parts}, {"role": "user", "content": "call 212-555-0123"}]
+    said += [{"role": "user", "content": f"{number}: {WORDS[-1] * 6}"} for number in range(8)]
+    bodies = [said[:7], said[:8], said[:9], said[1:10]]
+    calls = [
+        {"raw": json.dumps({"model": "echo", "messages": body}), "agent": "alice", "workflow": True} for body in bodies
+    ]
+    compare(lines, (False, calls))
+
+
 def compare(lines: tuple[Line, Line, scripted.Upstream], story: tuple[bool, list[Json]]) -> None:
     """Send the calls of a story to both gateways."""
     one, other, up = lines

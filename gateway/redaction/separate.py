@@ -47,10 +47,8 @@ def _separate(call: Call, reading: Reading) -> None:
     request.body, request.slots, request.nested, request.found = body, survey.slots, survey.nested, found
     opening = reading.opening
     first, new, after = passages(survey, reading.number)
-    if opening is not None:
-        first.together = [*opening.before.together, *reading.first.together]
-    else:
-        first.together = reading.first.together
+    known = opening.before.together if opening is not None else ()
+    first.together = [_moved(one, now) for one in (*known, *reading.first.together)]
     _divide(found, (first, new, after))
     asked = {key: value for key, value in body.items() if key != "messages"}
     request.reading = Reading(
