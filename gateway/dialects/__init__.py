@@ -294,6 +294,8 @@ class Codec(Protocol):
     path: str
     """The path that is appended to the base URL of a provider, if it is the same for all calls (see `at`)."""
     shape: Shape
+    history: str
+    """The list at the top level to which callers append, and which they send again with every turn; "": none."""
     passes: Mapping[bytes, re.Pattern[bytes]]
     """The headers of the caller that are forwarded to providers, each with its required form."""
     main: frozenset[str]
@@ -385,6 +387,10 @@ class Codec(Protocol):
 
     def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """The steps of the conversation, for loop detection. `earlier`: the steps before the messages of the body."""
+        ...
+
+    def ends_turn(self, message: Json) -> bool:
+        """Whether what follows a message of `history` is read alike with and without what comes before."""
         ...
 
     def answers(self, body: Json) -> int:

@@ -55,6 +55,7 @@ class Plain:
     main: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     max_answer = MAX_ANSWER
+    history = ""
     stores = "state"
     forms = False
     through = False
@@ -122,6 +123,10 @@ class Plain:
     def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """No conversation."""
         return []
+
+    def ends_turn(self, message: Json) -> bool:
+        """Always true: each message is one turn."""
+        return True
 
     def answers(self, body: Json) -> int:
         """One."""

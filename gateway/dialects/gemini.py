@@ -85,6 +85,7 @@ class Gemini(Plain):
     verb = "generateContent"
     query = ""
     shape = SHAPE
+    history = "contents"
     fields = BODY
     answer = ANSWER
     passes = _PASSES

@@ -46,6 +46,7 @@ class GeminiEmbedding(Gemini):
     path = "/v1beta/models/{model}:embedContent"
     verb = "embedContent"
     shape = _SHAPE
+    history = ""
     fields = EMBEDDING
     answer = _ANSWER
     max_answer = _LARGEST

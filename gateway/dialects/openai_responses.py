@@ -37,7 +37,7 @@ from gateway.dialects.openai_stream import refused
 from gateway.dialects.parts import Joined, joined
 from gateway.dialects.responses_fields import BODY
 from gateway.dialects.responses_stream import ResponsesStream
-from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, namespaces, tool
+from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, namespaces, speaks, tool
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
@@ -58,6 +58,7 @@ class OpenAIResponses(Plain):
     formats = frozenset({"openai", "demo"})
     path = "/responses"
     shape = SHAPE
+    history = "input"
     fields = BODY
     answer = ANSWER
     passes = PASSES
@@ -147,6 +148,10 @@ class OpenAIResponses(Plain):
     def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """Prompts, the model's turns and tool results, in order."""
         return responses_items.steps(responses_items.items(body), earlier)
+
+    def ends_turn(self, message: Json) -> bool:
+        """Unless the model wrote the item: items of the model that follow each other are one turn."""
+        return not (speaks(message) or calls_a_tool(message))
 
     def overhead(self, body: Json) -> int:
         """The tokens around items."""

@@ -138,10 +138,11 @@ class Survey:
         keys = colons = lists = 0
         widest = self.widest
         spoken = False  # below the conversation: only there, a role names the author of a text
+        grows = False  # below the list of its messages
         defines = False  # below the definitions of tools and response formats, which describe arguments
 
         def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str], above: leads.Keys) -> None:
-            nonlocal keys, colons, widest, lists, spoken, defines
+            nonlocal keys, colons, widest, lists, spoken, grows, defines
             if depth > max_depth:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
             if type(node) is dict:
@@ -161,7 +162,7 @@ class Survey:
                 # A body: the new texts of a turn must come after the earlier texts.
                 pairs: Any = node.items() if depth > 1 or wrapped or not turns else self._shape.ordered(node)
             else:
-                pairs, plain = self._noted(node) if spoken and depth == MESSAGE - 1 else enumerate(node), True
+                pairs, plain = self._noted(node) if grows and depth == MESSAGE - 1 else enumerate(node), True
                 lists += len(node) > 0
             for key, value in pairs:
                 kind = type(value)
@@ -202,7 +203,8 @@ class Survey:
                 elif (kind is dict or kind is list) and (key not in repeats or not opaque):
                     inner = key in blob_keys and self._blob(key, value)
                     if depth == 1:
-                        spoken = (key == "messages" or key in turns) and not wrapped
+                        grows = key in turns and not wrapped
+                        spoken = grows or (key == "messages" and not wrapped)
                         defines = key in _DEFINITIONS
                     dialect = opaque if type(key) is int or key in within else _NOTHING
                     if opaque and kind is list and not blob and (key == "content" or (key == "output" and depth > 1)):

@@ -183,7 +183,7 @@ async def receive(call: Call, receive: Receive, server: Server, openings: Openin
     if call.resource.kind != "llm":
         call.request.raw = call.codec.enclosed(call.request.raw)
     call.budget.extend(len(call.request.raw))
-    known = openings.find(call) if not call.values else None  # of a body alone: the path may name another model
+    known = openings.find(call)
     new = len(call.request.raw) - (known.opening.end if known is not None else 0)
     if new > OFF_LOOP:
         await judge(call, True, understand, call, server, openings, known)
@@ -211,8 +211,7 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
         caps = server.caps
         if len(call.request.raw) > caps.least and (too_many := caps.over(call.codec.items(call.request.body))):
             raise _too_many(too_many)
-        if not call.values:
-            prepare(call, openings, survey, intent)
+        prepare(call, openings, survey, intent)
 
 
 def _read(call: Call, server: Server) -> tuple[Json, tree.Survey]:

@@ -52,7 +52,6 @@ def _separate(call: Call, reading: Reading) -> None:
     else:
         first.together = reading.first.together
     _divide(found, (first, new, after))
-    asked = {key: value for key, value in body.items() if key != "messages"}
     request.reading = Reading(
         opening=None,
         conversation=reading.conversation,
@@ -63,7 +62,7 @@ def _separate(call: Call, reading: Reading) -> None:
         first=first,
         new=new,
         after=after,
-        asked=asked,
+        asked={**body, call.codec.history: []},
         tools=reading.tools,
         counts=reading.counts,
         content=reading.content,
