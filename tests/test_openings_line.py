@@ -189,13 +189,15 @@ class Gemini(Chat):
 
 
 DIALECTS: Final = (Chat(), Messages(), Responses(), Gemini())
+each = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.path)
+HISTORIES: Final = sorted({dialect.history for dialect in DIALECTS})
 
 
 def turn(draw: st.DrawFn, dialect: Chat) -> list[Json]:
     """The messages of one turn."""
     kind = draw(st.sampled_from(dialect.kinds))
     if kind == "user":
-        odd = {"odd": draw(words)} if draw(st.booleans()) else {}
+        odd = {draw(st.sampled_from(["odd", "odd", "gone"])): draw(words)} if draw(st.booleans()) else {}
         return [{**dialect.said("user", draw(texts)), **odd}]
     if kind == "answer":
         return [dialect.said("assistant", draw(texts)), dialect.said("user", draw(words))]
@@ -313,8 +315,10 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, Line
                 "fields": "drop",
             }
             fields["providers"]["goo"] = {"format": "gemini", "base_url": up.url, "api_key": "sk-goo-upstream-secret"}
-            fields["models"]["claude"] = {"targets": ["ant/claude"]}
-            fields["models"]["gem"] = {"targets": ["goo/gem"]}
+            for model, provider in (("echo", "up"), ("claude", "ant"), ("gem", "goo")):
+                equals = [f"{provider}/{model}", f"{provider}/{model}-b"]
+                fields["models"][model] = {"targets": [equals], "prefer": "sticky"}
+                fields["providers"][provider]["unsupported"] = [f"{key}[].gone" for key in HISTORIES]
             fields |= {
                 "policy": {"path": str(folder / "policies")},
                 "quotas": {"tokens": 10**9, "repeats": 3, "hops": 5},
@@ -358,7 +362,7 @@ def document(record: bytes, *, named: bool) -> Json:
     return {key: said.get(key) for key in ("input", "result")}
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.history + dialect.model)
+@each
 @settings(
     max_examples=examples(20, 400),
     deadline=None,
@@ -405,3 +409,18 @@ def test_calls_at_the_same_time(lines: tuple[Line, Line, scripted.Upstream]) -> 
     numbered = re.compile(rb"<EMAIL_[2-9]>")
     sent = sorted(numbered.sub(b"<>", seen.raw) for seen in up.seen)
     assert sent == sorted(numbered.sub(b"<>", raw) for one in expected.values() for raw in one["sent"] * 2)
+
+
+@each
+def test_what_a_target_does_not_support_is_left_out(lines: tuple[Line, Line, scripted.Upstream], dialect: Chat) -> None:
+    """Fields of messages that the provider does not support, in an opening as in new messages."""
+    one, other, up = lines
+    cid, said = f"story-{next(names)}", list[Json]()
+    named = {"model": dialect.model} if dialect.model else {}
+    for number in range(5):
+        said = [*said, {**dialect.said("user", f"{number} ann@example.org"), "gone": "x"}]
+        raw = json.dumps({**named, dialect.history: said, **dialect.settings(50)})
+        call = {"raw": raw, "agent": "alice", "workflow": True}
+        got = send(one, up, call, cid, dialect.path)
+        assert got == send(other, up, call, cid, dialect.path)
+        assert b"gone" not in got["sent"][0]
