@@ -73,9 +73,10 @@ class OpenAIResponses(Plain):
         for field in ("stream_options", "text"):
             if type(body.get(field)) not in (dict, type(None)):
                 raise checks.wrong(field, "must be an object")
-        openai_models.check(responses_items.settings(body))
-        states.check(responses_items.settings(body), CONTINUES)
-        return Intent(model, stream, self.tools(body), self._ceiling(body))
+        settings = responses_items.settings(body)
+        openai_models.check(settings)
+        states.check(settings, CONTINUES)
+        return Intent(model, stream, self.tools(body), self._ceiling(body, settings))
 
     def refers(self, body: Json) -> Sequence[Named]:
         """`previous_response_id` or `conversation`, and items of earlier answers."""
@@ -97,8 +98,8 @@ class OpenAIResponses(Plain):
         """The response."""
         return responses_items.state(answer)
 
-    def _ceiling(self, body: Json) -> int | None:
-        most, settings = body.get("max_output_tokens"), responses_items.settings(body)
+    def _ceiling(self, body: Json, settings: Json) -> int | None:
+        most = body.get("max_output_tokens")
         answers, elsewhere = openai_ceilings.answers(settings), openai_ceilings.elsewhere(settings, _CEILING)
         if most is None:
             return None
@@ -204,7 +205,9 @@ class OpenAIResponses(Plain):
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """The running texts: text parts, summaries, and other strings of lists at the same path."""
-        return gather(survey, responses_answer.spoken(answer), _TEXTS) if survey.lists > 1 else []
+        if survey.lists <= responses_answer.lists_of_one(answer):
+            return []
+        return gather(survey, responses_answer.spoken(answer), _TEXTS)
 
     def calls(self, answer: Json) -> list[Json]:
         """The items that call a tool."""
@@ -283,6 +286,8 @@ def strays(answer: Json) -> list[Json]:
     """The tool calls of a response in shapes that the dialect does not have."""
     found: list[Json] = []
     for item in answer["output"]:
+        if responses_answer.is_message(item):
+            continue
         found += namespaces(item)
         if not calls_a_tool(item):
             found += in_blocks([item])

@@ -231,7 +231,7 @@ class Survey:
             if not plain:
                 # After the values, which could not be found under a renamed key.
                 for name in node:
-                    if _telling(name):
+                    if name not in _USUAL and _telling(name):
                         add(new(Slot, (node, _name(name, above), name, role, nested)))
 
         visit(root, role, depth, False, opaque, above)
@@ -557,6 +557,23 @@ def _telling(name: str) -> bool:
     )
 
 
+_USUAL = frozenset(
+    name
+    for name in (
+        *("id", "object", "created", "created_at", "completed_at", "status", "error", "incomplete_details", "model"),
+        *("instructions", "tools", "tool_choice", "output", "usage", "store", "text", "reasoning", "metadata", "user"),
+        *("parallel_tool_calls", "previous_response_id", "max_output_tokens", "max_tool_calls", "temperature"),
+        *("top_p", "top_logprobs", "truncation", "service_tier", "background", "prompt_cache_key", "type", "role"),
+        *("content", "annotations", "logprobs", "sequence_number", "output_index", "content_index", "summary_index"),
+        *("item_id", "item", "part", "response", "delta", "obfuscation", "input_tokens", "output_tokens"),
+        *("total_tokens", "input_tokens_details", "output_tokens_details", "safety_identifier", "stop_reason"),
+        *("stop_sequence", "index", "choices", "message", "finish_reason", "candidates", "usageMetadata", "parts"),
+        *("modelVersion", "responseId", "promptTokenCount", "candidatesTokenCount", "totalTokenCount", "finishReason"),
+        *("thoughtsTokenCount", "cachedContentTokenCount", "safetyRatings", "thoughtSignature", "thought"),
+    )
+    if not _telling(name)
+)
+"""Names of fields that are no data, in objects with long names."""
 _PARTS = tuple(name for name in ("prompt_tokens_details", "completion_tokens_details") if not _telling(name))
 _COUNTERS = frozenset(
     name
