@@ -147,20 +147,16 @@ class ResponsesStream(Ordered):
     def _series(self, frame: Framed, data: bytes, at: int) -> Event | None:
         """A chunk of the events from `at` on that have a frame; None if the first has not."""
         events: list[Chunk] = []
-        texts: list[str] = []
-        for raw, (number,), text in frame.frame.read(data, at):
+        read = frame.frame.read(data, at)
+        if read is None:
+            return None
+        chunk = Event(data[at : at + read.ends[-1]])
+        for (raw, text), (number,) in zip(read.events(chunk.raw), read.numbers, strict=True):
             event = Event(raw)
             event.framed, event.number = frame, number
             self._piece(event, frame.said, frame.name, {"delta": text}, "delta")
             events.append(event)
-            texts.append(text)
-            at += len(raw)
-        if not events:
-            return None
-        said = "".join(texts)
-        chunk = Event(b"".join([event.raw for event in events]))
-        sizes = [len(text) for text in texts]
-        chunk.series, chunk.events = Series(_NO_FRAME, said, sizes, sizes), events  # its events are not read again
+        chunk.series, chunk.events = Series(_NO_FRAME, read.text, read.sizes, read.sizes), events  # not read again
         return chunk
 
     def rest(self) -> Iterator[Chunk]:
