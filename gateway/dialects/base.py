@@ -326,6 +326,11 @@ class Ordered:
         """The bytes of a chunk. Each reader defines this."""
         raise NotImplementedError
 
+    def some(self, chunk: Chunk, first: int, last: int) -> bytes | None:
+        """The same bytes."""
+        assert chunk.lot is not None
+        return chunk.lot.raw(chunk.raw, first, last)
+
     def finish(self) -> bytes:
         """Nothing: the last event of the provider ends the answer."""
         return b""

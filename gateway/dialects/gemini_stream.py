@@ -34,6 +34,7 @@ from gateway.dialects.gemini_tables import (
     is_thought,
     parts,
 )
+from gateway.dialects.lots import Lot
 from gateway.dialects.surrogates import Halves
 from gateway.dialects.terms import LONG, is_term
 from gateway.errors import Refusal
@@ -116,14 +117,20 @@ class GeminiStream(Ordered):
         chunk = Chunk(data[at : at + read.ends[-1]])
         chunk.series = Series(_NO_FRAME, read.text, read.sizes, read.sizes)  # its events are not read again
         chunk.usage = usage(gemini_frame.counted(first, frame.numbers, read.numbers))
-        events = []
-        for raw, text in read.events(chunk.raw):
-            event = Chunk(raw)
-            event.series = chunk.series
-            if text:
-                event.fields.append(_running(index, {"text": text}, signed=False))
-            events.append(event)
-        chunk.events = events
+
+        def make() -> list[Chunk]:
+            events = []
+            for raw, text in read.events(chunk.raw):
+                event = Chunk(raw)
+                event.series = chunk.series
+                if text:
+                    event.fields.append(_running(index, {"text": text}, signed=False))
+                events.append(event)
+            return events
+
+        field = _running(index, {"text": read.text}, signed=False)
+        field.pieces[0].lot = chunk.lot = Lot(read, make)
+        chunk.fields.append(field)
         return chunk
 
     def rest(self) -> Iterator[Chunk]:
