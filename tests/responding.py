@@ -92,7 +92,7 @@ def last_text(body: dict[str, Any]) -> str:
         return said
     item = [one for one in said if one.get("type") != "item_reference"][-1]
     content = item.get("content", item.get("output"))
-    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or ())
 
 
 def reasoning(text: str, index: int = 0) -> dict[str, Any]:

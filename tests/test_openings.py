@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -13,9 +15,15 @@ from hypothesis import strategies as st
 import calls
 from budgets import examples
 from gateway.call import Call, Subject
+from gateway.config.grammar import Server
 from gateway.dialects import Codec, cuts
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from gateway.dialects.gemini import GEMINI, GEMINI_STREAMING
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_responses import OPENAI_RESPONSES
+from gateway.dialects.routes import ROUTES
+from gateway.ingress.request import understand
+from gateway.ingress.resume import summed
 from gateway.redaction import openings, trimmed
 from gateway.redaction.edits import NO_EDIT
 from gateway.redaction.openings import Opening, Openings, Passage, Reading
@@ -23,35 +31,43 @@ from gateway.texts import Slot
 
 Json = dict[str, Any]
 TEXT = "a text of some length, " * 20
+CODECS = (OPENAI_CHAT, ANTHROPIC_MESSAGES, OPENAI_RESPONSES, GEMINI)
+HISTORIES = sorted({codec.history for codec in CODECS})
+each = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 
 said = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.sampled_from('ab"\\{}[]:,\u00e4'), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["messages", "a", '"', "]"]), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*HISTORIES, "a", '"', "]"]), inner),
     max_leaves=6,
 )
 bodies = st.fixed_dictionaries(
-    {"messages": st.lists(st.dictionaries(st.text('ab"\\{', max_size=3), said, max_size=3), min_size=1, max_size=5)},
-    optional={"model": st.text(max_size=3), "tools": said, "a": said},
+    {"": st.lists(st.dictionaries(st.text('ab"\\{', max_size=3), said, max_size=3), min_size=1, max_size=5)},
+    optional={"model": st.sampled_from([*HISTORIES, "m"]), "tools": said, "a": said},
 )
 
 
 @settings(max_examples=examples(200, 4000))
-@given(body=bodies, indent=st.sampled_from([None, 1]), order=st.randoms(use_true_random=False))
-def test_ends_of_messages(body: Json, indent: int | None, order: Any) -> None:
+@given(
+    history=st.sampled_from(HISTORIES),
+    body=bodies,
+    indent=st.sampled_from([None, 1]),
+    order=st.randoms(use_true_random=False),
+)
+def test_ends_of_messages(history: str, body: Json, indent: int | None, order: Any) -> None:
     """From each end of a message on, the rest of the messages, and the bracket after them."""
-    fields = list(body.items())
+    fields = [(key or history, value) for key, value in body.items()]
     order.shuffle(fields)
     body = dict(fields)
     raw = json.dumps(body, indent=indent).encode()
-    found = cuts.ends(raw)
+    found = cuts.ends(raw, history)
     assert found is not None
     assert raw[found.close : found.close + 1] == b"]"
-    assert len(found.messages) == len(body["messages"])
+    assert len(found.messages) == len(body[history])
     for number, end in enumerate(found.messages):
         part = b"[0" + raw[end : found.close] + b"]"
-        assert orjson.loads(part)[1:] == body["messages"][number + 1 :]
-        assert cuts.ends(raw, end) == (found.messages[number + 1 :], found.close, 0)
-    assert orjson.loads(b"[" + raw[found.begin : found.close] + b"]") == body["messages"]
+        assert orjson.loads(part)[1:] == body[history][number + 1 :]
+        assert cuts.ends(raw, history, end) == (found.messages[number + 1 :], found.close, 0)
+    assert orjson.loads(b"[" + raw[found.begin : found.close] + b"]") == body[history]
 
 
 @given(one=st.binary(max_size=4000), other=st.binary(max_size=4000), cut=st.integers(0, 4000))
@@ -86,52 +102,141 @@ chats = st.lists(
 )
 
 
-@pytest.mark.parametrize("codec", [OPENAI_CHAT, ANTHROPIC_MESSAGES])
-@given(messages=chats, cut=st.integers(0, 8))
-def test_steps_after_others(codec: Codec, messages: list[Json], cut: int) -> None:
-    """The steps of a conversation, of its beginning and then of its rest."""
-    first = codec.steps({"messages": messages[:cut]})
-    assert first + codec.steps({"messages": messages[cut:]}, first) == codec.steps({"messages": messages})
+items = st.lists(
+    st.one_of(
+        st.just({"role": "user", "content": "hi"}),
+        st.just({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "ok"}]}),
+        st.just({"type": "reasoning", "summary": []}),
+        uses.map(lambda id: {"type": "function_call", "call_id": id, "name": "send", "arguments": '{"n": 1}'}),
+        uses.map(lambda id: {"type": "function_call", "role": "user", "call_id": id, "name": "send"}),
+        uses.map(lambda id: {"type": "function_call_output", "call_id": id, "output": "done"}),
+    ),
+    max_size=8,
+)
+contents = st.lists(
+    st.one_of(
+        st.just({"role": "user", "parts": [{"text": "hi"}]}),
+        st.lists(uses, max_size=3).map(
+            lambda ids: {"role": "model", "parts": [{"functionCall": {"id": id, "name": "send"}} for id in ids]}
+        ),
+        uses.map(
+            lambda id: {
+                "role": "user",
+                "parts": [{"functionResponse": {"id": id, "name": "send", "response": {"output": "x"}}}],
+            }
+        ),
+    ),
+    max_size=8,
+)
+HISTORY: Mapping[Codec, st.SearchStrategy[list[Json]]] = {
+    OPENAI_CHAT: chats,
+    ANTHROPIC_MESSAGES: chats,
+    OPENAI_RESPONSES: items,
+    GEMINI: contents,
+}
 
 
-def made(messages: list[str], *, team: str = "red", workflow: str = "w", tail: str = "") -> Call:
+@each
+@given(data=st.data())
+def test_what_composes(codec: Codec, data: st.DataObject) -> None:
+    """The steps and the counts of a conversation, of its beginning and then of its rest."""
+    messages = data.draw(HISTORY[codec])
+    for cut in range(1, len(messages)):
+        if not codec.ends_turn(messages[cut - 1]):
+            continue
+        parts = [{codec.history: messages[:cut]}, {codec.history: messages[cut:]}]
+        first = codec.steps(parts[0])
+        assert first + codec.steps(parts[1], first) == codec.steps({codec.history: messages})
+        counts = [codec.items(part) for part in parts]
+        assert summed(*counts) == codec.items({codec.history: messages})
+
+
+def test_the_list_that_grows() -> None:
+    """A codec names the list whose messages are counted when a body is walked, or none."""
+    for codec in ROUTES.values():
+        assert not codec.history or codec.shape.turns == {codec.history}
+    assert {codec.history for codec in ROUTES.values()} == {"", *HISTORIES}
+
+
+def said_by(codec: Codec, role: str, text: str) -> Json:
+    """One message of a dialect."""
+    if codec.history == "contents":
+        return {"role": {"assistant": "model"}.get(role, role), "parts": [{"text": text}]}
+    return {"role": role, "content": text}
+
+
+def made(
+    messages: list[str],
+    *,
+    team: str = "red",
+    workflow: str = "w",
+    tail: str = "",
+    codec: Codec = OPENAI_CHAT,
+    values: Mapping[str, str] = MappingProxyType({}),
+    role: str = "user",
+) -> Call:
     """A call whose body was read."""
-    body = {"model": "m", "messages": [{"role": "user", "content": text} for text in messages], "user": tail}
-    return calls.call(raw=orjson.dumps(body), body=body, subject=Subject("alice", team), correlation_id=workflow)
+    body = {"model": "m", codec.history: [said_by(codec, role, text) for text in messages], "user": tail}
+    call = calls.call(
+        raw=orjson.dumps(body), body=body, subject=Subject("alice", team), correlation_id=workflow, codec=codec
+    )
+    call.values = values
+    return call
 
 
 def read(memory: Openings, call: Call) -> Opening | None:
     """Take a call through the memory; what was known of it."""
     known = memory.find(call) or trimmed.follow(memory, call)
-    learned = memory.learn(call, known)
+    start = known.opening.number if known is not None else 0
+    learned = memory.learn(call, known, call.request.body[call.codec.history][start:])
     opening = known.opening if known is not None else None
     if learned is not None:
         number, close, begin, ends, conversation = learned
         conversation = known.conversation if known else conversation
         body = call.request.body
-        slots = [Slot(one, "content", one["content"], "user", None) for one in body["messages"]]
-        known_number = len(opening.body["messages"]) if opening else 0
-        first, empty = Passage(slots[known_number:number]), Passage(())
+        slots = [Slot(one, "content", str(one), "user", None) for one in body[call.codec.history]]
+        first, empty = Passage(slots[start:number]), Passage(())
         call.request.reading = Reading(
             *(opening, conversation, number, 0, ends[-1], close, first, empty, empty),
-            asked={key: value for key, value in body.items() if key != "messages"},
+            asked={**body, call.codec.history: []},
             edit=NO_EDIT,
             begin=begin,
             ends=ends,
-            starts=range(known_number, number),
+            starts=range(start, number),
         )
     memory.keep(call)
     return opening
 
 
-def test_an_opening_is_learned_from_the_second_call() -> None:
+@each
+def test_an_opening_is_learned_from_the_second_call(codec: Codec) -> None:
     """A conversation that grows, and a history with other last messages."""
     memory = Openings()
     texts = [f"{number} {TEXT}" for number in range(20)]
-    known = [read(memory, made(texts[:size])) for size in range(8, 14)]
-    assert [len(one.body["messages"]) if one else 0 for one in known] == [0, 0, 8, 9, 10, 11]
-    again = [read(memory, made([*texts[:10], f"{number}"])) for number in range(3)]
-    assert [len(one.body["messages"]) for one in again if one] == [10, 10, 10]
+    known = [read(memory, made(texts[:size], codec=codec)) for size in range(8, 14)]
+    assert [len(one.body[codec.history]) if one else 0 for one in known] == [0, 0, 8, 9, 10, 11]
+    again = [read(memory, made([*texts[:10], f"{number}"], codec=codec)) for number in range(3)]
+    assert [one.number for one in again if one] == [10, 10, 10]
+
+
+def test_an_opening_ends_with_a_turn() -> None:
+    """Items of the model that follow each other are one turn: none of them is the end of an opening."""
+    memory, texts = Openings(), [f"{number} {TEXT}" for number in range(20)]
+    for size in (8, 9, 10):
+        assert read(memory, made(texts[:size], codec=OPENAI_RESPONSES, role="assistant")) is None
+
+
+def test_the_path_counts_as_the_body_does() -> None:
+    """An opening is used for the model and the dialect of the path; never if the path writes into the body."""
+    memory, texts = Openings(), [f"{number} {TEXT}" for number in range(20)]
+    path = {"model": "gemini", "version": "v1beta"}
+    for size in (8, 9, 10):
+        read(memory, made(texts[:size], codec=GEMINI, values=path))
+    assert memory.find(made(texts[:11], codec=GEMINI, values=path)) is not None
+    assert memory.find(made(texts[:11], codec=GEMINI, values={**path, "model": "other"})) is None
+    assert memory.find(made(texts[:11], codec=GEMINI_STREAMING, values=path)) is None
+    for size in (8, 9, 10):
+        assert read(memory, made(texts[:size], values={"deployment": "m"})) is None
 
 
 @pytest.mark.parametrize("head", [0, 1, 2])
@@ -147,13 +252,14 @@ def test_a_history_of_bounded_size(head: int, step: int) -> None:
         assert (opening is not None) is (turn > 1)
         if opening is None:
             continue
-        left = len(opening.body["messages"])
-        assert left == head + 20 - 2 * step
-        assert [slot.text for slot in opening.before.slots] == [*first, *texts[turn * step :]][:left]
+        left = opening.number
+        assert left == len(opening.body["messages"]) == head + 20 - 2 * step
+        said = [said_by(OPENAI_CHAT, "user", text) for text in [*first, *texts[turn * step :]][:left]]
+        assert [slot.text for slot in opening.before.slots] == list(map(str, said))
         assert opening.body["messages"] == call.request.body["messages"][:left]
         assert orjson.loads(b"[" + opening.written + b"]") == opening.body["messages"]
         assert opening.raw[: opening.end] == call.request.raw[: opening.end]
-        assert cuts.ends(call.request.raw).messages[:left] == list(opening.ends)  # type: ignore[union-attr]
+        assert cuts.ends(call.request.raw, "messages").messages[:left] == list(opening.ends)  # type: ignore[union-attr]
         held = [one for kept in memory._teams.values() for several in kept.values() for one in several]
         assert len(held) == 1
         assert memory._size == held[0].weight
@@ -225,3 +331,18 @@ def test_short_bodies_and_repeated_calls_are_read_in_full(monkeypatch: pytest.Mo
         call = made(["a" * 100, f"{number}"])
         call.headers = [(b"idempotency-key", b"k")]
         assert read(memory, call) is None
+
+
+def test_bodies_that_continue_a_stored_state_are_read_in_full() -> None:
+    """What a stored state says is not in the body, so equal bytes are no equal conversation."""
+    memory, texts = Openings(), [f"{number} {TEXT}" for number in range(20)]
+    for fields, read_in_full in (({}, False), ({"previous_response_id": "resp_1"}, True)):
+        for size in (8, 9, 10):
+            call = made(texts[:size], codec=OPENAI_RESPONSES)
+            call.request.raw = orjson.dumps({**call.request.body, **fields})
+            understand(call, Server(), memory, memory.find(call))
+            known = openings.of(call)
+            assert (known is None) is (read_in_full or size == 8)
+            if known is not None:
+                known.edit = NO_EDIT
+            memory.keep(call)

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import upstream as scripted
 from budgets import examples
+from formats import wires
 from gateway.redaction import openings, trimmed
 from gateway.redaction.openings import Openings
 from line import Line, config, running
@@ -39,36 +40,174 @@ words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
 texts = st.one_of(words, words.map(lambda text: text * 40))
 
 
-@st.composite
-def messages(draw: st.DrawFn, anthropic: bool) -> list[Json]:
-    """The messages of one turn."""
-    kind = draw(st.sampled_from(["user", "user", "parts", "tool", "answer", "system"]))
-    if kind == "user":
-        odd = {"odd": draw(words)} if draw(st.booleans()) else {}
-        return [{"role": "user", "content": draw(texts), **odd}]
-    if kind == "answer":
-        return [{"role": "assistant", "content": draw(texts)}, {"role": "user", "content": draw(words)}]
-    if kind == "parts":
-        value, said = draw(st.sampled_from(VALUES)), draw(words)
-        cut = draw(st.integers(0, len(value)))
-        parts = [value[:cut], value[cut:], said]
-        return [{"role": "user", "content": [{"type": "text", "text": part} for part in parts if part]}]
-    if kind == "system" and not anthropic:
-        return [{"role": "system", "content": draw(words)}]
-    arguments, result = {"to": draw(words), "n": draw(st.integers(0, 9))}, draw(texts)
-    if anthropic:
+def parted(draw: st.DrawFn) -> list[str]:
+    """Texts of content parts that are one text: a value begins in one and ends in the next."""
+    value, said = draw(st.sampled_from(VALUES)), draw(words)
+    cut = draw(st.integers(0, len(value)))
+    return [part for part in (value[:cut], value[cut:], said) if part]
+
+
+class Chat:
+    """Conversations of chat completions; the other dialects differ in what they override."""
+
+    path, model, history, system = "/v1/chat/completions", "echo", "messages", "user"
+    wire: wires.Wire = wires.Chat()
+    kinds: tuple[str, ...] = ("user", "user", "parts", "tool", "answer", "system")
+
+    def said(self, role: str, text: str) -> Json:
+        """A message of one text."""
+        return {"role": role, "content": text}
+
+    def parts(self, texts: list[str]) -> list[Json]:
+        """A message of the user with several parts."""
+        return [{"role": "user", "content": [{"type": "text", "text": text} for text in texts]}]
+
+    def call(self, arguments: Json, result: str) -> list[Json]:
+        """A call of a tool, and its result."""
+        function = {"name": "send", "arguments": json.dumps(arguments)}
+        call = {"id": "c1", "type": "function", "function": function}
+        return [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": result},
+        ]
+
+    def thought(self, text: str) -> list[Json]:
+        """What the model thought before it answered."""
+        return [{"role": "assistant", "content": "ok", "reasoning_content": text}]
+
+    def tool(self, description: str) -> Json:
+        """The tool that requests offer."""
+        return {"type": "function", "function": {"name": "send", "description": description}}
+
+    def other(self, message: Json, text: str) -> Json:
+        """The same message with another text."""
+        return {**message, "content": text}
+
+    def settings(self, most: int) -> Json:
+        """The fields of a request without texts."""
+        return {"max_tokens": most}
+
+    def instructions(self, text: str) -> Any:
+        """The value of the field `system`."""
+        return text
+
+
+class Messages(Chat):
+    """Conversations of `/v1/messages`."""
+
+    path, model, system = "/v1/messages", "claude", "system"
+    wire: wires.Wire = wires.Messages()
+    kinds = ("user", "user", "parts", "tool", "answer")
+
+    def call(self, arguments: Json, result: str) -> list[Json]:
+        """A call of a tool, and its result."""
         use = {"type": "tool_use", "id": "c1", "name": "send", "input": arguments}
         back = {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": result}]}
         return [
             {"role": "assistant", "content": [{"type": "text", "text": "ok"}, use]},
             {"role": "user", "content": [back]},
         ]
-    function = {"name": "send", "arguments": json.dumps(arguments)}
-    call = {"id": "c1", "type": "function", "function": function}
-    return [
-        {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "c1", "content": result},
-    ]
+
+    def tool(self, description: str) -> Json:
+        """The tool that requests offer."""
+        return {"name": "send", "description": description, "input_schema": {}}
+
+
+class Responses(Chat):
+    """Conversations of `/v1/responses`, whose turns are items."""
+
+    path, history, system = "/v1/responses", "input", "instructions"
+    wire: wires.Wire = wires.Responses()
+    kinds = (*Chat.kinds, "thought")
+
+    def parts(self, texts: list[str]) -> list[Json]:
+        """A message of the user with several parts."""
+        return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": it} for it in texts]}]
+
+    def call(self, arguments: Json, result: str) -> list[Json]:
+        """Two calls of a tool, and their results."""
+        call = {"type": "function_call", "name": "send", "arguments": json.dumps(arguments)}
+        back = {"type": "function_call_output", "output": result}
+        return [*({**call, "call_id": id} for id in ("c1", "c2")), *({**back, "call_id": id} for id in ("c2", "c1"))]
+
+    def thought(self, text: str) -> list[Json]:
+        """What the model thought before it answered."""
+        summary = [{"type": "summary_text", "text": text}, {"type": "summary_text", "text": "more"}]
+        return [{"type": "reasoning", "id": "rs_1", "summary": summary}, self.said("assistant", "ok")]
+
+    def tool(self, description: str) -> Json:
+        """The tool that requests offer."""
+        return {"type": "function", "name": "send", "description": description}
+
+    def settings(self, most: int) -> Json:
+        """The fields of a request without texts."""
+        return {"max_output_tokens": most, "store": False}
+
+
+class Gemini(Chat):
+    """Conversations of `:generateContent`, whose model is in the path."""
+
+    path, model, history, system = "/v1beta/models/gem:generateContent", "", "contents", "systemInstruction"
+    wire: wires.Wire = wires.Gemini()
+    kinds = ("user", "user", "parts", "tool", "answer", "thought")
+
+    def said(self, role: str, text: str) -> Json:
+        """A message of one text."""
+        return {"role": "model" if role == "assistant" else role, "parts": [{"text": text}]}
+
+    def parts(self, texts: list[str]) -> list[Json]:
+        """A message of the user with several parts."""
+        return [{"role": "user", "parts": [{"text": text} for text in texts]}]
+
+    def call(self, arguments: Json, result: str) -> list[Json]:
+        """A call of a tool, and its result."""
+        back = {"functionResponse": {"name": "send", "response": {"output": result}}}
+        return [
+            {"role": "model", "parts": [{"text": "ok"}, {"functionCall": {"name": "send", "args": arguments}}]},
+            {"role": "user", "parts": [back]},
+        ]
+
+    def thought(self, text: str) -> list[Json]:
+        """What the model thought before it answered."""
+        return [{"role": "model", "parts": [{"text": text, "thought": True}, {"text": "ok"}]}]
+
+    def tool(self, description: str) -> Json:
+        """The tool that requests offer."""
+        return {"functionDeclarations": [{"name": "send", "description": description}]}
+
+    def other(self, message: Json, text: str) -> Json:
+        """The same message with another text."""
+        return {**message, "parts": [{"text": text}]}
+
+    def settings(self, most: int) -> Json:
+        """The fields of a request without texts."""
+        return {"generationConfig": {"maxOutputTokens": most}}
+
+    def instructions(self, text: str) -> Any:
+        """The value of the field `system`."""
+        return {"parts": [{"text": text}]}
+
+
+DIALECTS: Final = (Chat(), Messages(), Responses(), Gemini())
+each = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.path)
+HISTORIES: Final = sorted({dialect.history for dialect in DIALECTS})
+
+
+def turn(draw: st.DrawFn, dialect: Chat) -> list[Json]:
+    """The messages of one turn."""
+    kind = draw(st.sampled_from(dialect.kinds))
+    if kind == "user":
+        odd = {draw(st.sampled_from(["odd", "odd", "gone"])): draw(words)} if draw(st.booleans()) else {}
+        return [{**dialect.said("user", draw(texts)), **odd}]
+    if kind == "answer":
+        return [dialect.said("assistant", draw(texts)), dialect.said("user", draw(words))]
+    if kind == "parts":
+        return dialect.parts(parted(draw))
+    if kind == "system":
+        return [dialect.said("system", draw(words))]
+    if kind == "thought":
+        return dialect.thought(draw(words))
+    return dialect.call({"to": draw(words), "n": draw(st.integers(0, 9))}, draw(texts))
 
 
 CHANGES: Final = (
@@ -80,6 +219,8 @@ CHANGES: Final = (
         "last",
         "again",
         "early",
+        "order",
+        "out",
         "front",
         "field",
         "field",
@@ -94,39 +235,42 @@ BOUNDED: Final = (*("drop",) * 6, *("grow",) * 3, "answer", "last", "again", "fi
 
 
 @st.composite
-def stories(draw: st.DrawFn, changes: Sequence[str] = CHANGES, turns: int = 0) -> tuple[bool, list[Json]]:
-    """Whether the dialect is Anthropic's, and several calls: body, agent, and whether the call names its workflow.
+def stories(draw: st.DrawFn, dialect: Chat, changes: Sequence[str] = CHANGES, turns: int = 0) -> list[Json]:
+    """Several calls: body, agent, and whether the call names its workflow.
 
     `@@n@@` in a body stands for the answer to call n.
     """
-    anthropic = draw(st.booleans())
     compact, front = draw(st.booleans()), draw(st.booleans())
-    said = [{"role": "user", "content": draw(texts)}, *draw(messages(anthropic))]
+    said = [dialect.said("user", draw(texts)), *turn(draw, dialect)]
     for _ in range(turns):
-        said += draw(messages(anthropic))
-    fields: Json = {"max_tokens": 50}
+        said += turn(draw, dialect)
+    fields: Json = dialect.settings(50)
     if draw(st.booleans()):
-        fields["system" if anthropic else "user"] = draw(words)
+        fields[dialect.system] = dialect.instructions(draw(words))
     if draw(st.booleans()):
-        tool = {"name": "send", "description": draw(words)}
-        fields["tools"] = [{**tool, "input_schema": {}} if anthropic else {"type": "function", "function": tool}]
+        fields["tools"] = [dialect.tool(draw(words))]
     agent, workflow = "alice", draw(st.booleans())
     calls: list[Json] = []
     for change in draw(st.lists(st.sampled_from(changes), min_size=4, max_size=9)):
         if change == "grow":
-            said = [*said, *draw(messages(anthropic))]
+            said = [*said, *turn(draw, dialect)]
         elif change == "last":
-            said = [*said[:-1], {"role": "user", "content": draw(texts)}]
+            said = [*said[:-1], dialect.said("user", draw(texts))]
         elif change == "early":
             at = draw(st.integers(0, len(said) - 1))
-            said = [*said[:at], {**said[at], "content": draw(texts)}, *said[at + 1 :]]
+            said = [*said[:at], dialect.other(said[at], draw(texts)), *said[at + 1 :]]
         elif change == "front":
             said = said[1:] or said
         elif change == "drop":
             head, gone = draw(st.integers(0, 2)), draw(st.integers(1, 3))
             said = [*said[:head], *said[head + gone :]] or said
             if draw(st.booleans()):
-                said = [*said, {"role": "user", "content": draw(words)}]
+                said = [*said, dialect.said("user", draw(words))]
+        elif change == "order":
+            said = draw(st.permutations(said))
+        elif change == "out":
+            at = draw(st.integers(0, len(said) - 1))
+            said = [*said[:at], *said[at + 1 :]] or said
         elif change == "field":
             fields = {**fields, "temperature": draw(st.sampled_from([0, 0.5]))}
         elif change == "agent":
@@ -134,24 +278,19 @@ def stories(draw: st.DrawFn, changes: Sequence[str] = CHANGES, turns: int = 0) -
         elif change == "workflow":
             workflow = not workflow
         elif change == "secret":
-            said = [
-                *said,
-                {
-                    "role": "user",
-                    "content": f"the key is {draw(st.sampled_from(['mg-alice-secret', 'sk-upstream-secret']))}",
-                },
-            ]
+            key = draw(st.sampled_from(["mg-alice-secret", "sk-upstream-secret"]))
+            said = [*said, dialect.said("user", f"the key is {key}")]
         elif change == "own":
-            said = [one for one in said if "secret" not in str(one["content"])] or said
+            said = [one for one in said if "secret" not in str(one)] or said
         elif change == "answer" and calls:
-            said = [*said, {"role": "assistant", "content": f"@@{len(calls) - 1}@@"}]
-            said = [*said, {"role": "user", "content": draw(words)}]
-        body: Json = {"messages": said, "model": "claude" if anthropic else "echo", **fields}
+            said = [*said, dialect.said("assistant", f"@@{len(calls) - 1}@@"), dialect.said("user", draw(words))]
+        named = {"model": dialect.model} if dialect.model else {}
+        body: Json = {dialect.history: said, **named, **fields}
         if front:
-            body = {"model": body.pop("model"), **fields, "messages": body["messages"]}
+            body = {**named, **fields, dialect.history: said}
         raw = json.dumps(body, ensure_ascii=not compact, separators=(",", ":") if compact else None)
         calls.append({"raw": raw, "agent": agent, "workflow": workflow})
-    return anthropic, calls
+    return calls
 
 
 RULE: Final = """package rules.edits
@@ -186,7 +325,11 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, Line
                 "api_key": "sk-ant-upstream-secret",
                 "fields": "drop",
             }
-            fields["models"]["claude"] = {"targets": ["ant/claude"]}
+            fields["providers"]["goo"] = {"format": "gemini", "base_url": up.url, "api_key": "sk-goo-upstream-secret"}
+            for model, provider in (("echo", "up"), ("claude", "ant"), ("gem", "goo")):
+                equals = [f"{provider}/{model}", f"{provider}/{model}-b"]
+                fields["models"][model] = {"targets": [equals], "prefer": "sticky"}
+                fields["providers"][provider]["unsupported"] = [f"{key}[].gone" for key in HISTORIES]
             fields |= {
                 "policy": {"path": str(folder / "policies")},
                 "quotas": {"tokens": 10**9, "repeats": 3, "hops": 5},
@@ -215,7 +358,7 @@ def send(line: Line, up: scripted.Upstream, call: Json, cid: str, path: str) -> 
     rows = line.rows(f"select record from decisions where id = '{id}'")
     return {
         "status": got.status_code,
-        "told": json.loads(json.dumps(said.get("choices") or said.get("error") or said).replace(id, "ID")),
+        "told": json.loads(json.dumps(said.get("error") or said).replace(id, "ID")),
         "sent": [seen.raw for seen in up.seen],
         "decision": [document(record, named=call["workflow"]) for (record,) in rows],
     }
@@ -230,28 +373,30 @@ def document(record: bytes, *, named: bool) -> Json:
     return {key: said.get(key) for key in ("input", "result")}
 
 
+@each
 @settings(
-    max_examples=examples(40, 800),
+    max_examples=examples(20, 400),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
-@given(story=stories())
-def test_nothing_differs(lines: tuple[Line, Line, scripted.Upstream], story: tuple[bool, list[Json]]) -> None:
+@given(data=st.data())
+def test_nothing_differs(lines: tuple[Line, Line, scripted.Upstream], dialect: Chat, data: st.DataObject) -> None:
     """Answers, bytes and records are those of a gateway that reads every body in full."""
-    compare(lines, story)
+    compare(lines, dialect, data.draw(stories(dialect)))
 
 
+@each
 @settings(
-    max_examples=examples(25, 800),
+    max_examples=examples(15, 400),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
-@given(story=stories(BOUNDED, 9))
+@given(data=st.data())
 def test_nothing_differs_where_messages_are_dropped(
-    lines: tuple[Line, Line, scripted.Upstream], story: tuple[bool, list[Json]]
+    lines: tuple[Line, Line, scripted.Upstream], dialect: Chat, data: st.DataObject
 ) -> None:
     """The same for agents that bound their history."""
-    compare(lines, story)
+    compare(lines, dialect, data.draw(stories(dialect, BOUNDED, 9)))
 
 
 def test_a_dropped_message_with_parts_after_an_edit(lines: tuple[Line, Line, scripted.Upstream]) -> None:
@@ -263,23 +408,20 @@ def test_a_dropped_message_with_parts_after_an_edit(lines: tuple[Line, Line, scr
     calls = [
         {"raw": json.dumps({"model": "echo", "messages": body}), "agent": "alice", "workflow": True} for body in bodies
     ]
-    compare(lines, (False, calls))
+    compare(lines, Chat(), calls)
 
 
-def compare(lines: tuple[Line, Line, scripted.Upstream], story: tuple[bool, list[Json]]) -> None:
+def compare(lines: tuple[Line, Line, scripted.Upstream], dialect: Chat, story: Sequence[Json]) -> None:
     """Send the calls of a story to both gateways."""
     one, other, up = lines
     cid = f"story-{next(names)}"
-    anthropic, calls = story
-    path = "/v1/messages" if anthropic else "/v1/chat/completions"
     answers: list[str] = []
-    for call in calls:
+    for call in story:
         for number, answer in enumerate(answers):
             call = {**call, "raw": call["raw"].replace(f"@@{number}@@", json.dumps(answer)[1:-1])}
-        expected = send(other, up, call, cid, path)
-        assert send(one, up, call, cid, path) == expected
-        said = expected["told"]
-        answers.append(str(said[0]["message"]["content"]) if isinstance(said, list) else "none")
+        expected = send(other, up, call, cid, dialect.path)
+        assert send(one, up, call, cid, dialect.path) == expected
+        answers.append(dialect.wire.hear(expected["told"]).text if expected["status"] == 200 else "none")
 
 
 def test_calls_at_the_same_time(lines: tuple[Line, Line, scripted.Upstream]) -> None:
@@ -304,8 +446,23 @@ def test_calls_at_the_same_time(lines: tuple[Line, Line, scripted.Upstream]) -> 
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(told, [body["raw"] for body in bodies] * 2))
-    assert answers == [expected[body["raw"]]["told"][0]["message"]["content"] for body in bodies] * 2
+    assert answers == [expected[body["raw"]]["told"]["choices"][0]["message"]["content"] for body in bodies] * 2
     # Placeholders are numbered in the order in which calls arrive, so only what is the same in all orders is compared.
     numbered = re.compile(rb"<EMAIL_[2-9]>")
     sent = sorted(numbered.sub(b"<>", seen.raw) for seen in up.seen)
     assert sent == sorted(numbered.sub(b"<>", raw) for one in expected.values() for raw in one["sent"] * 2)
+
+
+@each
+def test_what_a_target_does_not_support_is_left_out(lines: tuple[Line, Line, scripted.Upstream], dialect: Chat) -> None:
+    """Fields of messages that the provider does not support, in an opening as in new messages."""
+    one, other, up = lines
+    cid, said = f"story-{next(names)}", list[Json]()
+    named = {"model": dialect.model} if dialect.model else {}
+    for number in range(5):
+        said = [*said, {**dialect.said("user", f"{number} ann@example.org"), "gone": "x"}]
+        raw = json.dumps({**named, dialect.history: said, **dialect.settings(50)})
+        call = {"raw": raw, "agent": "alice", "workflow": True}
+        got = send(one, up, call, cid, dialect.path)
+        assert got == send(other, up, call, cid, dialect.path)
+        assert b"gone" not in got["sent"][0]

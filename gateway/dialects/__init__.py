@@ -24,6 +24,7 @@ from gateway.texts import Slot
 if TYPE_CHECKING:
     from gateway.call import Step
     from gateway.dialects.frame import Series
+    from gateway.dialects.lots import Lot
     from gateway.dialects.parts import Joined
     from gateway.dialects.tree import Shape, Survey
 
@@ -94,7 +95,7 @@ class Delta(NamedTuple):
 class Piece:
     """A piece of a running text in a field: `holder[key]` is the piece, `channel` its running text."""
 
-    __slots__ = ("channel", "field", "holder", "key", "left", "parts")
+    __slots__ = ("channel", "field", "holder", "key", "left", "lot", "parts")
 
     def __init__(self, channel: Channel, field: Field, holder: Any, key: Any) -> None:
         self.channel = channel
@@ -103,6 +104,7 @@ class Piece:
         self.key = key
         self.left = len(holder[key])  # characters that are not judged yet
         self.parts: list[str] = []  # the judged parts that leave
+        self.lot: Lot | None = None  # the events of a lot, whose text this is
 
 
 class Field:
@@ -150,12 +152,12 @@ class Chunk:
     - `ends`: choices with a finish reason in this chunk, valid unless the choice continues. `closes`: the chunk refers
       to no other choice. `trails`: the chunk refers to no choice and belongs after the last choice.
     - `series` replaces `data` if the chunk is events that were read without parsing; `events` are its events, each
-      with one field, if they must keep their order.
+      with one field, if they must keep their order; or the events are a `lot`, whose text is one field.
     """
 
     __slots__ = (
         *("asides", "calls", "closes", "data", "done", "edited", "ends", "error", "events", "fields", "raw"),
-        *("series", "strays", "texts", "tools", "trails", "usage", "wholes"),
+        *("lot", "series", "strays", "texts", "tools", "trails", "usage", "wholes"),
     )
 
     def __init__(self, raw: bytes, data: Json | None = None) -> None:
@@ -177,6 +179,7 @@ class Chunk:
         self.edited = False
         self.series: Series | None = None
         self.events: Sequence[Chunk] = ()
+        self.lot: Lot | None = None
 
     def said(self) -> list[str]:
         """Every text in the chunk, for counting tokens if no usage is reported."""
@@ -211,6 +214,10 @@ class StreamCodec(Protocol):
 
     def faithful(self, chunk: Chunk) -> bool:
         """Whether every parser reads the same values from the bytes of a chunk (no duplicate keys)."""
+        ...
+
+    def some(self, chunk: Chunk, first: int, last: int) -> bytes | None:
+        """The bytes of judged events of a lot, from `first` on, before `last`; None if each must be written anew."""
         ...
 
     def distrust(self) -> None:
@@ -294,6 +301,8 @@ class Codec(Protocol):
     path: str
     """The path that is appended to the base URL of a provider, if it is the same for all calls (see `at`)."""
     shape: Shape
+    history: str
+    """The list at the top level to which callers append, and which they send again with every turn; "": none."""
     passes: Mapping[bytes, re.Pattern[bytes]]
     """The headers of the caller that are forwarded to providers, each with its required form."""
     main: frozenset[str]
@@ -404,6 +413,10 @@ class Codec(Protocol):
 
     def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """The steps of the conversation, for loop detection. `earlier`: the steps before the messages of the body."""
+        ...
+
+    def ends_turn(self, message: Json) -> bool:
+        """Whether what follows a message of `history` is read alike with and without what comes before."""
         ...
 
     def answers(self, body: Json) -> int:

@@ -77,6 +77,7 @@ class AnthropicMessages(Plain):
     formats = frozenset({"anthropic", "demo"})
     path = "/v1/messages"
     shape = SHAPE
+    history = "messages"
     fields = BODY
     answer = ANSWER
     passes = _PASSES

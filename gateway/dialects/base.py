@@ -56,6 +56,7 @@ class Plain:
     main: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     max_answer = MAX_ANSWER
+    history = ""
     stores = "state"
     forms = False
     through = False
@@ -125,6 +126,10 @@ class Plain:
     def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """No conversation."""
         return []
+
+    def ends_turn(self, message: Json) -> bool:
+        """Always true: each message is one turn."""
+        return True
 
     def answers(self, body: Json) -> int:
         """One."""
@@ -363,6 +368,11 @@ class Ordered:
     def encode(self, chunk: Chunk) -> bytes:
         """The bytes of a chunk. Each reader defines this."""
         raise NotImplementedError
+
+    def some(self, chunk: Chunk, first: int, last: int) -> bytes | None:
+        """The same bytes."""
+        assert chunk.lot is not None
+        return chunk.lot.raw(chunk.raw, first, last)
 
     def finish(self) -> bytes:
         """Nothing: the last event of the provider ends the answer."""

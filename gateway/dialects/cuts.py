@@ -16,7 +16,6 @@ from gateway.call import Json
 from gateway.dialects.tree import Shape, Survey
 
 _MARK: Final = re.compile(rb'"[^"]*+"|[\[\]{}]')
-_LIST: Final = b'"messages"'
 _BLOCK: Final = 1024  # bytes that are compared first: most bodies that differ do so at their beginning
 _NEEDLE: Final = 64  # bytes by which a stretch is found
 _INSIDE: Final = 2  # levels around a message: the body, and its list of messages
@@ -33,12 +32,14 @@ class Ends(NamedTuple):
     begin: int
 
 
-def ends(raw: bytes, start: int = 0) -> Ends | None:
+def ends(raw: bytes, history: str, start: int = 0) -> Ends | None:
     """The ends of the messages of a body that was parsed; None if it has no list of messages.
 
-    `start`: the end of a message, from which on the body is read; 0: from its beginning.
+    `history`: the key of that list. `start`: the end of a message, from which on the body is read; 0: from its
+    beginning.
     """
     found: list[int] = []
+    key = b'"%b"' % history.encode()
     part = raw[start:]
     if b"\\" in part:  # the same number of bytes, without escaped quotes
         part = part.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
@@ -48,7 +49,7 @@ def ends(raw: bytes, start: int = 0) -> Ends | None:
         text = mark[0]
         if text == b"{" or text == b"[":
             depth += 1
-            if not listed and depth == _INSIDE and name == _LIST and text == b"[":
+            if not listed and depth == _INSIDE and name == key and text == b"[":
                 listed, begin = True, mark.end()
         elif text == b"}" or text == b"]":
             depth -= 1
@@ -80,7 +81,9 @@ def shifted(one: bytes, other: bytes, size: int) -> int:
     return size + common(one[size:], other[at:]) if at >= 0 else size
 
 
-def between(raw: bytes, start: int, close: int, shape: Shape, max_depth: int) -> tuple[list[Json], Survey] | None:
+def between(
+    raw: bytes, history: str, start: int, close: int, shape: Shape, max_depth: int
+) -> tuple[list[Json], Survey] | None:
     """The messages of a body from the end of one to the bracket that closes their list, and a survey of them.
 
     None if they must be read together with the whole body: they are not messages, or have duplicate keys, or numbers
@@ -95,7 +98,7 @@ def between(raw: bytes, start: int, close: int, shape: Shape, max_depth: int) ->
     if not messages or not all(type(message) is dict for message in messages):
         return None
     survey = Survey(shape, max_depth)
-    survey.walk({"messages": messages})
+    survey.walk({history: messages})
     colons = survey.keys - 1 + survey.colons  # without the key of the list
     if survey.inexact or part.count(b":") != colons or (b"\\" in part and b"\\u003" in part):
         return None

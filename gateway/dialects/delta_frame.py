@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+from gateway.dialects.frame import printable
+
 _LONGEST: Final = 32 * 1024  # bytes of a piece, and of a series; a longer event is parsed in full
-NUMBER: Final = re.compile(rb"0|[1-9][0-9]{0,5}(?![0-9])")
+_DIGITS: Final = 6
+_ZERO, _QUOTE = b'0"'
+NUMBER: Final = re.compile(rb"0|[1-9][0-9]{0,%d}(?![0-9])" % (_DIGITS - 1))
 """A number of at most six digits, which is no personal data."""
 TEXT: Final = re.compile(rb'"[^"\\\x00-\x1f]{0,%d}"' % _LONGEST)
 """A string without escapes: the piece."""
@@ -30,25 +35,39 @@ class Place(NamedTuple):
 
 
 class Read(NamedTuple):
-    """One event: its bytes, its numbers in the order of their places, its piece."""
+    """Events: their pieces as one text, the sizes of the pieces in characters, the ends of the events in bytes.
 
-    raw: bytes
-    numbers: Sequence[int]
+    `numbers`: those of each event, in the order of their places.
+    """
+
     text: str
+    sizes: Sequence[int]
+    ends: Sequence[int]
+    numbers: Sequence[Sequence[int]]
+
+    def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
+        """The bytes and the piece of each event, given the bytes of all."""
+        begin = at = 0
+        for end, size in zip(self.ends, self.sizes, strict=True):
+            yield raw[begin:end], self.text[at : at + size]
+            begin, at = end, at + size
 
 
 class DeltaFrame:
     """The events that are equal to a parsed event except for what differs.
 
-    `parts`: the bytes before each place that differs, and what may be there; `last`: the bytes after the last place.
+    `parts`: the bytes before each place that differs, and what may be there, one of them a `TEXT`; `last`: the bytes
+    after the last place.
     `numbers`: the keys of the places with numbers, in order.
     """
 
-    __slots__ = ("_last", "_parts", "numbers")
+    __slots__ = ("_first", "_last", "_places", "numbers")
 
     def __init__(self, parts: Sequence[tuple[bytes, re.Pattern[bytes]]], last: bytes, numbers: Sequence[str]) -> None:
-        self._parts = parts
+        self._first = parts[0][0]
         self._last = last
+        after = [before for before, _ in parts[1:]]
+        self._places = [(pattern, ahead) for (_, pattern), ahead in zip(parts, [*after, b""], strict=True)]
         self.numbers = numbers
 
     @classmethod
@@ -74,29 +93,67 @@ class DeltaFrame:
             begin = end
         return cls(before, raw[begin:], [place.key for _, _, place in found if place.pattern is NUMBER])
 
-    def read(self, data: bytes, at: int) -> Iterator[Read]:
-        """The events from `at` on that have this frame, up to a length that is judged at once."""
-        most, parts, last = at + _LONGEST, self._parts, self._last
-        while at < most:
-            begin, numbers, text = at, list[int](), b""
-            for before, pattern in parts:
-                if not data.startswith(before, at):
-                    return
-                found = pattern.match(data, at + len(before))
-                if found is None:
-                    return
-                at = found.end()
-                if pattern is TEXT:
-                    text = found[0]
-                elif pattern is NUMBER:
-                    numbers.append(int(found[0]))
-            if not data.startswith(last, at):
-                return
-            at += len(last)
-            try:
-                said = text[1:-1].decode()
-            except UnicodeDecodeError:
-                raise ValueError("an event is not JSON") from None
-            if not said.isprintable():
-                return
-            yield Read(data[begin:at], numbers, said)
+    def read(self, data: bytes, at: int) -> Read | None:
+        """The events from `at` on that have this frame, up to a length that is judged at once; None if there are none.
+
+        They are split at the bytes after the last place, which end an event, and then at the bytes between the places.
+        So each value is looked at once, and the pieces are decoded together.
+        """
+        events = data[at : at + _LONGEST].split(self._last)
+        events.pop()  # it is not complete
+        first, skip = self._first, len(self._first)
+        around, places = skip + len(self._last), self._places
+        pieces, numbers, ends = list[bytes](), list[list[int]](), list[int]()
+        end = 0
+        for event in events:
+            if not event.startswith(first):
+                break
+            piece, counts, rest = b"", list[int](), event[skip:]
+            for pattern, after in places:
+                if after:
+                    value, found, rest = rest.partition(after)
+                    if not found:
+                        break
+                else:
+                    value = rest
+                if pattern is NUMBER:
+                    if not value.isdigit() or len(value) > _DIGITS or (value[0] == _ZERO and len(value) > 1):
+                        break
+                    counts.append(int(value))
+                elif pattern is TEXT:
+                    if len(value) < 2 or value[0] != _QUOTE or value[-1] != _QUOTE:
+                        break
+                    piece = value[1:-1]
+                elif pattern.fullmatch(value) is None:
+                    break
+            else:
+                end += around + len(event) - skip
+                pieces.append(piece)
+                numbers.append(counts)
+                ends.append(end)
+                continue
+            break
+        sizes, text = _sizes(pieces)
+        if not sizes:
+            return None
+        return Read(text, sizes, ends[: len(sizes)], numbers[: len(sizes)])
+
+
+def _sizes(pieces: list[bytes]) -> tuple[list[int], str]:
+    """The sizes in characters of the pieces that are strings without escapes and control characters, and their text.
+
+    Raises ValueError for a piece that is not UTF-8.
+    """
+    said = b"".join(pieces)
+    if b'"' in said or b"\\" in said:
+        pieces = list(takewhile(lambda piece: b'"' not in piece and b"\\" not in piece, pieces))
+        said = b"".join(pieces)
+    try:
+        text = said.decode()
+        sizes = list(map(len, pieces if len(text) == len(said) else [piece.decode() for piece in pieces]))
+    except UnicodeDecodeError:
+        raise ValueError("an event is not JSON") from None
+    if not text.isprintable():
+        sizes = printable(text, sizes)
+        text = text[: sum(sizes)]
+    return sizes, text

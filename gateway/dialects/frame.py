@@ -88,7 +88,7 @@ class Frame(NamedTuple):
                 text = said.decode()
                 sizes = widths if len(text) == len(said) else [len(piece.decode()) for piece in pieces]
                 if not text.isprintable():
-                    sizes = _printable(text, sizes)
+                    sizes = printable(text, sizes)
                     text = text[: sum(sizes)]
         except UnicodeDecodeError:
             raise ValueError("a chunk is not JSON") from None
@@ -179,7 +179,7 @@ def _is_clean(text: str | None) -> bool:
     return text is not None and (text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable())
 
 
-def _printable(text: str, sizes: Sequence[int]) -> list[int]:
+def printable(text: str, sizes: Sequence[int]) -> list[int]:
     """The sizes of the pieces before the first that has a character that is not printable."""
     at, some = 0, []
     for size in sizes:

@@ -86,6 +86,7 @@ class Gemini(Plain):
     verb = "generateContent"
     query = ""
     shape = SHAPE
+    history = "contents"
     fields = BODY
     answer = ANSWER
     passes = _PASSES
@@ -258,7 +259,7 @@ class Gemini(Plain):
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """The running texts: text parts and thoughts of each candidate, and other strings of lists at the same path."""
-        if survey.lists < 1:
+        if survey.lists <= gemini_answer.lists_of_one(answer):
             return []
         roots: list[tuple[int, str, Any]] = []
         for number, candidate in enumerate(candidates(answer)):

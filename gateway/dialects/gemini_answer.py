@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gateway.call import Json, Usage
 from gateway.dialects import count, google_rpc, hosted_runs, integer
+from gateway.dialects.gemini_tables import candidates, parts
 from gateway.errors import Refusal
 
 BLOCKED: Final = "SAFETY"
@@ -34,6 +35,12 @@ def usage(answer: Json) -> Usage | None:
         tier=tier(answer),
         runs=hosted_runs.of_candidates(answer.get("candidates")),
     )
+
+
+def lists_of_one(answer: Json) -> int:
+    """The number of lists of one value in an answer, if all lists have one value: no text goes on in these."""
+    found = candidates(answer)
+    return 2 if len(found) == 1 and len(parts(found[0])) == 1 else 0
 
 
 def _audio(details: Any) -> int:

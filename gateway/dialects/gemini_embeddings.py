@@ -43,6 +43,7 @@ class GeminiEmbedding(Ungenerated, Gemini):
     path = "/v1beta/models/{model}:embedContent"
     verb = "embedContent"
     shape = _SHAPE
+    history = ""
     fields = EMBEDDING
     answer = _ANSWER
     max_answer = _LARGEST

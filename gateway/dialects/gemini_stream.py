@@ -34,6 +34,7 @@ from gateway.dialects.gemini_tables import (
     is_thought,
     parts,
 )
+from gateway.dialects.lots import Lot
 from gateway.dialects.surrogates import Halves
 from gateway.dialects.terms import LONG, is_term
 from gateway.errors import Refusal
@@ -110,22 +111,26 @@ class GeminiStream(Ordered):
 
     def _series(self, frame: DeltaFrame, first: Json, index: int, data: bytes, at: int) -> Chunk | None:
         """A chunk of the events from `at` on that have a frame; None if the first has not."""
-        found = list(frame.read(data, at))
-        if not found or index in self._ends:
+        read = frame.read(data, at) if index not in self._ends else None
+        if read is None:
             return None
-        raws, counts, texts = zip(*found, strict=True)
-        chunk = Chunk(b"".join(raws))
-        sizes = list(map(len, texts))
-        chunk.series = Series(_NO_FRAME, "".join(texts), sizes, sizes)  # its events are not read again
-        chunk.usage = usage(gemini_frame.counted(first, frame.numbers, counts))
-        events = []
-        for raw, text in zip(raws, texts, strict=True):
-            event = Chunk(raw)
-            event.series = chunk.series
-            if text:
-                event.fields.append(_running(index, {"text": text}, signed=False))
-            events.append(event)
-        chunk.events = events
+        chunk = Chunk(data[at : at + read.ends[-1]])
+        chunk.series = Series(_NO_FRAME, read.text, read.sizes, read.sizes)  # its events are not read again
+        chunk.usage = usage(gemini_frame.counted(first, frame.numbers, read.numbers))
+
+        def make() -> list[Chunk]:
+            events = []
+            for raw, text in read.events(chunk.raw):
+                event = Chunk(raw)
+                event.series = chunk.series
+                if text:
+                    event.fields.append(_running(index, {"text": text}, signed=False))
+                events.append(event)
+            return events
+
+        field = _running(index, {"text": read.text}, signed=False)
+        field.pieces[0].lot = chunk.lot = Lot(read, make)
+        chunk.fields.append(field)
         return chunk
 
     def rest(self) -> Iterator[Chunk]:

@@ -34,9 +34,19 @@ def both(names: str) -> frozenset[str]:
     return frozenset([*found, *map(snake, found)])
 
 
+_SNAKES: Final = {
+    name: snake(name)
+    for name in (
+        *("cachedContent", "previousInteractionId", "generateContentRequest", "generationConfig", "systemInstruction"),
+        *("toolConfig", "serviceTier", "maxOutputTokens", "functionCallingConfig", "functionResponse", "functionCall"),
+    )
+}
+"""The other names of the fields that every request is asked for."""
+
+
 def field(holder: Json, name: str) -> Any:
     """The value of a field, by either name; None if there is none. Raises Refusal(invalid_request) if there are two."""
-    other = snake(name)
+    other = _SNAKES.get(name) or snake(name)
     if other == name or other not in holder:
         return holder.get(name)
     if name in holder:

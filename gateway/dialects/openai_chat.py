@@ -91,6 +91,7 @@ class OpenAIChat(Plain):
     formats = frozenset({"openai", "demo"})
     path = "/chat/completions"
     shape = SHAPE
+    history = "messages"
     fields = openai_fields.CHAT
     answer = ANSWER
     passes = PASSES

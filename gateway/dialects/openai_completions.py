@@ -75,6 +75,7 @@ class OpenAICompletions(OpenAIChat):
     formats = frozenset({"openai", "demo"})
     path = "/completions"
     shape = _SHAPE
+    history = ""
     fields = openai_fields.COMPLETIONS
     answer = ANSWER
     passes: Mapping[bytes, re.Pattern[bytes]] = PASSES

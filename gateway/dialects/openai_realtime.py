@@ -49,6 +49,7 @@ class OpenAIRealtime(OpenAIResponses):
     name = "openai_realtime"
     noun = "an answer on a realtime connection"
     path = "/realtime"
+    history = ""
     client = "realtime"
     fields = Table({**BODY.keys, OWN: None})
 

@@ -38,7 +38,7 @@ from gateway.dialects.openai_stream import refused
 from gateway.dialects.parts import Joined, joined
 from gateway.dialects.responses_fields import BODY
 from gateway.dialects.responses_stream import ResponsesStream
-from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, namespaces, tool
+from gateway.dialects.responses_tables import ANSWER, SHAPE, WORDS, calls_a_tool, kind, namespaces, speaks, tool
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
@@ -59,6 +59,7 @@ class OpenAIResponses(Plain):
     formats = frozenset({"openai", "demo"})
     path = "/responses"
     shape = SHAPE
+    history = "input"
     fields = BODY
     answer = ANSWER
     passes = PASSES
@@ -75,9 +76,10 @@ class OpenAIResponses(Plain):
         for field in ("stream_options", "text"):
             if type(body.get(field)) not in (dict, type(None)):
                 raise checks.wrong(field, "must be an object")
-        openai_models.check(responses_items.settings(body))
-        states.check(responses_items.settings(body), CONTINUES)
-        return Intent(model, stream, self.tools(body), self._ceiling(body))
+        settings = responses_items.settings(body)
+        openai_models.check(settings)
+        states.check(settings, CONTINUES)
+        return Intent(model, stream, self.tools(body), self._ceiling(body, settings))
 
     def refers(self, body: Json) -> Sequence[Named]:
         """`previous_response_id` or `conversation`, and items of earlier answers."""
@@ -118,8 +120,8 @@ class OpenAIResponses(Plain):
         """The containers in which code ran."""
         return made_by_responses(answer)
 
-    def _ceiling(self, body: Json) -> int | None:
-        most, settings = body.get("max_output_tokens"), responses_items.settings(body)
+    def _ceiling(self, body: Json, settings: Json) -> int | None:
+        most = body.get("max_output_tokens")
         answers, elsewhere = openai_ceilings.answers(settings), openai_ceilings.elsewhere(settings, _CEILING)
         if most is None:
             return None
@@ -169,6 +171,10 @@ class OpenAIResponses(Plain):
     def steps(self, body: Json, earlier: Sequence[Step] = ()) -> list[Step]:
         """Prompts, the model's turns and tool results, in order."""
         return responses_items.steps(responses_items.items(body), earlier)
+
+    def ends_turn(self, message: Json) -> bool:
+        """Unless the model wrote the item: items of the model that follow each other are one turn."""
+        return not (speaks(message) or calls_a_tool(message))
 
     def overhead(self, body: Json) -> int:
         """The tokens around items."""
@@ -221,7 +227,9 @@ class OpenAIResponses(Plain):
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """The running texts: text parts, summaries, and other strings of lists at the same path."""
-        return gather(survey, responses_answer.spoken(answer), _TEXTS) if survey.lists > 1 else []
+        if survey.lists <= responses_answer.lists_of_one(answer):
+            return []
+        return gather(survey, responses_answer.spoken(answer), _TEXTS)
 
     def calls(self, answer: Json) -> list[Json]:
         """The items that call a tool."""
@@ -300,6 +308,8 @@ def strays(answer: Json) -> list[Json]:
     """The tool calls of a response in shapes that the dialect does not have."""
     found: list[Json] = []
     for item in answer["output"]:
+        if responses_answer.is_message(item):
+            continue
         found += namespaces(item)
         if not calls_a_tool(item):
             found += in_blocks([item])

@@ -15,15 +15,15 @@ from gateway.call import Json, Step, ToolUse
 from gateway.dialects.checks import text
 
 
-def waiting(earlier: Sequence[Step]) -> dict[str, deque[ToolUse]]:
-    """The tool calls of the last turn that have no result yet, by id, in order."""
+def waiting(earlier: Sequence[Step], *, every: bool = False) -> dict[str, deque[ToolUse]]:
+    """The tool calls of the last turn that have no result yet, by id, in order. `every`: those of all turns."""
     asked: dict[str, deque[ToolUse]] = {}
     turn = next((at for at in range(len(earlier) - 1, -1, -1) if earlier[at].kind == "turn"), len(earlier))
-    for step in earlier[turn:]:
+    for step in earlier[0 if every else turn :]:
         for use in step.uses:
             if step.kind == "turn":
                 asked.setdefault(use.id, deque()).append(use)
-            elif step.kind == "result":
+            elif step.kind == "result" and asked.get(use.id):
                 asked[use.id].popleft()
     return asked
 

@@ -172,6 +172,10 @@ class OpenAIChatStream:
             return {"id": "", "object": self.kind, "created": 0, "model": ""}
         return {key: value for key, value in self._head.items() if key in ENVELOPE}
 
+    def some(self, chunk: Chunk, first: int, last: int) -> bytes | None:
+        """Never called: a series is one text."""
+        raise AssertionError("a lot in a stream whose texts move")
+
     def distrust(self) -> None:
         """Parse every event in full from now on, because a repeated value was changed, or is not judged yet."""
         self._frame = self._same = None

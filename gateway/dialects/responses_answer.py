@@ -15,8 +15,16 @@ from gateway.errors import Refusal
 QUIET: Final = frozenset(
     {"output", "usage", "tools", "tool_choice", "instructions", "text", "reasoning", "metadata", "prompt", "error"}
     | {"incomplete_details", "conversation", "prompt_cache_options", "moderation", "tool_usage", "id", "object"}
+    | {"status", "model", "created_at", "completed_at", "background", "store", "temperature", "top_p", "top_logprobs"}
+    | {"max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id", "truncation"}
+    | {"service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "user"}
 )
 PART: Final = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
+_MESSAGE: Final = frozenset({"id", "type", "status", "role", "phase"})
+_SAID: Final = {
+    "output_text": ("text", frozenset({"type", "text", "annotations", "logprobs"})),
+    "refusal": ("refusal", frozenset({"type", "refusal"})),
+}
 
 
 def usage(answer: Json) -> Usage | None:
@@ -55,6 +63,30 @@ def parts(answer: Json) -> Iterator[Json]:
         content = item.get("content") if kind(item) == "message" else None
         if type(content) is list:
             yield from (part for part in content if type(part) is dict)
+
+
+def is_message(item: Json) -> bool:
+    """Whether an item is a message of texts in the form of the dialect, with nothing that a client might execute."""
+    content = item.get("content")
+    if item.get("type") != "message" or type(content) is not list:
+        return False
+    for key, value in item.items():
+        if key != "content" and (key not in _MESSAGE or type(value) is dict or type(value) is list):
+            return False
+    for part in content:
+        if type(part) is not dict or part.get("annotations") or part.get("logprobs"):
+            return False
+        said, keys = _SAID.get(kind(part), ("", _MESSAGE))
+        if type(part.get(said)) is not str or not part.keys() <= keys:
+            return False
+    return True
+
+
+def lists_of_one(answer: Json) -> int:
+    """The number of lists of one value in an answer, if all lists have one value: no text goes on in these."""
+    output = answer["output"]
+    content = output[0].get("content") if len(output) == 1 else None
+    return 2 if type(content) is list and len(content) == 1 else 1
 
 
 def echoes(part: Json, text: str) -> bool:

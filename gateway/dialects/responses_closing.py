@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gateway.call import Json
@@ -52,9 +52,10 @@ class Closing:
         elif type(part := data.get("part")) is dict and index in self._open:
             parts[at] = part, []
 
-    def say(self, place: Place, number: int, piece: str) -> None:
-        """An event with a piece of a text leaves."""
-        self._next = max(self._next, number) + 1
+    def say(self, place: Place, numbers: Sequence[int], piece: str) -> None:
+        """Events with these numbers leave, which hold a piece of a text."""
+        for number in numbers:
+            self._next = (number if number > self._next else self._next) + 1
         name, index, indexes = place
         if name in _NAMES and (at := indexes[0] or 0) in (parts := self._parts.get(index, {})):
             parts[at][1].append(piece)

@@ -205,7 +205,7 @@ def steps(said: Sequence[Json], earlier: Sequence[Step] = ()) -> list[Step]:
     Items of the model that follow each other are one turn. A result belongs to an earlier call with its id.
     """
     found: list[Step] = []
-    asked = waiting(earlier)
+    asked = waiting(earlier, every=True)
     uses: list[ToolUse] | None = None
     for item in said:
         if speaks(item):

@@ -19,6 +19,7 @@ class ResponseItems(Ungenerated, OpenAIResponses):
 
     name = "openai_response_items"
     noun = "a list of items"
+    history = ""
     answer = replace(ANSWER, within=ANSWER.within | {"data"})
     main = frozenset()
 

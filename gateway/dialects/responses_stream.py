@@ -35,6 +35,7 @@ from gateway.dialects.anthropic_stream import MAX_BLOCKS, MAX_INPUT
 from gateway.dialects.base import Ordered, is_said_once
 from gateway.dialects.fields import Reader
 from gateway.dialects.frame import Frame, Series
+from gateway.dialects.lots import Lot
 from gateway.dialects.openai_answer import is_padding, tier
 from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.responses_closing import Closing
@@ -146,21 +147,30 @@ class ResponsesStream(Ordered):
 
     def _series(self, frame: Framed, data: bytes, at: int) -> Event | None:
         """A chunk of the events from `at` on that have a frame; None if the first has not."""
-        events: list[Chunk] = []
-        texts: list[str] = []
-        for raw, (number,), text in frame.frame.read(data, at):
-            event = Event(raw)
-            event.framed, event.number = frame, number
-            self._piece(event, frame.said, frame.name, {"delta": text}, "delta")
-            events.append(event)
-            texts.append(text)
-            at += len(raw)
-        if not events:
+        read = frame.frame.read(data, at)
+        if read is None:
             return None
-        said = "".join(texts)
-        chunk = Event(b"".join([event.raw for event in events]))
-        sizes = [len(text) for text in texts]
-        chunk.series, chunk.events = Series(_NO_FRAME, said, sizes, sizes), events  # its events are not read again
+        chunk = Event(data[at : at + read.ends[-1]])
+
+        def make() -> list[Event]:
+            events = []
+            for (raw, text), (number,) in zip(read.events(chunk.raw), read.numbers, strict=True):
+                event = Event(raw)
+                event.framed, event.number = frame, number
+                holder = {"delta": text}
+                event.pieces.append((frame.said, holder, "delta", text))
+                if text:
+                    event.fields.append(_running(frame.said, frame.name, holder, "delta"))
+                events.append(event)
+            return events
+
+        chunk.series = Series(_NO_FRAME, read.text, read.sizes, read.sizes)  # its events are not read again
+        chunk.framed = frame
+        frame.said.parts.append(read.text)
+        self._grow(len(read.text))
+        field = _running(frame.said, frame.name, {"delta": read.text}, "delta")
+        field.pieces[0].lot = chunk.lot = Lot(read, make)
+        chunk.fields.append(field)
         return chunk
 
     def rest(self) -> Iterator[Chunk]:
@@ -279,11 +289,7 @@ class ResponsesStream(Ordered):
         """A piece of a running text, edited in place."""
         self._say(chunk, said, holder, key)
         if holder[key]:
-            channel = (0, "text" if name == _TEXT else name)
-            field = Field("delta", 0, holder, key)
-            field.pieces.append(Piece(channel, field, holder, key))
-            field.text = said.number
-            chunk.fields.append(field)
+            chunk.fields.append(_running(said, name, holder, key))
 
     def _delta(self, chunk: Event, data: Json, name: str) -> None:
         """An event with a piece of a text."""
@@ -522,10 +528,11 @@ class ResponsesStream(Ordered):
 
     def _written(self, chunk: Chunk, *, judged: bool) -> bytes:
         assert isinstance(chunk, Event)
-        if chunk.events:
-            return b"".join([self._written(event, judged=judged) for event in chunk.events])
+        if (lot := chunk.lot) is not None:
+            raw = self.some(chunk, 0, len(lot))
+            return raw if raw is not None else b"".join([self._written(it, judged=judged) for it in lot.split()])
         if chunk.framed is not None and not chunk.changes(chunk.framed):
-            self._closing.say(chunk.framed.place, chunk.number, chunk.pieces[0][3])
+            self._closing.say(chunk.framed.place, (chunk.number,), chunk.pieces[0][3])
             return chunk.raw
         data = chunk.data
         if data is None:
@@ -536,9 +543,30 @@ class ResponsesStream(Ordered):
         self._closing.note(data)
         return encode(data) if chunk.edited else chunk.raw
 
+    def some(self, chunk: Chunk, first: int, last: int) -> bytes | None:
+        """The bytes of judged events of a lot; None if the id of their item has changed."""
+        assert isinstance(chunk, Event)
+        lot, framed = chunk.lot, chunk.framed
+        assert lot is not None
+        assert framed is not None
+        if framed.source.final() != framed.item_id:
+            return None
+        text = lot.text(first, last)
+        framed.said.left.append(text)
+        self._closing.say(framed.place, [number for (number,) in lot.read.numbers[first:last]], text)
+        return lot.raw(chunk.raw, first, last)
+
     def refuse(self, refusal: Refusal, request_id: str, reason: str = "", *, bare: bool = False) -> bytes:
         """The end of a refused answer: incomplete for `content_filter` with the reason, or an error event."""
         return self._closing.refuse(refusal, request_id, reason, bare=bare)
+
+
+def _running(said: Said, name: str, holder: Json, key: str) -> Field:
+    """A piece of a running text."""
+    field = Field("delta", 0, holder, key)
+    field.pieces.append(Piece((0, "text" if name == _TEXT else name), field, holder, key))
+    field.text = said.number
+    return field
 
 
 def _name(said: str) -> str:

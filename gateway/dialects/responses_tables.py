@@ -28,7 +28,7 @@ SHAPE: Final = tree.Shape(
         {"model", "role", "type", "id", "call_id", "item_id", "object", "status", "service_tier", "detail", "effort"}
         | {"verbosity", "truncation", "phase", "mode", "ttl", "syntax", "format", "reason", "approval_request_id"}
         | {"prompt_cache_retention", "generate_summary", "search_context_size", "file_id", "container_id", "caller_id"}
-        | {"previous_response_id", "conversation"}
+        | {"previous_response_id", "conversation", "tool_choice"}
     ),
     json=frozenset({"arguments"}),
     blobs=frozenset({"image_url", "input_audio", "file_data", "file_url"}),

@@ -21,7 +21,11 @@ _CONTENT: Final = frozenset(
     {"messages", "input", "contents", "system", "instructions", "metadata", "tools", "functions", "response_format"}
     | {"generationConfig", "generation_config", "labels", "stop", "documents", "prediction"}
 )  # fields without state
-_ORDINARY: Final = _CONTENT | {"model", "stream", "temperature", "max_tokens", "max_completion_tokens", "top_p", "n"}
+_ORDINARY: Final = (
+    _CONTENT
+    | {"model", "stream", "temperature", "max_tokens", "max_completion_tokens", "top_p", "n", "store", "background"}
+    | {"max_output_tokens", "parallel_tool_calls", "truncation", "service_tier", "prompt_cache_key", "user"}
+)  # fields with one value, besides
 _DEPTH: Final = 8
 
 

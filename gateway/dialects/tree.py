@@ -138,10 +138,11 @@ class Survey:
         keys = colons = lists = 0
         widest = self.widest
         spoken = False  # below the conversation: only there, a role names the author of a text
+        grows = False  # below the list of its messages
         defines = False  # below the definitions of tools and response formats, which describe arguments
 
         def visit(node: Any, role: str, depth: int, blob: bool, opaque: frozenset[str], above: leads.Keys) -> None:
-            nonlocal keys, colons, widest, lists, spoken, defines
+            nonlocal keys, colons, widest, lists, spoken, grows, defines
             if depth > max_depth:
                 raise Refusal("invalid_request", f"The body is nested more than {max_depth} levels deep.")
             if type(node) is dict:
@@ -161,7 +162,7 @@ class Survey:
                 # A body: the new texts of a turn must come after the earlier texts.
                 pairs: Any = node.items() if depth > 1 or wrapped or not turns else self._shape.ordered(node)
             else:
-                pairs, plain = self._noted(node) if spoken and depth == MESSAGE - 1 else enumerate(node), True
+                pairs, plain = self._noted(node) if grows and depth == MESSAGE - 1 else enumerate(node), True
                 lists += len(node) > 0
             for key, value in pairs:
                 kind = type(value)
@@ -202,7 +203,8 @@ class Survey:
                 elif (kind is dict or kind is list) and (key not in repeats or not opaque):
                     inner = key in blob_keys and self._blob(key, value)
                     if depth == 1:
-                        spoken = (key == "messages" or key in turns) and not wrapped
+                        grows = key in turns and not wrapped
+                        spoken = grows or (key == "messages" and not wrapped)
                         defines = key in _DEFINITIONS
                     dialect = opaque if type(key) is int or key in within else _NOTHING
                     if opaque and kind is list and not blob and (key == "content" or (key == "output" and depth > 1)):
@@ -229,7 +231,7 @@ class Survey:
             if not plain:
                 # After the values, which could not be found under a renamed key.
                 for name in node:
-                    if _telling(name):
+                    if name not in _USUAL and _telling(name):
                         add(new(Slot, (node, _name(name, above), name, role, nested)))
 
         visit(root, role, depth, False, opaque, above)
@@ -555,6 +557,23 @@ def _telling(name: str) -> bool:
     )
 
 
+_USUAL = frozenset(
+    name
+    for name in (
+        *("id", "object", "created", "created_at", "completed_at", "status", "error", "incomplete_details", "model"),
+        *("instructions", "tools", "tool_choice", "output", "usage", "store", "text", "reasoning", "metadata", "user"),
+        *("parallel_tool_calls", "previous_response_id", "max_output_tokens", "max_tool_calls", "temperature"),
+        *("top_p", "top_logprobs", "truncation", "service_tier", "background", "prompt_cache_key", "type", "role"),
+        *("content", "annotations", "logprobs", "sequence_number", "output_index", "content_index", "summary_index"),
+        *("item_id", "item", "part", "response", "delta", "obfuscation", "input_tokens", "output_tokens"),
+        *("total_tokens", "input_tokens_details", "output_tokens_details", "safety_identifier", "stop_reason"),
+        *("stop_sequence", "index", "choices", "message", "finish_reason", "candidates", "usageMetadata", "parts"),
+        *("modelVersion", "responseId", "promptTokenCount", "candidatesTokenCount", "totalTokenCount", "finishReason"),
+        *("thoughtsTokenCount", "cachedContentTokenCount", "safetyRatings", "thoughtSignature", "thought"),
+    )
+    if not _telling(name)
+)
+"""Names of fields that are no data, in objects with long names."""
 _PARTS = tuple(name for name in ("prompt_tokens_details", "completion_tokens_details") if not _telling(name))
 _COUNTERS = frozenset(
     name

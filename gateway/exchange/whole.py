@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import orjson
@@ -17,6 +18,7 @@ from gateway.scheduling.judging import NEW_TEXT, judge
 from gateway.scheduling.lanes import SMALL
 from gateway.upstream.answer import Answer
 
+_REPEATS = re.compile(rb'logprobs(?!"\s*:\s*(?:null|\[\s*\]|-?[0-9]))')  # log probabilities, other than none
 _NO_STREAM = "an event stream that is not {}, or breaks off"
 
 
@@ -179,7 +181,11 @@ def screened(answers: Answers, call: Call, raw: bytes, body: Json, survey: tree.
         except Refusal:  # too deep to be parsed: the filter refuses it
             call.outcome.heard = [raw.decode(errors="replace")]
     screen = answers.screen.needed_whole(call)
-    repeats = b"logprobs" in raw or b"\\u00" in raw  # an escape may spell the name
-    if screen is not None and (screen.whole(body, survey, repeats=repeats) or not tree.says_once(raw, body)):
+    if screen is not None and (screen.whole(body, survey, repeats=repeats(raw)) or not tree.says_once(raw, body)):
         raw = numbers.dumps(body, raw)
     return raw
+
+
+def repeats(raw: bytes) -> bool:
+    """Whether JSON may have log probabilities, other than none. An escape may spell their name."""
+    return b"\\u00" in raw or (b"logprobs" in raw and _REPEATS.search(raw) is not None)

@@ -20,7 +20,7 @@ from gateway.ingress.resume import prepare, resume
 from gateway.ingress.wire import Receive
 from gateway.ingress.workflow_ids import WorkflowIds
 from gateway.redaction import trimmed
-from gateway.redaction.openings import LEAST, Known, Openings
+from gateway.redaction.openings import Known, Openings
 from gateway.redaction.taint import Taint
 from gateway.scheduling.judging import OFF_LOOP, judge
 
@@ -184,11 +184,7 @@ async def receive(call: Call, receive: Receive, server: Server, openings: Openin
     if call.resource.kind != "llm":
         call.request.raw = call.codec.enclosed(call.request.raw)
     call.budget.extend(len(call.request.raw))
-    known = None
-    if not call.values:  # a body alone: the path may name another model
-        known = openings.find(call)
-        if known is None and len(call.request.raw) >= LEAST:
-            known = trimmed.follow(openings, call)
+    known = openings.find(call) or trimmed.follow(openings, call)
     new = len(call.request.raw) - (known.opening.end if known is not None else 0)
     if new > OFF_LOOP:
         await judge(call, True, understand, call, server, openings, known)
@@ -216,8 +212,7 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
         caps = server.caps
         if len(call.request.raw) > caps.least and (too_many := caps.over(call.codec.items(call.request.body))):
             raise _too_many(too_many)
-        if not call.values:
-            prepare(call, openings, survey, intent)
+        prepare(call, openings, survey, intent)
 
 
 def _read(call: Call, server: Server) -> tuple[Json, tree.Survey]:

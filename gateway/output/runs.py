@@ -146,6 +146,9 @@ class Run:
             if self._elements is not None:
                 found = self._elements.merge(len(text), found)
             edits = self._judge.edits(text, found) if found else []
+            if edits:
+                for piece in [piece for piece in self._open if piece.lot is not None]:
+                    self.split(piece)
             if self._note is not None:
                 self._hear(text, edits)
             parts: list[str] = []  # of one block
@@ -161,6 +164,8 @@ class Run:
             self._guard(parts)
         if final:
             self._leave(self._judge.guard("", True))
+            for piece in dict.fromkeys(piece for piece, _ in self._guarded if piece.lot is not None):
+                self.split(piece)
             self._guarded.clear()  # text that guards have not released by now is dropped
             self._due += self._open  # empty pieces
             self._open.clear()
@@ -179,6 +184,35 @@ class Run:
             if final or following is not None:
                 self._tell(_text_of(following) if following is not None else 0)
 
+    def split(self, whole: Piece) -> None:
+        """Replace the piece of a lot by those of its events. What has left of the lot is as it arrived."""
+        assert whole.lot is not None
+        done = sum(map(len, whole.parts))
+        begin = 0
+        spread = len(whole.lot.read.text) - whole.left
+        opened, due, guarded = list[Piece](), list[Piece](), list[tuple[Piece, str]]()
+        for piece in [field.pieces[0] for event in whole.lot.split() for field in event.fields]:
+            text = piece.holder[piece.key]
+            left, judged = min(max(done - begin, 0), len(text)), min(max(spread - begin, 0), len(text))
+            begin += len(text)
+            if left:
+                piece.parts.append(text[:left])
+            if left < judged:
+                guarded.append((piece, text[left:judged]))
+            piece.left = len(text) - judged
+            piece.field.waiting = int(left < len(text))
+            if piece.field.waiting:
+                (opened if piece.left else due).append(piece)
+        if whole in self._due:
+            _replace(self._due, whole, due)
+        else:
+            self._due += due
+        _replace(self._open, whole, opened)
+        first = next((at for at, (piece, _) in enumerate(self._guarded) if piece is whole), len(self._guarded))
+        kept = [pair for pair in self._guarded if pair[0] is not whole]
+        self._guarded.clear()
+        self._guarded += [*kept[:first], *guarded, *kept[first:]]
+
     def _guard(self, parts: list[str]) -> None:
         """Hand parts of one block to the guards."""
         if parts:
@@ -195,6 +229,15 @@ class Run:
                 at += len(part)
                 guarded.popleft()
                 continue
+            if piece.lot is not None:
+                left = text[at:]
+                if not part.startswith(left):
+                    self.split(piece)
+                    continue
+                if left:
+                    piece.parts.append(left)
+                    guarded[0] = piece, part[len(left) :]
+                return
             begin, used = at, 0
             while used < len(part) and at < len(text):
                 at += part[used] == text[at]
@@ -274,6 +317,12 @@ class Run:
             yield piece, "".join(own)
 
 
+def _replace(pieces: deque[Piece], whole: Piece, others: Sequence[Piece]) -> None:
+    found = [one for piece in pieces for one in (others if piece is whole else (piece,))]
+    pieces.clear()
+    pieces += found
+
+
 def _text_of(piece: Piece) -> int:
     """The text of a piece: the number given by the dialect, otherwise a separate text."""
     return piece.field.text or id(piece)
@@ -344,6 +393,14 @@ class Runs:
             listed = is_listed(first.channel)
             run = self._runs[first.channel] = Run(judge(first), self._done, listed=listed, note=self._note)
         run.feed_all(pieces)
+
+    def takes(self, field: Field) -> bool:
+        """Whether a lot of events may be judged as one piece: no values are restored in its text."""
+        return self._note is None and bool(field.text) and not is_listed(field.pieces[0].channel)
+
+    def split(self, piece: Piece) -> None:
+        """Replace the piece of a lot by those of its events."""
+        self._runs[piece.channel].split(piece)
 
     def forget(self) -> None:
         """Forget the fields that are judged: they leave with their events."""

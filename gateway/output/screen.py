@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from gateway.budget import PASSING
 from gateway.call import Call
 from gateway.dialects import Channel, Chunk, Piece, StreamCodec
+from gateway.dialects.lots import Lot
 from gateway.errors import Refusal
 from gateway.output import offered
 from gateway.output.acting import Checks
@@ -126,8 +127,14 @@ class AnswerFilter(WholeFilter):
     def _in_order(self, chunk: Chunk, stream: StreamCodec) -> list[bytes]:
         """The events that may leave, in order: each after it and all events before it are judged."""
         if chunk.series is not None:
-            self._runs.feed_all([field for event in chunk.events for field in event.fields], self._judge_of)
-            return self._queued(chunk.events, len(chunk.raw), stream)
+            events: Sequence[Chunk] = chunk.events
+            if (lot := chunk.lot) is not None:
+                if lot.read.text and self._runs.takes(chunk.fields[0]):
+                    self._runs.feed(chunk.fields[0], self._judge_of)
+                    return self._queued((chunk,), len(chunk.raw), stream)
+                events = lot.split()
+            self._runs.feed_all([field for event in events for field in event.fields], self._judge_of)
+            return self._queued(events, len(chunk.raw), stream)
         if not self._screen.any_tool and (chunk.tools or chunk.strays):
             offered.check(self._call, [*chunk.tools, *chunk.strays])
         if chunk.data is not None:
@@ -163,6 +170,10 @@ class AnswerFilter(WholeFilter):
         queue, events = self._queue, list[bytes]()
         while queue:
             chunk = queue[0]
+            if chunk.lot is not None:
+                if not self._left(chunk, chunk.lot, stream, events):
+                    return events
+                continue
             for field in chunk.fields:
                 if field.waiting:
                     return events
@@ -174,6 +185,28 @@ class AnswerFilter(WholeFilter):
             if event:
                 events.append(event)
         return events
+
+    def _left(self, chunk: Chunk, lot: Lot, stream: StreamCodec, events: list[bytes]) -> bool:
+        """Release the judged events of the lot at the head of the queue; False if some of its events are not judged."""
+        (field,) = chunk.fields
+        (piece,) = field.pieces
+        judged = lot.complete(sum(map(len, piece.parts))) if field.waiting else len(lot)
+        if not lot.events and judged > lot.gone:
+            raw = stream.some(chunk, lot.gone, judged)
+            if raw is None:
+                self._runs.split(piece)
+            else:
+                events.append(raw)
+                self._held -= len(raw)
+                lot.gone = judged
+        if lot.events:
+            self._queue.popleft()
+            self._queue.extendleft(reversed(lot.events[lot.gone :]))
+            return True
+        if lot.gone < len(lot):
+            return False
+        self._queue.popleft()
+        return True
 
     def _fields(self, chunk: Chunk, stream: StreamCodec, events: list[bytes]) -> bool:
         """Judge fields that the dialect does not name; True if any changed. Fields that are ready join the events."""

@@ -68,8 +68,9 @@ class Opening:
     raw: bytes  # a body that begins with the opening
     end: int  # of the last message
     tail: bytes  # the body from the bracket on that closes the list of messages
-    asked: Json  # the fields as received, without messages
+    asked: Json  # the fields as received, in their order, with an empty list of messages
     body: Json  # the body as it leaves, with these messages only
+    number: int  # of its messages
     tools: tuple[str, ...]
     counts: Mapping[str, int]
     before: Passage  # the texts up to the last message
@@ -191,14 +192,13 @@ class Reading:
         parts = [self.first, self.new, self.after]
         return parts if self.opening is None else [self.opening.before, *parts]
 
-    def freeze(self, raw: bytes) -> None:
+    def freeze(self, call: Call) -> None:
         """Before texts are edited: the fields of the body are kept as they are received."""
         edited = {id(slot) for slot, _ in (*self.first.found, *self.after.found)}
         if self.opening is None and (
             self.after.found or any(id(slot) in edited for slot in self.first.slots[: self.ahead])
         ):
-            self.asked = orjson.loads(raw)
-            del self.asked["messages"]
+            self.asked = {**orjson.loads(call.request.raw), call.codec.history: []}
 
 
 def of(call: Call) -> Reading | None:
@@ -214,7 +214,7 @@ class Openings:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._size = 0
-        self._teams: dict[str, OrderedDict[tuple[str, str], list[Conversation]]] = {}
+        self._teams: dict[str, OrderedDict[tuple[str, ...], list[Conversation]]] = {}
         self._sizes: dict[str, int] = {}
 
     def find(self, call: Call) -> Known | None:
@@ -244,12 +244,15 @@ class Openings:
         self._count(call.team, conversation.weight - before)
         return Known(conversation, instead)
 
-    def learn(self, call: Call, known: Known | None) -> Learned | None:
-        """Up to where this body is that of an earlier call; None if not more is known than before."""
+    def learn(self, call: Call, known: Known | None, messages: Sequence[Json]) -> Learned | None:
+        """Up to where this body is that of an earlier call; None if not more is known than before.
+
+        `messages`: those after the known opening.
+        """
         if not _applies(call):
             return None
         raw = call.request.raw
-        start, number = (known.opening.end, len(known.opening.body["messages"])) if known else (0, 0)
+        start, number = (known.opening.end, known.opening.number) if known else (0, 0)
         several = [known.conversation] if known else self._several(call)
         same, one, dropped = 0, None, False
         for conversation in several:
@@ -263,10 +266,12 @@ class Openings:
                     same, one, dropped = size, conversation, True
         if one is None or same < max(LEAST, start + _NEW):
             return None
-        found = cuts.ends(raw, start)
+        found = cuts.ends(raw, call.codec.history, start)
         if found is None or not one.last.endswith(raw[found.close :]):
             return None
         ends = [end for end in found.messages[:-1] if end <= same]  # the last message counts as new
+        while ends and not call.codec.ends_turn(messages[len(ends) - 1]):
+            ends.pop()
         if not ends or ends[-1] < LEAST:
             return None
         return Learned(number + len(ends), found.close, found.begin, ends, one if dropped else None)
@@ -330,16 +335,18 @@ class Openings:
 
 def _applies(call: Call) -> bool:
     """Whether the body of a call may have an opening. Bodies with an Idempotency-Key are compared in full."""
-    if len(call.request.raw) < LEAST or "messages" not in call.codec.shape.turns:
+    if len(call.request.raw) < LEAST or not call.codec.history:
+        return False
+    if "deployment" in call.values:  # the model of the path is written into the body
         return False
     return b"idempotency-key" not in [name for name, _ in call.headers]
 
 
-def _key(call: Call) -> tuple[str, str]:
-    """The workflow; the agent, for calls that are workflows of their own."""
+def _key(call: Call) -> tuple[str, ...]:
+    """The workflow; the agent, for calls that are workflows of their own. With what the path says beside the body."""
     assert call.subject is not None, "a body is read after identify"
-    alone = call.request.alone
-    return call.codec.name, f"agent {call.subject.agent}" if alone else f"workflow {call.request.correlation_id}"
+    whose = f"agent {call.subject.agent}" if call.request.alone else f"workflow {call.request.correlation_id}"
+    return whose, call.codec.name, *call.values.values()
 
 
 def _begins(raw: bytes, opening: Opening) -> bool:
@@ -351,10 +358,10 @@ def _begins(raw: bytes, opening: Opening) -> bool:
 def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
     """The opening that a call has determined."""
     request, known = call.request, reading.opening
-    body = {**request.body, "messages": request.body["messages"][: reading.number]}
+    said = messages(call)[: reading.number]
     first = reading.first
     before = first if known is None else _joined(known.before, first)
-    own = body["messages"][len(known.body["messages"]) if known is not None else 0 :]
+    own = said[known.number if known is not None else 0 :]
     written = orjson.dumps(own)[1:-1]
     arguments = [slot for slot in first.slots if positions.is_argument(slot)]
     return Opening(
@@ -362,7 +369,8 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         end=reading.end,
         tail=request.raw[reading.close :],
         asked=reading.asked,
-        body=body,
+        body={**request.body, call.codec.history: said},
+        number=reading.number,
         tools=reading.tools,
         counts=reading.counts,
         before=before,
@@ -380,6 +388,20 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
     )
 
 
+def messages(call: Call) -> list[Json]:
+    """The messages of a body that is read in passages."""
+    said: list[Json] = call.request.body[call.codec.history]
+    return said
+
+
+def received(call: Call) -> Json:
+    """The body of a call before any edit, if its beginning is known: the messages of an opening are those that left."""
+    reading = of(call)
+    known = reading is not None and reading.opening is not None
+    body: Json = orjson.loads(call.request.raw) if known else call.request.body
+    return body
+
+
 def unread(call: Call) -> int:
     """The number of bytes of a body that are not part of a known opening."""
     reading = of(call)
@@ -393,8 +415,8 @@ def dumps(call: Call) -> bytes:
     if reading is None or reading.opening is None:
         return orjson.dumps(body)
     opening = reading.opening
-    new = body["messages"][len(opening.body["messages"]) :]
-    return orjson.dumps({**body, "messages": [orjson.Fragment(opening.written), *new]})
+    new = messages(call)[opening.number :]
+    return orjson.dumps({**body, call.codec.history: [orjson.Fragment(opening.written), *new]})
 
 
 def arguments(call: Call) -> Sequence[Slot]:

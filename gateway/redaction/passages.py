@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.call import Call
 from gateway.dialects.parts import merged
+from gateway.redaction import openings
 from gateway.redaction.content import Contents
 from gateway.redaction.openings import Passage, Reading
 from gateway.redaction.texts import Texts
@@ -15,13 +16,13 @@ def survey(call: Call, reading: Reading, texts: Texts, contents: Contents | None
     May be started again after it was stopped.
     """
     request, opening = call.request, reading.opening
-    known = len(opening.body["messages"]) if opening is not None else 0
-    messages = request.body["messages"]
+    known = opening.number if opening is not None else 0
+    messages = openings.messages(call)
     spoken = [messages[known : reading.number], messages[reading.number :], []]
     fields = {} if opening is not None else request.body
     for at, part in enumerate(reading.own()):
         part.found = texts.find(part.slots, call.team)
-        body = {**(fields if at == 0 else {}), "messages": spoken[at]}
+        body = {**(fields if at == 0 else {}), call.codec.history: spoken[at]}
         part.together = call.codec.joined(body, part.slots) if spoken[at] else ()
         found = {id(slot): one for slot, one in texts.find([it.slot for it in part.together], call.team)}
         part.joined = [(it, found[id(it.slot)]) for it in part.together if id(it.slot) in found]

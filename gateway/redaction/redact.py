@@ -154,8 +154,7 @@ class Replacer:
                 if self.spellings is not None and reading.opening.edit.turns is TRIMMED:
                     reading.opening.edit = await self.spellings.follow(call, reading.opening)
                 if self._holds(call, reading.opening.edit, actions):
-                    messages = call.request.body["messages"]
-                    call.request.body = {**reading.opening.body, "messages": messages}
+                    call.request.body = {**reading.opening.body, call.codec.history: openings.messages(call)}
                 else:
                     await separate(call)
                     reading = openings.of(call)
@@ -236,7 +235,7 @@ class Replacer:
             found = await apart(call, size, lambda: [adjoining(part) for part in found])
             escapes = await self._escape(call, found, actions, redaction)
         if reading is not None:
-            reading.freeze(request.raw)
+            reading.freeze(call)
         replace = partial(self._replaced, parts, found, actions, every, escapes.texts, redaction)
         changed = await apart(call, size, replace)
         redaction.changed |= edit.changed or any(changed)

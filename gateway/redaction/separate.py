@@ -50,7 +50,6 @@ def _separate(call: Call, reading: Reading) -> None:
     known = opening.before.together if opening is not None else ()
     first.together = [_moved(one, now) for one in (*known, *reading.first.together)]
     _divide(found, (first, new, after))
-    asked = {key: value for key, value in body.items() if key != "messages"}
     request.reading = Reading(
         opening=None,
         conversation=reading.conversation,
@@ -61,7 +60,7 @@ def _separate(call: Call, reading: Reading) -> None:
         first=first,
         new=new,
         after=after,
-        asked=asked,
+        asked={**body, call.codec.history: []},
         tools=reading.tools,
         counts=reading.counts,
         content=reading.content,

@@ -131,12 +131,12 @@ def _written(call: Call, known: Opening | None, clean: Clean) -> bytes:
     if known is None:
         # The messages of an opening are those that left.
         return orjson.dumps(call.request.body if openings.of(call) is None else orjson.loads(call.request.raw))
-    body = call.request.body
+    body, history = call.request.body, call.codec.history
     fields = [*body]
-    behind = {key: body[key] for key in fields[fields.index("messages") + 1 :]}
-    new = body["messages"][len(known.body["messages"]) :]
+    behind = {key: body[key] for key in fields[fields.index(history) + 1 :]}
+    new = openings.messages(call)[known.number :]
     said = clean.said or call.request.raw[known.end - clean.reach : known.end]
-    return said + b"," + orjson.dumps({"messages": new, **behind}).removeprefix(b'{"messages":[')
+    return said + b"," + orjson.dumps({history: new, **behind}).removeprefix(b'{"%b":[' % history.encode())
 
 
 def _clean(call: Call, reading: Reading, own: OwnSecrets, mine: bytes, *, escaped: bool) -> Clean | None:
@@ -145,7 +145,7 @@ def _clean(call: Call, reading: Reading, own: OwnSecrets, mine: bytes, *, escape
     if not reading.learns:
         return known.clean if known is not None else None
     least = len(mine)
-    first = call.request.body["messages"][len(known.body["messages"]) if known is not None else 0 : reading.number]
+    first = openings.messages(call)[known.number if known is not None else 0 : reading.number]
     said, number = b"", 1
     while escaped and own.reach(said, least) == len(said) and number <= 2 * len(first):
         said = orjson.dumps(first[-number:])[1:-1]

@@ -31,6 +31,7 @@ LEAST: Final = 2048
 """Bytes of messages that are left, at least."""
 NEEDLE: Final = 128
 """Bytes by which the first message that is left is found."""
+_HISTORY: Final = "messages"
 _TRIES: Final = 8  # messages that begin with the same bytes
 
 
@@ -43,7 +44,12 @@ class _Gap(NamedTuple):
 
 
 def follow(memory: Openings, call: Call) -> Known | None:
-    """The known opening of a body that has dropped some of its messages. What is left takes its place."""
+    """The known opening of a body that has dropped some of its messages. What is left takes its place.
+
+    Only where messages follow in a list of their own name: in other lists, what is left may begin within a turn.
+    """
+    if len(call.request.raw) < LEAST or call.codec.history != _HISTORY or call.values:
+        return None
     for conversation in memory.several(call):
         for opening in conversation.openings:
             gap = _gap(call.request.raw, opening)
@@ -85,7 +91,7 @@ def _without(call: Call, opening: Opening, gap: _Gap) -> Opening | None:
     seam = opening.ends[first - 1] if first else opening.begin
     gone = {id(slot) for slot in opening.before.slots[low:high]}
     before = _passage(opening.before, low, high, gone)
-    messages = [*opening.body["messages"][:first], *opening.body["messages"][then:]]
+    messages = [*opening.body[_HISTORY][:first], *opening.body[_HISTORY][then:]]
     end = opening.end - size
     received = call.request.raw[opening.begin : end]
     try:
@@ -96,9 +102,10 @@ def _without(call: Call, opening: Opening, gap: _Gap) -> Opening | None:
         opening,
         raw=call.request.raw,
         end=end,
-        body={**opening.body, "messages": messages},
+        number=len(messages),
+        body={**opening.body, _HISTORY: messages},
         tools=tools,
-        counts=call.codec.items({**opening.asked, "messages": messages}),  # edits change no list
+        counts=call.codec.items({**opening.asked, _HISTORY: messages}),  # edits change no list
         before=before,
         content=None,
         steps=_steps(call, opening, gap, received),
@@ -114,7 +121,7 @@ def _without(call: Call, opening: Opening, gap: _Gap) -> Opening | None:
 
 
 def _messages(received: bytes) -> Json:
-    return {"messages": orjson.loads(b"[%b]" % received)}
+    return {_HISTORY: orjson.loads(b"[%b]" % received)}
 
 
 def _steps(call: Call, opening: Opening, gap: _Gap, received: bytes) -> Sequence[Step] | None:
@@ -122,9 +129,9 @@ def _steps(call: Call, opening: Opening, gap: _Gap, received: bytes) -> Sequence
     known, codec = opening.steps, call.codec
     if known is None:
         return None
-    ahead = _messages(opening.raw[opening.begin : opening.ends[gap.then - 1]])["messages"]
-    stay = codec.steps({"messages": ahead[: gap.first]})
-    rest = known[len(codec.steps({"messages": ahead})) :]
+    ahead = _messages(opening.raw[opening.begin : opening.ends[gap.then - 1]])[_HISTORY]
+    stay = codec.steps({_HISTORY: ahead[: gap.first]})
+    rest = known[len(codec.steps({_HISTORY: ahead})) :]
     answers = next((step.kind for step in rest if step.kind != "prompt"), "turn")
     if answers == "turn" and not any(step.uses for step in stay):
         return (*known[: len(stay)], *rest)

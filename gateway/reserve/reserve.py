@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-import orjson
-
 from gateway.amounts import HELD, NO_REPEATS, SHARE, Ask, Debit, Look, Rejection, Reservation
 from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
@@ -283,16 +281,16 @@ def _conversation(call: Call) -> Sequence[Step]:
     if reading is None:
         stored = call.request.stored
         return codec.steps(body) if stored is None else [*stored.steps, *codec.steps(body, stored.steps)]
-    opening, messages, steps = reading.opening, body["messages"], list[Step]()
+    opening, messages, steps = reading.opening, openings.messages(call), list[Step]()
     if opening is not None:
-        if opening.steps is None:  # the messages of an opening are those that left
-            return codec.steps(orjson.loads(call.request.raw))
+        if opening.steps is None:
+            return codec.steps(openings.received(call))
         steps += opening.steps
-    known = len(opening.body["messages"]) if opening is not None else 0
+    known = opening.number if opening is not None else 0
     if known < reading.number:
-        steps += map(fixed, codec.steps({"messages": messages[known : reading.number]}, steps))
+        steps += map(fixed, codec.steps({codec.history: messages[known : reading.number]}, steps))
     reading.steps = tuple(steps)
-    return steps + codec.steps({"messages": messages[reading.number :]}, steps)
+    return steps + codec.steps({codec.history: messages[reading.number :]}, steps)
 
 
 def _granted(call: Call, ask: Ask, answer: Reservation | Rejection) -> Reservation:

@@ -16,6 +16,7 @@ import orjson
 from gateway.call import Call, Target
 from gateway.config import grammar
 from gateway.config.grammar import Model
+from gateway.redaction import openings
 from gateway.upstream.health import Healths
 
 _SIGNED: Final = (
@@ -80,8 +81,8 @@ def workflow_of(call: Call) -> bytes:
     if not call.request.alone:
         said = call.request.correlation_id.encode()
     else:
-        body = call.request.body
-        turns = body.get("messages") or body.get("contents") or body.get("input")
+        body = openings.received(call)
+        turns = body.get(call.codec.history) or body.get("input")
         first = turns[0] if isinstance(turns, list) and turns else turns
         said = orjson.dumps((body.get("system"), first))
     return blake2b(call.team.encode() + b"\0" + said, digest_size=16).digest()

@@ -64,9 +64,10 @@ class Fitting:
 
     def _fields(self, codec: Codec, body: Json, changes: Json) -> Json:
         """The changes of the dialect; those of messages are made on top of what was dropped from them."""
-        if "messages" in changes:
-            both = codec.fitting({**body, "messages": changes["messages"]}, self._profile)
-            changes["messages"] = both.pop("messages", changes["messages"])
+        key = codec.history
+        if key in changes:
+            both = codec.fitting({**body, key: changes[key]}, self._profile)
+            changes[key] = both.pop(key, changes[key])
             return both
         return codec.fitting(body, self._profile)
 
@@ -86,7 +87,7 @@ def _set(call: Call, changes: dict[str, Any]) -> None:
             body.pop(key, None)
         else:
             body[key] = value
-    if "messages" in changes:
+    if call.codec.history in changes:
         call.request.reading = None  # the beginning of the messages is no longer that of an earlier call
 
 

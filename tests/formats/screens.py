@@ -36,11 +36,21 @@ def scanner_of(pii: PiiScanner) -> StreamScanner:
 
 
 def judge(
-    wire: Whole, scanner: StreamScanner, *, gates: bool = False, tools: Sequence[Any] = (), **output: Any
+    wire: Whole,
+    scanner: StreamScanner,
+    *,
+    gates: bool = False,
+    tools: Sequence[Any] = (),
+    restores: bool = True,
+    **output: Any,
 ) -> AnswerFilter:
-    """The filter of one answer to a request that offers `tools`; `send`, by default."""
+    """The filter of one answer to a request that offers `tools`; `send`, by default.
+
+    `restores`: the request held values, which are restored in the answer.
+    """
     call = calls.call(wire.codec)
-    call.redaction = Redaction(restore=dict(RESTORE), known=frozenset(RESTORE.values()))
+    if restores:
+        call.redaction = Redaction(restore=dict(RESTORE), known=frozenset(RESTORE.values()))
     offered = [*tools] or ([dict(wire.offer)] if wire.offer else [])
     call.request.body = wire.request(("user", "hi"), **({"tools": offered} if offered else {}))
     both = (Exfiltration(), SqlGate(Sql(dialect="postgres"))) if gates else ()

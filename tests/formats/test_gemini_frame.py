@@ -23,7 +23,7 @@ def event(text: str, count: int, end: str = "\n\n", **more: Any) -> bytes:
 
 def single(chunks: list[Chunk]) -> list[Chunk]:
     """The events of chunks."""
-    return [one for chunk in chunks for one in (chunk.events or [chunk])]
+    return [one for chunk in chunks for one in (chunk.lot.split() if chunk.lot is not None else [chunk])]
 
 
 def texts(chunks: list[Chunk]) -> list[str]:
