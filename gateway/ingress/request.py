@@ -184,7 +184,9 @@ async def receive(call: Call, receive: Receive, server: Server, openings: Openin
     if call.resource.kind != "llm":
         call.request.raw = call.codec.enclosed(call.request.raw)
     call.budget.extend(len(call.request.raw))
-    known = openings.find(call) or trimmed.follow(openings, call)
+    known = openings.find(call)
+    if known is None and len(call.request.raw) >= trimmed.LEAST:
+        known = trimmed.follow(openings, call)
     new = len(call.request.raw) - (known.opening.end if known is not None else 0)
     if new > OFF_LOOP:
         await judge(call, True, understand, call, server, openings, known)

@@ -48,7 +48,7 @@ def follow(memory: Openings, call: Call) -> Known | None:
 
     Only where messages follow in a list of their own name: in other lists, what is left may begin within a turn.
     """
-    if len(call.request.raw) < LEAST or call.codec.history != _HISTORY or call.values:
+    if call.codec.history != _HISTORY or call.values:
         return None
     for conversation in memory.several(call):
         for opening in conversation.openings:
