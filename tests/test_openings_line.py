@@ -295,8 +295,8 @@ def stories(draw: st.DrawFn, dialect: Chat, changes: Sequence[str] = CHANGES, tu
 
 RULE: Final = """package rules.edits
 
-obligations contains {"code": "edit", "redact": ["PHONE_NUMBER"], "limit": {"max_tokens": 40}} if {
-	input.content.pii.PHONE_NUMBER % 3 == 1
+obligations contains {"code": "edit", "redact": ["PHONE"], "limit": {"max_tokens": 40}} if {
+	input.content.pii.PHONE % 3 == 1
 }
 
 obligations contains {"code": "strip", "strip_tools": ["send"]} if input.content.pii.CREDIT_CARD == 1
