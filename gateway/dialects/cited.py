@@ -34,12 +34,19 @@ _IDS: Final[Mapping[str, str]] = {
 }
 """Key, in small letters without `_` -> the kind of state that its value, or each value in its list, is the id of."""
 _URIS: Final = frozenset({"fileuri", "uri"})
-_KEPT: Final = re.compile(r"(?:https?://[a-z0-9.-]+\.googleapis\.com/|gs:|files/)", re.IGNORECASE)
-"""URIs that the provider reads with the gateway's own credentials; any other is an address that everybody may read."""
+_NAMED: Final = re.compile(r"\s*(?:https?:|gs:|[/\\]*files[/\\])", re.IGNORECASE)
+_PUBLIC: Final = re.compile(
+    r"https?://(?!(?:[a-z0-9-]+\.)*(?:googleapis|storage\.cloud\.google)\.com(?:[:/?#]|$))"
+    r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?(?:[/?#]|$)",
+    re.IGNORECASE,
+)
+"""Addresses that everybody may read, in their plain spelling. The provider may read any other URI of a file with the
+gateway's own credentials."""
 OF_GEMINI: Final[tuple[bytes, ...]] = (b"ileSearch", b"ile_search", b"etrieval")
 """Parts of the names of tools that search in stores of the provider: see `Codec.cites`."""
 RAN: Final = "code_execution_tool_result"
 """The end of the types of blocks with what code wrote."""
+_RAN: Final = frozenset({RAN, f"bash_{RAN}", f"text_editor_{RAN}"})
 _WROTE: Final = frozenset({"code_execution_output", "bash_code_execution_output"})
 
 
@@ -51,9 +58,10 @@ def cited(body: Json) -> Iterator[Named]:
         if type(node) is list:
             waiting += [one for one in node if type(one) is dict or type(one) is list]
             continue
-        if text(node.get("type")).endswith(RAN):  # what the provider ran before
-            continue
+        ran = text(node.get("type")) in _RAN and "role" not in node
         for key, value in node.items():
+            if ran and key == "content":  # what the provider's code wrote before
+                continue
             plain = key.lower().replace("_", "")
             if plain in _IDS:
                 yield from (Named(_IDS[plain], id, key) for id in _values(plain, value))
@@ -68,7 +76,7 @@ def _values(key: str, value: Any) -> list[str]:
         return []
     held = value if type(value) is list else [value.get("id")] if type(value) is dict else [value]
     ids = [id for id in held if type(id) is str and id]
-    return [id for id in ids if _KEPT.match(id)] if key in _URIS else ids
+    return [id for id in ids if _NAMED.match(id) and not _PUBLIC.match(id)] if key in _URIS else ids
 
 
 def made_by_chat(answer: Json) -> list[tuple[str, str]]:
