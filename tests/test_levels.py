@@ -141,6 +141,9 @@ class NoTools:
     def patience(self, _: Any) -> float:
         return 0.0
 
+    def sampled(self, _: Any) -> None:
+        return None
+
     def repeats(self, *_: Any) -> Any:
         return NO_REPEATS
 

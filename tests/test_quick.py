@@ -24,7 +24,7 @@ def test_what_helpers_start_is_known() -> None:
 
 
 # Helpers that start programs, none of which serves.
-QUIET = {"quick", "engines.bundles", "engines.opa_cases", "ner_model", "certificates", "patterns"}
+QUIET = {"quick", "environments", "engines.bundles", "engines.opa_cases", "ner_model", "certificates", "patterns"}
 
 
 @pytest.mark.slow

@@ -19,8 +19,8 @@ _VALUE: Final = re.compile(
 )
 # At least four of its digits are letters, as of all but one of a thousand: else the digits may be a number.
 _UUID: Final = re.compile(
-    r"(?<![0-9A-Za-z])(?=(?:[0-9-]*[A-Fa-f]){4})"
-    r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[1-8][0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z-])"
+    r"(?<![0-9A-Za-z])(?=[0-9A-Fa-f-]{36}(?![0-9A-Za-z-]))(?=(?:[0-9-]*+[A-Fa-f]){4})"
+    r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[1-8][0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}"
 )
 
 
