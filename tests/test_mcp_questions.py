@@ -18,6 +18,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
 import tool_server
+from gateway.dialects import mcp_questions
 from line import Line, config, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, prompt
 from tool_client import Client, text
@@ -527,3 +528,13 @@ async def test_the_official_sdk(tmp_path: Path, mode: Any) -> None:
                 result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann something"}
     assert asked == ["Name of <EMAIL>?", "Say something"]
+
+
+@pytest.mark.parametrize("odd", [{}, [], None, 7])
+def test_values_of_another_type_are_refused(odd: object) -> None:
+    """As any other wrong value, of a server as of a client."""
+    params = {"mode": odd, "message": "Who?"}
+    modes: list[dict[str, Any]] = [{}, {"form": {}}]
+    for one in modes:
+        assert "mode" in mcp_questions.refused("elicitation/create", params, {"elicitation": one})
+    assert "action" in mcp_questions.wrong("elicitation", {"result": {"action": odd}})

@@ -232,13 +232,32 @@ def test_results_of_tasks_are_judged_as_results(line: Line, tasks: Tasks) -> Non
 
 @pytest.mark.parametrize(
     "change",
-    [{"status": "odd"}, {"status": None}, {"ttl": "x"}, {"taskId": 7}, {"taskId": "x" * 2000}],
+    [
+        {"status": "odd"},
+        {"status": None},
+        {"status": {}},
+        {"status": []},
+        {"ttl": "x"},
+        {"taskId": 7},
+        {"taskId": "x" * 2000},
+    ],
 )
 def test_servers_that_describe_no_task(line: Line, tasks: Tasks, change: dict[str, Any]) -> None:
     """A fault of the server."""
     tasks.state |= change
     answer = User(line).send("tools/call", {"name": "may", "arguments": {}, "task": {}})
     assert failed(answer) == (-32000, "upstream_error")
+
+
+@pytest.mark.parametrize("said", [INJECTION, MAIL, f"2026-01-01T00:00:00Z {MAIL}", "2026-01-01T00:00:00Z\n", ""])
+def test_times_of_a_task_are_times(line: Line, tasks: Tasks, said: str) -> None:
+    """Any other text beside the state is left out: the state of a task is not judged."""
+    user = User(line)
+    id = user.begin()["taskId"]
+    tasks.state |= {"createdAt": said, "lastUpdatedAt": said}
+    rest = {key: value for key, value in SHOWN.items() if not key.endswith("At")}
+    assert user.about("tasks/get", id)["result"] == {**rest, "taskId": id}
+    assert user.about("tasks/cancel", id)["result"] == {**rest, "status": "cancelled", "taskId": id}
 
 
 def test_a_task_that_the_server_has_lost(line: Line, tasks: Tasks) -> None:

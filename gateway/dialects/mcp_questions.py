@@ -122,7 +122,7 @@ def refused(method: object, params: object, declared: Json) -> str:
 
 def _refused_elicitation(params: Json, modes: Json) -> str:
     mode = params.get("mode", "form")
-    if mode not in (modes or ("form",)):
+    if type(mode) is not str or mode not in (modes or ("form",)):
         return "The client does not take elicitations of this mode."
     if type(params.get("message")) is not str:
         return "`params.message` must be a string."
@@ -171,7 +171,8 @@ def wrong(kind: str, answer: Json) -> str:
     if type(result) is not dict:
         return "`result` must be an object."
     if kind == "elicitation":
-        if result.get("action") not in _ACTIONS:
+        action = result.get("action")
+        if type(action) is not str or action not in _ACTIONS:
             return f"`result.action` must be one of {', '.join(sorted(_ACTIONS))}."
         return "" if type(result.get("content")) in (dict, type(None)) else "`result.content` must be an object."
     if kind == "sampling":

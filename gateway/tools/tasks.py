@@ -6,6 +6,7 @@ caller has no such task. Tasks are not listed, because one server may have those
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from gateway.tools.wire import broken, written
 OFFERED: Final[Json] = {"cancel": {}, "requests": {"tools": {"call": {}}}}
 """The capability that clients hear of."""
 _STATES: Final = frozenset({"working", "input_required", "completed", "failed", "cancelled"})
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 _LONGEST: Final = 7 * 86400.0  # seconds for which the id of a task is good
 
 
@@ -83,11 +85,11 @@ def related(codec: Mcp, server: Server, raw: bytes) -> bytes:
 def _state(server: Server, said: Json) -> Json:
     """What the protocol says of a task, except for its id and its message. Raises Refusal."""
     status, ttl = said.get("status"), said.get("ttl")
-    if status not in _STATES or type(ttl) not in (int, float, type(None)):
+    if type(status) is not str or status not in _STATES or type(ttl) not in (int, float, type(None)):
         raise broken(server.name, "describes a task without a usable state")
     told: Json = {"status": status, "ttl": ttl}
     for key in ("createdAt", "lastUpdatedAt"):
-        if type(said.get(key)) is str:
+        if type(said.get(key)) is str and _TIME.fullmatch(said[key]):  # any other text would reach the client unjudged
             told[key] = said[key]
     if type(said.get("pollInterval")) in (int, float):
         told["pollInterval"] = said["pollInterval"]
