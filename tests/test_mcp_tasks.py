@@ -238,6 +238,7 @@ def test_results_of_tasks_are_judged_as_results(line: Line, tasks: Tasks) -> Non
         {"status": {}},
         {"status": []},
         {"ttl": "x"},
+        {"ttl": -1},
         {"taskId": 7},
         {"taskId": "x" * 2000},
     ],
@@ -247,6 +248,15 @@ def test_servers_that_describe_no_task(line: Line, tasks: Tasks, change: dict[st
     tasks.state |= change
     answer = User(line).send("tools/call", {"name": "may", "arguments": {}, "task": {}})
     assert failed(answer) == (-32000, "upstream_error")
+
+
+def test_periods_of_a_task_hold_no_value(line: Line, tasks: Tasks) -> None:
+    """Milliseconds are whole, and fewer than the digits of a card number."""
+    user = User(line)
+    id = user.begin()["taskId"]
+    tasks.state |= {"ttl": 4111111111111111, "pollInterval": 500.4111111111111}
+    told = user.send("tasks/get", {"taskId": id})["result"]
+    assert (told["ttl"], told["pollInterval"]) == (10_000_000_000, 500)
 
 
 @pytest.mark.parametrize("said", [INJECTION, MAIL, f"2026-01-01T00:00:00Z {MAIL}", "2026-01-01T00:00:00Z\n", ""])

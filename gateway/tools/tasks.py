@@ -24,6 +24,7 @@ from gateway.tools.wire import broken, written
 OFFERED: Final[Json] = {"cancel": {}, "requests": {"tools": {"call": {}}}}
 """The capability that clients hear of."""
 _STATES: Final = frozenset({"working", "input_required", "completed", "failed", "cancelled"})
+_MOST: Final = 10_000_000_000  # milliseconds
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 _LONGEST: Final = 7 * 86400.0  # seconds for which the id of a task is good
 
@@ -59,7 +60,10 @@ def taken(sessions: Sessions, call: Call, codec: Mcp, server: Server, raw: bytes
 
 def state(codec: Mcp, server: Server, raw: bytes) -> Json:
     """The state of a task, without its id and without words of the server. Raises Refusal."""
-    said = orjson.loads(raw)
+    try:
+        said = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise broken(server.name, "describes a task without JSON") from None
     if type(said) is dict and "error" in said:
         raise Fault(PARAMS, "The server does not have this task, or does not do this with it any more.")
     result = said.get("result") if type(said) is dict else None
@@ -85,12 +89,21 @@ def related(codec: Mcp, server: Server, raw: bytes) -> bytes:
 def _state(server: Server, said: Json) -> Json:
     """What the protocol says of a task, except for its id and its message. Raises Refusal."""
     status, ttl = said.get("status"), said.get("ttl")
-    if type(status) is not str or status not in _STATES or type(ttl) not in (int, float, type(None)):
+    if type(status) is not str or status not in _STATES or not (ttl is None or _is_period(ttl)):
         raise broken(server.name, "describes a task without a usable state")
-    told: Json = {"status": status, "ttl": ttl}
+    told: Json = {"status": status, "ttl": ttl if ttl is None else _period(ttl)}
     for key in ("createdAt", "lastUpdatedAt"):
         if type(said.get(key)) is str and _TIME.fullmatch(said[key]):  # any other text would reach the client unjudged
             told[key] = said[key]
-    if type(said.get("pollInterval")) in (int, float):
-        told["pollInterval"] = said["pollInterval"]
+    if _is_period(said.get("pollInterval")):
+        told["pollInterval"] = _period(said["pollInterval"])
     return told
+
+
+def _is_period(said: Any) -> bool:
+    return type(said) in (int, float) and said >= 0
+
+
+def _period(said: float) -> int:
+    """Whole milliseconds, at most 115 days: a longer number could be any value, and states are not judged."""
+    return int(min(said, _MOST))
