@@ -153,7 +153,7 @@ class Killed:
         """Return when the crowd has stopped; reservations of the dead gateway are still held."""
         urls = [it.base for it in await _begin(self._replicas)]
         crowd = Crowd(urls, KEYS[0], _named(self._flow))
-        self._provider.stall["0"] = self._size.calls // 3 // self._size.gateways
+        self._provider.stall["0"] = self._size.calls // 6 // self._size.gateways
         began = time.monotonic()
         running = asyncio.ensure_future(crowd.run(self._size.callers))
         stalled = asyncio.ensure_future(self._provider.stalled.wait())
