@@ -57,6 +57,7 @@ class Rule:
     goes_on: GoesOn | None = None
     yields: bool = False  # expensive: skipped where another rule has a match that would win anyway
     weak: bool = False  # yields to any finding of another rule, and is reported with any score
+    idle: Callable[[str, int, int], bool] | None = None  # whether a stretch holds no finding, at less cost than `find`
     allows: str | None = None  # its matches are allowed values of this recognizer, "" of all (see `allowed`)
 
     def matches(self, text: str, start: int, end: int) -> list[Match]:
@@ -111,6 +112,7 @@ class RuleSet:
         held = (escapes.ESCAPE, disguise.BLOB) if undo else ()
         self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams, held=held)
         self._only: frozenset[int] | None = None
+        self._idle = {at: rule.idle for at, rule in enumerate(self.rules) if isinstance(rule, Rule) and rule.idle}
         self._allowing = any(isinstance(rule, Rule) and rule.allows is not None for rule in self.rules)
 
     def part(self, rules: Iterable[Rule | Family]) -> RuleSet | None:
@@ -135,6 +137,8 @@ class RuleSet:
         """The findings of the rules of this set at the hits."""
         if self._only is not None:
             hits = [hit for hit in hits if hit[0] in self._only]
+        if hits and self._idle:  # in a stream, rejected matches count, too
+            hits = [hit for hit in hits if hit[0] not in self._idle or not self._idle[hit[0]](text, *hit[1:])]
         return self.settle(text, self.matches(text, hits)) if hits else []
 
     def _scan(self, text: str, depth: int) -> list[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from re import _constants as op  # type: ignore[attr-defined]  # the parser of the standard library has no public name
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
@@ -24,6 +24,7 @@ from gateway.detect.core.rules import Family, Match, Rule, RuleSet
 from gateway.detect.personal.identities import IDENTITIES
 from gateway.detect.personal.number_kind import Identity
 from gateway.detect.personal.phones import island
+from gateway.detect.personal.shapes import Shapes
 
 NAMED: Final = 0.85
 """Score of a number directly after a word that names it; each word between them subtracts `_STEP`."""
@@ -126,14 +127,14 @@ class _Fitting:
     some: re.Pattern[str] | None
 
     @classmethod
-    def of(cls, kinds: Sequence[_Kind]) -> _Fitting:
-        """The same in the order of `kinds`."""
+    def of(cls, kinds: Sequence[_Kind], *, gated: bool = True) -> _Fitting:
+        """The same in the order of `kinds`. `gated`: many of them, so that `some` is worth its time."""
         alone = [kind for kind in kinds if kind.alone]
         called: dict[str, list[_Kind]] = {}
         for kind in kinds:
             if not kind.alone:
                 called.setdefault(kind.key, []).append(kind)
-        some = _some(tuple(kind.source for kind in alone), kinds[0].flags) if alone else None
+        some = _some(tuple(kind.source for kind in alone), kinds[0].flags) if alone and gated else None
         return cls(alone, called, some)
 
 
@@ -284,6 +285,9 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
             _begins_apart(kind.source)
             _groups(kind.source)
     known: dict[tuple[int, int], _Fitting] = {}
+    in_digits = expression in _SHAPES["digits"]
+    # Digits of fractions are left out: they are consumed by the rule for phone numbers, as is any row.
+    shapes = Shapes([(kind, kind.source) for kind in kinds], partial(_Fitting.of, gated=False)) if in_digits else None
 
     def fitting(digits: int, size: int) -> _Fitting:
         """The kinds with numbers of at most so many digits and characters: most stretches are dates and counts."""
@@ -297,11 +301,13 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
         size = end - start
         if size < _FEWEST:
             return []
-        within = min(size, _LONGEST)
-        fit = fitting(sum(map(str.isdecimal, text[start:end])) if size <= _LONGEST else _LONGEST, within)
-        asked: Sequence[_Kind] = ()
-        if fit.some is not None and _may_match(fit.some, text, start, min(len(text), end + RuleSet.MARGIN)):
-            asked = fit.alone
+        fit = shapes.of(text[start:end]) if shapes is not None and size <= _LONGEST else None
+        if fit is None:
+            within = min(size, _LONGEST)
+            fit = fitting(sum(map(str.isdecimal, text[start:end])) if size <= _LONGEST else _LONGEST, within)
+        asked: Sequence[_Kind] = fit.alone
+        if fit.some is not None and not _may_match(fit.some, text, start, min(len(text), end + RuleSet.MARGIN)):
+            asked = ()
         if not asked and not fit.called:
             return []
         at, here = start, (named := near.keys(text, start))
