@@ -90,16 +90,6 @@ class _Reading(threading.local):
             words = self.blocks[number] = _Words(text, number)
         return words
 
-    def span(self, text: str, start: int, end: int) -> list[str] | None:
-        """The words in [start, end) and in reach before it, which are ASCII; None if they are not told by blanks."""
-        self.turn(text)
-        number = start // _BLOCK
-        self._places(text, number)
-        plain, shift = self.plain[number], max(0, number * _BLOCK - REACH)
-        if plain is None or end > (number + 1) * _BLOCK:
-            return None
-        return plain[max(0, start - REACH) - shift : end - shift].split()
-
     def before(self, text: str, start: int) -> Before:
         """The words before a place of this text; split once for all vocabularies."""
         number = start // _BLOCK
@@ -233,12 +223,13 @@ class Near:
         return self._known(words, known, text, start) if known else {}
 
     def lack(self, text: str, start: int, end: int) -> bool:
-        """Whether no word of the vocabularies is in [start, end) or in reach before it; False if that takes longer."""
-        low = max(0, start - REACH)
-        if not text[low:end].isascii():
+        """Whether no word of the vocabularies is before a place in [start, end); False if that takes longer to tell."""
+        _reading.turn(text)
+        words, plain = _reading.before(text, start)
+        stretch = text[start:end]
+        if not plain or not stretch.isascii() or stretch.lower() != stretch.upper():
             return False
-        words = _reading.span(text, start, end)
-        return words is not None and self._last.isdisjoint(words)
+        return self._last.isdisjoint(words)
 
     def _known(self, words: _Words, known: list[int], text: str, start: int) -> dict[str, int]:
         """The same out of the words of a block, of which `known` are in a vocabulary."""

@@ -201,7 +201,10 @@ class RuleSet:
         """Apply context, threshold and overlaps: the best score wins, then the longest match."""
         if self._allowing:
             matches = spare(text, matches)
-        kept = _without_inner((match for match in matches if match.score > 0), lambda match: match.rule.recognizer)
+        sure = [match for match in matches if match.score > 0]
+        if not sure:
+            return []
+        kept = _without_inner(sure, lambda match: match.rule.recognizer)
         weighed = [match._replace(score=_weigh(text, match)) for match in kept]
         strong = _without_inner(
             (

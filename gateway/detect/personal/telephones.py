@@ -82,7 +82,12 @@ class Telephones:
         consumed = (start, end, 0.0)
         if end - start < _FEWEST or _NEVER.fullmatch(text, start, end) is not None:
             return [consumed]
-        if text[start:end].isascii():
+        part = text[start:end]
+        if part.isdigit():
+            beside = self._beside(text, start)
+            if not (beside.named or (beside.hinted and end - start >= _HINTED_FEWEST)):
+                return [consumed]  # what needs no word has a sign or a separator
+        if part.isascii():
             return [consumed, *self._island(text, start, end)]
         # For the index, any letter beyond ASCII may be part of a number.
         islands = [match.span() for match in _ISLAND.finditer(text, start, end)]
