@@ -224,12 +224,12 @@ class Near:
 
     def lack(self, text: str, start: int, end: int) -> bool:
         """Whether no word of the vocabularies is before a place in [start, end); False if that takes longer to tell."""
+        stretch = text[start:end]
+        if not stretch.isascii() or stretch.lower() != stretch.upper():
+            return False
         _reading.turn(text)
         words, plain = _reading.before(text, start)
-        stretch = text[start:end]
-        if not plain or not stretch.isascii() or stretch.lower() != stretch.upper():
-            return False
-        return self._last.isdisjoint(words)
+        return plain and self._last.isdisjoint(words)
 
     def _known(self, words: _Words, known: list[int], text: str, start: int) -> dict[str, int]:
         """The same out of the words of a block, of which `known` are in a vocabulary."""

@@ -57,6 +57,7 @@ class Rule:
     goes_on: GoesOn | None = None
     yields: bool = False  # expensive: skipped where another rule has a match that would win anyway
     weak: bool = False  # yields to any finding of another rule, and is reported with any score
+    least: int = 0  # characters of a stretch that may hold a finding
     idle: Callable[[str, int, int], bool] | None = None  # whether a stretch holds no finding, at less cost than `find`
     allows: str | None = None  # its matches are allowed values of this recognizer, "" of all (see `allowed`)
 
@@ -72,6 +73,7 @@ class Family:
     expression: index.Expression
     members: tuple[Rule, ...]
     find: Callable[[str, int, int], list[Match]]
+    least: int = 0  # characters of a stretch that may hold a finding
 
     def matches(self, text: str, start: int, end: int) -> list[Match]:
         """The matches of all members in the stretch [start, end), including rejected ones."""
@@ -112,6 +114,7 @@ class RuleSet:
         held = (escapes.ESCAPE, disguise.BLOB) if undo else ()
         self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams, held=held)
         self._only: frozenset[int] | None = None
+        self._least = [rule.least for rule in self.rules]
         self._idle = {at: rule.idle for at, rule in enumerate(self.rules) if isinstance(rule, Rule) and rule.idle}
         self._allowing = any(isinstance(rule, Rule) and rule.allows is not None for rule in self.rules)
 
@@ -137,9 +140,7 @@ class RuleSet:
         """The findings of the rules of this set at the hits."""
         if self._only is not None:
             hits = [hit for hit in hits if hit[0] in self._only]
-        if hits and self._idle:  # in a stream, rejected matches count, too
-            hits = [hit for hit in hits if hit[0] not in self._idle or not self._idle[hit[0]](text, *hit[1:])]
-        return self.settle(text, self.matches(text, hits)) if hits else []
+        return self.settle(text, self.matches(text, hits, whole=True)) if hits else []
 
     def _scan(self, text: str, depth: int) -> list[Finding]:
         hits, plain = self._index.look(text)
@@ -175,11 +176,14 @@ class RuleSet:
         """See `index.Index.tail`."""
         return self._index.tail(text, start)
 
-    def matches(self, text: str, hits: Iterable[index.Hit]) -> list[Match]:
-        """The matches of the rules at the hits, including rejected ones."""
+    def matches(self, text: str, hits: Iterable[index.Hit], *, whole: bool = False) -> list[Match]:
+        """The matches of the rules at the hits, including rejected ones, of which a `whole` text needs none."""
         found: list[Match] = []
         yielding: list[tuple[Rule, int, int]] = []
+        least, idle = self._least, self._idle
         for number, start, end in _stretches(hits):
+            if whole and (end - start < least[number] or (number in idle and idle[number](text, start, end))):
+                continue
             spend(_STRETCH + end - start)
             rule = self.rules[number]
             if isinstance(rule, Rule) and rule.yields:

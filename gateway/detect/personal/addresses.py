@@ -101,6 +101,7 @@ def _rule(form: Form, *, grows: bool = False) -> Rule:
     begun = rf"\b(?:{form.begun})" if form.begun else ""
     source = f"{_EDGE}{lead}{form.source}"
     pattern = compiled(source)
+    holds = compiled(form.holds) if form.holds else None
     if grows:
         begun = (begun or source) + forms.GROWING
 
@@ -109,6 +110,8 @@ def _rule(form: Form, *, grows: bool = False) -> Rule:
         # An outline matches the beginning of an address; the address may end later.
         found = []
         limit = min(len(text), end + _LONGEST)
+        if holds is not None and holds.search(text, start, limit) is None:
+            return []
         for match in _beginning(pattern, text, start, end, limit):
             spend(_JUDGED)
             low, high = match.span()

@@ -227,11 +227,16 @@ def families(wanted: Collection[str] | None = None) -> list[Family]:
             words[str(number)] = identity.words
             for make, kind in _kinds(str(number), identity):
                 kinds.setdefault(make, []).append(kind)
-    near = Near(words)
-    made = [_family(shape, kinds[make], near) for make, shapes in _SHAPES.items() if make in kinds for shape in shapes]
+    near, names = Near(words), Near({key: said for key, said in words.items() if key not in _OTHERS})
+    made = [
+        _family(shape, kinds[make], near, names)
+        for make, shapes in _SHAPES.items()
+        if make in kinds
+        for shape in shapes
+    ]
     for part in _parts(kinds.get("capitals", [])):
         shape = Expression("|".join(f"(?:{kind.source})" for kind in part), shelf="numbers")
-        made += [_family(shape, part, near)]
+        made += [_family(shape, part, near, names)]
     return made
 
 
@@ -278,7 +283,7 @@ def _elsewhere(_text: str, _start: int, _end: int) -> list[tuple[int, int, float
     return []  # the family finds for its members
 
 
-def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Family:
+def _family(expression: Expression, kinds: Sequence[_Kind], near: Near, names: Near) -> Family:
     sizes = [(kind, _fewest_digits(kind), _shortest(kind)) for kind in kinds]
     for kind in kinds:
         if kind.alone:  # read from the patterns now, and kept, not at the first number of a text
@@ -308,7 +313,7 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
         asked: Sequence[_Kind] = fit.alone
         if fit.some is not None and not _may_match(fit.some, text, start, min(len(text), end + RuleSet.MARGIN)):
             asked = ()
-        if not asked and not fit.called:
+        if not asked and (not fit.called or names.lack(text, start, end)):
             return []
         at, here = start, (named := near.keys(text, start))
         other = min([named.get(key, _FAR) for key in _OTHERS]) if named else _FAR
@@ -334,7 +339,7 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
                 found.append(Match(low, high, score, kind.rule))
         return found
 
-    return Family(expression, tuple(kind.rule for kind in kinds), find)
+    return Family(expression, tuple(kind.rule for kind in kinds), find, _FEWEST)
 
 
 def _shortest(kind: _Kind) -> int:

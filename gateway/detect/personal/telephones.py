@@ -215,4 +215,4 @@ def rules(regions: Sequence[str]) -> list[Rule]:
     presidio = recognizer("PhoneRecognizer")
     find = Telephones(regions, presidio.score).find
     expression = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
-    return [Rule("PHONE", presidio.name, expression, find, ContextWords(presidio.context), yields=True)]
+    return [Rule("PHONE", presidio.name, expression, find, ContextWords(presidio.context), yields=True, least=_FEWEST)]
