@@ -229,7 +229,7 @@ class Near:
             return False
         _reading.turn(text)
         words, plain = _reading.before(text, start)
-        return plain and self._last.isdisjoint(words)
+        return plain and not self._of(words, plain)
 
     def _known(self, words: _Words, known: list[int], text: str, start: int) -> dict[str, int]:
         """The same out of the words of a block, of which `known` are in a vocabulary."""
@@ -252,7 +252,10 @@ class Near:
 
     def _keys(self, text: str, start: int) -> dict[str, int]:
         """The same from the text."""
-        lower, plain = _reading.before(text, start)
+        return self._of(*_reading.before(text, start))
+
+    def _of(self, lower: list[str], plain: bool) -> dict[str, int]:
+        """The same out of the words before a place."""
         found: dict[str, int] = {}
         ending, inside = self._ending, self._inside
         if plain and self._last.isdisjoint(lower):
