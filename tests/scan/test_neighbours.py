@@ -75,7 +75,6 @@ def test_the_words_of_a_block_are_those_of_each_place(text: str, starts: list[in
     reading = neighbours._Reading()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "_BLOCK", block)
-        reading.turn(text)
         for start in starts:
             if start < len(text):
                 assert reading.before(text, start)[0] == neighbours._words_before(text, start)[0]

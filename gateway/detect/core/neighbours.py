@@ -91,7 +91,8 @@ class _Reading(threading.local):
         return words
 
     def before(self, text: str, start: int) -> Before:
-        """The words before a place of this text; split once for all vocabularies."""
+        """The words before a place of a text; split once for all vocabularies."""
+        self.turn(text)
         number = start // _BLOCK
         places = self._places(text, number)
         before = places.get(start)
@@ -227,7 +228,6 @@ class Near:
         stretch = text[start:end]
         if not stretch.isascii() or stretch.lower() != stretch.upper():
             return False
-        _reading.turn(text)
         words, plain = _reading.before(text, start)
         return plain and not self._of(words, plain)
 

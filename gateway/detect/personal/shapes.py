@@ -18,9 +18,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 _SHAPE: Final = bytes(ord("0") if chr(byte) in "0123456789" else byte for byte in range(256))
 _MOST: Final = 4096  # shapes that are remembered
-_TOKEN: Final = re.compile(r"\\.|\{[0-9,]+\}|\[(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+_TOKEN: Final = re.compile(r"\\.|\{[0-9,]++\}|\[(?:\\.|[^\[\]\\])*+\]|.", re.DOTALL)
 _DIGITS: Final = re.compile(r"\[(?:[0-9](?:-[0-9])?)+\]|[0-9]")
-_MIXED: Final = re.compile(r"\[.*[0-9].*\]")  # a class of digits and other characters
+_DIGIT: Final = frozenset("0123456789")
 _WITHOUT: Final = re.compile(r"\(\?<?!(?:[^()\\]|\\.)*[0-9]")  # an assertion that something is not a certain digit
 _PLACE: Final = r"(?<![0-9]\.)"  # not after a decimal point: the digits of a fraction are no number
 
@@ -30,9 +30,10 @@ def outlined(source: str) -> str | None:
     if _WITHOUT.search(source) is not None:
         return None
     tokens = _TOKEN.findall(source)
-    if any(_MIXED.fullmatch(token) and not _DIGITS.fullmatch(token) for token in tokens):
-        return None
-    return "".join(r"\d" if _DIGITS.fullmatch(token) else token for token in tokens)
+    said = [r"\d" if _DIGITS.fullmatch(token) else token for token in tokens]
+    if any(token[0] == "[" and (len(token) == 1 or not _DIGIT.isdisjoint(token)) for token in said):
+        return None  # a class of digits and other characters
+    return "".join(said)
 
 
 @cache
