@@ -21,7 +21,7 @@ import regex
 from gateway.budget import spend
 from gateway.detect.core import index
 from gateway.detect.core.context import ContextWords, boosted
-from gateway.detect.core.spare import spare
+from gateway.detect.core.spare import Span, outside, united
 from gateway.detect.unmask import disguise, escapes
 from gateway.texts import Finding
 
@@ -204,7 +204,7 @@ class RuleSet:
     def settle(self, text: str, matches: Iterable[Match]) -> list[Finding]:
         """Apply context, threshold and overlaps: the best score wins, then the longest match."""
         if self._allowing:
-            matches = spare(text, matches)
+            matches = _spared(text, matches)
         sure = [match for match in matches if match.score > 0]
         if not sure:
             return []
@@ -219,6 +219,25 @@ class RuleSet:
             lambda match: match.rule.entity,
         )
         return resolve(Finding(start, end, rule.entity, score) for start, end, score, rule in strong)
+
+
+def _spared(text: str, matches: Iterable[Match]) -> list[Match]:
+    """The matches without allowed values, and without the matches that mark allowed values."""
+    every = list(matches)
+    scopes = {match.rule.allows for match in every if match.rule.allows is not None}
+    allowed = {of: united(match[:2] for match in every if match.rule.allows == of) for of in scopes}
+    kept: list[Match] = []
+    for match in every:
+        if match.rule.allows is not None:
+            continue
+        rest: Span | None = match[:2]
+        if not match.rule.weak and not match.rule.entity.startswith(("SECRET_", "PLACEHOLDER")):
+            for of in ("", match.rule.recognizer):
+                if rest is not None and of in allowed:
+                    rest = outside(text, *rest, allowed[of])
+        if rest is not None:
+            kept.append(match if rest == match[:2] else match._replace(start=rest[0], end=rest[1]))
+    return kept
 
 
 def _stretches(hits: Iterable[index.Hit]) -> list[index.Hit]:
