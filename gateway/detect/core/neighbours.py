@@ -81,7 +81,9 @@ class _Reading(threading.local):
         self.turn(text)
         number = start // _BLOCK
         places = self.places.get(number)
-        if places is None or start in places or len(places) < _FEW or self.plain[number] is not None:
+        if places is None or start in places or len(places) < _FEW:
+            return None
+        if self.plain[number] is not None and text[max(0, start - REACH) : start].isascii():
             return None
         words = self.blocks.get(number)
         if words is None:
