@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import re
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -295,6 +298,26 @@ async def test_more_than_one_answer_spoils_the_connection(client: Client, more: 
         assert await whole(await client.post(there, b"")) == b"1!"
         assert await whole(await client.post(there, b"")) == b"ok"
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("ended", [OK, b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok"], ids=["kept", "cut"])
+async def test_a_connection_is_freed_without_the_garbage_collector(ended: bytes) -> None:
+    """A parser holds its connection and is held by it: such a pair would wait for a full collection."""
+    client, freed = DirectClient(), asyncio.Event()
+    gc.disable()
+    try:
+        async with listening(Server(ended).serve) as url:
+            response = await client.post(to(url), b"")
+            watched = [weakref.ref(connection, lambda _: freed.set()) for connection in client._open]
+            with contextlib.suppress(OSError):
+                await whole(response)
+            del response
+            async with asyncio.timeout(20):
+                await freed.wait()
+        assert len(watched) == 1
+    finally:
+        gc.enable()
+        await client.close()
 
 
 async def test_a_provider_that_says_close_is_believed(client: Client) -> None:

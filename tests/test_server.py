@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import inspect
 import itertools
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -287,6 +289,37 @@ def test_one_reading(headers: list[tuple[bytes, bytes]]) -> None:
     assert values[b"host"][0] not in (b"", b"a b")
     assert values.get(b"transfer-encoding", [b"chunked"]) == [b"chunked"]
     assert all(int(value) <= 1000 for value in lengths)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_connection_is_freed_without_the_garbage_collector(*, answered: bool) -> None:
+    """A cycle for each connection took 20 kB until the next full collection, which may never come."""
+    app, freed, seen = App(), threading.Event(), list[weakref.ref[Any]]()
+
+    def watch() -> None:
+        (connection,) = running.server_state.connections
+        assert isinstance(connection, server.Protocol)
+        connection.sweep(asyncio.get_running_loop().time())  # the sweep remembers what it saw
+        seen.append(weakref.ref(connection, lambda _: freed.set()))
+        noted.set()
+
+    noted, listener = threading.Event(), socket.create_server(("127.0.0.1", 0))
+    running = server.make_server(app, grammar.Server(), sockets=[listener])
+    thread = threading.Thread(target=running.run)
+    gc.disable()
+    try:
+        thread.start()
+        with connect(listener.getsockname()) as sock:
+            sock.sendall(GET if answered else BUSY)
+            sock.recv(65536)
+            assert app.loop is not None
+            app.loop.call_soon_threadsafe(watch)
+            assert noted.wait(PATIENCE)
+        assert freed.wait(PATIENCE)
+    finally:
+        gc.enable()
+        running.should_exit = True
+        thread.join(PATIENCE)
 
 
 def test_slow_headers() -> None:

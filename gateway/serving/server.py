@@ -196,7 +196,7 @@ class Protocol(HttpToolsProtocol):
         self.flow.resume_writing()
         self._disconnect(self.cycle)
         self._disconnect(self.running)
-        self.cycle = self.running = None  # each holds the connection, which must be freed without the collector
+        self.cycle = self.running = self.waiting = None  # each holds the connection: freed without the collector
         if exc is None:
             self.transport.close()
         self.parser = None  # type: ignore[assignment]

@@ -288,6 +288,7 @@ class _Connection(asyncio.Protocol):
         if self._sender is not None:
             self._sender.cancel()
             self._sender = None
+        del self._parser  # it holds the connection, which is freed without the collector
         response, self._response = self._response, None
         if response is None:
             return
