@@ -98,13 +98,18 @@ class Aws:
         self._provider = provider
         self._lock = threading.Lock()
         self._found: tuple[Credentials, str] | None = None  # the account, and its region
+        self._fault: tuple[float, Failed] | None = None
 
     async def signed(self, to: Destination, body: bytes) -> Destination:
         """With the signature of the body and the headers, the time, and the token of a session."""
+        if self._fault is not None and time.monotonic() < self._fault[0]:
+            raise self._fault[1]
         try:
             return to.having(await asyncio.to_thread(self._headers, to, body))
         except Exception as fault:  # of the library, of a metadata server, or of a file
-            raise _without(self._provider, fault) from None
+            refusal = _without(self._provider, fault)
+            self._fault = time.monotonic() + _PAUSE, refusal
+            raise refusal from None
 
     def _headers(self, to: Destination, body: bytes) -> list[tuple[str, str]]:
         from botocore.auth import SigV4Auth  # an extra
