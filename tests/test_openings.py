@@ -219,6 +219,21 @@ def test_an_opening_is_learned_from_the_second_call(codec: Codec) -> None:
     assert [one.number for one in again if one] == [10, 10, 10]
 
 
+def test_shorter_openings_share_the_bytes_of_the_longest() -> None:
+    """A conversation with several openings has its messages once as received and once as they leave."""
+    memory = Openings()
+    texts = [f"{number} {TEXT}" for number in range(20)]
+    for size in range(8, 14):
+        read(memory, made(texts[:size]))
+    (held,) = [one for kept in memory._teams.values() for several in kept.values() for one in several]
+    assert [one.number for one in held.openings] == [12, 11, 10]
+    assert {(id(one.raw), id(one.sent)) for one in held.openings} == {
+        (id(held.openings[0].raw), id(held.openings[0].sent))
+    }
+    for one in held.openings:
+        assert orjson.loads(b"[" + one.written + b"]") == one.body["messages"]
+
+
 def test_an_opening_ends_with_a_turn() -> None:
     """Items of the model that follow each other are one turn: none of them is the end of an opening."""
     memory, texts = Openings(), [f"{number} {TEXT}" for number in range(20)]

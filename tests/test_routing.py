@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -206,6 +207,49 @@ def test_gateways_share_what_they_found(up: scripted.Upstream, tmp_path: Path) -
             assert seen_of(up, "status-500") == before
             one.loop.call_soon_threadsafe(mine.answered)
             eventually(lambda: theirs.closed)
+
+
+def test_a_target_that_fails_often_is_ejected_for_all_gateways(
+    up: scripted.Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over Redis: by its share of failures, never two in a row. Once it may be tried, one answer brings it back."""
+    models = {"both": {"targets": ["up/flaky", "up/echo"]}}
+    breaker = {"failures": 1000, "ratio": 0.5, "calls": 10, "wait": "1h", "max_wait": "1h"}
+    routing = {"breaker": breaker, "retries": 0}
+    number = itertools.count()
+    ill = True
+
+    def status(seen: scripted.Seen) -> tuple[int, str] | None:
+        return (503, "") if seen.model == "flaky" and ill and next(number) % 2 else None
+
+    monkeypatch.setattr(up, "answers", status)
+    with redis_server() as url:
+        fields = {"state": url, "routing": routing, "pii": {"vault_key": "A" * 43 + "="}}
+        folders = [tmp_path / name for name in ("one", "other")]
+        for folder in folders:
+            folder.mkdir()
+        first, second = (settings(folder, up.url, models, **fields) for folder in folders)
+        with running(folders[0], first) as one, running(folders[1], second) as other:
+            mine, theirs = (line.gateway.shared.healths.of(Target("up", "flaky")).circuit for line in (one, other))
+            before = seen_of(up, "flaky")
+            for _ in range(12):  # the window of the share begins with the first failure, the second call
+                assert mine.closed
+                assert one.chat("hi", "both").status_code == 200
+            assert (mine.closed, mine.row, mine.bad, mine.good) == (False, 1, 6, 5)
+            assert seen_of(up, "flaky") == before + 12
+            eventually(lambda: not theirs.closed)
+            for line in (one, other) * 2:
+                assert line.chat("hi", "both").status_code == 200
+            assert seen_of(up, "flaky") == before + 12
+            ill = False
+            for line, circuit in ((one, mine), (other, theirs)):
+                line.loop.call_soon_threadsafe(setattr, circuit, "until", 0.0)
+            assert other.chat("hi", "both").status_code == 200
+            assert seen_of(up, "flaky") == before + 13
+            assert theirs.closed
+            eventually(lambda: mine.closed)
+            assert one.chat("hi", "both").status_code == 200
+            assert seen_of(up, "flaky") == before + 14
 
 
 def test_a_model_has_time_limits_of_its_own(up: scripted.Upstream, tmp_path: Path) -> None:

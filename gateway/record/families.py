@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +25,8 @@ class Counter:
         """The row of these labels, created at first use; its only item is the sum."""
         row = self._rows.get(labels)
         if row is None:
-            row = self._rows[labels] = [0]
+            # A call has names of its own: each is kept once, for there are many combinations of few names.
+            row = self._rows[tuple(map(sys.intern, labels))] = [0]
         return row
 
     def add(self, labels: Labels, amount: float = 1) -> None:

@@ -210,7 +210,7 @@ class Telemetry:
                 if of_stage is not None:
                     of_stage[bisect_left(edges, took)] += 1
                     of_stage[-1] += took
-        if usage:
+        if usage and (usage.input or usage.output):  # tools have none
             sum_in = series.input = series.input or self.tokens.row(("input", model, team))
             sum_out = series.output = series.output or self.tokens.row(("output", model, team))
             sum_in[0] += usage.input

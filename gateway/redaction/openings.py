@@ -79,13 +79,25 @@ class Opening:
     steps: Sequence[Step] | None
     clean: Clean | None
     edit: Edit
-    written: bytes  # its messages as they leave, as JSON without the brackets of their list
+    sent: bytes  # begins with its messages as they leave, as JSON without the brackets of their list
+    size: int  # bytes of these messages
     blobs: Mapping[str, int]  # unscannable parts in its texts, by kind
     arguments: Sequence[Slot]  # its texts in the arguments of tool calls
     begin: int  # of the list of messages
     ends: Sequence[int]  # of each message
     starts: Sequence[int]  # the number of texts before each message
     seam: int = 0  # the end of the last message before those that were dropped: see `trimmed`
+
+    @property
+    def written(self) -> bytes:
+        """Its messages as they leave, as JSON without the brackets of their list."""
+        return self.sent if len(self.sent) == self.size else self.sent[: self.size]
+
+    def share(self, longer: Opening) -> None:
+        """Keep no bytes of its own: `longer` begins with the same bytes as received, and mostly as they leave."""
+        self.raw = longer.raw
+        if longer.sent.startswith(memoryview(self.sent)[: self.size]):
+            self.sent = longer.sent
 
 
 @dataclass(slots=True, eq=False)
@@ -301,7 +313,7 @@ class Openings:
             opening = _opening(call, reading, reading.edit)
             older = [it for it in one.openings if it.end < opening.end and _begins(raw, it)]
             for it in older:
-                it.raw = raw  # the same bytes up to its end
+                it.share(opening)
             one.openings = [opening, *older][:_KEPT]
         start = one.openings[0] if one.openings else None
         known = reading is not None and start is reading.opening
@@ -362,7 +374,7 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
     first = reading.first
     before = first if known is None else _joined(known.before, first)
     own = said[known.number if known is not None else 0 :]
-    written = orjson.dumps(own)[1:-1]
+    sent = orjson.dumps(own)[1:-1] if known is None else b"%b,%b" % (known.written, orjson.dumps(own)[1:-1])
     arguments = [slot for slot in first.slots if positions.is_argument(slot)]
     return Opening(
         raw=request.raw,
@@ -379,7 +391,8 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         steps=reading.steps,
         clean=reading.clean,
         edit=edit,
-        written=written if known is None else known.written + b"," + written,
+        sent=sent,
+        size=len(sent),
         blobs=blobs([*before.found, *reading.after.found]),
         arguments=arguments if known is None else [*known.arguments, *arguments],
         begin=reading.begin if known is None else known.begin,

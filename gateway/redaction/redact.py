@@ -153,7 +153,7 @@ class Replacer:
             if reading is not None and reading.opening is not None:
                 if self.spellings is not None and reading.opening.edit.turns is TRIMMED:
                     reading.opening.edit = await self.spellings.follow(call, reading.opening)
-                if self._holds(call, reading.opening.edit, actions):
+                if await self._holds(call, reading.opening.edit, actions):
                     call.request.body = {**reading.opening.body, call.codec.history: openings.messages(call)}
                 else:
                     await separate(call)
@@ -188,7 +188,7 @@ class Replacer:
         values = await apart(call, len(sealed), partial(kept, self._seal, call.team, workflow, masked, sealed))
         _know(call, values, self._rules.of(call))
 
-    def _holds(self, call: Call, edit: Edit, actions: Actions) -> bool:
+    async def _holds(self, call: Call, edit: Edit, actions: Actions) -> bool:
         """Whether the edits of an opening are those of this call."""
         if not call.request.found:
             return not edit.changed
@@ -196,8 +196,9 @@ class Replacer:
             return call.request.alone or self.spellings is None
         if edit.workflow != call.request.correlation_id or edit.actions is not actions:
             return False
-        current = self.spellings is None or self.spellings.is_current(call, edit)
-        return current and time.monotonic() < edit.until
+        if time.monotonic() >= edit.until:
+            return False
+        return self.spellings is None or await self.spellings.is_current(call, edit)
 
     async def _redact(self, call: Call, reading: Reading | None, actions: Actions, redaction: Redaction) -> None:
         request = call.request

@@ -414,15 +414,18 @@ class Spellings:
         found, turns = await apart(call, len(slots), follow)
         return edit if found else edit._replace(turns=turns, made=now)
 
-    def is_current(self, call: Call, edit: Edit) -> bool:
+    async def is_current(self, call: Call, edit: Edit) -> bool:
         """Whether no spelling was stored, since an edit was made, at one of the places in its opening."""
         renewed, made, turns = self._renewed, edit.made, edit.turns
         if turns is TRIMMED:
             return False
-        if self._last_renewed <= made:
-            return True
-        states: Iterable[Hashable] = [_names(call)] if turns is UNREAD else turns.states
-        return all((renewed.peek(state) or 0.0) <= made for state in states)
+        if self._last_renewed > made:
+            states: Iterable[Hashable] = [_names(call)] if turns is UNREAD else turns.states
+            if any((renewed.peek(state) or 0.0) > made for state in states):
+                return False
+        # Another process may have stored one: then the places by which the edit was made are not all there are.
+        by_places = turns is UNREAD or type(turns.state) is int
+        return not by_places or await self._vault.places(*_names(call)) is not None
 
     def _place(self, call: Call) -> _Place:
         """The position of the answer to a request."""

@@ -98,6 +98,7 @@ def _without(call: Call, opening: Opening, gap: _Gap) -> Opening | None:
         tools = opening.tools and tuple(dict.fromkeys(call.codec.tools({**opening.asked, **_messages(received)})))
     except Refusal:
         return None
+    sent = orjson.dumps(messages)[1:-1]
     return replace(
         opening,
         raw=call.request.raw,
@@ -111,7 +112,8 @@ def _without(call: Call, opening: Opening, gap: _Gap) -> Opening | None:
         steps=_steps(call, opening, gap, received),
         clean=_clean(opening, seam, end),
         edit=_edit(opening.edit, before, opening.after),
-        written=orjson.dumps(messages)[1:-1],
+        sent=sent,
+        size=len(sent),
         blobs=blobs([*before.found, *opening.after.found]),
         arguments=[slot for slot in opening.arguments if id(slot) not in gone],
         ends=[*opening.ends[:first], *(one - size for one in opening.ends[then:])],

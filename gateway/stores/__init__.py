@@ -234,6 +234,7 @@ class Vault(Protocol):
     async def places(self, team: str, correlation_id: str) -> Mapping[int, bytes] | None:
         """Place -> digest, for all spellings that the vault has; None if this process has not kept all of them.
 
+        Called after the reservation of a call, and at no cost: a store that is shared knows from the reservation.
         Spellings that were dropped to make room may still have a place.
         """
 

@@ -93,9 +93,16 @@ local function forget_expired(key, ends)
   return true
 end
 
+local function vault_of(work) return (string.gsub(work, "}:w:", "}:v:", 1)) end
+
 -- The vault of a workflow lives as long as the record of the workflow. Both are in one slot.
-local function keep_vault(work, kept_ms)
-  redis.call("PEXPIRE", (string.gsub(work, "}:w:", "}:v:", 1)), kept_ms)
+local function keep_vault(work, kept_ms) redis.call("PEXPIRE", vault_of(work), kept_ms) end
+
+-- How many spellings the vault has had of a workflow whose record began at `first`: "first count". See redis_vault.py.
+local function spelled_of(work, first)
+  local got = redis.call("HMGET", vault_of(work), "sn", "first", "ends")
+  local alive = got[1] and (got[2] and got[2] == first or not got[2] and tonumber(got[3]) >= now)
+  return first .. " " .. (alive and got[1] or "0")
 end
 
 -- `at`: the name of another time to set. Replicas with waiting calls poll `ended`.
@@ -184,21 +191,17 @@ end
 
 -- KEYS: workflow, open, seen, buckets...
 -- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits, idle or false, strict, first, call,
---       chained, look, history, tools, firm], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key, amount,
---       limit, refill, name]
+--       chained, look, history, tools, firm, spelled], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key,
+--       amount, limit, refill, name]
 -- Returns "ok" and for each debit "remaining reset_ms" ("more" and "remaining reset_ms topped_up" with top-ups), or
 -- "reason index used held retry_ms limit" (index, retry -1: none). If asked for, NUL and the history follow; if tools
--- were taken out of the workflow's requests, SOH and those tools follow
+-- were taken out of the workflow's requests, SOH and those tools follow; then, if asked for, STX and `spelled_of`
 local function reserve()
   local work, open, seen = KEYS[1], KEYS[2], KEYS[3]
-  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look, history, tools, firm =
+  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look, history, tools, firm, spelled =
     unpack(cjson.decode(ARGV[3]))
   local member = ARGV[4]
   local stripped = false
-  local function with_history(answer)
-    answer = history and answer .. "\0" .. history_of(work) or answer
-    return stripped and answer .. "\1" .. stripped or answer
-  end
 
   local fields = { "state", "reason", "first", "since", "ends", "last", "more", "a:" .. agent, "path", "limits" }
   for i = 1, #debits do
@@ -209,6 +212,11 @@ local function reserve()
   local state, reason, first, since, ends, last = got[1], got[2], got[3], got[4], got[5], got[6]
   local fresh = not first or forget_expired(work, ends)
   if fresh then state, reason, first, since, ends, last = "open", "", now, now, 0, now end
+  local function with_history(answer)
+    answer = history and answer .. "\0" .. history_of(work) or answer
+    answer = stripped and answer .. "\1" .. stripped or answer
+    return spelled and answer .. "\2" .. spelled_of(work, int(first)) or answer
+  end
   local function used_of(i) return fresh and 0 or tonumber(got[9 + i * 2] or 0) end
   local function held_of(i) return fresh and 0 or tonumber(got[10 + i * 2] or 0) end
 

@@ -105,7 +105,7 @@ class RedisStore:
         self._waiting = Waiting(self._last_ended)
         answers = self._answers = RedisAnswers(self._call, answer_key)
         self.begin, self.finish, self.abandon = answers.begin, answers.finish, answers.abandon
-        vault = RedisVault(self._call, lambda team, id: [vault_key(team, id), work_key(team, id)])
+        vault = self._vault = RedisVault(self._call, lambda team, id: [vault_key(team, id), work_key(team, id)])
         self.seal, self.unseal, self.spell, self.spellings = vault.seal, vault.unseal, vault.spell, vault.spellings
         self.places = vault.places
         queues = RedisQueues(self._call, self._batch.call)
@@ -140,6 +140,8 @@ class RedisStore:
     async def reserve(self, ask: Ask) -> Reservation | Rejection:
         if not ask.bare:
             await self._join(ask.team)
+        elif not ask.look:
+            self._vault.forget(ask.team, ask.correlation_id)  # nothing will be said of its vault
         keys, slots = call_keys(ask)
         debits = [
             (slots.get(it.key, 0), f"{it.unit}:{it.key}", it.amount, it.limit, it.refill, it.name) for it in ask.debits
@@ -149,13 +151,17 @@ class RedisStore:
         times = (seconds, ask.ttl * 1000, ask.lapse * 1000)
         whole = (ask.correlation_id, ask.agent, *times, debits, idle, ask.strict, ask.first, ask.id)
         try:
-            flow = (ask.chained, ask.look, ask.history, ask.tools, ask.firm)
+            flow = (ask.chained, ask.look, ask.history, ask.tools, ask.firm, not ask.bare)
             reply = await self._call("reserve", keys, orjson.dumps((*whole, *flow)), member_of(ask))
         except (StoreUnavailable, asyncio.CancelledError):
+            self._vault.forget(ask.team, ask.correlation_id)
             # Redis may have taken the reservation nevertheless, and no caller is left to end it.
             if not ask.bare:
                 self._repeat_later(ask, {}, "released", DOUBT)
             raise
+        if not ask.bare and b"\2" in reply:
+            reply, _, spelled = reply.rpartition(b"\2")
+            self._vault.note(ask.team, ask.correlation_id, spelled)
         return outcome(ask, reply)
 
     async def mark(self, team: str, correlation_id: str, labels: Sequence[str], version: int) -> Marked:

@@ -139,12 +139,13 @@ local function unseal()
 end
 
 -- KEYS: vault, workflow. ARGV: 3 ttl ms, then for each spelling: digest, ciphertext. The first ciphertext of a digest
--- stays.
+-- stays. Returns when the record of the workflow began, "" without one; how many spellings there were before, and now.
 local function spell()
   local vault, ttl = KEYS[1], tonumber(ARGV[3])
   local first, ends = open_vault(vault, KEYS[2])
   local got = redis.call("HMGET", vault, "sn", "so", "sb")
   local newest, oldest, bytes = tonumber(got[1] or 0), tonumber(got[2] or 1), tonumber(got[3] or 0)
+  local before = newest
   for at = 4, #ARGV, 2 do
     local digest, ciphertext = ARGV[at], ARGV[at + 1]
     if not redis.call("HGET", vault, "s:" .. digest) then
@@ -161,7 +162,7 @@ local function spell()
   end
   redis.call("HSET", vault, "sn", int(newest), "so", int(oldest), "sb", int(bytes))
   renew_vault(vault, ttl, first, ends)
-  return 1
+  return { first or "", before, newest }
 end
 
 -- KEYS: vault, workflow. ARGV: from 3 on, digests. Returns the ciphertext of each, or nil.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -57,7 +56,7 @@ from gateway.stores.rows import (
     workflow_row,
 )
 from gateway.stores.schema import migrate, outdated
-from gateway.stores.vault import Vault
+from gateway.stores.vault import Vault, Vaults
 from gateway.stores.waiting import Waiting
 from gateway.stores.watch import Watch
 from gateway.stores.writer import Bulk, Statement, Writer, connect, reading
@@ -88,7 +87,6 @@ _KEYS_CHANGED: Statement = ("UPDATE meta SET value = value + 1 WHERE name = 'key
 # Microseconds after which an idle workflow is dropped from memory; its next call loads it again.
 _IDLE = 600 * MICRO
 _RECORDS = 16_384  # workflows kept in memory after a sweep, besides those with calls in flight; each takes about 1 kB
-_VAULTS = 2048  # vaults kept in memory, besides vaults not yet written; the least recently used are dropped first
 # Microseconds between two deletions of expired rows, each of which scans the tables.
 _PURGE = 60 * MICRO
 
@@ -104,7 +102,7 @@ class SqliteStore:
         self._clock = clock or SteadyClock()
         self._counters = Counters(self._load)
         self._waiting = Waiting()
-        self._vaults: dict[tuple[str, str], Vault] = {}
+        self._vaults = Vaults(self._written)
         self._answers = Answers()
         self._queues = queues.SqliteQueues(self._now)
         self._lock: int | None = None
@@ -204,8 +202,7 @@ class SqliteStore:
         for key in self._counters.drain(now):
             self.writer.submit("DELETE FROM buckets WHERE key = ?", (key,))
         self._counters.evict(now - _IDLE, self.writer.written, _RECORDS)
-        for name in [name for name, it in self._vaults.items() if it.ends < now and self.writer.written(it.mark)]:
-            del self._vaults[name]
+        self._vaults.drop_ended(now)
         self._answers.drop_written(self.writer)
         if self._purged + _PURGE <= now:
             self._purge(now)
@@ -358,7 +355,7 @@ class SqliteStore:
 
     async def spellings(self, team: str, correlation_id: str, digests: Sequence[bytes]) -> list[bytes | None]:
         kept = self._vault(team, correlation_id, self._now())[0].spellings
-        return [kept[digest][1] if digest in kept else None for digest in digests]
+        return list(map(kept.get, digests))
 
     async def places(self, team: str, correlation_id: str) -> Mapping[int, bytes] | None:
         return self._vault(team, correlation_id, self._now())[0].places
@@ -373,26 +370,21 @@ class SqliteStore:
             rows.append((_PUT_VAULT, (team, correlation_id, ends, vault.first)))
         if rows:
             vault.mark = self.writer.submit_all(rows)
+        self._vaults.put((team, correlation_id), vault)
 
     def _vault(self, team: str, correlation_id: str, now: int) -> tuple[Vault, int]:
         """The vault of a workflow, and when the record of the workflow began, in microseconds; 0 without a record."""
         name = (team, correlation_id)
         record = self._counters.record(team, correlation_id, now)
         first = record.first if record is not None else 0
-        vault = self._vaults.pop(name, None) or self._load_vault(name)
-        self._vaults[name] = vault  # last position: most recently used
-        if len(self._vaults) > _VAULTS:
-            self._evict_vaults()
+        vault = self._vaults.take(name)
+        if vault is None:
+            vault = self._load_vault(name)
+            self._vaults.put(name, vault)
         if vault.ends and not vault.alive(first, now):
-            vault = self._vaults[name] = Vault()
-            self.writer.submit_all([(sql, name) for sql in DROP_VAULT])
+            vault = Vault(mark=self.writer.submit_all([(sql, name) for sql in DROP_VAULT]))
+            self._vaults.put(name, vault)
         return vault, first
-
-    def _evict_vaults(self) -> None:
-        """Drop some of the least recently used vaults that are on disk; they are read again when needed."""
-        for name in list(itertools.islice(self._vaults, 16)):
-            if len(self._vaults) > _VAULTS and self.writer.written(self._vaults[name].mark):
-                del self._vaults[name]
 
     def _load_vault(self, name: tuple[str, str]) -> Vault:
         vault = Vault()
@@ -590,6 +582,9 @@ class SqliteStore:
         return version
 
     # Upkeep
+
+    def _written(self, mark: int) -> bool:
+        return self.writer.written(mark)
 
     def _now(self) -> int:
         return round(self._clock() * MICRO)

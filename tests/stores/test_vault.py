@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gateway.amounts import STRIPPED, Reservation
 from gateway.stores import SPELLINGS, SPELLINGS_SIZE, Store
-from store_harness import Backend, ask, bucket, quota, take
+from store_harness import Backend, ask, backend, bucket, quota, take
 
 VALUE = [("EMAIL", b"d1", b"c1")]
 OTHER = [("EMAIL", b"d2", b"c2")]
 
 
-async def call(store: Store, ttl: int = 86400) -> Reservation:
+async def call(store: Store, ttl: int = 86400, cid: str = "w") -> Reservation:
     """One call of the workflow, from its reservation to its end."""
-    reservation = await take(store, quota(100, 1), ttl=ttl)
+    reservation = await take(store, quota(100, 1), ttl=ttl, cid=cid)
     await store.settle(reservation, {"tokens": 1}, "settled")
     return reservation
 
@@ -76,24 +78,62 @@ async def test_the_first_spelling_of_a_digest_stays(store: Store) -> None:
 async def test_places_are_those_of_all_spellings_or_unknown(place: Backend) -> None:
     """A store that has the places of some spellings only, says none."""
     store = await place.open()
-    alone = await store.places("t", "w") is not None  # no other process can keep spellings
+    await call(store, ttl=100)
+    assert await store.places("t", "w") == {}
     await store.spell("t", "w", [(b"a", b"1"), (b"b", b"2")], 100, [7, 8])
     await store.spell("t", "w", [(b"b", b"3")], 100, [8])
-    assert await store.places("t", "w") == ({7: b"a", 8: b"b"} if alone else None)
-    assert await store.places("t", "v") == ({} if alone else None)
+    assert await store.places("t", "w") == {7: b"a", 8: b"b"}
+    await call(store, ttl=100)
+    assert await store.places("t", "w") == {7: b"a", 8: b"b"}
+    await call(store, ttl=100, cid="v")
+    assert await store.places("t", "v") == {}
     await store.spell("t", "v", [(b"c", b"4")], 100)
     assert await store.places("t", "v") is None
     await store.durable()
     await store.close()
     store = await place.open()
+    await call(store, ttl=100)
     assert await store.places("t", "w") is None
     place.clock.advance(101)
-    assert await store.places("t", "w") == ({} if alone else None)
+    await call(store, ttl=100)
+    assert await store.places("t", "w") == {}
     for at in range(0, SPELLINGS + 20, 20):
         names = range(at, at + 20)
         await store.spell("t", "w", [(f"{name}".encode(), b"c") for name in names], 100, list(names))
     assert await store.places("t", "w") is None
     await store.close()
+
+
+async def test_places_are_unknown_once_another_process_has_kept_spellings(tmp_path: Path, redis_url: str) -> None:
+    """Known from the next reservation on; a process that comes later knows none."""
+    place = backend("redis", tmp_path, redis_url)
+    mine, other = await place.open(), await place.open()
+    await call(mine)
+    await call(other)
+    await mine.spell("t", "w", [(b"a", b"1")], 100, [7])
+    assert await mine.places("t", "w") == {7: b"a"}
+    await call(other)
+    assert await other.places("t", "w") is None
+    await other.spell("t", "w", [(b"b", b"2")], 100, [8])
+    await call(mine)
+    assert await mine.places("t", "w") is None
+    await mine.spell("t", "w", [(b"c", b"3")], 100, [9])
+    assert await mine.places("t", "w") is None
+    assert await mine.spellings("t", "w", [b"a", b"b", b"c"]) == [b"1", b"2", b"3"]
+    await mine.close()
+    await other.close()
+
+
+async def test_places_of_a_vault_from_before_the_record_are_unknown(tmp_path: Path, redis_url: str) -> None:
+    """Nobody can say whether its spellings are all that a process has kept."""
+    mine = await backend("redis", tmp_path, redis_url).open()
+    await mine.spell("t", "w", [(b"a", b"1")], 100, [7])
+    assert await mine.places("t", "w") is None
+    await call(mine)
+    assert await mine.places("t", "w") is None
+    await mine.spell("t", "w", [(b"b", b"2")], 100, [8])
+    assert await mine.places("t", "w") is None
+    await mine.close()
 
 
 async def test_the_newest_spellings_are_kept(place: Backend) -> None:
