@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from gateway.amounts import NO_REPEATS, Ask, Debit, History, Look, Rejection, Reservation
+from gateway.bodies import Headers as Headers
+from gateway.bodies import Json as Json
+from gateway.bodies import Named as Named
+from gateway.bodies import State as State
+from gateway.bodies import Step as Step
+from gateway.bodies import ToolUse as ToolUse
+from gateway.bodies import Usage as Usage
 from gateway.budget import Budget
 from gateway.delegation import Delegation
 from gateway.errors import Refusal, Stage
 from gateway.texts import Finding, Nested, Slot
 
-if TYPE_CHECKING:  # the types of one room, as the only exception: a call carries its codec
+if TYPE_CHECKING:  # the types of the one room that words name: a call carries its codec
     from gateway.dialects import Codec
     from gateway.dialects.parts import Joined
 
-Json = dict[str, Any]
 Result = TypeVar("Result")
 
 
@@ -103,38 +109,6 @@ class Subject:
     def acting(self) -> str:
         """The name in chains of agents and in counts of repetitions: of a sub-agent, with its parents' names."""
         return self.agent if self.delegation is None else "/".join((self.agent, *self.delegation.names))
-
-
-@dataclass(slots=True)
-class Usage:
-    """The usage of one upstream call, as reported by the provider (`counted`: not reported, counted by the gateway).
-
-    `input` and `output` are totals in tokens; the others are parts with prices of their own: `cached` (read from the
-    provider's cache), `cache_write` and `audio_input` of the input, `reasoning` and `audio` of the output.
-    """
-
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    reasoning: int = 0
-    audio: int = 0
-    counted: bool = False
-    audio_input: int = 0
-    tier: str = ""  # the service tier that the provider reports
-    cache_write: int = 0
-    runs: tuple[tuple[str, int], ...] = ()  # tools that the provider ran, by name, with the number of their runs
-
-    def joined(self, other: Usage | None) -> Usage:
-        """This report merged with an earlier report of the same answer: a count never decreases."""
-        if other is None:
-            return self
-        amounts = ("input", "output", "cached", "reasoning", "audio", "audio_input", "cache_write")
-        most = {name: max(getattr(self, name), getattr(other, name)) for name in amounts}
-        runs = self.runs
-        if other.runs:
-            counts = dict(other.runs)
-            runs = tuple(sorted({**counts, **{name: max(n, counts.get(name, 0)) for name, n in runs}}.items()))
-        return replace(self, **most, tier=self.tier or other.tier, runs=runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,45 +212,6 @@ class Screening:
 
     counts: dict[str, int] = field(default_factory=dict)
     effort: int = 0
-
-
-Headers = Sequence[tuple[bytes, bytes]]
-
-
-class ToolUse(NamedTuple):
-    """One call of a tool. `arguments`: JSON, or a string that contains JSON. `id`: "" if the call has no id."""
-
-    id: str
-    tool: str
-    arguments: Any
-
-
-class Step(NamedTuple):
-    """One step of a conversation.
-
-    prompt: the user wrote `text`. turn: the model answered, and called the tools in `uses`. result: `text` is the
-    result of the one tool call in `uses`.
-    """
-
-    kind: Literal["prompt", "turn", "result"]
-    text: str = ""
-    uses: tuple[ToolUse, ...] = ()
-
-
-class State(NamedTuple):
-    """What a provider stores of an answer: its id, the tool calls in it, and the ids of its items."""
-
-    id: str
-    uses: Sequence[ToolUse]
-    items: Sequence[str] = ()
-
-
-class Named(NamedTuple):
-    """A state at a provider that a request names: its kind (response, conversation, item, file), id, and parameter."""
-
-    kind: str
-    id: str
-    param: str
 
 
 Kind = Literal["llm", "tool", "agent"]

@@ -14,7 +14,7 @@ from typing import Any
 import dialect_page
 from gateway.cli import _parser
 from gateway.config.grammar import schema
-from gateway.config.providers import ROWS, Row
+from gateway.config.providers import CLOUDS, ROWS, Row
 
 DOCS = Path(__file__).parent.parent / "docs"
 CONFIG = DOCS / "config.md"
@@ -115,12 +115,13 @@ def kind_rows() -> list[str]:
 
 def _kind_row(kind: str, row: Row) -> str:
     url = row.url.replace("{}", f"${{{row.places[0]}}}") if row.places else row.url
+    url = url.replace("{project}", f"${{{row.projects[0]}}}") if row.projects else url
     limit = f"output limit in `{row.ceiling}`" if row.ceiling != "as_sent" else ""
     role = f"`{row.role}` for instructions" if row.role != "as_sent" else ""
     dropped = ", ".join(f"`{name}`" for name in row.unsupported)
     changed = [limit, role, f"without {dropped}" if dropped else "", "" if row.stream_usage else "no `stream_options`"]
     changed.append("`/responses` as chat completions" if row.format == "openai" and not row.responses else "")
-    keys = ", ".join(f"`{name}`" for name in row.keys)
+    keys = ", ".join(f"`{name}`" for name in row.keys) or (f"`auth: {row.auth}`" if row.auth in CLOUDS else "")
     return f"| `{kind}` | `{url}` | {keys} | {'; '.join(filter(None, changed))} | [page]({row.source}) |"
 
 

@@ -227,12 +227,13 @@ def message_events(body: dict[str, Any], size: int = 3) -> list[bytes]:
 
 async def claude(upstream: Upstream, seen: Seen) -> AsyncIterator[bytes | None]:
     """The bytes of an answer in the Messages dialect."""
-    body, model = seen.body, seen.body["model"]
+    model = seen.model
+    body = {**seen.body, "model": model}  # on Vertex, the path names the model
     if model.startswith("status-"):
         kinds = {"400": "invalid_request_error", "429": "rate_limit_error", "529": "overloaded_error"}
         error = {"type": kinds.get(model[7:], "api_error"), "message": f"no: {_text(body)}"}
         yield _json(int(model[7:]), {"type": "error", "error": error, "request_id": "req_1"}, "retry-after: 7\r\n")
-    elif seen.path.endswith("/count_tokens"):
+    elif seen.path.endswith(("/count_tokens", "/count-tokens:rawPredict")):
         yield _json(200, {"input_tokens": 42})
     elif model == "script" and not isinstance(said := upstream.script[_text(body)], list):
         yield _json(200, said)
@@ -448,7 +449,8 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
         await writer.drain()
         return True
     says = claude if "/messages" in seen.path else responses if seen.path.endswith("/responses") else _answer
-    says = gemini if "/models/" in seen.path else says
+    if "/models/" in seen.path:
+        says = claude if "/publishers/anthropic/" in seen.path else gemini
     async for data in says(upstream, seen):
         if data is None:
             gone = asyncio.ensure_future(reader.read(1))

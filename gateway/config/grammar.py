@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway import call as words
 from gateway.config.a2a import Cards, RemoteAgent
-from gateway.config.providers import ROWS, Auth, Ceiling, Kind, Role, Row
+from gateway.config.providers import CLOUDS, ROWS, Auth, Ceiling, Kind, Role, Row
 from gateway.config.routing import Routing
 from gateway.config.scalars import PLAIN_TIERS, Count, Digest, HttpUrl, Origin, Per, Rated, Seconds, Secret
 from gateway.config.sections import Audit, Delegations, Idempotency, Loops, Output, Pii, Policy, Section, Stored
@@ -59,7 +59,9 @@ class Provider(Section):
     """Further keys, with rate limits of their own at the provider. A call goes out with the least busy key; a key that
     is refused (401) or at its limit (429) steps aside."""
     auth: Auth | None = None
-    """The header of the key: bearer is `Authorization: Bearer`. Default: that of the kind, or of the format."""
+    """The header of the key: bearer is `Authorization: Bearer`. Without a key: google sends a token of the application
+    default credentials, aws signs each request (SigV4), both with what the environment or the machine has. Default:
+    that of the kind, or of the format."""
     api_version: str = Field(default="", pattern=r"^[0-9A-Za-z.-]*$")
     """Azure: the version of the API with deployments, such as 2024-10-21. Default: the API without versions
     (`/openai/v1`)."""
@@ -124,7 +126,13 @@ class Provider(Section):
 
     def speaks(self, codec: Codec) -> bool:
         """Whether the provider answers in this dialect itself."""
+        if self._dialects and codec.name not in self._dialects:
+            return False
         return self.format in codec.formats and (codec.name != "openai_responses" or self._has_responses)
+
+    @cached_property
+    def _dialects(self) -> frozenset[str]:
+        return ROWS[self.kind].dialects if self.kind else frozenset()
 
     @cached_property
     def _has_responses(self) -> bool:
@@ -136,6 +144,17 @@ class Provider(Section):
     def sent_as(self) -> Auth | None:
         """How the key is sent; None: as the dialect of the call has it."""
         return self.auth or (ROWS[self.kind].auth if self.kind else None)
+
+    @model_validator(mode="after")
+    def _has_its_cloud(self) -> Provider:
+        sent_as = self.sent_as
+        if sent_as not in CLOUDS:
+            return self
+        if self.api_key or self.api_keys:
+            raise ValueError(f"auth: {sent_as} takes the credentials of the machine: leave the key or auth out")
+        if not _has(_CLOUD_LIBRARIES[sent_as]):
+            raise ValueError(f"needs a library for auth: {sent_as}: .venv/bin/pip install -e '.[{sent_as}]'")
+        return self
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> Provider:
@@ -165,6 +184,15 @@ class Provider(Section):
 
 
 _NO_ROW = Row(source="", url="")
+_CLOUD_LIBRARIES = {"google": "google.auth", "aws": "botocore"}
+
+
+def _has(library: str) -> bool:
+    """Whether a library is installed."""
+    try:
+        return find_spec(library) is not None
+    except ModuleNotFoundError:  # not even its first name
+        return False
 
 
 class Price(Section):

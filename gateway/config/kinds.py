@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gateway.config.providers import ROWS, Row
+from gateway.config.providers import CLOUDS, ROWS, Row
 from gateway.config.yaml_file import Path, Problem, YamlFile
 
-_PLACE: Final = re.compile(r"[a-z0-9-]{1,40}")  # a region within a host name
+_PLACE: Final = re.compile(r"[a-z0-9-]{1,40}")  # a region within a host name, or a project
+_UNKNOWN: Final = "https://unknown.invalid"  # so that a missing base_url is the only mistake reported
 
 
 def complete(doc: YamlFile, env: Mapping[str, str]) -> None:
@@ -41,7 +42,8 @@ def _completed(doc: YamlFile, path: Path, provider: dict[str, Any], env: Mapping
         return  # the grammar reports the mistake
     provider.setdefault("format", row.format)
     yield from _url(doc, path, provider, row, env)
-    yield from _key(doc, path, provider, row, env)
+    if provider["base_url"] != _UNKNOWN:
+        yield from _key(doc, path, provider, row, env)
 
 
 def _url(doc: YamlFile, path: Path, provider: dict[str, Any], row: Row, env: Mapping[str, str]) -> Iterator[Problem]:
@@ -49,18 +51,22 @@ def _url(doc: YamlFile, path: Path, provider: dict[str, Any], row: Row, env: Map
     url = provider.get("base_url")
     if not url:
         url = row.url
-        if "{}" in url:
-            variable = next((name for name in row.places if env.get(name)), "")
+        for mark, variables in (("{}", row.places), ("{project}", row.projects)):
+            if mark not in url:
+                continue
+            variable = next((name for name in variables if env.get(name)), "")
             if not variable:
-                names = " or ".join(row.places)
-                words = f"needs a base_url: set the environment variable {names}, or write base_url"
+                words = f"needs a base_url: set the environment variable {' or '.join(variables)}, or write base_url"
                 yield Problem(doc.line(path), path, words)
-                provider["base_url"] = "https://unknown.invalid"  # so that this is the only mistake reported
+                provider["base_url"] = _UNKNOWN
                 return
-            if url != "{}" and not _PLACE.fullmatch(env[variable]):
-                yield Problem(doc.line(path), path, f"cannot use the environment variable {variable}: it is no region")
-            url = url.replace("{}", env[variable])
+            if url != mark and not _PLACE.fullmatch(env[variable]):
+                what = "region" if mark == "{}" else "project"
+                words = f"cannot use the environment variable {variable}: it is no {what}"
+                yield Problem(doc.line(path), path, words)
+            url = url.replace(mark, env[variable])
             doc.env[*path, "base_url"] = f"${{{variable}}}"
+        url = url.replace("//global-", "//")  # Vertex: the place without a region
     if isinstance(url, str):
         url = url.rstrip("/")
         if row.path and not provider.get("api_version") and not url.endswith(row.path):
@@ -72,11 +78,18 @@ def _url(doc: YamlFile, path: Path, provider: dict[str, Any], row: Row, env: Map
 
 def _key(doc: YamlFile, path: Path, provider: dict[str, Any], row: Row, env: Mapping[str, str]) -> Iterator[Problem]:
     """The key of the file, else of the environment."""
+    if provider.get("auth", row.auth) in CLOUDS:
+        if "auth" not in provider and not owns(row, provider["base_url"]):
+            words = f"has a base_url outside {row.domain}, where no token is sent by itself: write auth: {row.auth}"
+            yield Problem(doc.line(path), path, words)
+        return
     if "api_key" in provider or provider.get("api_keys") or not row.keys or provider.get("headers"):
         return
     variable = next((name for name in row.keys if env.get(name)), "")
     if not variable:
         words = f"has no key: set the environment variable {' or '.join(row.keys)}, or write api_key"
+        if provider["kind"] == "bedrock":
+            words += ", or auth: aws for the credentials of the machine"
         yield Problem(doc.line(path), path, words)
     elif not owns(row, provider["base_url"]):
         words = (

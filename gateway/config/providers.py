@@ -12,10 +12,12 @@ from typing import Final, Literal, NamedTuple
 # fmt: off
 Kind = Literal[
     "openai", "azure", "anthropic", "mistral", "groq", "deepseek", "xai", "together", "fireworks", "openrouter",
-    "cohere", "cerebras", "moonshot", "qwen", "zai", "gemini", "bedrock", "ollama", "vllm", "llamacpp", "lmstudio"
+    "cohere", "cerebras", "moonshot", "qwen", "zai", "gemini", "vertex", "vertex-anthropic", "bedrock", "ollama",
+    "vllm", "llamacpp", "lmstudio"
 ]
 # fmt: on
-Auth = Literal["bearer", "x-api-key", "api-key"]
+Auth = Literal["bearer", "x-api-key", "api-key", "google", "aws"]
+CLOUDS: Final = frozenset({"google", "aws"})  # need no key: the credentials are those of the machine
 Ceiling = Literal["max_tokens", "max_completion_tokens", "as_sent"]
 Role = Literal["system", "developer", "as_sent"]
 
@@ -23,14 +25,16 @@ Role = Literal["system", "developer", "as_sent"]
 class Row(NamedTuple):
     """One provider.
 
-    `url`: the base URL; `{}` stands for the value of a variable of `places`, without which `base_url` is required.
+    `url`: the base URL; `{}` stands for the value of a variable of `places`, `{project}` for one of `projects`, without
+    which `base_url` is required.
     `domain`: the key of the environment is sent to hosts of this domain only. `path`: the end of the base URL, added if
     it is missing. `keys`, `places`: variables of the environment, the first that is set counts. `ceiling`: the field
     that limits output tokens. `role`: the role of instructions. `reasoning`: the field of a message with the text of
     the model's reasoning. `unsupported`: parameters that the provider refuses, as names or paths (`messages[].name`).
     `stream_usage`: whether the usage of a stream must be asked for. `responses`: whether it has
     `/responses` for all its models and fields; otherwise, requests of this dialect are translated, which serves every
-    model. `litellm`: names in LiteLLM's files.
+    model. `dialects`: names of the dialects that it has; all of its format if empty. `litellm`: names in LiteLLM's
+    files.
     """
 
     source: str
@@ -39,7 +43,8 @@ class Row(NamedTuple):
     path: str = ""
     keys: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
-    format: Literal["openai", "anthropic"] = "openai"
+    projects: tuple[str, ...] = ()
+    format: Literal["openai", "anthropic", "gemini"] = "openai"
     auth: Auth = "bearer"
     ceiling: Ceiling = "as_sent"
     role: Role = "as_sent"
@@ -47,9 +52,13 @@ class Row(NamedTuple):
     unsupported: tuple[str, ...] = ()
     stream_usage: bool = True
     responses: bool = False
+    dialects: frozenset[str] = frozenset()
     litellm: tuple[str, ...] = ()
 
 
+_VERTEX: Final = "https://{}-aiplatform.googleapis.com/v1/projects/{project}/locations/{}"
+_GOOGLE_PLACES: Final = ("GOOGLE_CLOUD_LOCATION", "GOOGLE_CLOUD_REGION", "CLOUD_ML_REGION")
+_GOOGLE_PROJECTS: Final = ("GOOGLE_CLOUD_PROJECT", "ANTHROPIC_VERTEX_PROJECT_ID")
 ROWS: Final[Mapping[str, Row]] = {
     "openai": Row(
         # max_tokens is deprecated, and reasoning models refuse it.
@@ -202,6 +211,26 @@ ROWS: Final[Mapping[str, Row]] = {
         domain="googleapis.com",
         keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         litellm=("gemini",),
+    ),
+    "vertex": Row(
+        source="https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference",
+        url=_VERTEX,
+        domain="googleapis.com",
+        places=_GOOGLE_PLACES,
+        projects=_GOOGLE_PROJECTS,
+        format="gemini",
+        auth="google",
+        dialects=frozenset({"gemini", "gemini_stream", "gemini_count", "gemini_embedding"}),
+    ),
+    "vertex-anthropic": Row(
+        source="https://platform.claude.com/docs/en/api/claude-on-vertex-ai",
+        url=_VERTEX,
+        domain="googleapis.com",
+        places=_GOOGLE_PLACES,
+        projects=_GOOGLE_PROJECTS,
+        format="anthropic",
+        auth="google",
+        dialects=frozenset({"anthropic_messages", "anthropic_count"}),
     ),
     "bedrock": Row(
         # Has /responses, for other models at this URL than at bedrock-mantle

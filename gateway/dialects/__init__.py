@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 import orjson
 
-from gateway.call import Json, Named, State, Usage
+from gateway.bodies import Json, Named, State, Usage
 from gateway.dialects.surrogates import mend
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
 if TYPE_CHECKING:
-    from gateway.call import Step
+    from gateway.bodies import Step
     from gateway.dialects.frame import Series
     from gateway.dialects.lots import Lot
     from gateway.dialects.parts import Joined

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Headers, Json
+from gateway.bodies import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, StreamCodec
 from gateway.dialects.a2a_errors import NO_VERSION, TASK_NOT_FOUND, named
 from gateway.dialects.a2a_names import camel

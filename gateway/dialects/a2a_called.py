@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import sse
 from gateway.dialects.a2a_errors import ERRORS
 from gateway.dialects.a2a_tables import ID

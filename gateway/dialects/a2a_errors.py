@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import google_rpc
 from gateway.dialects.jsonrpc import INVALID, PARAMS, PARSE, UNKNOWN_METHOD, Fault
 from gateway.errors import Refusal

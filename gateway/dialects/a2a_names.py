@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import numbers
 
 _OTHER: Final = re.compile(rb'"[a-z]+(?:_[a-z]+)+"\s*:')

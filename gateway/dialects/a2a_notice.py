@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_tables import SEND, told
 from gateway.dialects.jsonrpc import Fault

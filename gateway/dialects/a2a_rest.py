@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from gateway.call import Headers, Json
+from gateway.bodies import Headers, Json
 from gateway.dialects import Chunk, StreamCodec, google_rpc, numbers, sse
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_errors import ERRORS, NO_VERSION, info, named

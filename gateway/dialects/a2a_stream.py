@@ -12,7 +12,7 @@ from typing import Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import Chunk, events, numbers, sse, tree
 from gateway.dialects.a2a_tables import ANSWER, Told, files, told
 from gateway.dialects.base import Ordered

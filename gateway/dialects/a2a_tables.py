@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects.a2a_push import DELETE, LISTED, READ, SET
 from gateway.dialects.tree import Shape
 

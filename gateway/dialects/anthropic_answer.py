@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects import count, hosted_runs, integer
 from gateway.errors import Refusal
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.call import Json, Named, State, Usage
+from gateway.bodies import Json, Named, State, Usage
 from gateway.dialects import NO_VALUES, Intent, anthropic_answer, checks
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.anthropic_tables import ANSWER, SHAPE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.call import Json
+from gateway.bodies import Json
 
 
 def text_of(content: Any) -> str:

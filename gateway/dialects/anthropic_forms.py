@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import items, ordinal, sse, surrogates
 from gateway.dialects.anthropic_tables import kind as kind_of
 from gateway.dialects.openai_forms import pieces

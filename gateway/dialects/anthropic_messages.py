@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, Step, Usage
+from gateway.bodies import Json, Step, Usage
 from gateway.dialects import (
     NO_VALUES,
     Intent,

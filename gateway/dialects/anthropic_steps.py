@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gateway.call import Json, Step, ToolUse
+from gateway.bodies import Json, Step, ToolUse
 from gateway.dialects.anthropic_tables import calls_a_tool
 from gateway.dialects.checks import text
 from gateway.dialects.openai_steps import plain, waiting

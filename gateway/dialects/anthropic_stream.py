@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import Channel, Chunk, Field, Piece, events, nulls, ordinal, sse, tree
 from gateway.dialects.anthropic_answer import refused, tells_input, tier, usage
 from gateway.dialects.anthropic_forms import encode, use_events

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import tree
 from gateway.dialects.checks import text
 

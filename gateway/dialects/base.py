@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, Named, State, Step, Usage
+from gateway.bodies import Json, Named, State, Step, Usage
 from gateway.dialects import MAX_ANSWER, Channel, Chunk, Field, Outline, Profile, StreamCodec, openai_models, tree
 from gateway.dialects.checks import must_store
 from gateway.dialects.field_table import Table

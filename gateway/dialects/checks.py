@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.errors import Refusal
 
 MAX_CEILING: Final = 10_000_000  # tokens; a larger output limit is treated as a mistake

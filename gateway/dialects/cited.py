@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.call import Json, Named
+from gateway.bodies import Json, Named
 from gateway.dialects.checks import text
 
 _WORDS: Final = frozenset(

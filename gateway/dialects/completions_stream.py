@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import Chunk, Delta
 from gateway.dialects.openai_answer import is_number, is_short
 from gateway.dialects.openai_stream import OpenAIChatStream

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects.tree import Shape, Survey
 
 _MARK: Final = re.compile(rb'"[^"]*+"|[\[\]{}]')

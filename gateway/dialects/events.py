@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import Chunk, items, sse, surrogates
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from gateway.call import Json
+from gateway.bodies import Json
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 

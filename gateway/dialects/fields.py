@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import Channel, Chunk, Field, Level, Piece, ordinal
 from gateway.dialects.tree import Name, Shape, Survey
 from gateway.texts import Signed, Slot

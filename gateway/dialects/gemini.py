@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from gateway.call import Json, Step, Usage
+from gateway.bodies import Json, Step, Usage
 from gateway.dialects import (
     NO_VALUES,
     Intent,

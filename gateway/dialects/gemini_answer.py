@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects import count, google_rpc, hosted_runs, integer
 from gateway.dialects.gemini_tables import candidates, parts
 from gateway.errors import Refusal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import gemini_tools
 from gateway.dialects.gemini_tables import each_part, field
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects import NO_VALUES, Intent, Outline, checks, gemini_answer, openai_models
 from gateway.dialects.base import Plain, Ungenerated
 from gateway.dialects.gemini import Gemini, check_parts, model_of, strange

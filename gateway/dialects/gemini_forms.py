@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import items, nulls, ordinal, sse, surrogates
 from gateway.dialects.gemini_tables import candidates, is_thought, parts
 from gateway.dialects.openai_forms import pieces

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects.delta_frame import NUMBER, TEXT, DeltaFrame, Place
 from gateway.dialects.gemini_tables import candidates, parts
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from gateway.call import Json, Named, State, Step, Usage
+from gateway.bodies import Json, Named, State, Step, Usage
 from gateway.dialects import (
     NO_VALUES,
     Intent,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from gateway.call import Json, Step, ToolUse
+from gateway.bodies import Json, Step, ToolUse
 from gateway.dialects.checks import text
 from gateway.dialects.gemini_tables import each_part, field
 from gateway.dialects.openai_steps import plain, waiting

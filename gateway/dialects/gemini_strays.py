@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects.gemini_tables import CALLS, DATA, SIGNATURE, candidates, parts
 from gateway.dialects.openai_strays import fields, in_blocks
 

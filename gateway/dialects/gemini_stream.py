@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from gateway.bodies import Json
 from gateway.budget import once
-from gateway.call import Json
 from gateway.dialects import Chunk, Field, Piece, events, gemini_frame, literals, nulls, sse, surrogates, tree
 from gateway.dialects.base import Ordered
 from gateway.dialects.delta_frame import DeltaFrame

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import hosted as runs
 from gateway.dialects import openai_tools
 from gateway.dialects.checks import wrong

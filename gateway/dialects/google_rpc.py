@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 
 STATUSES: Final[Mapping[int, str]] = {
     400: "INVALID_ARGUMENT",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import openai_tools
 from gateway.dialects.openai_tools import CHANGES, CHOICES, DECLARED, LABELS, LISTS, MAX_NAME, NESTED, NEVER_NAMED
 

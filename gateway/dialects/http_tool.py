@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 
-from gateway.call import Headers, Json
+from gateway.bodies import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, numbers, parts
 from gateway.dialects.base import Untold
 from gateway.dialects.field_table import Table, table

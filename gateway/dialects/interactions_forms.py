@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import items, sse, surrogates
 from gateway.dialects.checks import text
 from gateway.dialects.interactions_stream import encode, spoken

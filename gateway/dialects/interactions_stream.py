@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import Chunk, Field, Piece, events, gemini_answer, ordinal, sse, tree
 from gateway.dialects.base import Ordered
 from gateway.dialects.checks import text

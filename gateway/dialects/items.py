@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from gateway.call import Json
+from gateway.bodies import Json
 
 MOST_NESTED: Final = 1_000_000
 """Maximum JSON values in a string, or in one event; beyond, a string is plain text, and an event is refused."""

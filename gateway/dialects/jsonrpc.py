@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects.base import Untold
 from gateway.errors import NotJson, Refusal
 

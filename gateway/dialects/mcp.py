@@ -15,7 +15,7 @@ from typing import Final
 
 import orjson
 
-from gateway.call import Headers, Json
+from gateway.bodies import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id

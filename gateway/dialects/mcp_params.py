@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.call import Headers
+from gateway.bodies import Headers
 from gateway.dialects import mcp
 from gateway.dialects.jsonrpc import Fault
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 
 ASKS: Final[Mapping[str, str]] = {
     "sampling/createMessage": "sampling",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 
 _KIND: Final = re.compile(
     r"(image|img|picture|photo|screenshot)|(audio|voice|speech|sound)|(video|film|movie)"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.detect.unmask import encoded
 from gateway.dialects import items
 from gateway.errors import Refusal

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 
 _MESSAGE: Final = ("content", "tool_calls", "annotations")
 _BLOCK: Final = ("content", "citations")

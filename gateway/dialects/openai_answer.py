@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects import count, hosted_runs, integer
 from gateway.dialects.openai_tables import TEXTS
 

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from gateway.bodies import Json
 from gateway.budget import once
-from gateway.call import Json
 from gateway.dialects import GONE, checks
 from gateway.errors import Refusal
 

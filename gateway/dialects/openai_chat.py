@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.call import Json, Step, Usage
+from gateway.bodies import Json, Step, Usage
 from gateway.dialects import (
     NO_VALUES,
     Intent,

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import (
     NO_VALUES,
     Intent,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from gateway.call import Json, Named, State, Step, Usage
+from gateway.bodies import Json, Named, State, Step, Usage
 from gateway.dialects import NO_VALUES, Intent, checks, responses_items
 from gateway.dialects.base import Plain
 from gateway.dialects.field_table import table

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.errors import Refusal
 
 _DIMENSIONS: Final = 256

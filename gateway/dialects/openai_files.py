@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects import NO_VALUES, Intent, checks, hosted, openai_models, openai_tools, states
 from gateway.dialects.field_table import table
 from gateway.dialects.openai_media import FILE

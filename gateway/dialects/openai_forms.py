@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import items, nulls, ordinal, sse, surrogates
 from gateway.dialects.openai_tables import ENVELOPE
 from gateway.dialects.toolcalls import ToolCalls

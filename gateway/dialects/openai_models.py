@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from gateway.bodies import Json
 from gateway.budget import once
-from gateway.call import Json
 from gateway.errors import Refusal
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

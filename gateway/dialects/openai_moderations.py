@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects import NO_VALUES, Intent, checks, openai_demo, openai_forms, openai_models
 from gateway.dialects.base import Plain
 from gateway.dialects.openai_answer import tier

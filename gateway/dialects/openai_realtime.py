@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects import checks, count, integer, openai_answer
 from gateway.dialects.base import Plain
 from gateway.dialects.field_table import Table

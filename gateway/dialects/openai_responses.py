@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from gateway.call import Json, Named, State, Step, Usage
+from gateway.bodies import Json, Named, State, Step, Usage
 from gateway.dialects import (
     NO_VALUES,
     Intent,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 
 _OTHER: Final = {"system": "developer", "developer": "system"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Json, Step, ToolUse
+from gateway.bodies import Json, Step, ToolUse
 from gateway.dialects.checks import text
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects.openai_tables import CHOICE, CHUNK, TEXTS
 
 _TOP: Final = CHUNK

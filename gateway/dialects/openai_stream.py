@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import Channel, Chunk, Delta, Field, events, nulls, ordinal, sse, tree
 from gateway.dialects.fields import Reader, is_structure
 from gateway.dialects.frame import Frame

@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gateway.bodies import Json
 from gateway.budget import once
-from gateway.call import Json
 from gateway.dialects.checks import wrong
 from gateway.dialects.openai_fields import KNOWN
 from gateway.dialects.toolnames import normal

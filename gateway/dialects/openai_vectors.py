@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.bodies import Json
 from gateway.budget import spend
-from gateway.call import Json
 from gateway.detect.unmask import encoded
 from gateway.dialects import Outline, items
 

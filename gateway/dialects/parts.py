@@ -12,7 +12,7 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.detect.core.rules import resolve
 from gateway.detect.unscannable import UNSCANNABLE
 from gateway.texts import Finding, Share, Slot

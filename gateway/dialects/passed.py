@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from gateway.call import Json, Named, State, Usage
+from gateway.bodies import Json, Named, State, Usage
 from gateway.dialects import NO_VALUES, Intent, checks, count, multipart, openai_forms, openai_models, tree
 from gateway.dialects.base import Plain
 from gateway.dialects.field_table import Table

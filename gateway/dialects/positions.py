@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import literals
 from gateway.dialects.tree import ARGUMENTS, Name
 from gateway.texts import Argument, Nested, Prompt, Slot

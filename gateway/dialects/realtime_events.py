@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import checks
 from gateway.dialects.openai_realtime import AUDIO
 from gateway.dialects.responses_items import ID

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects import count, hosted_runs, integer, openai_answer
 from gateway.dialects.responses_tables import kind
 from gateway.errors import Refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import ordinal
 from gateway.dialects.checks import text
 from gateway.dialects.responses_answer import refusal_item, refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import openai_demo
 from gateway.dialects.responses_items import items
 from gateway.dialects.responses_tables import kind

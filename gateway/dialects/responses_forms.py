@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import items, ordinal, sse, surrogates
 from gateway.dialects.openai_forms import pieces
 from gateway.dialects.responses_tables import CALLING, kind

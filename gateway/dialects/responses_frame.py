@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects.delta_frame import NUMBER, PADDING, TEXT, DeltaFrame, Place
 
 _KEYS: Final = frozenset({"type", "sequence_number", "item_id", "output_index", "content_index", "delta"})

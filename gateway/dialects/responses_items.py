@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from gateway.call import Json, Named, State, Step, ToolUse
+from gateway.bodies import Json, Named, State, Step, ToolUse
 from gateway.dialects import checks, openai_tools
 from gateway.dialects import hosted as runs
 from gateway.dialects.checks import text

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects.base import Ungenerated
 from gateway.dialects.openai_responses import OpenAIResponses
 from gateway.dialects.responses_tables import ANSWER

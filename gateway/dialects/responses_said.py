@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import Chunk
 from gateway.dialects.delta_frame import DeltaFrame
 from gateway.dialects.openai_answer import drop

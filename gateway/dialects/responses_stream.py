@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Json, Usage
+from gateway.bodies import Json, Usage
 from gateway.dialects import (
     MAX_ANSWER,
     Chunk,

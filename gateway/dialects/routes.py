@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import Codec, a2a_rest
 from gateway.dialects.a2a import A2a
 from gateway.dialects.anthropic_batches import (

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from gateway.bodies import Json
 from gateway.budget import once
-from gateway.call import Json
 from gateway.dialects.checks import wrong
 
 _NAMES: Final = frozenset(

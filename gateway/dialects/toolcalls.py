@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.dialects import ordinal
 from gateway.dialects.surrogates import mend
 from gateway.errors import Refusal

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from gateway.call import Json
+from gateway.bodies import Json
 from gateway.detect.unmask import encoded
 from gateway.dialects import items, leads, media, numbers, terms
 from gateway.errors import NotJson, Refusal

@@ -11,7 +11,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.config.grammar import Model, Provider
+from gateway.config.providers import CLOUDS
 from gateway.dialects import NO_VALUES, Codec
+from gateway.upstream import vertex
 from gateway.upstream.client import Destination, Timeouts
 
 _VERSION: Final = re.compile(r"/v1(?:beta|alpha)?$")
@@ -35,17 +37,22 @@ class Destinations:
         values: Mapping[str, str] = NO_VALUES,
         timed: tuple[str, Model] = _UNTIMED,
         key: str = "",
+        *,
+        stream: bool = False,
     ) -> Destination:
         """The destination of the calls of a dialect; `model` is the deployment of an API with deployments (Azure).
 
         `values`: the parameters of the path of the call. `timed`: the model that the caller named and its settings, if
-        it has time limits of its own. `key`: the name of the provider's key.
+        it has time limits of its own. `key`: the name of the provider's key. `stream`: whether a stream is asked for,
+        which has a path of its own at Vertex.
         """
         account = self._providers[provider]
         path = codec.at(model, values)
         if account.api_version:
             place = "" if path.startswith(_WITHOUT) else f"/deployments/{quote(model, safe='')}"
             path = f"/openai{place}{path}?api-version={account.api_version}"
+        elif account.kind in vertex.KINDS:
+            path = vertex.path(account.kind, codec, path, model, stream=stream)
         to = self._known.get((provider, path, timed[0], key))
         if to is None:
             base = account.base_url.rstrip("/")
@@ -79,7 +86,7 @@ def _headers(provider: Provider, codec: Codec, key: str) -> CIMultiDict[str]:
 def _credentials(provider: Provider, codec: Codec, key: str) -> Mapping[str, str]:
     """The headers with the key: as the dialect has them, or as the provider wants them."""
     sent_as = provider.sent_as
-    if sent_as is None or not key:
+    if sent_as is None or sent_as in CLOUDS or not key:
         return codec.credentials(key)
     name, value = ("Authorization", f"Bearer {key}") if sent_as == "bearer" else (sent_as, key)
     return {**codec.credentials(""), name: value}

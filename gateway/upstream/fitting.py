@@ -13,19 +13,21 @@ from gateway.call import Call, Json
 from gateway.config.grammar import Provider
 from gateway.dialects import GONE, Codec, Profile
 from gateway.errors import Refusal
+from gateway.upstream import vertex
 
 
 class Fitting:
     """What requests to one provider need. `asks_usage`: whether the usage of a stream is asked for."""
 
-    __slots__ = ("_name", "_profile", "_refuses", "asks_usage", "needed")
+    __slots__ = ("_claude", "_name", "_profile", "_refuses", "asks_usage", "needed")
 
     def __init__(self, name: str, provider: Provider) -> None:
         self._name = name
         self._profile = provider.profile
         self._refuses = provider.unsupported_action == "refuse"
         self.asks_usage = self._profile.asks_usage
-        self.needed = self._profile._replace(asks_usage=True) != Profile()
+        self._claude = provider.kind == "vertex-anthropic"
+        self.needed = self._claude or self._profile._replace(asks_usage=True) != Profile()
 
     def fit(self, call: Call) -> bool:
         """Change the body; True if anything changed. Writes `call.outcome.fitted` and `call.outcome.dropped`.
@@ -60,7 +62,8 @@ class Fitting:
                 param=dropped[0],
                 stage="upstream",
             )
-        return {**self._fields(codec, body, changes), **changes}, dropped
+        fixed = vertex.fields(codec) if self._claude else {}
+        return {**self._fields(codec, body, changes), **changes, **fixed}, dropped
 
     def _fields(self, codec: Codec, body: Json, changes: Json) -> Json:
         """The changes of the dialect; those of messages are made on top of what was dropped from them."""

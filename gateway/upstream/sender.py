@@ -16,6 +16,7 @@ from gateway.upstream import failures, forms
 from gateway.upstream.across import Across
 from gateway.upstream.answer import Answer, Body, demonstrated
 from gateway.upstream.client import Client, Destination, Response
+from gateway.upstream.clouds import signers
 from gateway.upstream.destinations import Destinations
 from gateway.upstream.failures import FAULTS, UNREACHED, Failed, broken
 from gateway.upstream.fitting import Fitting, undo
@@ -41,6 +42,7 @@ class Sender:
         self._clients = {name: clients[provider.client] for name, provider in providers.items()}
         self._by_dialect = clients
         self._destinations = Destinations(providers)
+        self._signers = signers(providers)
         self._fittings = {name: Fitting(name, provider) for name, provider in providers.items()}
         self._relented: set[tuple[str, Target]] = set()  # pairs of codec and target that refuse what `request` adds
 
@@ -165,11 +167,14 @@ class Sender:
             body, names = seals.without(body)
             call.outcome.dropped += tuple(names)
         if self._timed is None:
-            to = self._destinations.of(provider, codec, call.outcome.model, values, key=account)
+            to = self._destinations.of(
+                provider, codec, call.outcome.model, values, key=account, stream=call.request.stream
+            )
         else:
             name = call.authorization.served_as or call.resource.name
             timed = (name, self._timed(name))
-            to = self._destinations.of(provider, codec, call.outcome.model, values, timed, account)
+            stream = call.request.stream
+            to = self._destinations.of(provider, codec, call.outcome.model, values, timed, account, stream=stream)
         passes = codec.passes
         if passes:
             extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
@@ -180,6 +185,8 @@ class Sender:
         return await self._to(call, provider, to, body)
 
     async def _to(self, call: Call, provider: str, to: Destination, body: bytes) -> Response:
+        if provider in self._signers:
+            to = await self._signers[provider].signed(to, body)
         try:
             client = self._by_dialect[call.codec.client] if call.codec.client else self._clients[provider]
             response = await client.post(to, body)

@@ -208,3 +208,11 @@ def test_escaped_control_characters_hide_nothing(pii: PiiScanner, text: str, for
     written = text.format(form.format(code))
     ((start, end, *_),) = pii.scan(written)
     assert written[start:end] == written[5:-2]
+
+
+@given(st.text(min_size=1))
+def test_no_text_in_base64_begins_like_a_name(text: str) -> None:
+    """What is not decoded, by its first character, is no text in any alphabet of base64."""
+    data = text.encode(errors="ignore")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        assert encode(data).decode()[:1] not in disguise._NO_TEXT

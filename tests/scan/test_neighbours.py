@@ -62,7 +62,35 @@ def test_the_words_are_those_of_the_pattern(text: str, start: int) -> None:
     cut = low and words and not (text[low - 1].isspace() or text[low:][:1].isspace())
     words = words[1:] if cut else words
     if start < len(text):
-        assert neighbours._words_before(text, start) == words[: -neighbours.WORDS - 1 : -1]
+        assert neighbours._words_before(text, start)[0] == words[: -neighbours.WORDS - 1 : -1]
+
+
+@given(
+    text=st.lists(st.sampled_from([*WORDS, *"aB'9é ._-<>\\n1"]), max_size=120).map("".join),
+    starts=st.lists(st.integers(0, 600), min_size=1, max_size=8),
+    block=st.sampled_from([64, 161, 500, 2048]),
+)
+def test_the_words_of_a_block_are_those_of_each_place(text: str, starts: list[int], block: int) -> None:
+    """However a block is read, the words before a place in it are those of the text before the place alone."""
+    reading = neighbours._Reading()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "_BLOCK", block)
+        for start in starts:
+            if start < len(text):
+                assert reading.before(text, start)[0] == neighbours._words_before(text, start)[0]
+
+
+@given(
+    words=st.lists(st.sampled_from(WORDS), max_size=60),
+    low=st.integers(0, 400),
+    size=st.integers(1, 60),
+)
+def test_what_lacks_a_word_has_none_at_any_place(words: list[str], low: int, size: int) -> None:
+    """`lack` is sure: there is no word before any place of the stretch."""
+    text = " ".join(words)
+    high = min(len(text), low + size)
+    if low < high and NEAR.lack(text, low, high):
+        assert not any(NEAR.keys(text, place) for place in range(low, high) if not text[place - 1 : place].isalnum())
 
 
 def test_another_text_at_the_same_places(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,17 +99,18 @@ def test_another_text_at_the_same_places(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [NEAR.keys(f"{word} 4711", len(word) + 1) for word in ("order", "id", "of")] == [{"order": 0}, {"id": 0}, {}]
 
 
-def test_many_places_take_one_split(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("said", "way"), [("order 4711 ", "_blanked"), ("order l'a'b 4711 ", "_Words")])
+def test_many_places_take_one_split(said: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work grows with the text, not with text times places."""
-    split: list[int] = []
-    words = neighbours._Words
+    split: list[object] = []
+    read = getattr(neighbours, way)
 
-    def counted(text: str, number: int) -> neighbours._Words:
-        split.append(number)
-        return words(text, number)
+    def counted(*arguments: object) -> object:
+        split.append(arguments)
+        return read(*arguments)
 
-    monkeypatch.setattr(neighbours, "_Words", counted)
-    text = "order 4711 " * 1000
-    for start in range(6, len(text), 11):
-        NEAR.keys(text, start)
-    assert split == list(range(len(text) // neighbours._BLOCK + 1))
+    monkeypatch.setattr(neighbours, way, counted)
+    text = said * 1000
+    for start in range(said.index("4711"), len(text), len(said)):
+        assert NEAR.keys(text, start)
+    assert len(split) == len(text) // neighbours._BLOCK + 1

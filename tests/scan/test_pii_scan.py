@@ -127,6 +127,15 @@ def test_all_of_presidio(pii: PiiScanner, reference: Reference, text: str) -> No
     assert missed(text, reference(text), pii.scan(text)) == []
 
 
+@settings(max_examples=examples(200, nightly=5000), deadline=None)
+@given(text=texts(most=8))
+def test_what_is_left_out_is_no_finding(pii: PiiScanner, text: str) -> None:
+    """Stretches of a whole text that no rule is asked about hold nothing: asked about all, rules find the same."""
+    rules = pii.prepared()
+    hits = rules._index.hits(text)
+    assert rules.settle(text, rules.matches(text, hits, whole=True)) == rules.settle(text, rules.matches(text, hits))
+
+
 @settings(max_examples=examples(50, nightly=1500), deadline=None)
 @given(text=texts())
 def test_same_without_hyperscan(pii: PiiScanner, slow: RuleSet, text: str) -> None:

@@ -26,13 +26,19 @@ WORDS: Final = 12
 _STEM: Final = 2  # minimum letters of a word that has a plural
 _TOKENS: Final = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)?")
 _ASCII: Final = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z]+)?")  # the same for ASCII, in a third of the time
-# Other characters become blanks, capitals small letters: a tenth of the time of `_ASCII`, for text without apostrophes.
+# Other characters become blanks, capitals small letters: a tenth of the time of `_ASCII`.
 _SPLIT: Final = bytes(ord(chr(byte).lower()) if byte < 128 and chr(byte).isalnum() else ord(" ") for byte in range(256))
+_QUOTE: Final = ord("'")
+_JOINED: Final = _SPLIT[: ord("'")] + b"'" + _SPLIT[ord("'") + 1 :]  # the same for text with apostrophes
+_QUOTED: Final = re.compile(rb"(?<=[a-z0-9])'[a-z]+(['0-9])?")  # an apostrophe within a word
 _PLACEHOLDER: Final = regex.compile(WRITTEN)
 _JOINS: Final = frozenset("'’")
 _FEW: Final = 24  # places of one block for which splitting the block takes longer than it saves
+_KEPT: Final = 256  # places of one block whose words are kept
 _BLOCK: Final = 2048  # characters that are split at a time
 _BLOCKS: Final = 64
+Before = tuple[list[str], bool]
+"""The words before a place in lower case, the nearest first, and whether they are ASCII."""
 
 
 class _Words:
@@ -62,15 +68,20 @@ class _Reading(threading.local):
     def __init__(self) -> None:
         self.text = ""
         self.blocks: dict[int, _Words] = {}
-        self.places: dict[int, dict[int, list[str]]] = {}  # block -> place -> the words before it, the nearest first
+        self.plain: dict[int, str | None] = {}  # block -> its words and blanks, see `_blanked`
+        self.places: dict[int, dict[int, Before]] = {}  # block -> place -> the words before it
+
+    def turn(self, text: str) -> None:
+        """Read this text from now on."""
+        if text is not self.text:
+            self.text, self.blocks, self.plain, self.places = text, {}, {}, {}
 
     def words(self, text: str, start: int) -> _Words | None:
-        """The words before a place; None for the first few places of a block."""
-        if text is not self.text:
-            self.text, self.blocks, self.places = text, {}, {}
+        """The words of a block with many places that blanks do not tell apart; None for any other."""
+        self.turn(text)
         number = start // _BLOCK
         places = self.places.get(number)
-        if places is None or start in places or len(places) < _FEW:
+        if places is None or start in places or len(places) < _FEW or self.plain[number] is not None:
             return None
         words = self.blocks.get(number)
         if words is None:
@@ -79,18 +90,75 @@ class _Reading(threading.local):
             words = self.blocks[number] = _Words(text, number)
         return words
 
-    def before(self, text: str, start: int) -> list[str]:
-        """The words before a place of this text in lower case, the nearest first; split once for all vocabularies."""
-        places = self.places.setdefault(start // _BLOCK, {})
-        nearest = places.get(start)
-        if nearest is None:
-            nearest = _words_before(text, start)
-            if len(places) < _FEW:
-                places[start] = nearest
-        return nearest
+    def before(self, text: str, start: int) -> Before:
+        """The words before a place of a text; split once for all vocabularies."""
+        self.turn(text)
+        number = start // _BLOCK
+        places = self._places(text, number)
+        before = places.get(start)
+        if before is None:
+            before = self._split(text, start, number)
+            if len(places) < _KEPT:
+                places[start] = before
+        return before
+
+    def _places(self, text: str, number: int) -> dict[int, Before]:
+        """The known places of a block, which is read first if it is new."""
+        places = self.places.get(number)
+        if places is None:
+            if len(self.plain) >= _BLOCKS:
+                self.plain.clear()
+                self.places.clear()
+            low = max(0, number * _BLOCK - REACH)
+            self.plain[number] = _blanked(text[low : (number + 1) * _BLOCK])
+            places = self.places[number] = {}
+        return places
+
+    def _split(self, text: str, start: int, number: int) -> Before:
+        low = max(0, start - REACH)
+        plain = self.plain[number]
+        if plain is None or not text[low:start].isascii():
+            return _words_before(text, start)
+        shift = max(0, number * _BLOCK - REACH)
+        words = plain[low - shift : start - shift].rsplit(None, WORDS)
+        if len(words) > WORDS:
+            del words[0]  # all that is before them
+        elif low and words and not text[low - 1].isspace() and not text[low].isspace():
+            del words[0]  # the reach begins in the middle of this word
+        if words and words[-1][-1] == "'":
+            words[-1] = words[-1][:-1]
+        words.reverse()
+        return words, True
 
 
-def _words_before(text: str, start: int) -> list[str]:
+def _blanked(block: str) -> str | None:
+    """A block with small letters and blanks for all that is not part of a word, or beyond ASCII.
+
+    None if its words cannot be told apart by blanks: it holds placeholders, escaped digits, or `a'b'c`.
+    """
+    if "\\" in block:
+        if "\\x0" in block:
+            return None
+        block = without_letters(block)
+    if "<" in block and _PLACEHOLDER.search(block) is not None:
+        return None
+    data = block.encode("ascii", "replace")
+    if "'" not in block:
+        return data.translate(_SPLIT).decode()
+    data = data.translate(_JOINED)
+    plain = bytearray(data.replace(b"'", b" "))
+    at = data.find(b"'")
+    while at >= 0:
+        word = _QUOTED.match(data, at)
+        if word is not None:
+            if word[1]:  # a word of `_ASCII` ends there
+                return None
+            plain[at] = _QUOTE
+        at = data.find(b"'", at + 1)
+    return plain.decode()
+
+
+def _words_before(text: str, start: int) -> Before:
     low = max(0, start - REACH)
     before = without_letters(text[low:start])
     if "<" in before:  # a placeholder names the value that it replaced, not the next value
@@ -105,7 +173,7 @@ def _words_before(text: str, start: int) -> list[str]:
     if low and tokens and not text[low - 1].isspace() and not text[low].isspace():
         del tokens[0]  # the reach begins in the middle of this word
     nearest = tokens[: -WORDS - 1 : -1]
-    return nearest if plain else [token.lower() for token in nearest]
+    return (nearest, True) if plain else ([token.lower() for token in nearest], False)
 
 
 _reading: Final = _Reading()
@@ -133,6 +201,7 @@ class Near:
             for plural in _plurals(tokens[-1]):
                 if (*tokens[:-1], plural) not in keys:
                     self._add((*tokens[:-1], plural), belongs)
+        self._last = self._ending.keys()
         for ways in self._ending.values():
             ways.sort(key=lambda way: -len(way[0]))
 
@@ -153,6 +222,14 @@ class Near:
         if before.isalnum() or before in _JOINS or not before.isascii():  # a word may go on over the place
             return self._keys(text, start)
         return self._known(words, known, text, start) if known else {}
+
+    def lack(self, text: str, start: int, end: int) -> bool:
+        """Whether no word of the vocabularies is before a place in [start, end); False if that takes longer to tell."""
+        stretch = text[start:end]
+        if not stretch.isascii() or stretch.lower() != stretch.upper():
+            return False
+        words, plain = _reading.before(text, start)
+        return plain and not self._of(words, plain)
 
     def _known(self, words: _Words, known: list[int], text: str, start: int) -> dict[str, int]:
         """The same out of the words of a block, of which `known` are in a vocabulary."""
@@ -175,9 +252,14 @@ class Near:
 
     def _keys(self, text: str, start: int) -> dict[str, int]:
         """The same from the text."""
-        lower = _reading.before(text, start)
+        return self._of(*_reading.before(text, start))
+
+    def _of(self, lower: list[str], plain: bool) -> dict[str, int]:
+        """The same out of the words before a place."""
         found: dict[str, int] = {}
         ending, inside = self._ending, self._inside
+        if plain and self._last.isdisjoint(lower):
+            return found
         for back, word in enumerate(lower):
             if word in ending or (inside and not word.isascii()):
                 self._add_found(found, word, back, lower[back + 1 :])

@@ -21,7 +21,7 @@ import regex
 from gateway.budget import spend
 from gateway.detect.core import index
 from gateway.detect.core.context import ContextWords, boosted
-from gateway.detect.core.spare import spare
+from gateway.detect.core.spare import Span, outside, united
 from gateway.detect.unmask import disguise, escapes
 from gateway.texts import Finding
 
@@ -57,6 +57,8 @@ class Rule:
     goes_on: GoesOn | None = None
     yields: bool = False  # expensive: skipped where another rule has a match that would win anyway
     weak: bool = False  # yields to any finding of another rule, and is reported with any score
+    least: int = 0  # characters of a stretch that may hold a finding
+    idle: Callable[[str, int, int], bool] | None = None  # whether a stretch holds no finding, at less cost than `find`
     allows: str | None = None  # its matches are allowed values of this recognizer, "" of all (see `allowed`)
 
     def matches(self, text: str, start: int, end: int) -> list[Match]:
@@ -71,6 +73,7 @@ class Family:
     expression: index.Expression
     members: tuple[Rule, ...]
     find: Callable[[str, int, int], list[Match]]
+    least: int = 0  # characters of a stretch that may hold a finding
 
     def matches(self, text: str, start: int, end: int) -> list[Match]:
         """The matches of all members in the stretch [start, end), including rejected ones."""
@@ -111,6 +114,8 @@ class RuleSet:
         held = (escapes.ESCAPE, disguise.BLOB) if undo else ()
         self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams, held=held)
         self._only: frozenset[int] | None = None
+        self._least = [rule.least for rule in self.rules]
+        self._idle = {at: rule.idle for at, rule in enumerate(self.rules) if isinstance(rule, Rule) and rule.idle}
         self._allowing = any(isinstance(rule, Rule) and rule.allows is not None for rule in self.rules)
 
     def part(self, rules: Iterable[Rule | Family]) -> RuleSet | None:
@@ -135,7 +140,7 @@ class RuleSet:
         """The findings of the rules of this set at the hits."""
         if self._only is not None:
             hits = [hit for hit in hits if hit[0] in self._only]
-        return self.settle(text, self.matches(text, hits)) if hits else []
+        return self.settle(text, self.matches(text, hits, whole=True)) if hits else []
 
     def _scan(self, text: str, depth: int) -> list[Finding]:
         hits, plain = self._index.look(text)
@@ -171,11 +176,14 @@ class RuleSet:
         """See `index.Index.tail`."""
         return self._index.tail(text, start)
 
-    def matches(self, text: str, hits: Iterable[index.Hit]) -> list[Match]:
-        """The matches of the rules at the hits, including rejected ones."""
+    def matches(self, text: str, hits: Iterable[index.Hit], *, whole: bool = False) -> list[Match]:
+        """The matches of the rules at the hits, including rejected ones, of which a `whole` text needs none."""
         found: list[Match] = []
         yielding: list[tuple[Rule, int, int]] = []
+        least, idle = self._least, self._idle
         for number, start, end in _stretches(hits):
+            if whole and (end - start < least[number] or (number in idle and idle[number](text, start, end))):
+                continue
             spend(_STRETCH + end - start)
             rule = self.rules[number]
             if isinstance(rule, Rule) and rule.yields:
@@ -196,8 +204,11 @@ class RuleSet:
     def settle(self, text: str, matches: Iterable[Match]) -> list[Finding]:
         """Apply context, threshold and overlaps: the best score wins, then the longest match."""
         if self._allowing:
-            matches = spare(text, matches)
-        kept = _without_inner((match for match in matches if match.score > 0), lambda match: match.rule.recognizer)
+            matches = _spared(text, matches)
+        sure = [match for match in matches if match.score > 0]
+        if not sure:
+            return []
+        kept = _without_inner(sure, lambda match: match.rule.recognizer)
         weighed = [match._replace(score=_weigh(text, match)) for match in kept]
         strong = _without_inner(
             (
@@ -208,6 +219,25 @@ class RuleSet:
             lambda match: match.rule.entity,
         )
         return resolve(Finding(start, end, rule.entity, score) for start, end, score, rule in strong)
+
+
+def _spared(text: str, matches: Iterable[Match]) -> list[Match]:
+    """The matches without allowed values, and without the matches that mark allowed values."""
+    every = list(matches)
+    scopes = {match.rule.allows for match in every if match.rule.allows is not None}
+    allowed = {of: united(match[:2] for match in every if match.rule.allows == of) for of in scopes}
+    kept: list[Match] = []
+    for match in every:
+        if match.rule.allows is not None:
+            continue
+        rest: Span | None = match[:2]
+        if not match.rule.weak and not match.rule.entity.startswith(("SECRET_", "PLACEHOLDER")):
+            for of in ("", match.rule.recognizer):
+                if rest is not None and of in allowed:
+                    rest = outside(text, *rest, allowed[of])
+        if rest is not None:
+            kept.append(match if rest == match[:2] else match._replace(start=rest[0], end=rest[1]))
+    return kept
 
 
 def _stretches(hits: Iterable[index.Hit]) -> list[index.Hit]:

@@ -1,40 +1,18 @@
-"""Removes allowed values from findings (see `allowed`)."""
+"""The parts of findings that are not allowed values (see `allowed`)."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import regex
-
-if TYPE_CHECKING:
-    from gateway.detect.core.rules import Match
 
 _LABEL: Final = regex.compile(r"[\p{Ll}\s.:#=-]*[\s:#=]")
 _SIGN: Final = regex.compile(r"\w")
 
 
 Span = tuple[int, int]
-
-
-def spare(text: str, matches: Iterable[Match]) -> list[Match]:
-    """The matches without allowed values, and without the matches that mark allowed values."""
-    every = list(matches)
-    scopes = {match.rule.allows for match in every if match.rule.allows is not None}
-    allowed = {of: united(match[:2] for match in every if match.rule.allows == of) for of in scopes}
-    kept: list[Match] = []
-    for match in every:
-        if match.rule.allows is not None:
-            continue
-        rest: Span | None = match[:2]
-        if not match.rule.weak and not match.rule.entity.startswith(("SECRET_", "PLACEHOLDER")):
-            for of in ("", match.rule.recognizer):
-                if rest is not None and of in allowed:
-                    rest = outside(text, *rest, allowed[of])
-        if rest is not None:
-            kept.append(match if rest == match[:2] else match._replace(start=rest[0], end=rest[1]))
-    return kept
 
 
 def united(spans: Iterable[Span]) -> list[Span]:

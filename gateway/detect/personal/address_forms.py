@@ -104,7 +104,8 @@ class Form(NamedTuple):
     """How a street is written.
 
     `whole` matches the beginning of each match of the source, at most `back` characters later; `begun` is for the
-    beginnings of matches, and may be that of another form. `named`: the street's name comes first.
+    beginnings of matches, and may be that of another form. `named`: the street's name comes first. `holds` matches in
+    each match, and is searched for before the source: many words with a number behind them begin no address.
     """
 
     source: str
@@ -112,6 +113,7 @@ class Form(NamedTuple):
     begun: str = ""
     back: int = 0
     named: bool = False
+    holds: str = ""
 
 
 _PO_BOX: Final = (
@@ -257,6 +259,7 @@ BLOCKS: Final = (
         rf"[A-Za-zß)][ \t]*(?:[,\n][ ]?|[ ](?:[-–][ ])?){_CODE}",
         rf"(?:{_FLAT}\d[\w/-]*,?|\d[\w/-]*,?[ ](?:{NAME}|\d{{1,3}}[a-z]{{2}})){GROWING}",
         160,
+        holds=rf"(?:[{UPPER}][\w'’.-]*|[\d)])(?:{_SEP}|[ ][-–][ ]){_CODE}",
     ),
     Form(  # The Old Rectory, Church Lane, Norfolk NR21 0HZ
         rf"{_HOUSE}(?:{_STRONG}{_AREA}){{1,5}}{_SEP}(?:{_UK_POST}|\d{{6}})(?![\w-])",

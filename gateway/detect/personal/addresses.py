@@ -8,6 +8,7 @@ left to the search for names. The forms are in `address_forms`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import regex
@@ -66,6 +67,8 @@ _BEFORE: Final = 40  # characters before a year in which another year is searche
 _LED: Final = 30  # characters of the text before an address
 _JUDGED: Final = 30  # microseconds per candidate
 _GROWN: Final = compiled(forms.GROWN)
+_EDGE: Final = r"\b(?<!\w)"  # how all patterns begin
+_BEGINNING: Final = regex.compile(r"(?<!\w)\w")
 
 # `os.O_CREATE, 0644`: a name with an underscore, an attribute of the module, a mode of a file.
 _CODE: Final = regex.compile(r"\w_|\Aos\.\S|[, ]0\d{2,}\Z")
@@ -93,12 +96,12 @@ _YEARS: Final = regex.compile(r"(?:\b(?:19[5-9]|20[0-3])\d\b|\([Cc]\)|©|[Cc]opy
 
 
 def _rule(form: Form, *, grows: bool = False) -> Rule:
-    edge = r"\b(?<!\w)"
     lead = forms.LEAD if grows else ""
     whole = form.whole if form.back or not form.whole else rf"\b(?:{form.whole})"
     begun = rf"\b(?:{form.begun})" if form.begun else ""
-    source = f"{edge}{lead}{form.source}"
+    source = f"{_EDGE}{lead}{form.source}"
     pattern = compiled(source)
+    holds = compiled(form.holds) if form.holds else None
     if grows:
         begun = (begun or source) + forms.GROWING
 
@@ -107,9 +110,9 @@ def _rule(form: Form, *, grows: bool = False) -> Rule:
         # An outline matches the beginning of an address; the address may end later.
         found = []
         limit = min(len(text), end + _LONGEST)
-        for match in pattern.finditer(text, start, limit):
-            if match.start() >= end:
-                break
+        if holds is not None and holds.search(text, start, limit) is None:
+            return []
+        for match in _beginning(pattern, text, start, end, limit):
             spend(_JUDGED)
             low, high = match.span()
             code = match.groupdict().get("code")
@@ -123,6 +126,20 @@ def _rule(form: Form, *, grows: bool = False) -> Rule:
 
     back = form.back + (_LED if grows and whole else 0)
     return Rule("STREET_ADDRESS", "Addresses", Expression(source, 0, whole, begun, "words", back=back), find)
+
+
+def _beginning(pattern: regex.Pattern[str], text: str, start: int, end: int, limit: int) -> Iterator[regex.Match[str]]:
+    """The matches of a pattern that begin in [start, end) and end at `limit` at most; each begins with a word.
+
+    A search up to `limit` would try all the words behind `end`, too.
+    """
+    for word in _BEGINNING.finditer(text, start, end):
+        at = word.start()
+        if at >= start:
+            match = pattern.match(text, at, limit)
+            if match is not None:
+                yield match
+                start = max(match.end(), at + 1)
 
 
 def _score(text: str, match: regex.Match[str], end: int, code: str | None) -> float:

@@ -96,7 +96,7 @@ def _plausible(value: str) -> bool:
 def rule() -> Rule:
     """The rule for dates of birth."""
     pattern = regex.compile(_SOURCE, regex.IGNORECASE)
-    near = Near({"birth": BIRTH, "other": _OTHER})
+    near, births = Near({"birth": BIRTH, "other": _OTHER}), Near({"birth": BIRTH})
 
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         found = []
@@ -110,4 +110,5 @@ def rule() -> Rule:
             found.append((*match.span(), _SCORE if born else 0.0))
         return found
 
-    return Rule("DATE_OF_BIRTH", "Births", Expression(_SOURCE, regex.IGNORECASE, "", _BEGUN, "words"), find)
+    expression = Expression(_SOURCE, regex.IGNORECASE, "", _BEGUN, "words")
+    return Rule("DATE_OF_BIRTH", "Births", expression, find, idle=births.lack)

@@ -42,6 +42,7 @@ _WORDS: Final = {
 _NEAR: Final = 3
 _FAR: Final = 99
 _SMALL: Final = 20  # numbers of versions are smaller
+_COLONS: Final = 7  # of an IPv6 address with all groups
 _FEWEST: Final = 3  # minimum groups of an IPv6 address without a word before it
 _NOBODYS: Final = frozenset((0, 127, *range(224, 240)))  # the first octets of loopback, multicast and none
 _PADDED: Final = regex.compile(r"(?:^|\.)0[0-9]")
@@ -163,18 +164,23 @@ def rules() -> Iterator[Rule]:
         if pattern.name == "IPv6_unspecified":
             continue
         source = _IPV4 if pattern.name == "IPv4" else pattern.regex
-        find = _finder(regex.compile(source, flags), float(pattern.score))
+        find = _finder(regex.compile(source, flags), float(pattern.score), compact=pattern.name in _OUTLINES)
         expression = Expression(source, flags)
         if pattern.name in _OUTLINES:
             expression = Expression(source, flags, _GROUPS, _OUTLINES[pattern.name], back=4)
         yield Rule(presidio.supported_entities[0], presidio.name, expression, find, context)
 
 
-def _finder(pattern: regex.Pattern[str], score: float) -> Find:
+def _finder(pattern: regex.Pattern[str], score: float, *, compact: bool) -> Find:
+    """`compact`: all matches have `_COLONS`, or two that stand for the groups between them."""
+
     def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        limit = min(len(text), end + RuleSet.MARGIN)
+        if compact and "::" not in text[start:limit] and text.count(":", start, limit) < _COLONS:
+            return []  # a time
         return [
             (*match.span(), score if telling(text, *match.span()) else 0.0)
-            for match in pattern.finditer(text, start, min(len(text), end + RuleSet.MARGIN))
+            for match in pattern.finditer(text, start, limit)
             if match.end() <= end
         ]
 

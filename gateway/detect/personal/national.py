@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from re import _constants as op  # type: ignore[attr-defined]  # the parser of the standard library has no public name
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
@@ -24,6 +24,7 @@ from gateway.detect.core.rules import Family, Match, Rule, RuleSet
 from gateway.detect.personal.identities import IDENTITIES
 from gateway.detect.personal.number_kind import Identity
 from gateway.detect.personal.phones import island
+from gateway.detect.personal.shapes import Shapes
 
 NAMED: Final = 0.85
 """Score of a number directly after a word that names it; each word between them subtracts `_STEP`."""
@@ -126,14 +127,14 @@ class _Fitting:
     some: re.Pattern[str] | None
 
     @classmethod
-    def of(cls, kinds: Sequence[_Kind]) -> _Fitting:
-        """The same in the order of `kinds`."""
+    def of(cls, kinds: Sequence[_Kind], *, gated: bool = True) -> _Fitting:
+        """The same in the order of `kinds`. `gated`: many of them, so that `some` is worth its time."""
         alone = [kind for kind in kinds if kind.alone]
         called: dict[str, list[_Kind]] = {}
         for kind in kinds:
             if not kind.alone:
                 called.setdefault(kind.key, []).append(kind)
-        some = _some(tuple(kind.source for kind in alone), kinds[0].flags) if alone else None
+        some = _some(tuple(kind.source for kind in alone), kinds[0].flags) if alone and gated else None
         return cls(alone, called, some)
 
 
@@ -226,11 +227,16 @@ def families(wanted: Collection[str] | None = None) -> list[Family]:
             words[str(number)] = identity.words
             for make, kind in _kinds(str(number), identity):
                 kinds.setdefault(make, []).append(kind)
-    near = Near(words)
-    made = [_family(shape, kinds[make], near) for make, shapes in _SHAPES.items() if make in kinds for shape in shapes]
+    near, names = Near(words), Near({key: said for key, said in words.items() if key not in _OTHERS})
+    made = [
+        _family(shape, kinds[make], near, names)
+        for make, shapes in _SHAPES.items()
+        if make in kinds
+        for shape in shapes
+    ]
     for part in _parts(kinds.get("capitals", [])):
         shape = Expression("|".join(f"(?:{kind.source})" for kind in part), shelf="numbers")
-        made += [_family(shape, part, near)]
+        made += [_family(shape, part, near, names)]
     return made
 
 
@@ -277,13 +283,16 @@ def _elsewhere(_text: str, _start: int, _end: int) -> list[tuple[int, int, float
     return []  # the family finds for its members
 
 
-def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Family:
+def _family(expression: Expression, kinds: Sequence[_Kind], near: Near, names: Near) -> Family:
     sizes = [(kind, _fewest_digits(kind), _shortest(kind)) for kind in kinds]
     for kind in kinds:
         if kind.alone:  # read from the patterns now, and kept, not at the first number of a text
             _begins_apart(kind.source)
             _groups(kind.source)
     known: dict[tuple[int, int], _Fitting] = {}
+    in_digits = expression in _SHAPES["digits"]
+    # Digits of fractions are left out: they are consumed by the rule for phone numbers, as is any row.
+    shapes = Shapes([(kind, kind.source) for kind in kinds], partial(_Fitting.of, gated=False)) if in_digits else None
 
     def fitting(digits: int, size: int) -> _Fitting:
         """The kinds with numbers of at most so many digits and characters: most stretches are dates and counts."""
@@ -297,12 +306,14 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
         size = end - start
         if size < _FEWEST:
             return []
-        within = min(size, _LONGEST)
-        fit = fitting(sum(map(str.isdecimal, text[start:end])) if size <= _LONGEST else _LONGEST, within)
-        asked: Sequence[_Kind] = ()
-        if fit.some is not None and _may_match(fit.some, text, start, min(len(text), end + RuleSet.MARGIN)):
-            asked = fit.alone
-        if not asked and not fit.called:
+        fit = shapes.of(text[start:end]) if shapes is not None and size <= _LONGEST else None
+        if fit is None:
+            within = min(size, _LONGEST)
+            fit = fitting(sum(map(str.isdecimal, text[start:end])) if size <= _LONGEST else _LONGEST, within)
+        asked: Sequence[_Kind] = fit.alone
+        if fit.some is not None and not _may_match(fit.some, text, start, min(len(text), end + RuleSet.MARGIN)):
+            asked = ()
+        if not asked and (not fit.called or names.lack(text, start, end)):
             return []
         at, here = start, (named := near.keys(text, start))
         other = min([named.get(key, _FAR) for key in _OTHERS]) if named else _FAR
@@ -328,7 +339,7 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near) -> Famil
                 found.append(Match(low, high, score, kind.rule))
         return found
 
-    return Family(expression, tuple(kind.rule for kind in kinds), find)
+    return Family(expression, tuple(kind.rule for kind in kinds), find, _FEWEST)
 
 
 def _shortest(kind: _Kind) -> int:

@@ -39,7 +39,9 @@ _MOST: Final = 15
 _EXTENSION: Final = 6
 _LOOKED: Final = 20  # microseconds per number
 _SIGNS: Final = regex.compile(r"[./]")
-_DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]*)\.[0-9]+")  # the most frequent of `phone_forms.NEVER`
+_NEVER: Final = re.compile(  # the most frequent of `phone_forms.NEVER`: decimals, dates with an hour
+    r"(?:0|[1-9][0-9]*)\.[0-9]+|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])(?: [0-9]{2})?"
+)
 _ISLAND: Final = regex.compile(island(3), regex.IGNORECASE)
 
 
@@ -78,9 +80,14 @@ class Telephones:
     def find(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         """The numbers in a stretch of the index, and the stretch itself (score 0), because its digits are consumed."""
         consumed = (start, end, 0.0)
-        if end - start < _FEWEST or _DECIMAL.fullmatch(text, start, end) is not None:
+        if end - start < _FEWEST or _NEVER.fullmatch(text, start, end) is not None:
             return [consumed]
-        if text[start:end].isascii():
+        part = text[start:end]
+        if part.isdigit():
+            beside = self._beside(text, start)
+            if not (beside.named or (beside.hinted and end - start >= _HINTED_FEWEST)):
+                return [consumed]  # what needs no word has a sign or a separator
+        if part.isascii():
             return [consumed, *self._island(text, start, end)]
         # For the index, any letter beyond ASCII may be part of a number.
         islands = [match.span() for match in _ISLAND.finditer(text, start, end)]
@@ -137,6 +144,8 @@ class Telephones:
 
     def _hinted(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, float]]:
         """Numbers after a word that may also precede other numbers."""
+        if _digits(text, start, end) < _HINTED_FEWEST:
+            return
         for low, high, score in self._named(text, start, end):
             if _digits(text, low, high) < _HINTED_FEWEST:
                 continue
@@ -146,7 +155,9 @@ class Telephones:
                 yield low, high, score
 
     def _alone(self, text: str, start: int, end: int, beside: _Beside) -> Iterator[tuple[int, int, float]]:
-        """Numbers without a word."""
+        """Numbers without a word: their forms have a sign or a separator."""
+        if text[start:end].isdigit():
+            return
         for match in phone_forms.ABROAD.finditer(text, start, end):
             value = match.group()
             if phone_forms.is_other(text, *match.span()):
@@ -204,4 +215,4 @@ def rules(regions: Sequence[str]) -> list[Rule]:
     presidio = recognizer("PhoneRecognizer")
     find = Telephones(regions, presidio.score).find
     expression = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
-    return [Rule("PHONE", presidio.name, expression, find, ContextWords(presidio.context), yields=True)]
+    return [Rule("PHONE", presidio.name, expression, find, ContextWords(presidio.context), yields=True, least=_FEWEST)]

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from gateway.call import Call
 from gateway.detect.core.rules import resolve
 from gateway.detect.secrets.encodings import bare, places, readings, written
 from gateway.detect.secrets.literals import Literals, joined
@@ -78,13 +77,13 @@ class OwnSecrets:
         if self.holds(data):
             raise _refusal()
 
-    def text(self, call: Call, text: str) -> str:  # noqa: ARG002
+    def text(self, call: object, text: str) -> str:  # noqa: ARG002
         """Judge a whole text. Raises Refusal(secret_blocked)."""
         if len(text) >= SHORTEST and self._in_text(_bytes(text)):
             raise _refusal()
         return text
 
-    def argument(self, call: Call, text: str) -> str:  # noqa: ARG002
+    def argument(self, call: object, text: str) -> str:  # noqa: ARG002
         """Judge a string in the arguments of a tool call."""
         return text  # judged as a text already
 
@@ -113,7 +112,7 @@ class OwnSecrets:
         found = joined(stands)
         return found if text.isascii() else [(_chars(data[:start]), _chars(data[:end])) for start, end in found]
 
-    def guard(self, call: Call) -> OwnGuard:
+    def guard(self, call: object) -> OwnGuard:
         """The judge of one running text."""
         return OwnGuard(self, call)
 
@@ -157,7 +156,7 @@ def _chars(data: bytes) -> int:
 class OwnGuard:
     """Holds back the part of a running text that may become a value."""
 
-    def __init__(self, own: OwnSecrets, call: Call) -> None:
+    def __init__(self, own: OwnSecrets, call: object) -> None:
         self._own = own
         self._call = call
         self._left = ""  # the last characters that were released

@@ -341,6 +341,8 @@ _BLANK: Final = ord(" ")
 _HEX: Final = re.compile(r"(?:0x)?((?:[0-9A-Fa-f]{2})+)")
 _TAGS: Final = re.compile(f"[{_TAG}]{{6,}}")
 _URLSAFE: Final = str.maketrans("-_", "+/")
+# Base64 that begins so has a first byte with which no character begins in UTF-8: most names and paths.
+_NO_TEXT: Final = frozenset("ghijklmnopqrstuv+/-_")
 
 
 class Blob(NamedTuple):
@@ -390,6 +392,8 @@ def blobs(text: str, known: Kinds, start: int = 0) -> Iterator[Blob]:
 
 
 def _read(text: str, low: int, high: int) -> Blob | None:
+    if text[low] in _NO_TEXT:
+        return None
     part = text[low : min(high, low + LARGEST)]
     digits = _HEX.fullmatch(part)
     if digits:

@@ -20,7 +20,7 @@ ESCAPE: Final = (
     rf"%(?:25)*(?:{_CODE}|0[9AaDd])"
     r"|&(?:amp;)*(?:#0{0,4}[1-9][0-9]{1,5};?|#[xX]0{0,4}[1-9A-Fa-f][0-9A-Fa-f]{1,4};?"
     r"|(?:commat|period|lowbar|plus|hyphen|dash|nbsp|shy|colon);)"
-    rf"|\\{{1,16}}(?:[nrt]{_VALUE}|u[0-9A-Fa-f]{{4}}|u\{{0{{0,4}}[0-9A-Fa-f]{{2,5}}\}}|x(?:{_CODE}|0[9AaDd]{_VALUE}))"
+    rf"|\\\\{{0,15}}(?:[nrt]{_VALUE}|u[0-9A-Fa-f]{{4}}|u\{{0{{0,4}}[0-9A-Fa-f]{{2,5}}\}}|x(?:{_CODE}|0[9AaDd]{_VALUE}))"
 )
 _IN_DIGITS: Final = re.compile(r"\\x0[9AaDd]")
 _LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t"}
