@@ -6,9 +6,9 @@ Amounts are integers: tokens, calls, requests, and money in nano-USD (1e-9 USD),
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-Reason = Literal["rate", "exceeded", "busy", "frozen", "expired", "idle", "closed", "unknown"]
+Reason = Literal["rate", "exceeded", "busy", "near", "frozen", "expired", "idle", "closed", "unknown"]
 Unit = Literal["requests", "tokens", "cost", "calls", "seconds", "hops", "repeats"]
 NANO_USD = 1_000_000_000
 MOST = 2**53 - 1  # the largest amount, which stores keep exactly; the limit of a quota that only counts
@@ -78,7 +78,8 @@ class Ask(NamedTuple):
     chain of agents is needed, even if nothing is taken. `look`: only reads, takes and keeps nothing; has no debits.
     `history`: the answer must contain the history of the workflow. `tools`: names of tools that were called, by the
     messages of this request; the workflow remembers them. `firm`: False if debits are upper bounds, so that a refusal
-    does not freeze the workflow.
+    does not freeze the workflow. `excess`: so many tokens of a debit may be too much; the call is refused as `near`
+    unless every debit of tokens and cost is far from its limit (`is_far`). 0: nothing is.
     """
 
     id: str
@@ -97,12 +98,24 @@ class Ask(NamedTuple):
     history: bool = False
     tools: tuple[str, ...] = ()
     firm: bool = True
+    excess: int = 0
 
     @property
     def bare(self) -> bool:
         """Whether the call only asks if the workflow is open: nothing is taken and nothing is kept."""
         timed = self.seconds is not None or self.idle is not None
         return self.look or not (self.debits or timed or self.strict or self.chained or self.history)
+
+
+FAR: Final = 100
+"""A bucket or quota must hold this many times what may be reserved in excess, to be far from its limit."""
+AMPLE: Final = 8
+"""And this many times the whole amount."""
+
+
+def is_far(unit: Unit, amount: int, excess: int, level: int) -> bool:
+    """Whether a bucket or quota that holds `level` is far from its limit. `redis.lua` has the same."""
+    return level >= FAR * (excess if unit == "tokens" else amount) and level >= AMPLE * amount
 
 
 class Balance(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import calls
-from gateway.amounts import NO_REPEATS, Ask, Balance, Debit, Rejection, Reservation
+from gateway.amounts import NO_REPEATS, Ask, Balance, Debit, Rejection, Reservation, is_far
 from gateway.call import Call, InputTokens, Subject
 from gateway.errors import Refusal
 from gateway.limits.tokens import O200k, at_most
@@ -35,18 +35,22 @@ def bucket(amount: int = 1, unit: Any = "tokens", key: str = "team:t") -> Debit:
     return Debit(key, unit, amount, 10_000, "team-tokens", refill=1.0, window=60)
 
 
-def test_a_level_that_is_not_known_is_near() -> None:
-    assert not Levels().are_far("t", "w", [bucket()], 1)
-    assert Levels().are_far("t", "w", [bucket(unit="requests")], 1)
+def test_a_level_that_is_not_known_is_left_to_the_store() -> None:
+    """Except in buckets that teams share: a Cluster does not take them with the others."""
+    assert Levels().are_far("t", "w", [bucket()], 1)
+    assert not Levels().are_far("t", "w", [bucket(key="model:m")], 1)
+    assert Levels().are_far("t", "w", [bucket(unit="requests", key="model:m")], 1)
 
 
 def test_a_level_is_known_for_a_second() -> None:
     clock = Clock()
     levels = Levels(clock)
-    levels.note("t", "w", [bucket()], [Balance(10_000, 0)])
-    assert levels.are_far("t", "w", [bucket(50)], BOUND)
+    shared = bucket(50, key="model:m")
+    levels.note("t", "w", [shared, bucket()], [Balance(10_000, 0), Balance(3_999, 0)])
+    assert levels.are_far("t", "w", [shared], BOUND)
     clock.now = 1.1
-    assert not levels.are_far("t", "w", [bucket(50)], BOUND)
+    assert not levels.are_far("t", "w", [shared], BOUND)
+    assert not levels.are_far("t", "w", [bucket(50)], BOUND)  # it was near, and may still be
 
 
 @pytest.mark.parametrize(("left", "far"), [(4_000, True), (3_999, False)])
@@ -59,10 +63,10 @@ def test_a_hundred_times_the_bound_must_be_left(left: int, far: bool) -> None:
 def test_quotas_of_another_workflow_say_nothing() -> None:
     quota = Debit("tokens", "tokens", 50, 1_000_000, "quotas.tokens")
     levels = Levels()
-    levels.note("t", "w", [quota], [Balance(1_000_000, 0)])
-    assert levels.are_far("t", "w", [quota], BOUND)
-    assert not levels.are_far("t", "other", [quota], BOUND)
-    assert not levels.are_far("other", "w", [quota], BOUND)
+    levels.note("t", "w", [quota], [Balance(100, 0)])
+    assert not levels.are_far("t", "w", [quota], BOUND)
+    assert levels.are_far("t", "other", [quota], BOUND)
+    assert levels.are_far("other", "w", [quota], BOUND)
 
 
 @given(st.text(max_size=40))
@@ -90,6 +94,8 @@ class Store:
         self.others = 0
         (debit,) = ask.debits
         self.asked.append(debit.amount)
+        if ask.excess and not is_far(debit.unit, debit.amount, ask.excess, self.rest):
+            return Rejection("near", 0)
         if debit.amount > self.rest:
             return Rejection("rate", 0, 0, 0, 1.0)
         self.rest -= debit.amount
@@ -159,13 +165,23 @@ def call() -> Call:
     return one
 
 
-async def test_the_first_call_is_counted_and_the_next_is_bounded() -> None:
+async def test_far_from_every_limit_no_call_is_counted() -> None:
+    """Also the first one, of which the store sees how far the limits are."""
     store = Store(100_000)
     stage, first, second = reserve(store), call(), call()
     await stage.reserve(first)
     await stage.reserve(second)
-    assert store.asked == [EXACT, BOUND]
-    assert (first.admission.bound, second.admission.bound) == (False, True)
+    assert store.asked == [BOUND, BOUND]
+    assert (first.admission.bound, second.admission.bound) == (True, True)
+
+
+async def test_near_a_limit_calls_are_counted_at_once_from_the_second_on() -> None:
+    store = Store(BOUND * 50)
+    stage, first, second = reserve(store), call(), call()
+    await stage.reserve(first)
+    await stage.reserve(second)
+    assert store.asked == [BOUND, EXACT, EXACT]
+    assert (first.admission.bound, second.admission.bound) == (False, False)
 
 
 async def test_the_table_of_tokens_is_built_in_a_thread() -> None:
@@ -178,7 +194,7 @@ async def test_the_table_of_tokens_is_built_in_a_thread() -> None:
 
     one = call()
     one.request.input = InputTokens(BOUND, count, lambda: False)
-    await reserve(Store(100_000)).reserve(one)
+    await reserve(Store(EXACT)).reserve(one)
     assert len(threads) == 1
     assert threading.get_ident() not in threads
 
@@ -201,7 +217,7 @@ async def test_a_bound_that_is_refused_is_counted() -> None:
     await stage.reserve(call())
     store.others = store.rest - EXACT
     await stage.reserve(late)
-    assert store.asked == [EXACT, BOUND, EXACT]
+    assert store.asked == [BOUND, BOUND, EXACT]
     assert not late.admission.bound
 
 

@@ -116,7 +116,7 @@ class Quotas:
         seconds, ttl, idle = self._times
         strict, first = self._settings.strict, False
         who = (id, team, correlation_id, agent, tuple(debits), seconds, ttl, math.ceil(lapse), idle, strict, first)
-        ask: Ask = _new(Ask, (*who, chained, look, history, tools, True))
+        ask: Ask = _new(Ask, (*who, chained, look, history, tools, True, 0))
         return ask
 
 

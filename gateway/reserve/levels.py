@@ -3,6 +3,9 @@
 Far from every limit, an upper bound of the input tokens is reserved, because to count them takes longer than all other
 steps of `reserve`; settlement returns the rest. Near one, they are counted, so that no call is refused for tokens that
 it does not have.
+
+A store that must be asked refuses the bound itself if a limit is near (`Ask.excess`). So what is not known counts as
+far, except for buckets that teams share, which a Cluster takes in a second step.
 """
 
 from __future__ import annotations
@@ -11,15 +14,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from gateway.amounts import Balance, Debit
+from gateway.amounts import Balance, Debit, is_far
 
-_FAR: Final = 100
-"""A bucket must hold this many times what may be reserved in excess."""
-_AMPLE: Final = 8
-"""And this many times the whole amount."""
 _RECENT: Final = 1.0  # seconds; other replicas take from the same buckets
 _MOST: Final = 8192  # buckets and quotas of workflows; those not used within the last second count for nothing
 _COUNTED: Final = frozenset({"tokens", "cost"})
+_OWN: Final = ("agent:", "team:")  # buckets that teams do not share
 
 
 class Levels:
@@ -41,16 +41,18 @@ class Levels:
                 left[key if refill else (team, workflow, key)] = balance[0], now
 
     def are_far(self, team: str, workflow: str, debits: Sequence[Debit], excess: int) -> bool:
-        """Whether every debit, of which up to `excess` tokens may be too much, is far from its limit.
+        """Whether every debit, of which up to `excess` tokens may be too much, is far from its limit, or may be.
 
-        What is left is what the last reservation left, within the last second.
+        What is left is what the last reservation left; of buckets that teams share, within the last second.
         """
         left, since = self._left, self._now() - _RECENT
         for key, unit, amount, _, _, refill, _, _ in debits:
             if unit not in _COUNTED:
                 continue
-            level, when = left.get(key if refill else (team, workflow, key), _UNKNOWN)
-            if when < since or not _is_far(unit, amount, excess, level):
+            known = left.get(key if refill else (team, workflow, key))
+            if refill and not key.startswith(_OWN) and (known is None or known[1] < since):
+                return False
+            if known is not None and not is_far(unit, amount, excess, known[0]):
                 return False
         return True
 
@@ -63,13 +65,6 @@ def counted(debits: Iterable[Debit]) -> list[Debit]:
 def all_far(debits: Iterable[Debit], left: Iterable[int], excess: int) -> bool:
     """Whether all such debits are far from their limits, for a store that knows what is left."""
     for (_, unit, amount, _, _, _, _, _), level in zip(debits, left, strict=True):
-        if not _is_far(unit, amount, excess, level):
+        if not is_far(unit, amount, excess, level):
             return False
     return True
-
-
-def _is_far(unit: str, amount: int, excess: int, level: int) -> bool:
-    return level >= _FAR * (excess if unit == "tokens" else amount) and level >= _AMPLE * amount
-
-
-_UNKNOWN: Final = (0, float("-inf"))

@@ -111,8 +111,8 @@ class Reserve:
         ask = self._ask(call, subject, debits, steps, keeps)
         if not call.admission.bound:
             taken = await admit(self._ledger, ask, self._wait)
-        elif isinstance(taken := await self._ledger.reserve(ask._replace(firm=False)), Rejection):
-            # Other replicas took the rest: count after all.
+        elif isinstance(taken := await self._ledger.reserve(_bounded(ask, call, asks=left is None)), Rejection):
+            # A limit is near, or other replicas took the rest: count after all.
             call.admission.bound = False
             debits = self._debits(call, subject, await self._count(call))
             ask = self._ask(call, subject, debits, steps, keeps)
@@ -240,7 +240,8 @@ class Reserve:
         call.admission.late = (*limits, *quotas)
         if call.admission.late:
             held = HELD if first.ask.id.endswith(HELD) else ""
-            ask = first.ask._replace(id=f"{call.id}-rest{held}", debits=call.admission.late, history=False, tools=())
+            exact = first.ask._replace(debits=call.admission.late, excess=0)
+            ask = exact._replace(id=f"{call.id}-rest{held}", history=False, tools=())
             call.admission.rest = _granted(call, ask, await admit(self._ledger, ask, self._wait))
 
     @property
@@ -291,6 +292,11 @@ def _conversation(call: Call) -> Sequence[Step]:
         steps += map(fixed, codec.steps({codec.history: messages[known : reading.number]}, steps))
     reading.steps = tuple(steps)
     return steps + codec.steps({codec.history: messages[reading.number :]}, steps)
+
+
+def _bounded(ask: Ask, call: Call, *, asks: bool) -> Ask:
+    """The ask for a bound of the tokens. `asks`: the store is to see whether every limit is far."""
+    return ask._replace(firm=False, excess=call.request.input.bound if asks else 0)
 
 
 def _granted(call: Call, ask: Ask, answer: Reservation | Rejection) -> Reservation:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.amounts import SHARE, Ask, Balance, Debit, Marked, Rejection, Reservation
+from gateway.amounts import SHARE, Ask, Balance, Debit, Marked, Rejection, Reservation, is_far
 from gateway.stores import FOREVER, End, State, Workflow, actual, charges, slowest
 from gateway.stores.record import MICRO, Change, Count, Record
 
@@ -91,6 +91,9 @@ class Counters:
                 outcome = (
                     self._take_rate(debit, index, now) if debit.refill else self._take(debit, index, record, behind)
                 )
+                if ask.excess and not isinstance(outcome, Rejection) and _is_near(debit, ask.excess, outcome):
+                    self._put_back(debit, record)
+                    outcome = Rejection("near", index)
                 if isinstance(outcome, Rejection):
                     refused = self._longest_wait(ask, outcome, now) if outcome.reason == "rate" else outcome
                     for taken in ask.debits[:index]:
@@ -360,6 +363,12 @@ def _ended(record: Record, ask: Ask) -> Rejection:
             count = record.count(debit) or Count(debit.unit)
             return Rejection("frozen", index, count.used, count.held, limit=record.limit(debit))
     return Rejection("frozen")
+
+
+def _is_near(debit: Debit, excess: int, left: Balance) -> bool:
+    """Whether the limit of a debit of tokens or cost was near before it was taken."""
+    counts = debit.unit in ("tokens", "cost")
+    return counts and not is_far(debit.unit, debit.amount, excess, left.remaining + debit.amount)
 
 
 def _short(debit: Debit, index: int, level: float) -> Rejection:

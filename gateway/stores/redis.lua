@@ -48,6 +48,7 @@ local DUST = 1e-6
 local FOREVER = 2 ^ 53 - 1
 local REPEATS = 512
 local PATH = 128
+local FAR, AMPLE = 100, 8 -- amounts.py has the same
 local ALONE = 7 * 24 * 3600 * 1000 -- milliseconds that a call admitted without Redis is remembered
 -- The turn of a call that has waited long ends after this time without a try: the caller may have gone.
 local TURN = 2 * MICRO
@@ -191,14 +192,15 @@ end
 
 -- KEYS: workflow, open, seen, buckets...
 -- ARGV: 3 JSON [correlation id, agent, seconds or false, ttl ms, lapse ms, debits, idle or false, strict, first, call,
---       chained, look, history, tools, firm, spelled], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key,
+--       chained, look, history, tools, firm, spelled, excess], 4 member; a debit is [bucket (index into KEYS, 0: quota), unit:key,
 --       amount, limit, refill, name]
 -- Returns "ok" and for each debit "remaining reset_ms" ("more" and "remaining reset_ms topped_up" with top-ups), or
 -- "reason index used held retry_ms limit" (index, retry -1: none). If asked for, NUL and the history follow; if tools
 -- were taken out of the workflow's requests, SOH and those tools follow; then, if asked for, STX and `spelled_of`
 local function reserve()
   local work, open, seen = KEYS[1], KEYS[2], KEYS[3]
-  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look, history, tools, firm, spelled =
+  local id, agent, seconds, ttl, lapse, debits, idle, strict, insists, call, chained, look, history, tools, firm, spelled,
+    excess =
     unpack(cjson.decode(ARGV[3]))
   local member = ARGV[4]
   local stripped = false
@@ -216,6 +218,14 @@ local function reserve()
     answer = history and answer .. "\0" .. history_of(work) or answer
     answer = stripped and answer .. "\1" .. stripped or answer
     return spelled and answer .. "\2" .. spelled_of(work, int(first)) or answer
+  end
+  local again = false
+  -- Whether the limit of a debit is near that holds `level` before it. `excess` 0, or from an older gateway: none is.
+  local function is_near(field, amount, level)
+    if not excess or excess == 0 or again then return false end
+    local tokens = string.sub(field, 1, 7) == "tokens:"
+    if not tokens and string.sub(field, 1, 5) ~= "cost:" then return false end
+    return level < FAR * (tokens and excess or amount) or level < AMPLE * amount
   end
   local function used_of(i) return fresh and 0 or tonumber(got[9 + i * 2] or 0) end
   local function held_of(i) return fresh and 0 or tonumber(got[10 + i * 2] or 0) end
@@ -253,7 +263,7 @@ local function reserve()
   end
 
   -- The same call again (the reply was lost): take nothing more.
-  local again = redis.call("ZSCORE", open, member)
+  again = redis.call("ZSCORE", open, member)
 
   if not again then
     if state == "frozen" then
@@ -293,6 +303,7 @@ local function reserve()
       local it = buckets[bucket] or level_of(KEYS[bucket], limit, refill)
       buckets[bucket] = it
       if not again and it.level + DUST < amount then return longest_wait(debits, i, buckets) end
+      if is_near(field, amount, math.floor(it.level - amount + DUST) + amount) then return refusal("near", i) end
       it.level = it.level - amount
       answer[#answer + 1] = int(math.max(0, math.floor(it.level + DUST)))
       answer[#answer + 1] = int(math.ceil((it.limit - it.level) / refill * 1000))
@@ -317,6 +328,7 @@ local function reserve()
           return refusal("busy", i, used, held, -1, limit)
         end
       end
+      if is_near(field, amount, limit - used - held) then return refusal("near", i) end
       if repeats and (fresh or not (got[9 + i * 2] or got[10 + i * 2])) then fresh_repeats[field] = true end
       taken[field] = (taken[field] or 0) + amount
       answer[#answer + 1] = int(limit - used - held - amount)

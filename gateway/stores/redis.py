@@ -151,7 +151,7 @@ class RedisStore:
         times = (seconds, ask.ttl * 1000, ask.lapse * 1000)
         whole = (ask.correlation_id, ask.agent, *times, debits, idle, ask.strict, ask.first, ask.id)
         try:
-            flow = (ask.chained, ask.look, ask.history, ask.tools, ask.firm, not ask.bare)
+            flow = (ask.chained, ask.look, ask.history, ask.tools, ask.firm, not ask.bare, ask.excess)
             reply = await self._call("reserve", keys, orjson.dumps((*whole, *flow)), member_of(ask))
         except (StoreUnavailable, asyncio.CancelledError):
             self._vault.forget(ask.team, ask.correlation_id)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.amounts import Rejection, Reservation
+from gateway.amounts import Debit, Rejection, Reservation
 from gateway.errors import ConfigError
 from gateway.stores import Store, open_store
 from store_harness import Backend, Clock, ask, bucket, quota, refused, standing, take
@@ -317,3 +317,31 @@ async def test_what_is_left_is_what_a_reservation_finds(store: Store, place: Bac
     await store.resume("t", "w", {"tokens": 1000})
     assert list(store.left("t", "w", debits) or ())[1:] == [6000 - 4 * 150, 6]
     assert list(store.left("t", "other", debits) or ())[1:] == [5000, 10]
+
+
+@pytest.mark.parametrize(
+    "debit",
+    [
+        quota(1_000_000, 100),
+        quota(1_000_000, 100, "cost"),
+        bucket(1_000_000, 100, key="team:t", unit="tokens", refill=1e-9),
+    ],
+)
+async def test_a_bound_is_taken_only_far_from_every_limit(store: Store, debit: Debit) -> None:
+    """From a hundred times the excess on (of a cost: of the amount); a refusal takes nothing, and others are asked."""
+    least = 100 * (40 if debit.unit == "tokens" else 100)
+    beside = bucket(10, 1, refill=1e-9)
+    await take(store, debit._replace(amount=1_000_000 - least))
+    await take(store, beside, debit, excess=40)
+    left = least - 100
+    assert await refused(store, beside, debit, excess=40) == Rejection("near", 1)
+    got = await take(store, beside, debit)
+    assert [it.remaining for it in got.balances] == [8, left - 100]
+    await refused(store, beside, debit, excess=40, firm=False)
+    assert (await take(store, beside._replace(amount=8), debit)).balances[0].remaining == 0
+
+
+async def test_a_bound_is_far_only_if_eight_such_calls_fit(store: Store) -> None:
+    assert await refused(store, quota(7_999, 1000), excess=1) == Rejection("near", 0)
+    await take(store, quota(8_000, 1000), excess=1)
+    await take(store, quota(10**6, 1, "calls"), bucket(10, 1), excess=10**6)  # neither tokens nor cost
