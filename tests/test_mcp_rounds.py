@@ -172,6 +172,24 @@ def test_sampling_is_charged_to_the_workflow(line: Line, server: Scripted) -> No
     assert used("rounds")["cost"] > 200_000
 
 
+def test_only_answered_prompts_are_charged(line: Line, server: Scripted) -> None:
+    """A client may answer some of the questions of a round."""
+    long = question("sampling/createMessage", prompt("a prompt of several words " * 400))
+    asking(server, {"a": long, "b": question()})
+    _, state = asked(call(line, cid="some"))
+    call(line, inputResponses={"b": ACCEPTED}, requestState=state, cid="some")
+    eventually(lambda: line.workflow("some") is not None and not line.workflow("some").held.get("calls"))
+    assert line.workflow("some").used["calls"] == 2
+    assert line.workflow("some").used.get("tokens", 0) == 0
+
+
+def test_what_belongs_to_the_server_stays_there(line: Line, server: Scripted) -> None:
+    """`_meta` of a question, and a wish for a task, are not passed on."""
+    asking(server, {"a": question(params={**FORM, "_meta": {"trace": "x"}, "task": {"ttl": 1}})})
+    questions, _ = asked(call(line))
+    assert questions == {"a": question()}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -226,6 +244,7 @@ def test_answers_that_come_too_late(line: Line, server: Scripted, monkeypatch: p
         ({}, 7),
         ({}, "x" * 20_000),
         ({str(number): question() for number in range(17)}, None),
+        ({"k" * 65: question()}, None),
     ],
 )
 def test_questions_that_are_not_passed_on(line: Line, server: Scripted, questions: Any, state: Any) -> None:

@@ -26,6 +26,11 @@ allow if input.action.name != "hidden"
 deny contains {"code": "injected", "message": "No", "class": "safety"} if input.content.injection.tool >= 0.9
 
 labels contains {"code": "l", "labels": ["untrusted"]} if input.content.injection.tool >= 0.5
+
+labels contains {"code": "r", "labels": ["read:it"]} if {
+	input.action.of_result
+	input.action.name == "may"
+}
 """
 SUPPORT: dict[str, Any] = {
     "plain": None,
@@ -56,7 +61,8 @@ def line(server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (folder / "policies" / "gateway.rego").write_text(POLICY)
     rows = {"it": {"mcp": server.url}, "found": {"mcp": server.url, "discovery": "search"}}
     policy = {"path": str(folder / "policies")}
-    with running(folder, config(folder, "http://127.0.0.1:9/v1", tools=rows, policy=policy)) as started:
+    settings = config(folder, "http://127.0.0.1:9/v1", tools=rows, policy=policy, delegations={"ttl": "1h", "most": 6})
+    with running(folder, settings) as started:
         yield started
 
 
@@ -141,13 +147,15 @@ def tasks(server: Scripted) -> Iterator[Tasks]:
 class User:
     """A client with a session."""
 
-    def __init__(self, line: Line, agent: str = "alice", path: str = "/mcp/it") -> None:
+    def __init__(self, line: Line, agent: str = "alice", path: str = "/mcp/it", key: str = "") -> None:
         self.client = Client(line, path, agent)
+        if key:
+            self.client.headers["authorization"] = f"Bearer {key}"
         self.session = self.client.open()
 
-    def send(self, method: str, params: Any) -> Any:
+    def send(self, method: str, params: Any, **headers: str) -> Any:
         """The response to a request."""
-        return self.client.send(method, params, mcp_session_id=self.session).json()
+        return self.client.send(method, params, mcp_session_id=self.session, **headers).json()
 
     def begin(self, tool: str = "may", **task: Any) -> dict[str, Any]:
         """Call a tool as a task."""
@@ -216,6 +224,59 @@ def test_a_task_belongs_to_its_caller(line: Line, server: Scripted, tasks: Tasks
             assert failed(User(line).about(method, other)) == (-32602, "invalid_request")
     assert {body["method"] for _, body in server.seen} <= {"initialize", "notifications/initialized"}
     assert failed(User(line).send("tasks/list", {})) == (-32601, "invalid_request")
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/result"])
+def test_a_sub_agent_has_tasks_of_its_tools(line: Line, server: Scripted, tasks: Tasks, method: str) -> None:
+    """It acts for the caller, and none of another tool exists for it."""
+    id = User(line).begin()["taskId"]
+
+    def asked(*tools: str) -> Any:
+        wanted = {"agent": "helper", "tools": tools}
+        headers = {"authorization": "Bearer mg-alice", "x-correlation-id": f"tasks-{len(tools)}"}
+        token = line.client.post("/v1/delegations", json=wanted, headers=headers).json()["token"]
+        return User(line, key=token).about(method, id)
+
+    before = len(server.seen)
+    assert failed(asked("it/plain", "it/task_result")) == (-32602, "tool_not_found")
+    assert [one for _, one in server.seen[before:] if one["method"] == method] == []
+    assert "result" in asked("it/plain", "it/task_result", "it/may")
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/result"])
+def test_who_loses_a_tool_loses_its_tasks(
+    line: Line, server: Scripted, tasks: Tasks, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """By another policy, and by a definition that is not accepted."""
+    id = User(line).begin()["taskId"]
+    user = User(line)
+    before = len(server.seen)
+    visible = line.gateway.runtime.line.desks.mcp._visible
+
+    async def only_plain(call: Any, name: str, *, writes: bool | None = None) -> bool:
+        return name == "it/plain"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(visible, "may", only_plain)
+        assert failed(user.about(method, id)) == (-32602, "tool_not_found")
+    seen = line.gateway.runtime.line.desks.mcp._seen
+
+    async def none(call: Any, server: Any) -> list[Any]:
+        return []
+
+    with monkeypatch.context() as patched:
+        patched.setattr(seen, "accepted", none)
+        assert failed(user.about(method, id)) == (-32602, "tool_not_found")
+    assert [one for _, one in server.seen[before:] if one["method"] == method] == []
+    assert "result" in user.about(method, id)
+
+
+def test_results_of_tasks_label_as_those_of_the_tool(line: Line, tasks: Tasks) -> None:
+    """Also in another workflow than that of the call."""
+    user = User(line)
+    id = user.begin()["taskId"]
+    assert "result" in user.send("tasks/result", {"taskId": id}, x_correlation_id="another")
+    assert line.workflow("another").history.labels == ("read:it",)
 
 
 def test_results_of_tasks_are_judged_as_results(line: Line, tasks: Tasks) -> None:

@@ -192,7 +192,9 @@ class Mcp(JsonRpc):
         if self.question is not None:
             return self.question.tokens if self.question.kind == "sampling" else 0
         answers = self.params.get(RESPONSES) if self.round is not None else None
-        return self.round.tokens if self.round is not None and answers else 0
+        if self.round is None or type(answers) is not dict:
+            return 0
+        return sum(tokens for key, tokens in self.round.tokens.items() if key in answers)
 
     @property
     def may_listen(self) -> bool:

@@ -31,7 +31,9 @@ _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 """Kind -> what a client may declare below the capability."""
 _ACTIONS: Final = frozenset({"accept", "decline", "cancel"})
 _MOST: Final = 64 * 1024  # bytes of a question
-_LONGEST_ID: Final = 64  # characters of the id of a question: the id that the client gets contains it
+_LONGEST_ID: Final = 64  # characters of the id or key of a question: what the client gets contains it
+UNSENT: Final = ("_meta", "task")
+"""Parameters of questions that are not passed on: what belongs to the server, and what asks for a task."""
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -52,13 +54,13 @@ class Round(NamedTuple):
     """What the answer to a call asked, if the server needs more to answer (2026-07-28, `input_required`).
 
     `about`: the digest of the call. `state`: that of the server, None without one. `kinds`: key of a question -> its
-    kind. `tokens`: those of all prompts. `number`: of this round of the call, from 1.
+    kind. `tokens`: key -> those of its prompt. `number`: of this round of the call, from 1.
     """
 
     about: str
     state: str | None
     kinds: Mapping[str, str]
-    tokens: int = 0
+    tokens: Mapping[str, int] = {}
     number: int = 0
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Final
 
 import orjson
 
-from gateway.call import Call
+from gateway.call import Call, Resource
 from gateway.dialects.a2a_rest import A2aRest
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.mcp import Mcp
@@ -137,4 +138,12 @@ def _read(answers: Answers, results: Results, call: Call, raw: bytes) -> tuple[C
         survey = call.codec.whole(body)
     except (ValueError, Refusal):
         return None, None
-    return results.read(call, survey.slots), Parsed(body, mended, survey)
+    return results.read(_begun(call), survey.slots), Parsed(body, mended, survey)
+
+
+def _begun(call: Call) -> Call:
+    """The call that a result belongs to. That of a task was said by the tool that runs, whoever asks for it."""
+    codec = call.codec
+    if not isinstance(codec, Mcp) or codec.task is None:
+        return call
+    return replace(call, resource=Resource("tool", f"{codec.server}/{codec.task.tool}"))

@@ -18,6 +18,7 @@ from gateway.config.tools import Tool
 from gateway.dialects import mcp, mcp_params, mcp_questions
 from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
+from gateway.dialects.mcp_questions import Task
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
 from gateway.ingress.request import SESSION
@@ -131,17 +132,16 @@ class Desk:
     async def find(self, call: Call) -> None:
         """Check that the called tool exists and takes the arguments; writes `call.request.label`. Raises Refusal."""
         codec = _codec(call)
+        if codec.task is not None:
+            call.request.label, call.request.writes = call.resource.name, False
+            if not await self._may_have(call, codec.task, self._server(codec.server)):
+                raise Fault(PARAMS, "You have no task with this id.", code="tool_not_found")
+            return
         if call.request.control:
             call.request.label = codec.server
             return
         server = self._server(codec.server)
         self._check_scopes(call, server.name)
-        if codec.task is not None:
-            call.request.label, call.request.writes = call.resource.name, False
-            visible = await self._visible.admits(call)
-            if not visible or not await self._visible.may(call, f"{server.name}/{codec.task.tool}"):
-                raise Fault(PARAMS, "You have no task with this id.", code="tool_not_found")
-            return
         if codec.question is not None:
             call.request.label = call.resource.name
             if not await self._visible.admits(call):
@@ -174,6 +174,14 @@ class Desk:
         codec.promised = promised if type(promised) is dict else {}
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
+
+    async def _may_have(self, call: Call, task: Task, server: Server) -> bool:
+        """Whether the caller may still call the tool of its task. Raises Refusal."""
+        tool = next((one for one in await self._seen.accepted(call, server) if one.name == task.tool), None)
+        if tool is None:
+            return False
+        may = await self._visible.may(call, f"{server.name}/{tool.name}", writes=writes(server.row, tool))
+        return may and (call.request.control or await self._visible.admits(call))
 
     async def open(self, call: Call, relay: Relay | None = None) -> Answer:
         """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal.

@@ -68,11 +68,13 @@ class Rounds:
             raise broken(server.name, "asks the client without saying what")
         if len(questions) > _MOST or before.number >= _MOST or len(state or "") > _LONGEST:
             raise broken(server.name, f"asks without end: more than {_MOST} questions or rounds, or too long a state")
-        kinds, tokens = dict[str, str](), 0
+        kinds, tokens = dict[str, str](), dict[str, int]()
         for key, question in questions.items():
-            kind = kinds[key] = await self._kind(call, server, question, able)
+            kind = kinds[key] = await self._kind(call, server, key, question, able)
+            for name in mcp_questions.UNSENT:
+                question["params"].pop(name, None)
             if kind == "sampling":
-                tokens += await to_its_end(partial(self._tokens, question["params"]))
+                tokens[key] = await to_its_end(partial(self._tokens, question["params"]))
         assert call.subject is not None, "calls leave after identify"
         made = Round(codec.about, state, kinds, tokens, before.number + 1)
         until = time.time() + server.row.longest
@@ -80,8 +82,10 @@ class Rounds:
         codec.added[STATE,] = self._sessions.round(call.subject, server.name, made, until)
         return written(server.name, said)
 
-    async def _kind(self, call: Call, server: Server, question: object, able: Json) -> str:
+    async def _kind(self, call: Call, server: Server, key: str, question: object, able: Json) -> str:
         """The kind of a question. Raises Refusal if the client may not be asked."""
+        if not mcp_questions.is_id(key):
+            raise broken(server.name, "asks the client under too long a key")
         asked: Json = question if type(question) is dict else {}
         if why := mcp_questions.refused(asked.get("method"), asked.setdefault("params", {}), able):
             raise broken(server.name, f"asks the client something that is not passed on: {why}")

@@ -85,7 +85,9 @@ class Sessions:
         """The questions that this caller got with a state; None if there are none, or if they are too old."""
         context = _context(subject, server, "round")
         said = self._opened(context, state, _LONGEST_STATE) if type(state) is str else None
-        return None if said is None or said[-1] < self._clock() else Round(*said[:-1])
+        if said is None or said[-1] < self._clock() or type(said[3]) is not dict:  # one number, in earlier versions
+            return None
+        return Round(*said[:-1])
 
     def task(self, subject: Subject, server: str, task: Task, until: float) -> str:
         """The id under which a caller has a task. `until`: Unix seconds."""
