@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import queue
 import threading
@@ -20,6 +22,7 @@ from mcp.server.mcpserver import Context, MCPServer
 
 import tool_server
 from gateway.dialects import mcp
+from gateway.stores import Key
 from gateway.tools import listening
 from line import Line, config, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY
@@ -121,6 +124,7 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         policy={"path": str(folder / "policies")},
         pii={"vault_key": "A" * 43 + "="},
         server={"drain": "20s"},
+        delegations={"ttl": "1h"},
     )
     with running(folder, settings) as started:
         yield started
@@ -334,17 +338,44 @@ def test_a_stream_ends_in_time(line: Line, streams: Streams, monkeypatch: pytest
         assert stream.rest() == []
 
 
+def gone(streams: Streams) -> bool:
+    """Whether the server has seen the end of a stream, of which it hears when it tells something."""
+    streams.says.put(UPDATED)
+    return streams.gone.wait(0.05)
+
+
 def test_a_client_that_goes_away(line: Line, streams: Streams) -> None:
     """Ends the stream of the server."""
     with listening_to(line, session(line)) as stream:
         streams.says.put(UPDATED)
         stream.next()
 
-    def gone() -> bool:
-        streams.says.put(UPDATED)
-        return streams.gone.wait(0.05)
+    eventually(lambda: gone(streams))
 
-    eventually(gone)
+
+@pytest.mark.parametrize("given", ["a key", "a token of a sub-agent"])
+def test_a_stream_ends_with_the_key(line: Line, streams: Streams, given: str) -> None:
+    """Of the caller, or of the agent that the caller acts for; other streams stay open."""
+    store, key = line.gateway.shared.store, f"mg-gone {given}"
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    record = Key(given, digest, "alice", "red", ("developer",), 1.0)
+    asyncio.run_coroutine_threadsafe(store.add_key(record), line.loop).result()
+    eventually(lambda: line.gateway.runtime.identity.knows(bytes.fromhex(digest)))
+    who = {"authorization": f"Bearer {key}"}
+    if given != "a key":
+        sent = {**who, "x-correlation-id": "streams"}
+        token = line.client.post("/v1/delegations", json={"agent": "h"}, headers=sent).json()["token"]
+        who["authorization"] = f"Bearer {token}"
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    client = Client(line, "/mcp/it")
+    client.headers |= who
+    id = client.send("initialize", params).headers["mcp-session-id"]
+    with listening_to(line, id, **who) as stream, listening_to(line, session(line)) as other:
+        asyncio.run_coroutine_threadsafe(store.revoke_key(given), line.loop).result()
+        assert stream.rest() == []
+        eventually(lambda: gone(streams))  # until then, the server may tell the stream that has ended
+        streams.says.put(UPDATED)
+        assert other.next() is not None
 
 
 def test_streams_end_when_the_gateway_stops(server: Scripted, streams: Streams, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from gateway import budget
 from gateway.budget import Budget, Spent
@@ -20,15 +21,22 @@ _OPEN = b": open\n\n"
 
 
 class Listeners:
-    """The open streams of the process, which end when it stops: nobody waits for their end."""
+    """The open streams of the process, which end when it stops, and with the key of the caller."""
 
     def __init__(self) -> None:
-        self._open: set[asyncio.Task[object]] = set()
+        self._open: dict[asyncio.Task[object], bytes] = {}  # with the keys
 
     def leave(self) -> None:
-        """End all streams."""
+        """End all streams: nobody waits for their end."""
         for task in list(self._open):
             task.cancel()
+
+    def sweep(self, lives: Callable[[bytes], bool]) -> None:
+        """End the streams of callers whose key is no longer valid."""
+        for task, key in list(self._open.items()):
+            if not lives(key):
+                del self._open[task]
+                task.cancel()
 
     async def listen(
         self, answers: Answers, results: Results, desk: Desk, call: Call, codec: Mcp, reply: Reply
@@ -36,15 +44,20 @@ class Listeners:
         """Send a stream to its end. Raises Refusal before its first event."""
         task = asyncio.current_task()
         assert task is not None, "calls are tasks"
-        self._open.add(task)
+        self._open[task] = call.key or b""
         try:
             await desk.listen(call, _Stream(answers, results, call, codec, reply))
         except (Refusal, Spent, TimeoutError):
             if not reply.begun:
                 raise
             await reply.end()
+        except asyncio.CancelledError:
+            if task in self._open or not reply.begun:
+                raise
+            task.uncancel()  # the sweep's: this is the end of the stream, not of the call
+            await reply.end()
         finally:
-            self._open.discard(task)
+            self._open.pop(task, None)
 
 
 class _Stream(Notices, Listener):

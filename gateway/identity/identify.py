@@ -199,6 +199,15 @@ class Identity:
             return None
         return replace(subject, roles=tuple(role for role in subject.roles if role in known.subject.roles))
 
+    def lives(self, token: bytes) -> bool:
+        """Whether a key or the token of a sub-agent, which was valid before, still is. A JWT is taken to be."""
+        if not token.startswith(PREFIX) and token.count(b".") == 2:
+            return True
+        try:
+            return self.lookup(token) is not None
+        except Refusal:
+            return False
+
     def knows(self, digest: bytes) -> bool:
         """Whether this is the SHA-256 of a gateway key."""
         return digest in self._table

@@ -328,6 +328,7 @@ class Gateway:
                         self.runtime.identity.update_keys(await store.keys())
                         version = now
                 finally:  # the Cluster node with the keys may be down while other nodes answer
+                    self.shared.listeners.sweep(self.runtime.identity.lives)
                     await store.refresh()
                     await store.sweep()
                 await self._measure(beat)
