@@ -288,11 +288,13 @@ async def test_what_no_client_takes_is_given_up(tmp_path: Path) -> None:
 
     def count(outcome: str, number: int) -> None:
         counted.append((outcome, number))
-        if sum(number for _, number in counted) == 7:
+        if sum(number for _, number in counted) == 8:
             done.set()
 
     async def send(record: bytes) -> Sent:
         tried.append(record)
+        if record == b"poison":
+            raise ValueError("a fault of the gateway")
         return Sent("failed" if record.startswith(b"dead") else "refused" if record == b"no" else "delivered", "h")
 
     deliveries = Deliveries(store, count, [0.0, 0.0])
@@ -300,14 +302,16 @@ async def test_what_no_client_takes_is_given_up(tmp_path: Path) -> None:
         await deliveries.add("dead", "ann", record)
     for record in (b"1", b"2", b"no", b"3"):
         await deliveries.add("alive", "ann", record)
+    await deliveries.add("poisoned", "ann", b"poison")
     task = asyncio.create_task(deliveries.run(send, lambda: True))
     async with asyncio.timeout(20):
         await done.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert sorted(counted) == [("delivered", 1)] * 3 + [("given_up", 3), ("refused", 1)]
+    assert sorted(counted) == [("delivered", 1)] * 3 + [("given_up", 1), ("given_up", 3), ("refused", 1)]
     assert [it for it in tried if it.startswith(b"dead")] == [b"dead 1"] * 3
-    assert [it for it in tried if not it.startswith(b"dead")] == [b"1", b"2", b"no", b"3"]
+    assert tried.count(b"poison") == 3
+    assert [it for it in tried if not it.startswith((b"dead", b"poison"))] == [b"1", b"2", b"no", b"3"]
     assert await store.lease(1, 9) == []
     await store.close()
 
