@@ -418,6 +418,21 @@ def test_what_waits_outlives_the_gateway(up: Scripted, agent: Scripted, hook: Ho
         eventually(lambda: second.metric("meshgate_push_notifications_total", outcome="delivered") == 2)
 
 
+def test_a_host_that_is_taken_out_is_told_nothing(up: Scripted, agent: Scripted, hook: Hook, tmp_path: Path) -> None:
+    """A URL without https is served as long as the operator names its host: the token is not sent in the clear."""
+    row = {"url": up.url, "push": {"url": "http://gateway.example", "hosts": ["127.0.0.1"]}}
+    hook.refusals = [503] * 1000
+    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": row})) as first:
+        id = begun(first, "1.0", {"url": hook.url, "token": "client-token-7"})
+        assert tell(first, placed(agent)["url"], notice("1.0", id, "one", "working")).status_code == 202
+        eventually(lambda: len(hook.refusals) < 1000)
+    hook.refusals = []
+    row["push"] = {"url": "http://gateway.example"}
+    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": row})) as second:
+        eventually(lambda: second.metric("meshgate_push_notifications_total", outcome="refused") == 1)
+    assert hook.got.empty()
+
+
 def test_a_name_that_leads_inside_later(
     line: Line, agent: Scripted, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
