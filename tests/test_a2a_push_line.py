@@ -288,11 +288,13 @@ async def test_what_no_client_takes_is_given_up(tmp_path: Path) -> None:
 
     def count(outcome: str, number: int) -> None:
         counted.append((outcome, number))
-        if sum(number for _, number in counted) == 7:
+        if sum(number for _, number in counted) == 8:
             done.set()
 
     async def send(record: bytes) -> Sent:
         tried.append(record)
+        if record == b"poison":
+            raise ValueError("a fault of the gateway")
         return Sent("failed" if record.startswith(b"dead") else "refused" if record == b"no" else "delivered", "h")
 
     deliveries = Deliveries(store, count, [0.0, 0.0])
@@ -300,14 +302,16 @@ async def test_what_no_client_takes_is_given_up(tmp_path: Path) -> None:
         await deliveries.add("dead", "ann", record)
     for record in (b"1", b"2", b"no", b"3"):
         await deliveries.add("alive", "ann", record)
+    await deliveries.add("poisoned", "ann", b"poison")
     task = asyncio.create_task(deliveries.run(send, lambda: True))
     async with asyncio.timeout(20):
         await done.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert sorted(counted) == [("delivered", 1)] * 3 + [("given_up", 3), ("refused", 1)]
+    assert sorted(counted) == [("delivered", 1)] * 3 + [("given_up", 1), ("given_up", 3), ("refused", 1)]
     assert [it for it in tried if it.startswith(b"dead")] == [b"dead 1"] * 3
-    assert [it for it in tried if not it.startswith(b"dead")] == [b"1", b"2", b"no", b"3"]
+    assert tried.count(b"poison") == 3
+    assert [it for it in tried if not it.startswith((b"dead", b"poison"))] == [b"1", b"2", b"no", b"3"]
     assert await store.lease(1, 9) == []
     await store.close()
 
@@ -412,6 +416,21 @@ def test_what_waits_outlives_the_gateway(up: Scripted, agent: Scripted, hook: Ho
         ]
         assert {headers["x-a2a-notification-token"] for headers, _ in got} == {"client-token-7"}
         eventually(lambda: second.metric("meshgate_push_notifications_total", outcome="delivered") == 2)
+
+
+def test_a_host_that_is_taken_out_is_told_nothing(up: Scripted, agent: Scripted, hook: Hook, tmp_path: Path) -> None:
+    """A URL without https is served as long as the operator names its host: the token is not sent in the clear."""
+    row = {"url": up.url, "push": {"url": "http://gateway.example", "hosts": ["127.0.0.1"]}}
+    hook.refusals = [503] * 1000
+    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": row})) as first:
+        id = begun(first, "1.0", {"url": hook.url, "token": "client-token-7"})
+        assert tell(first, placed(agent)["url"], notice("1.0", id, "one", "working")).status_code == 202
+        eventually(lambda: len(hook.refusals) < 1000)
+    hook.refusals = []
+    row["push"] = {"url": "http://gateway.example"}
+    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": row})) as second:
+        eventually(lambda: second.metric("meshgate_push_notifications_total", outcome="refused") == 1)
+    assert hook.got.empty()
 
 
 def test_a_name_that_leads_inside_later(

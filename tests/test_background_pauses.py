@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import orjson
 import pytest
 
 from gateway.config.sections import Stored
@@ -70,3 +71,17 @@ async def test_what_has_no_end_is_not_kept() -> None:
     await Dues(SETTINGS, store, None).add("t", "response", "resp_1", {})
     await Dues(None, store, Seal(b"k" * 32)).add("t", "response", "resp_1", {})
     assert not store.kept
+
+
+@pytest.mark.parametrize(
+    "said", [["t", "response", "r", {}, 0, 0, "more"], ["t"], {}, 7, ["t", "new", "r", {}, 9e9, 0]]
+)
+async def test_a_record_of_another_release_stops_nothing(said: object) -> None:
+    """It is given up, and the others are asked for."""
+    store, seal = Store(), Seal(b"k" * 32)
+    store.kept["strange"] = seal.enclose("due\0strange", orjson.dumps(said))
+    store.kept["short"] = b"x"
+    due = Dues(SETTINGS, store, seal)
+    await due.add("t", "response", "resp_1", {})
+    assert [one.id for one in await due.take(9, 60)] == ["resp_1"]
+    assert len(store.kept) == 1

@@ -354,3 +354,31 @@ def test_stores_and_containers_are_made_elsewhere(line: Line, path: str) -> None
     answer = ask(line, path, {"name": "x"})
     assert answer.status_code == 404
     assert "stored.shared" in answer.json()["error"]["message"]
+
+
+BARE = ({"type": "image_generation_call", "id": "{}"}, {"type": "reasoning", "id": "{}", "summary": []})
+
+
+@pytest.mark.parametrize("bare", BARE, ids=lambda it: it["type"])
+def test_an_item_without_content_is_a_reference(line: Line, up: scripted.Upstream, bare: dict[str, Any]) -> None:
+    """The provider would look for the image, or for what was thought: only the team that got it may name it."""
+    kind, word = bare["type"], f"make {bare['type']}"
+    asked = {"model": "script", "tools": [{"type": "image_generation"}]}
+    item = {**bare, "id": f"it_{kind}", "status": "completed"}
+    made = responding.whole({"model": "script", "input": word})
+    made["output"] = [item, *made["output"]]
+    up.script[word] = made
+    assert ask(line, "/v1/responses", {**asked, "input": word}).status_code == 200
+    again = {**asked, "input": [item, {"role": "user", "content": word}]}
+    assert ask(line, "/v1/responses", again).status_code == 200
+    assert ask(line, "/v1/responses", again, "bob").status_code == 200
+    before = len(up.seen)
+    assert ask(line, "/v1/responses", again, "mallory").status_code == 404
+    unknown = {**asked, "input": [{**item, "id": "it_unknown"}, {"role": "user", "content": word}]}
+    assert ask(line, "/v1/responses", unknown).status_code == 404
+    assert len(up.seen) == before
+    for content in ({"result": "aGk="}, {"encrypted_content": "c2VhbGVk"}):
+        if (kind == "reasoning") == ("encrypted_content" in content):
+            full = {**item, "id": "it_unknown", **content}
+            whole = {**asked, "input": [full, {"role": "user", "content": word}]}
+            assert ask(line, "/v1/responses", whole).status_code == 200

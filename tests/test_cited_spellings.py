@@ -44,3 +44,21 @@ def test_the_words_of_code_hide_no_id_beside_them() -> None:
         }
     block = {"type": "bash_code_execution_tool_result", "tool_use_id": "t", **named}
     assert [one.id for one in cited({"messages": [{"role": "assistant", "content": [block]}]})] == ["container_1"]
+
+
+def test_only_arguments_of_tools_hide_ids() -> None:
+    """The input of an interaction is read, whatever else its body is called."""
+    asked = {"model": "m", "input": {"type": "document", "uri": "files/abc"}}
+    for more in ({}, {"name": "f"}, {"type": "tool_use"}, {"type": "server_tool_use", "name": "f"}):
+        assert [one.id for one in cited({**asked, **more})] == ["files/abc"], more
+    for kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
+        use = {"type": kind, "id": "t", "name": "f", "input": {"uri": "files/abc", "file_id": "f"}}
+        assert not list(cited({"messages": [{"role": "assistant", "content": [use]}]}))
+
+
+def test_an_engine_of_search() -> None:
+    """Reads stores of data; other fields of this name hold the name of a model."""
+    engine = "projects/p/locations/l/collections/c/engines/e"
+    tools = [{"retrieval": {"vertexAiSearch": {"engine": engine}}}]
+    assert [(one.kind, one.id) for one in cited({"tools": tools})] == [("engine", engine)]
+    assert not list(cited({"engine": "davinci"}))

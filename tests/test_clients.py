@@ -496,3 +496,10 @@ async def test_tls_is_checked(client: Client, tmp_path: Path, monkeypatch: pytes
             with pytest.raises(OSError, match=r"."):
                 await client.post(to(url), b"")
     assert len(server.requests) == trusted
+
+
+@pytest.mark.parametrize("host", [f"{'a' * 64}.example", "a..example"])
+async def test_a_name_that_no_host_has(client: Client, host: str) -> None:
+    """Is a fault of the connection, as is a host that nobody knows."""
+    with pytest.raises(OSError, match=r"."):
+        await client.post(Destination(URL(f"http://{host}/"), CIMultiDict(HEADERS), TIMEOUTS), b"{}")

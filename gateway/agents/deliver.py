@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, NamedTuple
 
+from gateway.errors import trace
 from gateway.stores import Leased, Queues, Room, StoreUnavailable
 
 _log = logging.getLogger("meshgate")
@@ -89,6 +90,9 @@ class Deliveries:
             with contextlib.suppress(StoreUnavailable):
                 await self._queues.postpone(one.queue, one.number, 0)  # for another gateway, or the next process
             raise
+        except Exception as fault:  # tried again and given up like others, or its queue would wait for ever
+            _log.error("a push notification could not be sent: %s", trace(fault))
+            sent = Sent("failed")
         try:
             await self._end(one, sent)
         except StoreUnavailable as fault:

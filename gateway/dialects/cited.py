@@ -28,6 +28,7 @@ _IDS: Final[Mapping[str, str]] = {
     "ragcorpus": "corpus",
     "ragcorpora": "corpus",
     "datastore": "data_store",
+    "engine": "engine",
     "fileuri": "file",
     "uri": "file",
     "audio": "audio",
@@ -47,6 +48,8 @@ OF_GEMINI: Final[tuple[bytes, ...]] = (b"ileSearch", b"ile_search", b"etrieval")
 RAN: Final = "code_execution_tool_result"
 """The end of the types of blocks with what code wrote."""
 _RAN: Final = frozenset({RAN, f"bash_{RAN}", f"text_editor_{RAN}"})
+_USE: Final = re.compile(r"(?:^|_)tool_use$")
+"""The types of blocks whose `input` are the arguments of a tool."""
 _WROTE: Final = frozenset({"code_execution_output", "bash_code_execution_output"})
 
 
@@ -59,6 +62,7 @@ def cited(body: Json) -> Iterator[Named]:
             waiting += [one for one in node if type(one) is dict or type(one) is list]
             continue
         ran = text(node.get("type")) in _RAN and "role" not in node
+        asks = "input" in node and "model" not in node and _USE.search(text(node.get("type"))) is not None
         for key, value in node.items():
             if ran and key == "content":  # what the provider's code wrote before
                 continue
@@ -66,7 +70,7 @@ def cited(body: Json) -> Iterator[Named]:
             if plain in _IDS:
                 yield from (Named(_IDS[plain], id, key) for id in _values(plain, value))
             follows = type(value) is dict or type(value) is list
-            if follows and key not in _WORDS and not (key == "input" and "name" in node and type(value) is dict):
+            if follows and key not in _WORDS and not (key == "input" and asks):
                 waiting.append(value)
 
 
@@ -76,6 +80,8 @@ def _values(key: str, value: Any) -> list[str]:
         return []
     held = value if type(value) is list else [value.get("id")] if type(value) is dict else [value]
     ids = [id for id in held if type(id) is str and id]
+    if key == "engine":  # of Vertex AI Search; other fields of this name hold the name of a model
+        return [id for id in ids if "engines/" in id.lower()]
     return [id for id in ids if _NAMED.match(id) and not _PUBLIC.match(id)] if key in _URIS else ids
 
 

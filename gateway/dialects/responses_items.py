@@ -16,6 +16,8 @@ from gateway.dialects.responses_tables import calls_a_tool, kind, speaks, tool
 
 _LISTS: Final = ("content", "summary", "output", "outputs", "results", "tools")
 _CONTENT: Final = frozenset({"input", "instructions", "prompt", "text", "metadata"})  # fields without settings
+_LOOKED_UP: Final = {"image_generation_call": ("result",), "reasoning": ("encrypted_content", "content", "summary")}
+"""Type of an item -> the fields, of which one has what the item is."""
 _APART: Final = {"prompt": frozenset({"variables"}), "text": frozenset({"format"})}  # what is content in these fields
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}")
 """The form of the ids of responses, which stand in paths."""
@@ -69,8 +71,13 @@ def refers(body: Json) -> list[Named]:
 
 
 def refers_to(item: Json) -> bool:
-    """Whether an item is only a reference to one that the provider stores."""
+    """Whether an item is only a reference to one that the provider stores.
+
+    So are an image and reasoning with nothing but an id: the provider would look for the rest.
+    """
     said = item.get("type")
+    if (whole := _LOOKED_UP.get(text(said))) is not None and item.get("id") is not None:
+        return not any(item.get(key) for key in whole)
     return said == "item_reference" or (said is None and "role" not in item)
 
 

@@ -98,10 +98,10 @@ class Endings:
                     raise garbage(call, f"more than {call.codec.max_answer} bytes")
                 parts.append(data)
             raw = b"".join(parts)
-            if not answer.kind.startswith("application/json"):
-                raw = orjson.dumps(multipart.content(raw))
             call.budget.extend(size)
             try:
+                if not answer.kind.startswith("application/json"):
+                    raw = orjson.dumps(multipart.content(raw))
                 await judge(call, size > NEW_TEXT, self._understand, call, raw)
             except (ValueError, AttributeError, TypeError):
                 raise garbage(call, f"something that is not {call.codec.noun}") from None

@@ -103,11 +103,12 @@ def read(said: Json | None) -> Held | None:
 
 
 def _opened(seal: Seal, name: str, sealed: bytes) -> Due | None:
-    """The record; None if it was encrypted with another key."""
+    """The record; None if it was encrypted with another key, or if another release wrote it in a form of its own."""
     try:
-        return Due(name, *orjson.loads(seal.disclose(_context(name), sealed)))
-    except InvalidTag:
+        due = Due(name, *orjson.loads(seal.disclose(_context(name), sealed)))
+    except (InvalidTag, ValueError, TypeError):
         return None
+    return due if due.kind in ENDS else None
 
 
 def _of(kind: type[Row], said: Json) -> Row:

@@ -57,7 +57,7 @@ _INSTEAD = {
 }
 _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
-_SHARED = frozenset({"file", "container", "vector_store", "file_search_store", "corpus", "data_store"})
+_SHARED = frozenset({"file", "container", "vector_store", "file_search_store", "corpus", "data_store", "engine"})
 _ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
 _MOST = 512  # files and other states that one request may name
 _HOLDS = {"batch": "file"}  # what the states of an answer are

@@ -61,6 +61,8 @@ class DirectClient:
             connection = await self._connect(origin, to)
         except TimeoutError:
             raise to.timeouts.connected() from None
+        except UnicodeError:  # such as a label of 64 characters
+            raise OSError("no host can have this name") from None
         response = DirectResponse(loop, connection, to, begun)
         await connection.send(response, head, body)
         return response

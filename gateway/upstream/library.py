@@ -59,7 +59,7 @@ class LibraryClient:
                 raise times.connected() from None
             except TimeoutError:
                 raise (times.ended() if time.monotonic() - begun >= times.total else times.begun()) from None
-            except (aiohttp.ClientError, OSError) as fault:
+            except (aiohttp.ClientError, OSError, UnicodeError) as fault:  # UnicodeError: no name of a host
                 if not fresh and attempt.unanswered and isinstance(fault, _CLOSED):
                     continue
                 raise _known(fault) from None
