@@ -26,11 +26,11 @@ class Hook:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 status = outer.refusals.pop(0) if outer.refusals else 200
+                if status == 200:  # before the answer, which lets the next one come
+                    outer.got.put(({name.lower(): value for name, value in self.headers.items()}, body))
                 self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
-                if status == 200:
-                    outer.got.put(({name.lower(): value for name, value in self.headers.items()}, body))
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
