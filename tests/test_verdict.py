@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.policy.engines.base import PolicyUnavailable
@@ -70,6 +71,7 @@ _OBLIGATION = st.fixed_dictionaries(
 )
 
 
+@example(obligations=[{"code": "a", "class": "safety", "labels": ["x"] * 33}], order=random.Random(1))
 @given(obligations=st.lists(_OBLIGATION, max_size=5), order=st.randoms())
 def test_nothing_that_a_rule_demands_is_lost(obligations: list[dict[str, Any]], order: Any) -> None:
     """In any order, the merged obligations are at least as strict as each of them."""

@@ -204,7 +204,7 @@ def _obligation(item: Mapping[str, Any]) -> RuleObligations:
 
 
 def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
-    labels = _names(value, "labels")
+    labels = tuple(dict.fromkeys(_names(value, "labels")))
     if not all(map(is_label, labels)):
         raise _malformed(f"obligations.labels must be labels: {A_LABEL}")
     return labels

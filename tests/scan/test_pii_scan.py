@@ -121,6 +121,8 @@ def test_same_without_hyperscan_on_the_samples(pii: PiiScanner, slow: RuleSet) -
 @pytest.mark.slow
 @settings(max_examples=examples(83, nightly=2500), deadline=None)
 @example(text="4111 1111 1111 1111.0")
+@example(text="4111-1111 1111 1111")
+@example(text="DE89 3704 0044 0532 0130 00_")
 @given(text=texts(most=6))
 def test_all_of_presidio(pii: PiiScanner, reference: Reference, text: str) -> None:
     """Values of all types, whole and damaged, amid noise: findings that Presidio is sure of are found here."""

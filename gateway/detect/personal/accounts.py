@@ -70,7 +70,7 @@ def find(text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         if len(signs) < length:
             continue
         last = signs[-1] + 1
-        if last < len(text) and (text[last].isalnum() or text[last] == "_"):
+        if last < len(text) and text[last].isalnum():
             continue
         written = _WRITTEN.fullmatch(text, begin.start(), last)
         if written and mod97("".join(text[at] for at in signs)):

@@ -178,9 +178,9 @@ def _written(text: str, groups: Sequence[tuple[int, int]], first: int, last: int
     if any(sign in gap for gap in gaps for sign in "\t\r\n"):
         return len(gaps) == 1 and _sizes(groups, first, last) in _EMBOSSED and not _column(text, groups, first, last)
     kinds = {_kind(gap) for gap in gaps}
-    if len(kinds) > 1:
-        return "." not in kinds and _named(text, low)
     sizes = _sizes(groups, first, last)
+    if len(kinds) > 1 and not (kinds <= _MIXED and sizes in _USUAL):
+        return "." not in kinds and _named(text, low)
     if sizes in _USUAL and not _column(text, groups, first, last):
         return True
     if total not in _IDS and set(sizes) == {1} and (first, last) == (0, len(groups) - 1):
@@ -198,6 +198,7 @@ def _kind(gap: str) -> str:
     return "-" if sign in _DASHES else sign
 
 
+_MIXED: Final = frozenset({"", "-"})  # separators that people mix in the groups of a card: blanks and dashes
 _DASHES: Final = frozenset("-‐‑‒–—")
 
 
