@@ -76,6 +76,8 @@ def refers_to(item: Json) -> bool:
     So are an image and reasoning with nothing but an id: the provider would look for the rest.
     """
     said = item.get("type")
+    if said == "message":  # as most are
+        return False
     if (whole := _LOOKED_UP.get(text(said))) is not None and item.get("id") is not None:
         return not any(item.get(key) for key in whole)
     return said == "item_reference" or (said is None and "role" not in item)

@@ -169,7 +169,7 @@ class Survey:
                 if kind is str:
                     if ":" in value:
                         colons += value.count(":")
-                    if not value or (key in opaque and (value in _NAMES or terms.is_term(value))):
+                    if not value or (key in opaque and (value in _TERMS or terms.is_term(value))):
                         continue
                     # JSON in a string in the arguments of a tool is parsed at any depth.
                     odd = blob or key in special or value[:5] == "data:" or (wrapped and value[0] in "{[")
@@ -480,6 +480,10 @@ _BARE = re.compile(
 
 # The most frequent values of structural keys, which are accepted without a check.
 _NAMES = frozenset({"user", "assistant", "system", "tool", "developer", "function", "text", "object", "string"})
+_TERMS = _NAMES | {  # those that most bodies have: known without a look at their form
+    *("message", "completed", "stop", "auto", "chat.completion", "response", "input_text", "output_text", "tool_calls"),
+    *("end_turn", "tool_use", "tool_result", "model", "STOP", "function_call", "function_call_output", "in_progress"),
+}
 
 
 _NOTHING: frozenset[str] = frozenset()

@@ -83,7 +83,8 @@ class Owners:
 
         Raises Refusal(invalid_request), StoreUnavailable.
         """
-        names = call.codec.refers(call.request.body)
+        # A conversation with a known opening names no state, or it would have been read in full (`resume`).
+        names = call.codec.refers(call.request.body) if call.request.reading is None else ()
         await self._find_cited(call)
         beside = call.request.stored
         if not names:
