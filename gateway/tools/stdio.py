@@ -1,8 +1,10 @@
 """A connection to an MCP server that the gateway runs as a child process (stdio transport: one message a line).
 
 Config keys: `tools.*.command`, `env`, `memory`, `timeout`, `max_answer`. The process starts with the first call, and
-again after it has ended, at most once in each of a growing number of seconds. All callers share the process, so ids are
-the gateway's own. What it writes to its standard error is dropped.
+again after it has ended, at most once in each of a growing number of seconds. Callers share a process, so ids are the
+gateway's own. What it writes to its standard error is dropped.
+
+Nothing in a question says in which call it was asked. A process that may ask has one call at a time: see `processes`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import orjson
@@ -21,21 +24,25 @@ from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
 from gateway.errors import Refusal
-from gateway.tools.notices import PROGRESS
+from gateway.ids import uuid7
+from gateway.tools.notices import CANCELLED, PROGRESS
 from gateway.tools.wire import (
     CHANGED,
     NO_HEADERS,
     NOTHING,
     NOTICES,
     OFFERED,
+    QUESTIONS,
     Hold,
     InTime,
     Relay,
     Session,
     Told,
     Wire,
+    asked_too_much,
     broken,
     reply,
+    unasked,
 )
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -46,11 +53,14 @@ _SELF: Json = {"name": "meshgate", "version": "1"}
 
 
 class StdioWire(Wire):
-    """One process, by its row of `tools`. For one event loop."""
+    """One process, by its row of `tools`. For one event loop. `able`: what clients can be asked, as capabilities."""
 
-    def __init__(self, name: str, row: Tool) -> None:
+    def __init__(self, name: str, row: Tool, able: Json = NOTHING) -> None:
         self._name = name
         self._row = row
+        self._able = able
+        self._asking: _Asked | None = None  # the call in which the process may ask
+        self._questions: dict[str, object] = {}  # id that the client got -> id that the process gave
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -80,10 +90,12 @@ class StdioWire(Wire):
         relay: Relay | None = None,
     ) -> bytes:
         """Send a request; the response gets the id of the caller back."""
-        del session, headers, bearer  # all share the process, which has no headers
-        async with self._in_time():
+        del headers, bearer  # of HTTP
+        async with self._in_time() as limit:
             process = await self._run()
-            raw = await self._send(process, message, relay)
+            raw = await self._send(
+                process, message, relay, session.holder, partial(limit.extend, self._row.ask_timeout)
+            )
         hold(len(raw))
         said = orjson.loads(raw)
         said["id"] = message["id"]
@@ -95,10 +107,33 @@ class StdioWire(Wire):
         return None
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
-        """Send a notification."""
-        del session, bearer
+        """Send a notification, or the answer to a question, which has the id that the client got."""
+        del bearer
+        if "method" not in message:
+            await self._pass(message)
+        elif message["method"] == CANCELLED:
+            self._cancel(session.holder, message["params"].get("requestId"))
+        else:
+            async with self._in_time():
+                await self._write(await self._run(), message)
+
+    def asks(self, id: object) -> bool:
+        """Whether the process waits for the answer to this question."""
+        return id in self._questions
+
+    async def _pass(self, answer: Json) -> None:
+        """Pass the answer to a question on. Raises Refusal if nobody waits for the answer any more."""
+        id = answer["id"]
+        if id not in self._questions or self._process is None:
+            raise unasked()
         async with self._in_time():
-            await self._write(await self._run(), message)
+            await self._write(self._process, {**answer, "id": self._questions.pop(id)})
+
+    def _cancel(self, holder: tuple[str, ...], id: object) -> None:
+        """End a call of the same session: ids of other callers may be the same."""
+        for asked in self._waiting.values():
+            if holder and asked.of == (holder, id):
+                asked.fail(broken(self._name, "was told to cancel the call"))
 
     async def end(self, session: Session, bearer: str = "") -> None:
         """Nothing: others use the process."""
@@ -160,7 +195,7 @@ class StdioWire(Wire):
         self._process = process
         self._reader = asyncio.create_task(self._read(process))
         try:
-            params = {"protocolVersion": OFFERED, "capabilities": {}, "clientInfo": _SELF}
+            params = {"protocolVersion": OFFERED, "capabilities": self._able, "clientInfo": _SELF}
             message: Json = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
             result = orjson.loads(await self._send(process, message)).get("result")
             if type(result) is not dict or result.get("protocolVersion") not in mcp.HANDSHAKE:
@@ -173,27 +208,65 @@ class StdioWire(Wire):
         self._failed = 0
         return process
 
-    async def _send(self, process: asyncio.subprocess.Process, message: Json, relay: Relay | None = None) -> bytes:
+    async def _send(
+        self,
+        process: asyncio.subprocess.Process,
+        message: Json,
+        relay: Relay | None = None,
+        holder: tuple[str, ...] = (),
+        longer: Callable[[], None] = lambda: None,
+    ) -> bytes:
         if len(self._waiting) >= _HELD:
             raise broken(self._name, f"has {_HELD} calls in flight")
         self._last += 1
-        id, asked = self._last, _Asked()
+        id, asked = self._last, _Asked((holder, message["id"]))
         self._waiting[id] = asked
+        if relay is not None and self._able:
+            self._asking = asked
         meta = message.get("params", {}).get(mcp.META)
         token = meta.get("progressToken") if relay is not None and type(meta) is dict else None
         if token is not None:
             self._telling[token] = asked
         try:
             await self._write(process, {**message, "id": id})
-            return await asked.heard(relay)
+            return await self._heard(process, asked, relay, longer)
         except (asyncio.CancelledError, Refusal):
             with contextlib.suppress(OSError, RuntimeError):
                 params = {"requestId": id, "reason": "the caller has gone"}
-                _put(process, {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+                _put(process, {"jsonrpc": "2.0", "method": CANCELLED, "params": params})
             raise
         finally:
             self._waiting.pop(id, None)
             self._telling.pop(token, None)
+            if self._asking is asked:
+                self._asking = None
+                self._questions.clear()
+
+    async def _heard(
+        self,
+        process: asyncio.subprocess.Process,
+        asked: _Asked,
+        relay: Relay | None,
+        longer: Callable[[], None],
+    ) -> bytes:
+        """The response, once all that came before it was passed on. Raises Refusal."""
+        questions = 0
+        while relay is not None and (said := await asked.next()) is not None:
+            if "id" not in said:
+                await relay.tell(said)
+                continue
+            questions += 1
+            if questions > QUESTIONS:
+                raise asked_too_much(self._name)
+            id = uuid7()
+            self._questions[id] = said["id"]
+            error = await relay.ask({**said, "id": id})
+            if error is None:
+                longer()
+            else:
+                del self._questions[id]
+                await self._write(process, reply(said, error))
+        return await asked.response
 
     async def _write(self, process: asyncio.subprocess.Process, message: Json) -> None:
         try:
@@ -228,7 +301,9 @@ class StdioWire(Wire):
         if "method" not in said:
             if type(id) is int and id in self._waiting:
                 self._waiting[id].answer(line)
-        elif "id" in said:  # a question of the server
+        elif "id" in said and self._asking is not None and said["method"] != "ping":
+            self._hear(self._asking, said, len(line))
+        elif "id" in said:  # of no call whose client can be asked
             with contextlib.suppress(OSError, RuntimeError):
                 _put(process, reply(said))
         elif said["method"] == CHANGED:
@@ -239,8 +314,11 @@ class StdioWire(Wire):
     def _tell(self, token: object, said: Json, size: int) -> None:
         """Pass a report of progress to the call that it belongs to. Of a log, nobody knows that."""
         asked = self._telling.get(token) if type(token) is str else None
-        if asked is None:
-            return
+        if asked is not None:
+            self._hear(asked, said, size)
+
+    def _hear(self, asked: _Asked, said: Json, size: int) -> None:
+        """Pass a message on to a call. Those of one call may not have more bytes than an answer."""
         asked.size += size
         if asked.size > self._row.max_answer:
             asked.fail(broken(self._name, f"answered with more than {self._row.max_answer} bytes"))
@@ -249,38 +327,37 @@ class StdioWire(Wire):
 
 
 class _Asked:
-    """A request whose response is awaited, and what the process tells of the request before."""
+    """A request whose response is awaited, and what the process says before. `of`: who sent it, and under which id."""
 
-    def __init__(self) -> None:
+    def __init__(self, of: tuple[tuple[str, ...], object]) -> None:
+        self.of = of
         self.size = 0
         self._told = 0
-        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._notices: asyncio.Queue[Json | None] = asyncio.Queue()  # None: there is an answer
+        self.response: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._before: asyncio.Queue[Json | None] = asyncio.Queue()  # None: there is an answer
 
     def answer(self, line: bytes) -> None:
         """The response."""
-        if not self._answer.done():
-            self._answer.set_result(line)
-            self._notices.put_nowait(None)
+        if not self.response.done():
+            self.response.set_result(line)
+            self._before.put_nowait(None)
 
     def fail(self, fault: Refusal) -> None:
         """There will be none."""
-        if not self._answer.done():
-            self._answer.set_exception(fault)
-            self._answer.exception()  # a caller that has gone does not ask for the fault, which is no error then
-            self._notices.put_nowait(None)
+        if not self.response.done():
+            self.response.set_exception(fault)
+            self.response.exception()  # a caller that has gone does not ask for the fault, which is no error then
+            self._before.put_nowait(None)
 
     def tell(self, said: Json) -> None:
-        """A notification; only the first ones are passed on."""
-        self._told += 1
-        if self._told <= NOTICES and not self._answer.done():
-            self._notices.put_nowait(said)
+        """A notification or a question; only the first notifications are passed on."""
+        self._told += "id" not in said
+        if self._told <= NOTICES and not self.response.done():
+            self._before.put_nowait(said)
 
-    async def heard(self, relay: Relay | None) -> bytes:
-        """The response, once all notifications before it were passed on. Raises Refusal."""
-        while relay is not None and (said := await self._notices.get()) is not None:
-            await relay.tell(said)
-        return await self._answer
+    async def next(self) -> Json | None:
+        """What the process said before the response, in order; None once there is a response."""
+        return await self._before.get()
 
 
 def _put(process: asyncio.subprocess.Process, message: Json) -> None:
