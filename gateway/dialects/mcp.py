@@ -77,12 +77,13 @@ _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
 OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, *TASKS}
 NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
+_STATE: Final = STATE.encode()
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: lists whose texts a model reads as one
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _REQUEST: Final = Shape(
     opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"})
-    | {STATE, "taskId"},  # sealed by the gateway, and not forwarded
+    | {"taskId"},  # sealed by the gateway, and not forwarded
     json=frozenset(),
     blobs=frozenset(),
     within=frozenset({"params"}),
@@ -167,6 +168,8 @@ class Mcp(JsonRpc):
         """The round of the call before, whose questions the message answers."""
         self.round_of: Callable[[str, object], Round | None] = _no_round
         """Server, state -> the round that the caller got with this state."""
+        self.held = ""
+        """The state of the call that is held while the client is asked what the answer asks."""
         self.about = ""
         """The digest of a call whose caller can be asked."""
         self.added: dict[tuple[str, ...], str] = {}
@@ -182,6 +185,7 @@ class Mcp(JsonRpc):
         self.task_of: Callable[[str, object], Task | None] = _no_round
         """Server, id -> the task of the caller."""
         self._declared: Json = {}  # capabilities of the client of a request of the later era
+        self._state: str | None = None  # that of the round before, as the client got it
         self._answers: object = None  # the id of that question, as the client got it
         self._level = ""  # of the messages of the log that a client of the later era wants
         self._headers = headers
@@ -253,18 +257,27 @@ class Mcp(JsonRpc):
         return orjson.dumps(said)
 
     def enclosed(self, raw: bytes) -> bytes:
-        """An answer to a question without its id, which is the gateway's own: random, and no text to be judged."""
+        """A message without what is the gateway's own in it: sealed, and no text to be judged.
+
+        That is the id of an answer to a question, and the state of a round.
+        """
         if self.listens:  # a GET, which has no body
             return b'{"jsonrpc": "2.0", "method": "listen"}'
-        if b'"method"' in raw:
+        if b'"method"' in raw and _STATE not in raw:
             return raw
         try:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError:
             return raw
-        if type(body) is not dict or "method" in body or "id" not in body:
+        if type(body) is not dict:
             return raw
-        self._answers = body.pop("id")
+        params = body.get("params")
+        if "method" not in body and "id" in body:
+            self._answers = body.pop("id")
+        elif type(params) is dict and type(params.get(STATE)) is str:
+            self._state = params.pop(STATE)
+        else:
+            return raw
         try:
             return orjson.dumps(body)
         except orjson.JSONEncodeError:  # nested too deep: refused when it is read
@@ -274,7 +287,8 @@ class Mcp(JsonRpc):
         """Method and parameters, without what describes the request."""
         params = body.get("params")
         rest = {key: value for key, value in params.items() if key != META} if type(params) is dict else params
-        return {"method": body.get("method"), "params": rest}
+        found = {"method": body.get("method"), "params": rest}
+        return found if self._state is None else {**found, STATE: self._state}
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The tool as `server/name`; the server for other messages. Raises Refusal(invalid_request, tool_not_found)."""
@@ -372,7 +386,7 @@ class Mcp(JsonRpc):
             return
         if self._declared:
             self.about = mcp_questions.about(self.method, self.called, self.given)
-        state, answers = self.params.get(STATE), self.params.get(RESPONSES)
+        state, answers = self.params.get(STATE, self._state), self.params.get(RESPONSES)
         if state is None and answers is None:
             return
         asked = self.round_of(self.server, state)

@@ -29,6 +29,7 @@ from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import needs_task, repeats, takes_task, writes
 from gateway.tools.discovery import DEFINITIONS, found
+from gateway.tools.eras import Eras
 from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
 from gateway.tools.rounds import Rounds
@@ -39,7 +40,7 @@ from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.user_tokens import Unconnected
-from gateway.tools.wire import UNOPENED, Relay, Session, SessionLost, broken
+from gateway.tools.wire import NOTHING, UNOPENED, Hold, Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
 _SESSION: Final = b"mcp-session-id"
@@ -64,9 +65,10 @@ class Desk:
         resources: Resources,
         count: Callable[[str], int],
     ) -> None:
-        self._asks = Asks(visible, sessions, count)
+        self._asks = Asks(visible, sessions, servers.held, count)
         self._listening = Listening(visible, sessions, self._asks)
         self._rounds = Rounds(visible, sessions, count)
+        self._eras = Eras(servers.held, self._asks, self._rounds)
         self._resources = resources
         self._states = states
         self._seen = Seen(visible, pins, resources, states)
@@ -236,23 +238,41 @@ class Desk:
     async def turn_down(self, call: Call) -> None:
         """Tell a server that an answer of the client was refused, so that the server does not wait in vain."""
         codec = _codec(call)
+        self._eras.drop(codec)
         if codec.question is not None and not call.outcome.sent and (opened := self.opened(call, codec.door)):
             with contextlib.suppress(Refusal):
                 await self._asks.turn_down(call, codec.question, self._server(codec.server), opened)
 
     async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
-        """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
+        """The response to a call, whose client may be asked before. Raises Refusal."""
+        if codec.round is not None and codec.round.held:
+            return await self._eras.go_on(call, codec, relay)
+        able = codec.able(server.row.asks) if codec.modern else {}
+        if able and not await self._is_later(call, server):
+            return await self._eras.begin(call, codec, server, able, relay, partial(self._sent, call, codec, server))
         opened = self.opened(call, codec.door) if not codec.modern else None
         passing = self._asks.passing(call, codec.door, server, opened, relay) if relay is not None else None
+        raw = await self._sent(call, codec, server, passing, call.ticket.hold)
+        if passing is None or not passing.able:
+            return raw
+        again = partial(self._ask, call, codec, server, passing, call.ticket.hold)
+        return await self._eras.in_stream(call, server, passing, raw, again)
+
+    async def _is_later(self, call: Call, server: Server) -> bool:
+        """Whether a server has the later era. A process is started in the earlier."""
+        return bool(server.row.mcp) and await server.later(caller_of(call)) is not None
+
+    async def _sent(self, call: Call, codec: Mcp, server: Server, passing: Passing | None, hold: Hold) -> bytes:
+        """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
         try:
-            return await self._ask(call, codec, server, passing)
+            return await self._ask(call, codec, server, passing, hold)
         except Refusal as fault:
             at_once = fault.code == "upstream_error" and fault.retry_after is None
             asked = passing is not None and passing.asked
             if not at_once or asked or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
-        return await self._ask(call, codec, server, passing)
+        return await self._ask(call, codec, server, passing, hold)
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
@@ -263,37 +283,39 @@ class Desk:
         tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
-    async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None) -> bytes:
+    async def _ask(
+        self, call: Call, codec: Mcp, server: Server, passing: Passing | None, hold: Hold, more: Json = NOTHING
+    ) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
-        params = self._rounds.params(call, codec, params)
+        params = {**self._rounds.params(call, codec, params), **more}
         if codec.as_task is not None:
             params = {**params, "task": codec.as_task}
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
-        return await self._exchange(call, codec, server, _message(call, codec, params), passing)
+        return await self._exchange(call, codec, server, _message(call, codec, params), hold, passing)
 
     async def _exchange(
-        self, call: Call, codec: Mcp, server: Server, message: Json, relay: Relay | None = None
+        self, call: Call, codec: Mcp, server: Server, message: Json, hold: Hold, passing: Passing | None = None
     ) -> bytes:
         """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
-        hold = call.ticket.hold
-        headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
-        opened = self._joined(call, codec)
-        able = codec.able(server.row.asks) if codec.modern else {}
-        if able and (later := await server.later(caller_of(call))):
-            raw = await server.ask_in(later._replace(able=able), message, hold, caller_of(call), headers, relay)
-        elif opened is None:
-            asked = self.opened(call, codec.door) if not codec.modern and relay is not None else None
-            able = mcp_questions.able(asked.able, server.row.asks) if asked is not None else {}
-            holder = asked.upstream.holder if asked is not None else ()
-            raw = await server.ask(message, hold, caller_of(call), headers, relay, able, holder)
+        headers, caller = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}, caller_of(call)
+        opened, joined = (None, None) if codec.modern else (self.opened(call, codec.door), self._joined(call, codec))
+        able = passing.able if passing is not None else {}
+        if codec.modern:
+            able = codec.able(server.row.asks)
+        if codec.modern and able and await self._is_later(call, server):
+            session = Session(mcp.MODERN, able=able)
+            raw = await server.ask_in(session, message, hold, caller, headers, passing)
+        elif joined is None:
+            assert call.subject is not None, "calls leave after identify"
+            holder = opened.upstream.holder if opened is not None else (call.subject.team, call.subject.acting, "")
+            asked = able if passing is not None else NOTHING
+            raw = await server.ask(message, hold, caller, headers, passing, asked, holder)
         else:
+            session = joined.upstream._replace(able=able)
             try:
-                session = opened.upstream
-                if relay is not None and not session.modern:
-                    session = session._replace(able=opened.able)
-                raw = await server.ask_in(session, message, hold, caller_of(call), headers, relay)
+                raw = await server.ask_in(session, message, hold, caller, headers, passing)
             except SessionLost:
                 raise _no_session() from None
         return codec.named(raw, message["id"])
@@ -317,9 +339,8 @@ class Desk:
                 return await self._set_level(call, codec)
             case _ if codec.task is not None:
                 server = self._server(codec.door)
-                return tasks.state(
-                    codec, server, await self._exchange(call, codec, server, _message(call, codec, codec.given))
-                )
+                message = _message(call, codec, codec.given)
+                return tasks.state(codec, server, await self._exchange(call, codec, server, message, call.ticket.hold))
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
             case _ if codec.method in mcp.LISTS:
@@ -347,7 +368,7 @@ class Desk:
         if not self._logs(codec.door) or self.opened(call, codec.door) is None:
             raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
         message = _message(call, codec, {"level": codec.params["level"]})
-        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message, call.ticket.hold))
         if type(said) is not dict or type(said.get("result")) is not dict:
             raise broken(codec.door, "did not take the level of its log")
         return {}
@@ -404,7 +425,7 @@ class Desk:
         params = {"cursor": cursor} if type(cursor) is str else {}
         message = _message(call, codec, params)
         try:
-            said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+            said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message, call.ticket.hold))
         except Unconnected:
             return {kind: [], **done, **self._fresh(codec)}
         result = said.get("result") if type(said) is dict else None

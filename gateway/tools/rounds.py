@@ -52,22 +52,12 @@ class Rounds:
 
         Any other response is returned unchanged.
         """
-        if _MARK not in raw:
+        said = required(raw)
+        if said is None:
             return raw
-        try:
-            said = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            return raw
-        result = said.get("result") if type(said) is dict else None
-        if type(result) is not dict or result.get("resultType") != _MARK.decode():
-            return raw
-        able = codec.able(server.row.asks)
+        result, able = said["result"], codec.able(server.row.asks)
         before = codec.round or _FIRST
-        state, questions = result.pop(STATE, None), result.get("inputRequests") or {}
-        if type(questions) is not dict or not (questions or state) or type(state) not in (str, type(None)):
-            raise broken(server.name, "asks the client without saying what")
-        if len(questions) > _MOST or before.number >= _MOST or len(state or "") > _LONGEST:
-            raise broken(server.name, f"asks without end: more than {_MOST} questions or rounds, or too long a state")
+        state, questions = read(server, result, before.number + 1)
         kinds, tokens = dict[str, str](), dict[str, int]()
         for key, question in questions.items():
             kind = kinds[key] = await self._kind(call, server, key, question, able)
@@ -76,7 +66,7 @@ class Rounds:
             if kind == "sampling":
                 tokens[key] = await to_its_end(partial(self._tokens, question["params"]))
         assert call.subject is not None, "calls leave after identify"
-        made = Round(codec.about, state, kinds, tokens, before.number + 1)
+        made = Round(codec.about, state, kinds, tokens, before.number + 1, bool(codec.held))
         until = time.time() + server.row.longest
         codec.asks = mcp_questions.addresses(result)
         codec.added[STATE,] = self._sessions.round(call.subject, server.name, made, until)
@@ -96,3 +86,27 @@ class Rounds:
 
     def _tokens(self, params: Json) -> int:
         return self._count(mcp_questions.prompt(params))
+
+
+def required(raw: bytes) -> Json | None:
+    """A response whose result asks the client; None for any other."""
+    if _MARK not in raw:
+        return None
+    try:
+        said = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    result = said.get("result") if type(said) is dict else None
+    if type(result) is not dict or result.get("resultType") != _MARK.decode():
+        return None
+    return dict(said)
+
+
+def read(server: Server, result: Json, number: int) -> tuple[str | None, Json]:
+    """The state of the server and its questions, which are taken out of the result of a round. Raises Refusal."""
+    state, questions = result.pop(STATE, None), result.get("inputRequests") or {}
+    if type(questions) is not dict or not (questions or state) or type(state) not in (str, type(None)):
+        raise broken(server.name, "asks the client without saying what")
+    if len(questions) > _MOST or number > _MOST or len(state or "") > _LONGEST:
+        raise broken(server.name, f"asks without end: more than {_MOST} questions or rounds, or too long a state")
+    return state, questions

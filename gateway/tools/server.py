@@ -164,8 +164,8 @@ class Server:
         """
 
         async def ask(session: Session) -> bytes:
-            asked = NOTHING if session.modern else able
-            return await self.ask_in(session._replace(able=asked, holder=holder), message, hold, caller, headers, relay)
+            session = session._replace(able=able, holder=holder)
+            return await self.ask_in(session, message, hold, caller, headers, relay)
 
         session = await self.seat(caller, able)
         try:
