@@ -8,12 +8,12 @@ the full parser. See `frame`, which does the same for dialects whose events diff
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from gateway.dialects.frame import printable
+from gateway.dialects.frame import Read, printable
 
 _LONGEST: Final = 32 * 1024  # bytes of a piece, and of a series; a longer event is parsed in full
 _DIGITS: Final = 6
@@ -32,25 +32,6 @@ class Place(NamedTuple):
     key: str
     value: str | int
     pattern: re.Pattern[bytes]
-
-
-class Read(NamedTuple):
-    """Events: their pieces as one text, the sizes of the pieces in characters, the ends of the events in bytes.
-
-    `numbers`: those of each event, in the order of their places.
-    """
-
-    text: str
-    sizes: Sequence[int]
-    ends: Sequence[int]
-    numbers: Sequence[Sequence[int]]
-
-    def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
-        """The bytes and the piece of each event, given the bytes of all."""
-        begin = at = 0
-        for end, size in zip(self.ends, self.sizes, strict=True):
-            yield raw[begin:end], self.text[at : at + size]
-            begin, at = end, at + size
 
 
 class DeltaFrame:
