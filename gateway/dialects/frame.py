@@ -125,7 +125,7 @@ class Frame(NamedTuple):
 class Read(NamedTuple):
     """Events: their pieces as one text, the sizes of the pieces in characters, the ends of the events in bytes.
 
-    `numbers`: those that differ between the events, of each event in the order of their places.
+    `numbers`: for each place with a number, the numbers of the events.
     """
 
     text: str
