@@ -50,6 +50,8 @@ UPDATES: Final = ("resources/subscribe", "resources/unsubscribe")
 LISTENING: Final = 1800.0
 """Seconds after which a stream of what a server tells without a request ends."""
 SUBSCRIBE: Final = "subscriptions/listen"
+LISTEN: Final = "listen"
+"""The method of a GET, which has none."""
 TASK_RESULT: Final = "tasks/result"
 TASKS: Final = ("tasks/get", "tasks/cancel")
 """Methods about a task, beside `tasks/result`."""
@@ -162,6 +164,8 @@ class Mcp(JsonRpc):
         """The question of a server that the message answers."""
         self.asked_as: Callable[[object], Question | None] = _nothing_asked
         """The question that the client of a session got under an id."""
+        self.numbered: Callable[[], str] = str
+        """The id of the next event of the answer, "" for none."""
         self.listens = False
         """The answer is a stream of what the server tells without a request."""
         self.round: Round | None = None
@@ -202,8 +206,9 @@ class Mcp(JsonRpc):
 
     @property
     def may_listen(self) -> bool:
-        """Whether a GET opens a stream: at the path of one server, and not in the later era."""
-        return bool(self.door) and header(self._headers, b"mcp-protocol-version") != MODERN
+        """Whether a GET opens a stream: at the path of one server or to go on with an answer; not in the later era."""
+        opens = bool(self.door) or bool(header(self._headers, b"last-event-id"))
+        return opens and header(self._headers, b"mcp-protocol-version") != MODERN
 
     @property
     def takes_events(self) -> bool:
@@ -217,6 +222,7 @@ class Mcp(JsonRpc):
 
     def event(self, message: bytes, id: str = "") -> bytes:
         """A message as an event of a stream. Line breaks in JSON are space between values, and would end the event."""
+        id = id or self.numbered()
         named = b"id: %s\n" % id.encode() if id else b""
         return b"event: message\n%sdata: %s\n\n" % (named, message.replace(b"\r", b" ").replace(b"\n", b" "))
 
@@ -262,7 +268,7 @@ class Mcp(JsonRpc):
         That is the id of an answer to a question, and the state of a round.
         """
         if self.listens:  # a GET, which has no body
-            return b'{"jsonrpc": "2.0", "method": "listen"}'
+            return orjson.dumps({"jsonrpc": "2.0", "method": LISTEN})
         if b'"method"' in raw and _STATE not in raw:
             return raw
         try:

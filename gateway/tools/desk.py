@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -48,6 +48,13 @@ _AS_TASK: Final = (
     "This tool can only be called as a task (execution.taskSupport: required): in a session at the path of its server, "
     "if that offers tasks."
 )
+
+
+class Resumed(NamedTuple):
+    """The session of a client, and the id that an event of a stream has in it, by stream and number."""
+
+    session: str
+    id: Callable[[str, int], str]
 
 
 class Desk:
@@ -225,6 +232,8 @@ class Desk:
     async def listen(self, call: Call, listener: Listener) -> None:
         """Pass on what a server tells without a request, until the stream ends. Raises Refusal."""
         codec = _codec(call)
+        if await self._listening.resume(call, codec, self.opened(call, codec.door), listener):
+            return
         if not codec.door:
             raise Fault(UNKNOWN_METHOD, "Streams are served at the path of one server.", status=404)
         try:
@@ -234,6 +243,16 @@ class Desk:
             await self._listening.listen(call, codec, self._server(codec.door), opened, listener)
         except SessionLost:
             raise _no_session() from None
+
+    def resumes(self, call: Call) -> Resumed | None:
+        """How the client of a call comes back to a stream that broke; None if it cannot: before 2025-11-25."""
+        codec = _codec(call)
+        opened = self.opened(call, codec.door) if not codec.modern else None
+        if opened is None or opened.version != mcp.HANDSHAKE[-1]:
+            return None
+        assert call.subject is not None, "sessions come after identify"
+        session = f"{call.subject.team}\0{call.subject.agent}\0{opened.workflow}"
+        return Resumed(session, partial(self._sessions.kept, call.subject, codec.door, opened))
 
     async def turn_down(self, call: Call) -> None:
         """Tell a server that an answer of the client was refused, so that the server does not wait in vain."""
