@@ -14,11 +14,6 @@ import node
 from line import Line, config, running
 from tool_client import Client
 
-NOT_SERVED = {
-    "dns-rebinding-protection",  # wants pages of localhost served, whose origin `server.cors` must have
-}
-"""The scenario that docs/tools.md names as an exception."""
-
 pytestmark = pytest.mark.live
 
 
@@ -59,10 +54,10 @@ def failures(url: str, home: Path) -> dict[str, int]:
 
 
 def test_conformance(line: Line, server: str, home: Path) -> None:
-    """What the server passes, it passes through the gateway, except for the check of origins."""
+    """What the server passes, it passes through the gateway."""
     assert failures(server, home) == {}
     with node.serving("keyed.mjs", home, f"{line.url}/mcp/conformance", "mg-alice") as url:
-        assert failures(f"{url}/mcp", home).keys() == NOT_SERVED
+        assert failures(f"{url}/mcp", home) == {}
 
 
 def test_clients(line: Line, home: Path) -> None:
