@@ -2,7 +2,8 @@
 
 Config keys: `tools.*.command`, `env`, `memory`, `timeout`, `max_answer`. The process starts with the first call, and
 again after it has ended, at most once in each of a growing number of seconds. All callers share the process, so ids are
-the gateway's own. What it writes to its standard error is dropped.
+the gateway's own. What it writes to its standard error is dropped. A process that writes without end is killed, with
+those that it started; what one does not read waits here, not in a buffer.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Callable, Mapping
+import time
+from asyncio.subprocess import Process
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -21,6 +24,7 @@ from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
 from gateway.errors import Refusal
+from gateway.ids import uuid7
 from gateway.tools.notices import PROGRESS
 from gateway.tools.wire import (
     CHANGED,
@@ -40,8 +44,12 @@ from gateway.tools.wire import (
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
+_CANCELLED: Final = "notifications/cancelled"
 _GRACE: Final = 2.0  # seconds for a process to end by itself
 _HELD: Final = 256  # requests at a time
+_WINDOW: Final = 60.0  # seconds
+_STRAYS: Final = 10_000  # lines in a window that answer no call; one more for each 4 KB of a line
+_UNREAD: Final = 256 * 1024  # bytes that wait for the process to read them, beyond which it gets no short messages
 _SELF: Json = {"name": "meshgate", "version": "1"}
 
 
@@ -52,10 +60,13 @@ class StdioWire(Wire):
         self._name = name
         self._row = row
         self._starting = asyncio.Lock()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._waiting: dict[int, _Asked] = {}
         self._telling: dict[object, _Asked] = {}  # by progress token
+        self._names: dict[tuple[str, object], int] = {}  # session and id of a caller's request -> its id here
+        self._writing = asyncio.Lock()
+        self._strays = _Strays()
         self._changed: Callable[[], None] = lambda: None
         self._last = 0
         self._session = Session(OFFERED)
@@ -64,11 +75,11 @@ class StdioWire(Wire):
         self._next = 0.0  # event-loop time of the next start
 
     async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
-        """Start the process if it does not run; all sessions are the same, so that it can ask no client."""
+        """Start the process if it does not run. The process knows of no sessions, so that it can ask no client."""
         del bearer, able
         async with self._in_time():
             await self._run()
-        return self._session, self._about
+        return self._session._replace(id=uuid7()), self._about
 
     async def ask(
         self,
@@ -80,10 +91,10 @@ class StdioWire(Wire):
         relay: Relay | None = None,
     ) -> bytes:
         """Send a request; the response gets the id of the caller back."""
-        del session, headers, bearer  # all share the process, which has no headers
+        del headers, bearer  # all share the process, which has no headers
         async with self._in_time():
             process = await self._run()
-            raw = await self._send(process, message, relay)
+            raw = await self._send(process, message, relay, session)
         hold(len(raw))
         said = orjson.loads(raw)
         said["id"] = message["id"]
@@ -95,8 +106,13 @@ class StdioWire(Wire):
         return None
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
-        """Send a notification."""
-        del session, bearer
+        """Send a notification. A request that is canceled must be one of the same session."""
+        del bearer
+        if message.get("method") == _CANCELLED:
+            id = self._names.get((session.id, message["params"]["requestId"]))
+            if id is None:
+                return
+            message = {**message, "params": {"requestId": id}}
         async with self._in_time():
             await self._write(await self._run(), message)
 
@@ -114,7 +130,7 @@ class StdioWire(Wire):
             async with asyncio.timeout(_GRACE):
                 await process.wait()
         except TimeoutError:
-            _kill(process)
+            _kill(process.pid)
             await process.wait()
         if self._reader is not None:
             await self._reader
@@ -126,7 +142,7 @@ class StdioWire(Wire):
     def _in_time(self) -> InTime:
         return InTime(self._name, self._row.timeout)
 
-    async def _run(self) -> asyncio.subprocess.Process:
+    async def _run(self) -> Process:
         """The running process. Raises Refusal if it does not start."""
         if self._process is not None and self._process.returncode is None:
             return self._process
@@ -143,21 +159,17 @@ class StdioWire(Wire):
             except (OSError, ValueError) as fault:
                 raise broken(self._name, f"could not be started ({type(fault).__name__})", down=True) from None
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self) -> Process:
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        process = await asyncio.create_subprocess_exec(
-            *self._row.command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+        process = await _started(
+            self._row.command,
             env={**environment, **self._row.env},
-            start_new_session=True,
-            limit=self._row.max_answer,
+            longest=self._row.max_answer,
         )
         if self._row.memory is not None:
             with contextlib.suppress(OSError):
                 resource.prlimit(process.pid, resource.RLIMIT_AS, (self._row.memory, self._row.memory))
-        self._process = process
+        self._process, self._strays = process, _Strays()
         self._reader = asyncio.create_task(self._read(process))
         try:
             params = {"protocolVersion": OFFERED, "capabilities": {}, "clientInfo": _SELF}
@@ -168,17 +180,22 @@ class StdioWire(Wire):
             self._session, self._about = Session(str(result["protocolVersion"])), result
             await self._write(process, {"jsonrpc": "2.0", "method": "notifications/initialized"})
         except BaseException:
-            _kill(process)
+            _kill(process.pid)
             raise
         self._failed = 0
         return process
 
-    async def _send(self, process: asyncio.subprocess.Process, message: Json, relay: Relay | None = None) -> bytes:
+    async def _send(
+        self, process: Process, message: Json, relay: Relay | None = None, session: Session | None = None
+    ) -> bytes:
         if len(self._waiting) >= _HELD:
             raise broken(self._name, f"has {_HELD} calls in flight")
         self._last += 1
-        id, asked = self._last, _Asked()
+        id, asked = self._last, _Asked(process)
         self._waiting[id] = asked
+        name = (session.id, message["id"]) if session is not None else None
+        if name is not None:
+            self._names[name] = id
         meta = message.get("params", {}).get(mcp.META)
         token = meta.get("progressToken") if relay is not None and type(meta) is dict else None
         if token is not None:
@@ -187,50 +204,61 @@ class StdioWire(Wire):
             await self._write(process, {**message, "id": id})
             return await asked.heard(relay)
         except (asyncio.CancelledError, Refusal):
-            with contextlib.suppress(OSError, RuntimeError):
-                params = {"requestId": id, "reason": "the caller has gone"}
-                _put(process, {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+            params = {"requestId": id, "reason": "the caller has gone"}
+            _add(process, {"jsonrpc": "2.0", "method": _CANCELLED, "params": params})
             raise
         finally:
             self._waiting.pop(id, None)
+            if name is not None and self._names.get(name) == id:
+                del self._names[name]
             self._telling.pop(token, None)
 
-    async def _write(self, process: asyncio.subprocess.Process, message: Json) -> None:
+    async def _write(self, process: Process, message: Json) -> None:
+        assert process.stdin is not None
         try:
-            _put(process, message)
-            if process.stdin is not None:
+            async with self._writing:  # nothing is added to what the process does not read
                 await process.stdin.drain()
-        except OSError:
+                process.stdin.write(orjson.dumps(message) + b"\n")
+        except (OSError, RuntimeError):
             raise broken(self._name, "has ended", down=True) from None
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, process: Process) -> None:
         """Pass each response to its request, until the process ends or writes a line that is too long."""
         assert process.stdout is not None
         why, down = "has ended", True
         try:
             while line := await process.stdout.readline():
                 self._take(process, line)
+        except _Flood:
+            why = "writes without end"
         except ValueError:
             why, down = f"answered with more than {self._row.max_answer} bytes", False
-        _kill(process)
+        _kill(process.pid)
         await process.wait()
         for asked in list(self._waiting.values()):
-            asked.fail(broken(self._name, why, down=down))
+            if asked.process is process:
+                asked.fail(broken(self._name, why, down=down))
 
-    def _take(self, process: asyncio.subprocess.Process, line: bytes) -> None:
+    def _take(self, process: Process, line: bytes) -> None:
+        """Take a line. Raises _Flood."""
         try:
             said = orjson.loads(line)
         except orjson.JSONDecodeError:
-            return
+            said = None
         if type(said) is not dict:
+            self._strays.count(line)
             return
         id = said.get("id")
         if "method" not in said:
-            if type(id) is int and id in self._waiting:
-                self._waiting[id].answer(line)
-        elif "id" in said:  # a question of the server
-            with contextlib.suppress(OSError, RuntimeError):
-                _put(process, reply(said))
+            asked = self._waiting.get(id) if type(id) is int else None
+            if asked is not None and asked.process is process and not asked.is_answered:
+                asked.answer(line)
+                return
+        self._strays.count(line)
+        if "method" not in said:
+            return
+        if "id" in said:  # a question of the server
+            _add(process, reply(said))
         elif said["method"] == CHANGED:
             self._changed()
         elif said["method"] == PROGRESS and type(params := said.get("params")) is dict:
@@ -251,11 +279,17 @@ class StdioWire(Wire):
 class _Asked:
     """A request whose response is awaited, and what the process tells of the request before."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: Process) -> None:
+        self.process = process
         self.size = 0
         self._told = 0
         self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._notices: asyncio.Queue[Json | None] = asyncio.Queue()  # None: there is an answer
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is a response, or will be none."""
+        return self._answer.done()
 
     def answer(self, line: bytes) -> None:
         """The response."""
@@ -283,12 +317,77 @@ class _Asked:
         return await self._answer
 
 
-def _put(process: asyncio.subprocess.Process, message: Json) -> None:
-    if process.stdin is not None:
-        process.stdin.write(orjson.dumps(message) + b"\n")
+class _Flood(Exception):
+    """A process writes what no call waits for, without end."""
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """End the process, and those that it started."""
+class _Strays:
+    """Counts lines of a process that answer no call."""
+
+    def __init__(self) -> None:
+        self._left = _STRAYS
+        self._until = 0.0
+
+    def count(self, line: bytes) -> None:
+        """Count a line. Raises _Flood for too many in a minute."""
+        now = time.monotonic()
+        if now > self._until:
+            self._left, self._until = _STRAYS, now + _WINDOW
+        self._left -= 1 + len(line) // 4096
+        if self._left < 0:
+            raise _Flood
+
+
+class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """The pipes of a process, which end with it: those that it started may hold them open for ever."""
+
+    def process_exited(self) -> None:
+        """End what the process started, and what of that has left its group cannot hold the pipes."""
+        super().process_exited()
+        if (transport := self.transport) is not None:
+            _kill(transport.get_pid())
+            asyncio.get_running_loop().call_later(_GRACE, _close, transport)
+
+    transport: asyncio.SubprocessTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the process."""
+        super().connection_made(transport)
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self.transport = transport
+
+
+def _close(transport: asyncio.SubprocessTransport) -> None:
+    if (pipe := transport.get_pipe_transport(1)) is not None:
+        pipe.close()
+
+
+async def _started(command: Sequence[str], env: Mapping[str, str], longest: int) -> Process:
+    """A process that leads a group of its own. `longest`: bytes of a line. Raises OSError, ValueError."""
+    loop = asyncio.get_running_loop()
+    pipe = asyncio.subprocess.PIPE
+    transport, protocol = await loop.subprocess_exec(
+        lambda: _Protocol(longest, loop),
+        *command,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=env,
+        start_new_session=True,
+    )
+    return Process(transport, protocol, loop)
+
+
+def _add(process: Process, message: Json) -> None:
+    """Write a short message, unless the process does not read, or has ended."""
+    pipe = process.stdin
+    if pipe is None or pipe.is_closing() or pipe.transport.get_write_buffer_size() > _UNREAD:
+        return
+    with contextlib.suppress(OSError, RuntimeError):
+        pipe.write(orjson.dumps(message) + b"\n")
+
+
+def _kill(pid: int) -> None:
+    """End a process, and those that it started."""
     with contextlib.suppress(OSError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
