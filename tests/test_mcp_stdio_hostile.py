@@ -11,13 +11,17 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.call import Subject
 from gateway.config.tools import Tool
+from gateway.delegation import Delegation
 from gateway.errors import Refusal
+from gateway.tools.sessions import Sessions
 from gateway.tools.stdio import StdioWire
 from gateway.tools.wire import Session, unheld
 
@@ -132,18 +136,33 @@ async def test_what_a_process_leaves_behind_holds_no_call(tmp_path: Path, detach
 async def test_a_caller_cancels_its_own_requests_alone() -> None:
     """All share the process: a request is found by the session and the id that its caller has."""
     async with served(SERVES) as wire:
-        (mine, _), (other, _) = await wire.open(), await wire.open()
+        session, _ = await wire.open()
+        mine, other = session._replace(holder=("red", "alice", "1")), session._replace(holder=("red", "alice", "2"))
         changed = asyncio.Event()
         wire.follow(changed.set)
         waits = asyncio.create_task(wire.ask(mine, call(id="a", what="wait"), unheld))
         await changed.wait()
         for id in ("a", *range(1, 9)):
             await wire.tell(other, _cancel(id))
+            await wire.tell(session, _cancel(id))
         found = await ask(wire, other)
         assert found["cancelled"] == []
         await wire.tell(mine, _cancel("a"))
+        with pytest.raises(Refusal, match="cancel"):
+            await waits
         assert (await ask(wire, other))["cancelled"] == [found["waits"]]
-        waits.cancel()
+
+
+def test_sub_agents_share_the_processes_of_their_agent() -> None:
+    """Their number would not be limited, if each had its own: an agent gives its sub-agents any names."""
+    sessions, alone = Sessions(None), Subject("alice", "red", ())
+    child = replace(alone, delegation=Delegation("w", ("alice",), ("child",), (), (), 9e9))
+    opened = [
+        sessions.open(one, "it", sessions.new(one, "it", Session("2025-11-25"), "", {})) for one in (alone, child)
+    ]
+    holders = [one.upstream.holder for one in opened if one is not None]
+    assert holders[0][:2] == holders[1][:2]
+    assert holders[0] != holders[1]
 
 
 def _cancel(id: Any) -> dict[str, Any]:
