@@ -20,8 +20,8 @@ from pydantic import BaseModel
 import tool_server
 from gateway.dialects import mcp_questions
 from line import Line, config, running
-from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, prompt
-from tool_client import Client, text
+from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, Asked, answers, prompt
+from tool_client import Client
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -99,49 +99,6 @@ def asking(server: Scripted, *questions: tuple[str, Any], after: bytes = b"") ->
     server.answers["tools/call"] = answer
 
 
-class Asked:
-    """A client with a session, which answers questions with what it is told."""
-
-    def __init__(self, line: Line, path: str = "/mcp/it", agent: str = "alice", able: Any = ABLE) -> None:
-        self.client = Client(line, path, agent)
-        params = {"protocolVersion": "2025-11-25", "capabilities": able, "clientInfo": {"name": "t", "version": "1"}}
-        self.session = str(self.client.send("initialize", params).headers["mcp-session-id"])
-        self.questions: list[dict[str, Any]] = []
-        self.taken: list[Any] = []
-
-    def call(self, *answers: Any, arguments: Any = None, **headers: str) -> dict[str, Any]:
-        """Call a tool; returns the response. `answers`: results, or functions that answer a question themselves."""
-        message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call"}
-        message["params"] = {"name": "get_it", "arguments": arguments or {}}
-        sent = {**self.client.headers, "mcp-session-id": self.session, **headers}
-        left = list(answers)
-        with self.client.line.client.stream("POST", self.client.path, json=message, headers=sent) as stream:
-            for one in stream.iter_lines():
-                if not one.startswith(("data: ", "{")):
-                    continue
-                said: dict[str, Any] = json.loads(one.removeprefix("data: "))
-                if "method" not in said:
-                    return said
-                self.questions.append(said)
-                answer = left.pop(0)
-                if callable(answer):
-                    answer(said)
-                elif answer is not None:
-                    self.taken.append(self.answer(said["id"], result=answer))
-        raise AssertionError("the stream ended without a response")
-
-    def answer(self, id: Any, *, path: str = "", agent: str = "", session: str = "", **said: Any) -> Any:
-        """Send the answer to a question; the response of HTTP."""
-        client = Client(self.client.line, path or self.client.path, agent or "alice")
-        body = json.dumps({"jsonrpc": "2.0", "id": id, **said})
-        return client.post(body, mcp_session_id=session or self.session)
-
-
-def answers(answer: dict[str, Any]) -> Any:
-    """What the server got."""
-    return json.loads(text(answer))
-
-
 def opened(server: Scripted) -> Any:
     """The capabilities with which the gateway opened its last session."""
     return [body for _, body in server.seen if body.get("method") == "initialize"][-1]["params"]["capabilities"]
@@ -191,6 +148,14 @@ def test_what_clients_answer(line: Line, server: Scripted, method: str, params: 
     asked = Asked(line)
     assert answers(asked.call(result)) == [{"result": result}]
     assert (asked.questions[0]["method"], asked.questions[0]["params"]) == (method, params)
+
+
+@pytest.mark.parametrize("name", ["method", "id", "error", "jsonrpc"])
+def test_answers_with_names_of_the_protocol(line: Line, server: Scripted, name: str) -> None:
+    """Fields of a form may have any name."""
+    asking(server, ("elicitation/create", FORM))
+    given = {"action": "accept", "content": {name: "card"}}
+    assert answers(Asked(line).call(given)) == [{"result": given}]
 
 
 def test_errors_of_clients_are_passed_on(line: Line, server: Scripted) -> None:

@@ -256,7 +256,7 @@ class Mcp(JsonRpc):
         """An answer to a question without its id, which is the gateway's own: random, and no text to be judged."""
         if self.listens:  # a GET, which has no body
             return b'{"jsonrpc": "2.0", "method": "listen"}'
-        if b'"method"' in raw:
+        if b'"result"' not in raw and b'"error"' not in raw:
             return raw
         try:
             body = orjson.loads(raw)

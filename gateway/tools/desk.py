@@ -287,7 +287,10 @@ class Desk:
             raw = await server.ask(message, hold, caller_of(call), headers, relay)
         else:
             try:
-                raw = await server.ask_in(opened.upstream, message, hold, caller_of(call), headers, relay)
+                session = opened.upstream
+                if relay is not None and not session.modern:
+                    session = session._replace(able=opened.able)
+                raw = await server.ask_in(session, message, hold, caller_of(call), headers, relay)
             except SessionLost:
                 raise _no_session() from None
         return codec.named(raw, message["id"])

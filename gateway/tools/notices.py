@@ -6,6 +6,7 @@ from gateway.call import Json
 from gateway.dialects import mcp
 
 PROGRESS = "notifications/progress"
+CANCELLED = "notifications/cancelled"
 MESSAGE = "notifications/message"
 CHANGED = {kind: f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources")}
 UPDATED = "notifications/resources/updated"

@@ -21,7 +21,7 @@ from gateway.call import Json, Subject
 from gateway.dialects.mcp_questions import Question, Round, Task
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
-from gateway.tools.wire import Session
+from gateway.tools.wire import UNOPENED, Session
 
 _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
@@ -55,7 +55,8 @@ class Sessions:
         if said is None or len(said) != _PARTS:
             return None
         version, upstream, spoken, workflow, able = said
-        return Opened(Session(version, upstream), spoken, workflow, able)
+        holder = (subject.team, subject.agent, subject.acting, workflow)
+        return Opened(Session(version, upstream, holder=holder) if version else UNOPENED, spoken, workflow, able)
 
     def ask(self, subject: Subject, server: str, opened: Opened, question: Question, until: float) -> str:
         """The id under which the client of a session gets a question. `until`: Unix seconds."""
