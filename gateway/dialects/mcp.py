@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -53,6 +53,7 @@ SUBSCRIBE: Final = "subscriptions/listen"
 TASK_RESULT: Final = "tasks/result"
 TASKS: Final = ("tasks/get", "tasks/cancel")
 """Methods about a task, beside `tasks/result`."""
+TASK_LIST: Final = "tasks/list"
 RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
 LONGEST_TASK: Final = 1024
 """Characters of the id of a task."""
@@ -74,7 +75,7 @@ LISTS: Final[Mapping[str, str]] = {
 }
 """Method that lists what can be read -> the method that reads it."""
 _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
-OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, *TASKS}
+OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, TASK_LIST, *TASKS}
 NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
@@ -169,7 +170,7 @@ class Mcp(JsonRpc):
         """Server, state -> the round that the caller got with this state."""
         self.about = ""
         """The digest of a call whose caller can be asked."""
-        self.added: dict[tuple[str, ...], str] = {}
+        self.added: dict[tuple[str | int, ...], str] = {}
         """Sealed values that are added to the judged result: path -> value."""
         self.asks: Mapping[str, object] | None = None
         """The URLs of the questions in the answer, by the key of the question; None without questions."""
@@ -246,9 +247,9 @@ class Mcp(JsonRpc):
         if self.asks is not None and mcp_questions.addresses(result) != self.asks:
             raise Refusal("output_blocked", "The server asks to open a URL that may carry data out.", stage="output")
         for path, value in self.added.items():
-            node = result
+            node: Any = result
             for key in path[:-1]:
-                node = node.setdefault(key, {})
+                node = node[key] if type(key) is int else node.setdefault(key, {})
             node[path[-1]] = value
         return orjson.dumps(said)
 

@@ -18,12 +18,12 @@ from gateway.config.tools import Tool
 from gateway.dialects import mcp, mcp_params, mcp_questions
 from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
-from gateway.dialects.mcp_questions import Task
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.stores import Owners
 from gateway.tools import tasks
 from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
@@ -38,6 +38,7 @@ from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.user_tokens import Unconnected
 from gateway.tools.wire import UNOPENED, Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
@@ -63,13 +64,15 @@ class Desk:
         states: dict[str, int],
         resources: Resources,
         count: Callable[[str], int],
+        owners: Owners,
     ) -> None:
+        self._seen = Seen(visible, pins, resources, states)
+        self._tasks = TaskOwners(owners, sessions, visible, self._seen)
         self._asks = Asks(visible, sessions, count)
-        self._listening = Listening(visible, sessions, self._asks)
+        self._listening = Listening(visible, sessions, self._asks, self._tasks)
         self._rounds = Rounds(visible, sessions, count)
         self._resources = resources
         self._states = states
-        self._seen = Seen(visible, pins, resources, states)
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
         self._servers = servers
         self._sessions = sessions
@@ -134,7 +137,8 @@ class Desk:
         codec = _codec(call)
         if codec.task is not None:
             call.request.label, call.request.writes = call.resource.name, False
-            if not await self._may_have(call, codec.task, self._server(codec.server)):
+            has = await self._tasks.has(call, codec, self._server(codec.server), codec.task)
+            if not has or not (call.request.control or await self._visible.admits(call)):
                 raise Fault(PARAMS, "You have no task with this id.", code="tool_not_found")
             return
         if call.request.control:
@@ -175,14 +179,6 @@ class Desk:
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
 
-    async def _may_have(self, call: Call, task: Task, server: Server) -> bool:
-        """Whether the caller may still call the tool of its task. Raises Refusal."""
-        tool = next((one for one in await self._seen.accepted(call, server) if one.name == task.tool), None)
-        if tool is None:
-            return False
-        may = await self._visible.may(call, f"{server.name}/{tool.name}", writes=writes(server.row, tool))
-        return may and (call.request.control or await self._visible.admits(call))
-
     async def open(self, call: Call, relay: Relay | None = None) -> Answer:
         """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal.
 
@@ -201,7 +197,7 @@ class Desk:
                 return _answer({})
             raw = await self._rounds.asked(call, codec, server, await self._tried(call, codec, server, relay))
             if codec.as_task is not None:
-                raw = tasks.taken(self._sessions, call, codec, server, raw)
+                raw = await self._tasks.taken(call, codec, server, raw)
             elif codec.task is not None:
                 raw = tasks.related(codec, server, raw)
             if codec.promised and not keeps(codec.promised, raw):
@@ -244,15 +240,16 @@ class Desk:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
         opened = self._joined(call, codec)
         passing = self._asks.passing(call, server, opened, relay) if relay is not None else None
+        hears = TaskRelay(self._tasks, call, server, relay, passing) if opened and relay and passing else passing
         try:
-            return await self._ask(call, codec, server, passing)
+            return await self._ask(call, codec, server, passing, hears)
         except Refusal as fault:
             at_once = fault.code == "upstream_error" and fault.retry_after is None
             asked = passing is not None and passing.asked
             if not at_once or asked or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
-        return await self._ask(call, codec, server, passing)
+        return await self._ask(call, codec, server, passing, hears)
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
@@ -263,7 +260,7 @@ class Desk:
         tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
-    async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None) -> bytes:
+    async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None, relay: Relay | None) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
         params = self._rounds.params(call, codec, params)
@@ -271,7 +268,7 @@ class Desk:
             params = {**params, "task": codec.as_task}
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
-        return await self._exchange(call, codec, server, _message(call, codec, params), passing)
+        return await self._exchange(call, codec, server, _message(call, codec, params), relay)
 
     async def _exchange(
         self, call: Call, codec: Mcp, server: Server, message: Json, relay: Relay | None = None
@@ -314,6 +311,8 @@ class Desk:
                 return tasks.state(
                     codec, server, await self._exchange(call, codec, server, _message(call, codec, codec.given))
                 )
+            case mcp.TASK_LIST:
+                return await self._list_tasks(call, codec)
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
             case _ if codec.method in mcp.LISTS:
@@ -322,13 +321,24 @@ class Desk:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
 
+    async def _list_tasks(self, call: Call, codec: Mcp) -> Json:
+        """A page of the caller's tasks at the server of a session. Raises Refusal."""
+        if not await self._takes_tasks(call, codec) or "list" not in tasks.offered(self._server(codec.door).about):
+            raise Fault(UNKNOWN_METHOD, "The server lists no tasks, or there is no session with it at this path.")
+        server = self._server(codec.door)
+
+        async def ask(params: Json) -> bytes:
+            return await self._exchange(call, codec, server, _message(call, codec, params))
+
+        return await self._tasks.listed(call, codec, server, ask)
+
     async def _takes_tasks(self, call: Call, codec: Mcp) -> bool:
         """Whether the client of a session can call tools of its server as tasks."""
         if self._joined(call, codec) is None:
             return False
         server = self._server(codec.door)
         await server.seat(caller_of(call))
-        return tasks.offers(server.about)
+        return bool(tasks.offered(server.about))
 
     def _logs(self, server: str) -> bool:
         """Whether the log of a server can reach clients: that of a process has no sessions."""
@@ -367,8 +377,8 @@ class Desk:
         except Unconnected:
             return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
         told = about(server.about, logs=logs, streams=streams)
-        if able is not None and tasks.offers(server.about):
-            told["capabilities"]["tasks"] = tasks.OFFERED
+        if able is not None and (offered := tasks.offered(server.about)):
+            told["capabilities"]["tasks"] = offered
         return session, told
 
     async def _initialize(self, call: Call, codec: Mcp) -> Json:

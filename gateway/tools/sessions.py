@@ -98,6 +98,19 @@ class Sessions:
         said = self._opened(_context(subject, server, "task"), id) if type(id) is str else None
         return None if said is None or said[-1] < self._clock() else Task(*said[:-1])
 
+    def task_name(self, server: str, id: str) -> str:
+        """The name under which the owner of a task is recorded. `id`: that the server gave."""
+        return self._seal.digest(f"mcp task\0{server}", id).hex()
+
+    def page(self, subject: Subject, server: str, cursor: str | None, passed: int) -> str:
+        """The cursor with which a caller gets more tasks: after `passed` of those at the server's cursor."""
+        return self._sealed(_context(subject, server, "tasks"), [cursor, passed])
+
+    def page_of(self, subject: Subject, server: str, cursor: object) -> tuple[str | None, int] | None:
+        """Where a page of tasks begins; None for a cursor that this caller did not get."""
+        said = self._opened(_context(subject, server, "tasks"), cursor) if type(cursor) is str else None
+        return (said[0], said[1]) if said is not None else None
+
     def _sealed(self, context: str, said: list[object]) -> str:
         return base64.urlsafe_b64encode(self._seal.enclose(context, orjson.dumps(said))).decode().rstrip("=")
 
