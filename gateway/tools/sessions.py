@@ -11,6 +11,7 @@ import base64
 import binascii
 import os
 import time
+from hmac import compare_digest
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -18,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 
 from gateway import ids
 from gateway.call import Json, Subject
-from gateway.dialects.mcp_questions import Question, Round, Task
+from gateway.dialects.mcp_questions import Question, Round, Task, TaskAsk
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
 from gateway.tools.wire import Session
@@ -26,6 +27,8 @@ from gateway.tools.wire import Session
 _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
 _PARTS: Final = 5  # of the id of a session
+_ASK_PARTS: Final = 4  # of the key of a question of a task
+_DIGITS: Final = 12  # of a number of tokens
 
 
 class Opened(NamedTuple):
@@ -97,6 +100,20 @@ class Sessions:
         """The task with this id; None if this caller has none."""
         said = self._opened(_context(subject, server, "task"), id) if type(id) is str else None
         return None if said is None or said[-1] < self._clock() else Task(*said[:-1])
+
+    def ask_key(self, subject: Subject, server: str, task: Task, asked: TaskAsk) -> str:
+        """The key under which a caller gets a question of a task: the same each time, and no other caller's."""
+        said = f"{asked.kind}.{asked.tokens}.{asked.key}"
+        context = _context(subject, server, f"ask\0{task.id}")
+        return f"{self._seal.digest(context, said).hex()}.{said}"
+
+    def ask_of(self, subject: Subject, server: str, task: Task, key: str) -> TaskAsk | None:
+        """The question of a task that this caller got under a key; None if there is none."""
+        parts = key.split(".", 3)
+        if len(parts) != _ASK_PARTS or not parts[2].isascii() or not parts[2].isdigit() or len(parts[2]) > _DIGITS:
+            return None
+        asked = TaskAsk(parts[1], parts[3], int(parts[2]))
+        return asked if compare_digest(self.ask_key(subject, server, task, asked).encode(), key.encode()) else None
 
     def task_name(self, server: str, id: str) -> str:
         """The name under which the owner of a task is recorded. `id`: that the server gave."""

@@ -23,12 +23,12 @@ from gateway.dialects.mcp_questions import Task
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
 from gateway.stores import Owners, StoreUnavailable
-from gateway.tools.catalogue import writes
+from gateway.tools.catalogue import Listed, writes
 from gateway.tools.notices import TASK_STATUS
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
-from gateway.tools.tasks import described
+from gateway.tools.tasks import described, in_later_form
 from gateway.tools.wire import Relay, broken, written
 
 _LONGEST: Final = 7 * 86400  # seconds for which the id of a task is good
@@ -50,17 +50,21 @@ class TaskOwners:
         self._visible = visible
         self._seen = seen
 
-    async def has(self, call: Call, codec: Mcp, server: Server, task: Task) -> bool:
-        """Whether the task that a message is about is still the caller's. Raises Refusal, StoreUnavailable."""
-        given = await self._given(server, task.id)
-        return given in ("", codec.task_id) and await self._may(call, server, task.tool)
+    async def tool_of(self, call: Call, codec: Mcp, server: Server, task: Task) -> Listed | None:
+        """The tool of the task that a message is about; None if the task is not the caller's any more.
 
-    async def _may(self, call: Call, server: Server, tool: str) -> bool:
-        """Whether the caller may still call the tool of a task. Raises Refusal."""
-        listed = next((one for one in await self._seen.accepted(call, server) if one.name == tool), None)
+        Raises Refusal, StoreUnavailable.
+        """
+        given = await self._given(server, task.id)
+        return await self.tool(call, server, task.tool) if given in ("", codec.task_id) else None
+
+    async def tool(self, call: Call, server: Server, name: str) -> Listed | None:
+        """The tool of a task, if the caller may still call it. Raises Refusal."""
+        listed = next((one for one in await self._seen.accepted(call, server) if one.name == name), None)
         if listed is None:
-            return False
-        return await self._visible.may(call, f"{server.name}/{tool}", writes=writes(server.row, listed))
+            return None
+        may = await self._visible.may(call, f"{server.name}/{name}", writes=writes(server.row, listed))
+        return listed if may else None
 
     async def taken(self, call: Call, codec: Mcp, server: Server, raw: bytes) -> bytes:
         """The response to a call that became a task, without the server's id; any other one is returned unchanged.
@@ -75,11 +79,11 @@ class TaskOwners:
         made = result.get("task") if type(result) is dict else None
         if type(made) is not dict:
             return raw
-        told = described(server, made, words=True)
-        id = made.get("taskId")
-        if type(id) is not str or len(id) > mcp.LONGEST_TASK:
-            raise broken(server.name, "made a task without a usable id")
-        codec.added["task", "taskId"] = await self._keep(call, server, Task(codec.called, id))
+        told, given = described(server, made, words=True), await self.begun(call, codec, server, made)
+        if codec.modern:
+            codec.added["taskId",] = given
+            return written(server.name, {**said, "result": {"resultType": "task", **in_later_form(told)}})
+        codec.added["task", "taskId"] = given
         return written(server.name, {**said, "result": {"task": told}})
 
     async def listed(self, call: Call, codec: Mcp, server: Server, ask: Callable[[Json], Awaitable[bytes]]) -> Json:
@@ -100,7 +104,7 @@ class TaskOwners:
                     continue
                 task, given = owned
                 if task.tool not in tools:
-                    tools[task.tool] = await self._may(call, server, task.tool)
+                    tools[task.tool] = await self.tool(call, server, task.tool) is not None
                 if tools[task.tool]:
                     codec.added["tasks", len(told), "taskId"] = given
                     told.append(described(server, one))
@@ -121,7 +125,7 @@ class TaskOwners:
             return None
         try:
             owned = await self._find(call, server, params)
-            if owned is None or not await self._may(call, server, owned[0].tool):
+            if owned is None or await self.tool(call, server, owned[0].tool) is None:
                 return None
             return {"method": TASK_STATUS, "params": described(server, params, words=True), "task": owned}
         except (Refusal, StoreUnavailable):  # clients cannot rely on notifications, and ask for the state as well
@@ -138,8 +142,15 @@ class TaskOwners:
             raise Fault(PARAMS, "`params.cursor` is none that you got here. Ask for the first page, without a cursor.")
         return place
 
-    async def _keep(self, call: Call, server: Server, task: Task) -> str:
-        """Record the owner of a new task; returns the id under which the caller has it. Raises StoreUnavailable."""
+    async def begun(self, call: Call, codec: Mcp, server: Server, said: Json, *, later: bool = False) -> str:
+        """Record the owner of a new task; returns the id under which the caller has it.
+
+        `said`: what the server says of the task. `later`: see `Task`. Raises Refusal, StoreUnavailable.
+        """
+        id = said.get("taskId")
+        if type(id) is not str or len(id) > mcp.LONGEST_TASK:
+            raise broken(server.name, "made a task without a usable id")
+        task = Task(codec.called, id, later)
         assert call.subject is not None, "calls leave after identify"
         given = self._sessions.task(call.subject, server.name, task, time.time() + _LONGEST)
         name = self._sessions.task_name(server.name, task.id)

@@ -67,20 +67,30 @@ def related(codec: Mcp, server: Server, raw: bytes) -> bytes:
     return written(server.name, said)
 
 
-def described(server: Server, said: Json, *, words: bool = False) -> Json:
-    """What the protocol says of a task, without its id. `words`: with the server's message. Raises Refusal."""
-    status, ttl = said.get("status"), said.get("ttl")
+def described(server: Server, said: Json, *, words: bool = False, later: bool = False) -> Json:
+    """What the protocol says of a task, without its id. Raises Refusal.
+
+    `words`: with the server's message. `later`: the server says it in the form of the later era.
+    """
+    period, poll = ("ttlMs", "pollIntervalMs") if later else ("ttl", "pollInterval")
+    status, ttl = said.get("status"), said.get(period)
     if type(status) is not str or status not in _STATES or not (ttl is None or _is_period(ttl)):
         raise broken(server.name, "describes a task without a usable state")
     told: Json = {"status": status, "ttl": ttl if ttl is None else _period(ttl)}
     for key in ("createdAt", "lastUpdatedAt"):
         if type(said.get(key)) is str and _TIME.fullmatch(said[key]):  # any other text would reach the client unjudged
             told[key] = said[key]
-    if _is_period(said.get("pollInterval")):
-        told["pollInterval"] = _period(said["pollInterval"])
+    if _is_period(said.get(poll)):
+        told["pollInterval"] = _period(said[poll])
     if words and type(said.get("statusMessage")) is str:
         told["statusMessage"] = said["statusMessage"]
     return told
+
+
+def in_later_form(told: Json) -> Json:
+    """A state in the form that clients of the later era read."""
+    names = {"ttl": "ttlMs", "pollInterval": "pollIntervalMs"}
+    return {names.get(key, key): value for key, value in told.items()}
 
 
 def _is_period(said: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from line import Line, config, running
 
 pytestmark = pytest.mark.live
 
-OFFERED = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
+OFFERED: dict[str, Any] = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
 
 
 @pytest.fixture(scope="module")
