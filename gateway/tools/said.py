@@ -57,7 +57,11 @@ def keeps(promised: Json, raw: bytes) -> bool:
         said = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return True  # refused as no response
-    result = said.get("result") if type(said) is dict else None
+    return suits(promised, said.get("result") if type(said) is dict else None)
+
+
+def suits(promised: Json, result: object) -> bool:
+    """The same for a result."""
     if type(result) is not dict or result.get("isError") is True or "structuredContent" not in result:
         return True
     return fits(result["structuredContent"], promised)
