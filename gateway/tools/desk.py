@@ -34,11 +34,12 @@ from gateway.tools.later_tasks import LaterTasks, acknowledged, answers
 from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
 from gateway.tools.rounds import Rounds
-from gateway.tools.said import about, completed, joined, keeps
+from gateway.tools.said import about, for_later_era, joined, keeps
 from gateway.tools.schema import check
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
+from gateway.tools.session_records import SessionRecords
 from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.user_tokens import Unconnected
@@ -69,6 +70,7 @@ class Desk:
         owners: Owners,
     ) -> None:
         self._seen = Seen(visible, pins, resources, states)
+        self._records = SessionRecords(owners, sessions)
         self._tasks = TaskOwners(owners, sessions, visible, self._seen)
         self._asks = Asks(visible, sessions, count)
         self._listening = Listening(visible, sessions, self._asks, self._tasks)
@@ -131,6 +133,11 @@ class Desk:
             raise _no_session()
         return opened
 
+    async def _check_open(self, call: Call) -> None:
+        """Raise Refusal(invalid_request) if the client has ended the session that a call names."""
+        if (id := mcp.header(call.headers, _SESSION)) and await self._records.ended(id):
+            raise _no_session()
+
     def _joined(self, call: Call, codec: Mcp) -> Opened | None:
         """The session that a call names, if the gateway has one with the server for it. Raises Refusal."""
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
@@ -139,6 +146,7 @@ class Desk:
     async def find(self, call: Call) -> None:
         """Check that the called tool exists and takes the arguments; writes `call.request.label`. Raises Refusal."""
         codec = _codec(call)
+        await self._check_open(call)
         if codec.task is not None:
             call.request.label, call.request.writes = call.resource.name, False
             await self._find_task(call, codec, codec.task)
@@ -233,13 +241,15 @@ class Desk:
             self._seen.failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
-        return _answer(completed(raw) if codec.modern else raw)
+        return _answer(for_later_era(raw, codec.method) if codec.modern else raw)
 
     async def end(self, call: Call, server: str) -> None:
         """End the session that a call names. Raises Refusal(invalid_request)."""
         opened = self.opened(call, server)
         if opened is None:
             raise _no_session()
+        await self._check_open(call)
+        await self._records.end(mcp.header(call.headers, _SESSION))
         if server and opened.joined:
             await self._server(server).end(opened.upstream, caller_of(call))
 
@@ -296,6 +306,8 @@ class Desk:
             params = {**params, "task": codec.as_task}
         if codec.answered_asks:
             params = answers(call, codec)
+        if passing is not None and (joined := self._joined(call, codec)) is not None and joined.upstream.modern:
+            codec.level = await self._records.level(mcp.header(call.headers, _SESSION))
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
         return await self._exchange(call, codec, server, _message(call, codec, params), relay)
@@ -412,11 +424,18 @@ class Desk:
         return bool(server) and not self._rows[server].command
 
     async def _set_level(self, call: Call, codec: Mcp) -> Json:
-        """Tell a server which messages of its log the client of a session wants. Raises Refusal."""
+        """Tell a server which messages of its log the client of a session wants. Raises Refusal.
+
+        Servers of the later era are told with each call.
+        """
         if codec.params.get("level") not in mcp.LEVELS:
             raise Fault(PARAMS, f"`params.level` must be one of {', '.join(mcp.LEVELS)}.")
-        if not self._logs(codec.door) or self.opened(call, codec.door) is None:
+        opened = self.opened(call, codec.door) if self._logs(codec.door) else None
+        if opened is None:
             raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
+        if opened.upstream.modern:
+            await self._records.set_level(mcp.header(call.headers, _SESSION), codec.params["level"])
+            return {}
         message = _message(call, codec, {"level": codec.params["level"]})
         said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
         if type(said) is not dict or type(said.get("result")) is not dict:

@@ -121,6 +121,10 @@ class Sessions:
         asked = TaskAsk(parts[1], parts[3], int(parts[2]))
         return asked if compare_digest(self.ask_key(subject, server, task, asked).encode(), key.encode()) else None
 
+    def name(self, id: str) -> str:
+        """The name under which a session is recorded."""
+        return self._seal.digest("mcp session", id).hex()
+
     def task_name(self, server: str, id: str) -> str:
         """The name under which the owner of a task is recorded. `id`: that the server gave."""
         return self._seal.digest(f"mcp task\0{server}", id).hex()

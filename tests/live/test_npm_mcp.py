@@ -70,6 +70,27 @@ def test_conformance(line: Line, servers: dict[str, str], home: Path, revision: 
     assert {name: many for name, many in found.items() if many > allowed.get(name, 0)} == {}
 
 
+ACROSS = {
+    "2025-11-25": (
+        "tools-call-sampling",
+        "tools-call-elicitation",
+        "elicitation-sep",
+        "resources-",
+        "server-stateless",
+    ),
+    "2026-07-28": ("input-required-", "server-stateless", "http-custom-header", "tasks-"),
+}
+"""What a server of the other era does not have, or docs/tools.md names: watching resources."""
+
+
+@pytest.mark.parametrize(("revision", "server"), [("2025-11-25", "modern"), ("2026-07-28", "old")])
+def test_conformance_across_eras(line: Line, home: Path, revision: str, server: str) -> None:
+    """A client of one era has all else of a server of the other era."""
+    with node.serving("keyed.mjs", home, f"{line.url}/mcp/{server}", "mg-alice") as url:
+        found = failures(f"{url}/mcp", home, revision)
+    assert [name for name in found if not name.startswith(ACROSS[revision])] == []
+
+
 def test_clients(line: Line, home: Path) -> None:
     """The old client, and the new one in both eras, at the servers that the gateway runs."""
     note = home / "note.txt"

@@ -35,6 +35,13 @@ const tools = {
     }
     return content(text("Done."));
   },
+  test_tool_with_logging: async (_, ctx) => {
+    for (const data of ["Tool execution started", "Tool processing data", "Tool execution completed"]) {
+      await ctx.mcpReq.log("info", data);
+      await sleep(50);
+    }
+    return content(text("Logged."));
+  },
   test_logging_tool: async (_, ctx) => {
     await ctx.mcpReq.log("info", "A line of the log.");
     return content(text("Logged."));

@@ -66,7 +66,11 @@ function made() {
   on(types.CallToolRequestSchema, ({ params }, extra) => tools[params.name](params.arguments ?? {}, extra));
   on(types.ListResourcesRequestSchema, () => ({ resources }));
   on(types.ListResourceTemplatesRequestSchema, () => ({ resourceTemplates: templates }));
-  on(types.ReadResourceRequestSchema, ({ params }) => ({ contents: [read(params.uri)] }));
+  on(types.ReadResourceRequestSchema, ({ params }) => {
+    const found = read(params.uri);
+    if (found === undefined) throw new types.McpError(-32002, "Resource not found", { uri: params.uri });
+    return { contents: [found] };
+  });
   on(types.SubscribeRequestSchema, () => ({}));
   on(types.UnsubscribeRequestSchema, () => ({}));
   on(types.ListPromptsRequestSchema, () => ({
