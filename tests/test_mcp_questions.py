@@ -117,6 +117,14 @@ def test_what_clients_answer(line: Line, server: Scripted, method: str, params: 
     assert (asked.questions[0]["method"], asked.questions[0]["params"]) == (method, params)
 
 
+@pytest.mark.parametrize("name", ["method", "id", "error", "jsonrpc"])
+def test_answers_with_names_of_the_protocol(line: Line, server: Scripted, name: str) -> None:
+    """Fields of a form may have any name."""
+    asking(server, ("elicitation/create", FORM))
+    given = {"action": "accept", "content": {name: "card"}}
+    assert answers(Asked(line).call(given)) == [{"result": given}]
+
+
 def test_errors_of_clients_are_passed_on(line: Line, server: Scripted) -> None:
     """Code and message; the message is redacted as an answer is."""
     asking(server, ("sampling/createMessage", prompt("x")))

@@ -289,6 +289,24 @@ def test_calls_without_room(line: Line, server: Scripted, monkeypatch: pytest.Mo
     del last
 
 
+def test_a_client_that_does_not_come_back(line: Line, server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or that goes again: its call ends after a while."""
+    monkeypatch.setattr(kept, "_ALONE", 0.2)
+    session = opened(line)
+    last = begun(line, server, session)
+    eventually(lambda: line.metric("meshgate_calls_in_flight") == 0)
+    with resuming(line, session, last) as stream:
+        assert stream.response.status_code == 400
+    server.told = queue.SimpleQueue()
+    monkeypatch.setattr(kept, "_ALONE", 30.0)
+    last = begun(line, server, session)
+    monkeypatch.setattr(kept, "_ALONE", 0.2)
+    with resuming(line, session, last) as stream:
+        server.told.put({"progress": 2})
+        assert progress(stream.next()) == 2
+    eventually(lambda: line.metric("meshgate_calls_in_flight") == 0)
+
+
 def test_a_key_that_is_revoked(line: Line, server: Scripted) -> None:
     """Ends the call that nobody listens to, and what was kept of it."""
     session = opened(line)

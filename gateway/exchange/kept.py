@@ -1,14 +1,14 @@
 """Event streams that answer calls of MCP, kept for a while: a client whose connection broke goes on where it was.
 
-Until 2025-11-25 (basic/transports, resumability), a client sends `Last-Event-ID` with GET. The call goes on meanwhile.
-What is kept is bounded, for each session and for the process; what does not fit is not kept, and its call ends with the
-connection, as any other.
+Until 2025-11-25 (basic/transports, resumability), a client sends `Last-Event-ID` with GET. The call goes on meanwhile,
+for a time. What is kept is bounded, for each session and for the process; what does not fit is not kept, and its call
+ends with the connection, as any other.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from gateway.ids import uuid7
@@ -17,6 +17,7 @@ _STREAMS: Final = 8  # of a session
 _BYTES: Final = 1024 * 1024  # of a session
 _ALL: Final = 64 * 1024 * 1024  # bytes of the process
 _AFTER: Final = 60.0  # seconds for which a stream is kept after its end
+_ALONE: Final = 30.0  # seconds in which a client must come back, or its call ends
 
 
 class KeptStream:
@@ -33,7 +34,7 @@ class KeptStream:
         self._events: list[bytes] = []
         self._news = asyncio.Event()
         self._reader = 0
-        self._alone = False
+        self._alone: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._events)
@@ -49,33 +50,48 @@ class KeptStream:
         """There are no more events."""
         if not self.ended:
             self.ended = True
+            self._join()
             self._news.set()
             asyncio.get_running_loop().call_later(_AFTER, self._streams.drop, self)
 
     def detach(self) -> bool:
         """The client has gone. Whether the call goes on without it."""
-        self._alone = self._streams.has(self)
-        return self._alone
+        if self._streams.has(self) and self._alone is None:
+            self._alone = asyncio.get_running_loop().call_later(_ALONE, self._streams.drop, self)
+        return self._alone is not None
+
+    def _join(self) -> None:
+        """The client is there."""
+        if self._alone is not None:
+            self._alone.cancel()
+            self._alone = None
 
     def end(self) -> None:
         """The stream is kept no longer: end the call if its client has gone, and whoever reads the stream."""
         self._news.set()
-        if self._alone and not self.ended:
+        if self._alone is not None and not self.ended:
             self._task.cancel()
+        self._join()
 
-    async def after(self, number: int) -> AsyncIterator[bytes]:
+    async def after(self, number: int) -> AsyncGenerator[bytes, None]:
         """The events after one, until the stream ends, or until another reader comes."""
         self._reader += 1
         reader = self._reader
+        gone = self._alone is not None
+        self._join()
         self._news.set()
-        while True:
-            while number < len(self._events) and reader == self._reader:
-                yield self._events[number]
-                number += 1
-            if self.ended or reader != self._reader or not self._streams.has(self):
-                return
-            self._news.clear()
-            await self._news.wait()
+        try:
+            while True:
+                while number < len(self._events) and reader == self._reader:
+                    yield self._events[number]
+                    number += 1
+                if self.ended or reader != self._reader or not self._streams.has(self):
+                    return
+                self._news.clear()
+                await self._news.wait()
+        finally:
+            if gone and reader == self._reader and not self.ended:
+                self.detach()
 
 
 class KeptStreams:

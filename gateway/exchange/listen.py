@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 
 from gateway import budget
 from gateway.budget import Budget, Spent
@@ -82,8 +83,9 @@ class _Stream(Notices, Listener):
         if kept is None:
             return False
         await self.keep()
-        async for event in kept.after(number):
-            await self._reply.stream(event)
+        async with aclosing(kept.after(number)) as events:
+            async for event in events:
+                await self._reply.stream(event)
         await self._reply.end()
         return True
 

@@ -47,6 +47,7 @@ _DAY = 86400.0  # seconds
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
 _SELF: Json = {"name": "meshgate", "version": "1"}
 _LISTENING = Timeouts(_DAY, 10, _DAY)  # the end of streams is not that of answers
+_LATER = 1.0  # seconds by which the client's time limit is later than that of the exchange, which tells why
 _DEPTH = 200  # levels that every encoder writes
 _UNREACHED = "could not be reached"
 
@@ -70,7 +71,7 @@ class HttpWire(Wire):
             "Accept-Encoding": "identity",
             "User-Agent": "meshgate",
         }
-        longest = row.longest
+        longest = row.longest + _LATER
         timeouts = Timeouts(longest, row.connect_timeout, longest)
         self._to = Destination(URL(row.mcp), CIMultiDict({**headers, **row.headers}), timeouts)
 

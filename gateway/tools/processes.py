@@ -80,7 +80,7 @@ class Processes(Wire):
 
     def _take(self, key: _Key, able: Json) -> StdioWire:
         """A process that no call uses. Raises Refusal if there are too many."""
-        if sum(one.holder[:2] == key.holder[:2] for one, _ in self._busy) >= _OWN:
+        if sum(one.holder[:2] == key.holder[:2] for one, _ in self._busy) >= _OWN:  # with its sub-agents
             raise broken(self._name, f"has {_OWN} calls of yours in which it may ask")
         found = next((wire for wire, (one, _) in self._idle.items() if one == key), None)
         if found is not None:

@@ -16,7 +16,9 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
+from gateway.dialects.jsonrpc import named
 from gateway.errors import Refusal
+from gateway.ids import uuid7
 from gateway.tools import catalogue
 from gateway.tools.catalogue import Listed
 from gateway.tools.credentials import NOBODY, Caller, Credential, check_echo
@@ -102,6 +104,9 @@ class Server:
         self._reading: dict[Seat, asyncio.Lock] = {}
         self._lists: OrderedDict[Seat, _List] = OrderedDict()
         self._later = (False, -math.inf)  # whether the server has the later era, and until when this is believed
+        self._flying: set[tuple[str, type, object]] = set()  # the requests that are not answered yet, by their ids
+        self.later_tasks = False
+        """Whether the server has tasks in the later era; known after `later`."""
         self._changed = -math.inf  # when the server last said that its list has changed
         self.about: Json = {}
         """What the server says of itself: capabilities, serverInfo, instructions."""
@@ -129,7 +134,12 @@ class Server:
             return session
 
     async def later(self, caller: Caller) -> Session | None:
-        """A session of the later era, which has no state, if the server has that era. Raises Refusal."""
+        """A session of the later era, which has no state, if the server has that era. Raises Refusal.
+
+        A process is started in the earlier.
+        """
+        if self.row.command:
+            return None
         has, until = self._later
         if until < self._clock():
             has = await self._has_later(caller)
@@ -146,6 +156,7 @@ class Server:
             return False
         result = said.get("result") if type(said) is dict else None
         versions = result.get("supportedVersions") if type(result) is dict else None
+        self.later_tasks = catalogue.has_later_tasks(result) if type(result) is dict else False
         return type(versions) is list and mcp.MODERN in versions
 
     async def ask(
@@ -184,17 +195,30 @@ class Server:
         headers: Mapping[str, str] = NO_HEADERS,
         relay: Relay | None = None,
     ) -> bytes:
-        """Send a request in a session. Raises Refusal, SessionLost."""
+        """Send a request in a session. Raises Refusal, SessionLost.
+
+        Several clients may share a session, each with ids of its own: of two requests with one id, a server would mix
+        up the answers. The later one leaves with another id.
+        """
+        id = message["id"]
+        flying = session.id, type(id), id
+        sent = {**message, "id": uuid7()} if session.id and flying in self._flying else message
 
         async def ask(bearer: str) -> bytes:
             checked = _Checked(self.name, bearer, relay) if relay is not None else None
             if checked is not None:
                 checked.begin(session)
-            raw = await self._wire.ask(session, message, hold, headers, bearer, checked)
+            raw = await self._wire.ask(session, sent, hold, headers, bearer, checked)
             check_echo(self.name, bearer, raw)
             return raw
 
-        return await self._bearing(caller, ask)
+        if sent is not message:
+            return named(await self._bearing(caller, ask), sent["id"], id)
+        self._flying.add(flying)
+        try:
+            return await self._bearing(caller, ask)
+        finally:
+            self._flying.discard(flying)
 
     async def listen(self, session: Session, caller: Caller, *, last: str = "", message: Json | None = None) -> Told:
         """Open a stream: see `Wire.listen`. Raises Refusal, SessionLost."""

@@ -2,7 +2,8 @@
 
 Config keys: `tools.*.command`, `env`, `memory`, `timeout`, `max_answer`. The process starts with the first call, and
 again after it has ended, at most once in each of a growing number of seconds. Callers share a process, so ids are the
-gateway's own. What it writes to its standard error is dropped.
+gateway's own. What it writes to its standard error is dropped. A process that writes without end is killed; what one
+does not read waits here, not in a buffer.
 
 Nothing in a question says in which call it was asked. A process that may ask has one call at a time: see `processes`.
 """
@@ -13,7 +14,7 @@ import asyncio
 import contextlib
 import os
 import resource
-import signal
+from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -25,6 +26,7 @@ from gateway.config.tools import Tool
 from gateway.dialects import mcp
 from gateway.errors import Refusal
 from gateway.ids import uuid7
+from gateway.tools.child import GRACE, Flood, Strays, add, kill, started
 from gateway.tools.notices import CANCELLED, PROGRESS
 from gateway.tools.wire import (
     CHANGED,
@@ -47,7 +49,6 @@ from gateway.tools.wire import (
 
 _PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _LONGEST_WAIT: Final = 30.0  # seconds between two starts
-_GRACE: Final = 2.0  # seconds for a process to end by itself
 _HELD: Final = 256  # requests at a time
 _SELF: Json = {"name": "meshgate", "version": "1"}
 
@@ -62,10 +63,12 @@ class StdioWire(Wire):
         self._asking: _Asked | None = None  # the call in which the process may ask
         self._questions: dict[str, object] = {}  # id that the client got -> id that the process gave
         self._starting = asyncio.Lock()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._waiting: dict[int, _Asked] = {}
         self._telling: dict[object, _Asked] = {}  # by progress token
+        self._writing = asyncio.Lock()
+        self._strays = Strays()
         self._changed: Callable[[], None] = lambda: None
         self._last = 0
         self._session = Session(OFFERED)
@@ -146,10 +149,10 @@ class StdioWire(Wire):
         if process.stdin is not None:
             process.stdin.close()
         try:
-            async with asyncio.timeout(_GRACE):
+            async with asyncio.timeout(GRACE):
                 await process.wait()
         except TimeoutError:
-            _kill(process)
+            kill(process.pid)
             await process.wait()
         if self._reader is not None:
             await self._reader
@@ -161,7 +164,7 @@ class StdioWire(Wire):
     def _in_time(self) -> InTime:
         return InTime(self._name, self._row.timeout)
 
-    async def _run(self) -> asyncio.subprocess.Process:
+    async def _run(self) -> Process:
         """The running process. Raises Refusal if it does not start."""
         if self._process is not None and self._process.returncode is None:
             return self._process
@@ -178,21 +181,13 @@ class StdioWire(Wire):
             except (OSError, ValueError) as fault:
                 raise broken(self._name, f"could not be started ({type(fault).__name__})", down=True) from None
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self) -> Process:
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        process = await asyncio.create_subprocess_exec(
-            *self._row.command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={**environment, **self._row.env},
-            start_new_session=True,
-            limit=self._row.max_answer,
-        )
+        process = await started(self._row.command, {**environment, **self._row.env}, self._row.max_answer)
         if self._row.memory is not None:
             with contextlib.suppress(OSError):
                 resource.prlimit(process.pid, resource.RLIMIT_AS, (self._row.memory, self._row.memory))
-        self._process = process
+        self._process, self._strays = process, Strays()
         self._reader = asyncio.create_task(self._read(process))
         try:
             params = {"protocolVersion": OFFERED, "capabilities": self._able, "clientInfo": _SELF}
@@ -203,14 +198,14 @@ class StdioWire(Wire):
             self._session, self._about = Session(str(result["protocolVersion"])), result
             await self._write(process, {"jsonrpc": "2.0", "method": "notifications/initialized"})
         except BaseException:
-            _kill(process)
+            kill(process.pid)
             raise
         self._failed = 0
         return process
 
     async def _send(
         self,
-        process: asyncio.subprocess.Process,
+        process: Process,
         message: Json,
         relay: Relay | None = None,
         holder: tuple[str, ...] = (),
@@ -219,7 +214,7 @@ class StdioWire(Wire):
         if len(self._waiting) >= _HELD:
             raise broken(self._name, f"has {_HELD} calls in flight")
         self._last += 1
-        id, asked = self._last, _Asked((holder, message["id"]))
+        id, asked = self._last, _Asked(process, (holder, message["id"]))
         self._waiting[id] = asked
         if relay is not None and self._able:
             self._asking = asked
@@ -231,9 +226,8 @@ class StdioWire(Wire):
             await self._write(process, {**message, "id": id})
             return await self._heard(process, asked, relay, longer)
         except (asyncio.CancelledError, Refusal):
-            with contextlib.suppress(OSError, RuntimeError):
-                params = {"requestId": id, "reason": "the caller has gone"}
-                _put(process, {"jsonrpc": "2.0", "method": CANCELLED, "params": params})
+            params = {"requestId": id, "reason": "the caller has gone"}
+            add(process, {"jsonrpc": "2.0", "method": CANCELLED, "params": params})
             raise
         finally:
             self._waiting.pop(id, None)
@@ -244,7 +238,7 @@ class StdioWire(Wire):
 
     async def _heard(
         self,
-        process: asyncio.subprocess.Process,
+        process: Process,
         asked: _Asked,
         relay: Relay | None,
         longer: Callable[[], None],
@@ -268,44 +262,50 @@ class StdioWire(Wire):
                 await self._write(process, reply(said, error))
         return await asked.response
 
-    async def _write(self, process: asyncio.subprocess.Process, message: Json) -> None:
+    async def _write(self, process: Process, message: Json) -> None:
+        assert process.stdin is not None
         try:
-            _put(process, message)
-            if process.stdin is not None:
+            async with self._writing:  # nothing is added to what the process does not read
                 await process.stdin.drain()
-        except OSError:
+                process.stdin.write(orjson.dumps(message) + b"\n")
+        except (OSError, RuntimeError):
             raise broken(self._name, "has ended", down=True) from None
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, process: Process) -> None:
         """Pass each response to its request, until the process ends or writes a line that is too long."""
         assert process.stdout is not None
         why, down = "has ended", True
         try:
             while line := await process.stdout.readline():
                 self._take(process, line)
+        except Flood:
+            why = "writes without end"
         except ValueError:
             why, down = f"answered with more than {self._row.max_answer} bytes", False
-        _kill(process)
+        kill(process.pid)
         await process.wait()
         for asked in list(self._waiting.values()):
-            asked.fail(broken(self._name, why, down=down))
+            if asked.process is process:
+                asked.fail(broken(self._name, why, down=down))
 
-    def _take(self, process: asyncio.subprocess.Process, line: bytes) -> None:
+    def _take(self, process: Process, line: bytes) -> None:
+        """Take a line. Raises Flood."""
         try:
             said = orjson.loads(line)
         except orjson.JSONDecodeError:
+            said = None
+        id = said.get("id") if type(said) is dict else None
+        answered = type(said) is dict and "method" not in said and type(id) is int and self._waiting.get(id)
+        if answered and answered.process is process and not answered.response.done():
+            answered.answer(line)
             return
-        if type(said) is not dict:
+        self._strays.count(line)
+        if type(said) is not dict or "method" not in said:
             return
-        id = said.get("id")
-        if "method" not in said:
-            if type(id) is int and id in self._waiting:
-                self._waiting[id].answer(line)
-        elif "id" in said and self._asking is not None and said["method"] != "ping":
+        if "id" in said and self._asking is not None and said["method"] != "ping":
             self._hear(self._asking, said, len(line))
         elif "id" in said:  # of no call whose client can be asked
-            with contextlib.suppress(OSError, RuntimeError):
-                _put(process, reply(said))
+            add(process, reply(said))
         elif said["method"] == CHANGED:
             self._changed()
         elif said["method"] == PROGRESS and type(params := said.get("params")) is dict:
@@ -329,7 +329,8 @@ class StdioWire(Wire):
 class _Asked:
     """A request whose response is awaited, and what the process says before. `of`: who sent it, and under which id."""
 
-    def __init__(self, of: tuple[tuple[str, ...], object]) -> None:
+    def __init__(self, process: Process, of: tuple[tuple[str, ...], object]) -> None:
+        self.process = process
         self.of = of
         self.size = 0
         self._told = 0
@@ -358,14 +359,3 @@ class _Asked:
     async def next(self) -> Json | None:
         """What the process said before the response, in order; None once there is a response."""
         return await self._before.get()
-
-
-def _put(process: asyncio.subprocess.Process, message: Json) -> None:
-    if process.stdin is not None:
-        process.stdin.write(orjson.dumps(message) + b"\n")
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """End the process, and those that it started."""
-    with contextlib.suppress(OSError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -56,7 +56,7 @@ class Session(NamedTuple):
     able: Json = NOTHING
     """What can be asked of the client of a request, as capabilities."""
     holder: tuple[str, ...] = ()
-    """Team, agent, and the session of the client that calls in it; () if that does not matter."""
+    """Team, agent, sub-agent, and the session of the client that calls in it; () if that does not matter."""
 
     @property
     def modern(self) -> bool:
