@@ -131,11 +131,11 @@ def test_nothing_is_added_to_what_is_stored(up: scripted.Upstream, tmp_path: Pat
         with connect(
             f"{line.url.replace('http', 'ws')}/v1/responses", additional_headers=line.client.headers
         ) as socket:
-            for body in ({}, {"conversation": path.rpartition("/")[2]}):
-                socket.send(json.dumps({"type": "response.create", "model": "keep", "input": "hi", **body}))
+            for more in ({}, {"conversation": path.rpartition("/")[2]}):
+                socket.send(json.dumps({"type": "response.create", "model": "keep", "input": "hi", **more}))
                 while (event := json.loads(socket.recv(timeout=20)))["type"] not in ("response.completed", "error"):
                     pass
-                assert (event["type"] == "error") == bool(body)
+                assert (event["type"] == "error") == bool(more)
         assert up.last.body["store"] is False
         assert len(up.seen) == before + 1
         assert line.client.get(f"{path}/items").json()["data"] == []
