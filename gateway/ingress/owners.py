@@ -33,6 +33,7 @@ from gateway.config.sections import Stored as Settings
 from gateway.dialects.cited import cited
 from gateway.errors import Refusal
 from gateway.ingress.dues import Dues, read, written
+from gateway.ingress.lists import Lists
 from gateway.ingress.request import named
 from gateway.limits.loops import canonical
 from gateway.redaction.stored import held
@@ -77,6 +78,7 @@ class Owners:
         self._seal = seal if settings is not None else None
         self._values = seal
         self.dues = Dues(settings, store, seal)
+        self.lists = Lists(self._several, self._seal)
 
     async def find(self, call: Call) -> None:
         """Write `call.request.stored` for a call that names states of its team.
@@ -155,6 +157,9 @@ class Owners:
 
         Raises Refusal(invalid_request), StoreUnavailable.
         """
+        if call.reference is not None and call.reference.page is not None:
+            await self.lists.begin(call, call.reference, call.reference.page)
+            return
         kind = call.codec.stores
         stored = await self._owned(call, kind, id)
         if stored is None:
@@ -216,6 +221,16 @@ class Owners:
         name = self._name(self._seal, kind, id)
         sealed = await self._store.owned(call.team, name)
         return _opened(self._seal, call.team, name, sealed) if sealed is not None else None
+
+    async def _several(self, team: str, kind: str, ids: Sequence[str]) -> list[Stored | None]:
+        """The record of each id of a team, read in one query. Raises StoreUnavailable."""
+        seal = self._seal
+        if seal is None:
+            return [None] * len(ids)
+        names = [self._name(seal, kind, id) for id in ids]
+        records = await self._store.owned_of(team, names)
+        pairs = zip(names, records, strict=True)
+        return [_opened(seal, team, name, sealed) if sealed is not None else None for name, sealed in pairs]
 
     def _enter(self, call: Call, stored: Stored) -> None:
         """Make the call one of the workflow of the stored state. Raises Refusal for another workflow of the caller."""
