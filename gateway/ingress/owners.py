@@ -30,7 +30,7 @@ from cryptography.exceptions import InvalidTag
 from gateway.amounts import NO_HISTORY
 from gateway.call import Call, Held, Json, Named, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
-from gateway.dialects.cited import cited
+from gateway.dialects.cited import MADE_ELSEWHERE, cited
 from gateway.errors import Refusal
 from gateway.ingress.dues import Dues, read, written
 from gateway.ingress.lists import Lists
@@ -58,7 +58,6 @@ _INSTEAD = {
 }
 _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
-_SHARED = frozenset({"file", "container", "vector_store", "file_search_store", "corpus", "data_store", "engine"})
 _ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
 _MOST = 512  # files and other states that one request may name
 _HOLDS = {"batch": "file"}  # what the states of an answer are
@@ -111,7 +110,8 @@ class Owners:
         StoreUnavailable.
         """
         request = call.request
-        if not (request.unscannable or request.fields or request.form or _may_cite(request.raw, call.codec.cites)):
+        marked = request.unscannable or request.fields or request.form or "audio" in request.body  # a voice, in chats
+        if not (marked or _may_cite(request.raw, call.codec.cites)):
             return
         size, read = len(request.raw), partial(_cited, request.body)
         every = read() if size <= OFF_LOOP else await apart(call, size >> 10, read)
@@ -140,7 +140,7 @@ class Owners:
         """The record of a state that a request names. Raises Refusal(invalid_request), StoreUnavailable."""
         stored = await self._owned(call, one.kind, one.id)
         if stored is None:
-            after = _SINCE if one.kind in _INSTEAD else _ELSEWHERE if one.kind in _SHARED else ""
+            after = _SINCE if one.kind in _INSTEAD else _ELSEWHERE if one.kind in MADE_ELSEWHERE else ""
             words = f"There is no {one.kind.replace('_', ' ')} with this id. {after}".strip()
             raise Refusal("invalid_request", words, param=one.param, status=404, detail=_DETAIL.get(one.param, {}))
         if stored.due and one.kind in _MADE:
