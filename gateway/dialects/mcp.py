@@ -389,7 +389,9 @@ class Mcp(JsonRpc):
     def _answering(self, body: Json) -> Intent:
         """The answer to a question of the server, judged as a call of a tool. Raises Refusal(invalid_request)."""
         asked = self.asked_as(self._answers)
-        if asked is None:
+        if asked is not None and not self.door:
+            self.server = asked.server
+        if asked is None or (not self.door and asked.server not in self.servers):
             words = "The message answers no question of a server in this session, or comes too late."
             raise Fault(INVALID, words, status=400)
         if why := mcp_questions.wrong(asked.kind, body):

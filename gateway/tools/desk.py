@@ -127,7 +127,7 @@ class Desk:
     def _joined(self, call: Call, codec: Mcp) -> Opened | None:
         """The session that a call names, if the gateway has one with the server for it. Raises Refusal."""
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
-        return opened if opened is not None and opened.upstream != UNOPENED else None
+        return opened if opened is not None and opened.joined else None
 
     async def find(self, call: Call) -> None:
         """Check that the called tool exists and takes the arguments; writes `call.request.label`. Raises Refusal."""
@@ -197,7 +197,7 @@ class Desk:
         outcome.sent = True
         try:
             if codec.question is not None and (opened := self.opened(call, codec.door)):
-                await self._asks.answer(call, codec.question, server, opened.upstream)
+                await self._asks.answer(call, codec.question, server, opened)
                 return _answer({})
             raw = await self._rounds.asked(call, codec, server, await self._tried(call, codec, server, relay))
             if codec.as_task is not None:
@@ -217,7 +217,7 @@ class Desk:
         opened = self.opened(call, server)
         if opened is None:
             raise _no_session()
-        if server and opened.upstream != UNOPENED:
+        if server and opened.joined:
             await self._server(server).end(opened.upstream, caller_of(call))
 
     async def listen(self, call: Call, listener: Listener) -> None:
@@ -227,7 +227,7 @@ class Desk:
             raise Fault(UNKNOWN_METHOD, "Streams are served at the path of one server.", status=404)
         try:
             opened = self.opened(call, codec.door)
-            if opened is not None and opened.upstream == UNOPENED:
+            if opened is not None and not opened.joined:
                 raise no_stream(codec)
             await self._listening.listen(call, codec, self._server(codec.door), opened, listener)
         except SessionLost:
@@ -238,12 +238,12 @@ class Desk:
         codec = _codec(call)
         if codec.question is not None and not call.outcome.sent and (opened := self.opened(call, codec.door)):
             with contextlib.suppress(Refusal):
-                await self._asks.turn_down(call, codec.question, self._server(codec.server), opened.upstream)
+                await self._asks.turn_down(call, codec.question, self._server(codec.server), opened)
 
     async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
-        opened = self._joined(call, codec)
-        passing = self._asks.passing(call, server, opened, relay) if relay is not None else None
+        opened = self.opened(call, codec.door) if not codec.modern else None
+        passing = self._asks.passing(call, codec.door, server, opened, relay) if relay is not None else None
         try:
             return await self._ask(call, codec, server, passing)
         except Refusal as fault:
@@ -284,7 +284,10 @@ class Desk:
         if able and (later := await server.later(caller_of(call))):
             raw = await server.ask_in(later._replace(able=able), message, hold, caller_of(call), headers, relay)
         elif opened is None:
-            raw = await server.ask(message, hold, caller_of(call), headers, relay)
+            asked = self.opened(call, codec.door) if not codec.modern and relay is not None else None
+            able = mcp_questions.able(asked.able, server.row.asks) if asked is not None else {}
+            holder = asked.upstream.holder if asked is not None else ()
+            raw = await server.ask(message, hold, caller_of(call), headers, relay, able, holder)
         else:
             try:
                 session = opened.upstream
@@ -353,7 +356,7 @@ class Desk:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
         id = codec.params.get("requestId")
         opened = self.opened(call, codec.door) if codec.door else None
-        if codec.method == "notifications/cancelled" and opened and opened.upstream != UNOPENED and is_id(id):
+        if codec.method == "notifications/cancelled" and opened and opened.joined and is_id(id):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
             await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 
@@ -380,7 +383,10 @@ class Desk:
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
         upstream, told, able = Session(version), about({}, logs=False, streams=False), Json()
-        if codec.door:
+        if not codec.door:
+            kinds = {kind for row in self._rows.values() for kind in row.asks}
+            able = mcp_questions.able(codec.params.get("capabilities"), kinds)
+        else:
             server = self._server(codec.door)
             able = mcp_questions.able(codec.params.get("capabilities"), server.row.asks)
             upstream, told = await self._meet(call, server, able)

@@ -21,7 +21,7 @@ from gateway.call import Json, Subject
 from gateway.dialects.mcp_questions import Question, Round, Task
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
-from gateway.tools.wire import UNOPENED, Session
+from gateway.tools.wire import Session
 
 _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
@@ -29,13 +29,18 @@ _PARTS: Final = 5  # of the id of a session
 
 
 class Opened(NamedTuple):
-    """A session of a client: that with the server, or UNOPENED; the version that the client speaks; its workflow."""
+    """A session of a client: that with the server; the version that the client speaks; its workflow."""
 
     upstream: Session
     version: str
     workflow: str
     able: Json
     """What the client can be asked, as capabilities: see `mcp_questions.able`."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether there is a session with the server: not before the user has an account there."""
+        return bool(self.upstream.version)
 
 
 class Sessions:
@@ -56,7 +61,7 @@ class Sessions:
             return None
         version, upstream, spoken, workflow, able = said
         holder = (subject.team, subject.agent, subject.acting, workflow)
-        return Opened(Session(version, upstream, holder=holder) if version else UNOPENED, spoken, workflow, able)
+        return Opened(Session(version, upstream, holder=holder), spoken, workflow, able)
 
     def ask(self, subject: Subject, server: str, opened: Opened, question: Question, until: float) -> str:
         """The id under which the client of a session gets a question. `until`: Unix seconds."""

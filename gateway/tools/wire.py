@@ -26,7 +26,11 @@ Told = AsyncGenerator[tuple[Json, str], None] | None
 
 
 class Relay(Protocol):
-    """Takes what a server sends before its answer to a call. Both methods may raise Refusal, which ends the call."""
+    """Takes what a server sends before its answer to a call. A Refusal of `tell` or `ask` ends the call."""
+
+    def begin(self, session: Session) -> None:
+        """The call leaves in this session."""
+        del session
 
     async def tell(self, said: Json) -> None:
         """Take a notification."""
