@@ -469,7 +469,7 @@ class Desk:
             streams = logs and (able is not None or await server.later(caller) is not None)
         except Unconnected:
             return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
-        told = about(server.about, logs=logs, streams=streams)
+        told = about(server.told(caller), logs=logs, streams=streams)
         offered = tasks.offered(server.about)
         if able is not None and offered:
             told["capabilities"]["tasks"] = offered
