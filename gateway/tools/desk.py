@@ -498,6 +498,8 @@ class Desk:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
         name = mcp.READS[mcp.LISTS[codec.method]]
         kind = codec.method.split("/")[-2] if codec.method != "resources/templates/list" else "resourceTemplates"
+        if not codec.door and codec.modern:  # which must not serve what discovery does not have
+            raise Fault(UNKNOWN_METHOD, "The path of all servers has tools alone.", status=404)
         if not codec.door or not await self._visible.may(call, f"{codec.door}/{name}", writes=False):
             return {kind: [], **done, **self._fresh(codec)}
         cursor = codec.params.get("cursor")
