@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from gateway.dialects import integer
@@ -38,6 +39,15 @@ def of_candidates(candidates: Any) -> Runs:
     grounds = [one.get("groundingMetadata") for one in candidates if type(one) is dict] if candidates else []
     queries = [one.get("webSearchQueries") for one in grounds if type(one) is dict]
     return _sorted({"google_search": sum(len(listed) for listed in queries if type(listed) is list)})
+
+
+def summed(several: Iterable[Runs]) -> Runs:
+    """The runs of several answers together."""
+    found: dict[str, int] = {}
+    for name, count in (run for runs in several for run in runs):
+        if name in found or len(found) < _MOST:
+            found[name] = found.get(name, 0) + count
+    return _sorted(found)
 
 
 def _named(name: str) -> str:

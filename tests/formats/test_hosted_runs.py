@@ -10,6 +10,7 @@ import pytest
 from gateway.call import Json, Usage
 from gateway.config.grammar import Price
 from gateway.dialects import Codec
+from gateway.dialects.anthropic_batches import MESSAGE_RESULTS
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_STREAMING
 from gateway.dialects.gemini_interactions import GEMINI_INTERACTIONS
@@ -114,3 +115,19 @@ def test_runs_are_charged_in_addition_to_tokens() -> None:
     assert charge(Price(input=1, runs={"web_search": 10}), usage, "") == 1_020_000_000
     tiered = Price(input=1, runs={"web_search": 10}, tiers={"batch": Price(input=0.5)})
     assert charge(tiered, Usage(input=1_000_000, runs=usage.runs, tier="batch"), "batch") == 520_000_000
+
+
+def test_a_batch_has_the_runs_of_all_its_answers() -> None:
+    """Summed, as its tokens are; a result without a message has none, and a message without a report counts nothing."""
+    searched = {"input_tokens": 10, "output_tokens": 1, "server_tool_use": {"web_search_requests": 2}}
+    fetched = {
+        "input_tokens": 5,
+        "output_tokens": 1,
+        "server_tool_use": {"web_search_requests": 1, "web_fetch_requests": 4},
+    }
+    lines = [{"result": {"type": "succeeded", "message": {"usage": told}}} for told in (searched, fetched, None)]
+    lines.append({"result": {"type": "errored", "error": {}}})
+    usage = MESSAGE_RESULTS.usage({"lines": lines})
+    assert usage == Usage(input=15, output=2, tier="batch", runs=(("web_fetch", 4), ("web_search", 3)))
+    assert MESSAGE_RESULTS.usage({"lines": lines[3:]}) == Usage(tier="batch")
+    assert MESSAGE_RESULTS.usage({"lines": lines[2:]}) is None
