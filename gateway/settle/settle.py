@@ -106,6 +106,8 @@ class Settle:
             counted = await self._counted(call)
             if counted.output > usage.output:
                 usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
+        if outcome.runs and (usage.counted or not outcome.finished):
+            usage = usage.joined(Usage(runs=outcome.runs))
         outcome.usage = usage
         target = Target(outcome.provider, outcome.model)
         name = call.authorization.served_as or call.resource.name
