@@ -13,6 +13,7 @@ UPDATED = "notifications/resources/updated"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 COMPLETE = "notifications/elicitation/complete"
+TASK_STATUS = "notifications/tasks/status"
 
 
 def passed(said: Json, token: str) -> Json | None:

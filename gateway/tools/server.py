@@ -105,6 +105,8 @@ class Server:
         self._lists: OrderedDict[Seat, _List] = OrderedDict()
         self._later = (False, -math.inf)  # whether the server has the later era, and until when this is believed
         self._flying: set[tuple[str, type, object]] = set()  # the requests that are not answered yet, by their ids
+        self.later_tasks = False
+        """Whether the server has tasks in the later era; known after `later`."""
         self._changed = -math.inf  # when the server last said that its list has changed
         self.about: Json = {}
         """What the server said of itself last: capabilities, serverInfo, instructions."""
@@ -160,6 +162,7 @@ class Server:
             return False
         result = said.get("result") if type(said) is dict else None
         versions = result.get("supportedVersions") if type(result) is dict else None
+        self.later_tasks = catalogue.has_later_tasks(result) if type(result) is dict else False
         return type(versions) is list and mcp.MODERN in versions
 
     async def ask(
