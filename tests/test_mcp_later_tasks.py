@@ -270,6 +270,9 @@ def test_a_task_that_nobody_declared(line: Line, server: Scripted, later: Later)
     server.answers["tools/call"] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": made}
     for answer in (Caller(line, able={}).call(), Caller(line, able=ABLE).call(), Client(line).call("may")):
         assert failed(answer) == (-32000, "upstream_error")
+    escaped = json.dumps({"jsonrpc": "2.0", "id": 7, "result": made}).replace("resultType", "result\\u0054ype")
+    server.answers["tools/call"] = lambda message: (200, escaped.encode())
+    assert failed(Caller(line, able={}).call()) == (-32000, "upstream_error")
 
 
 def test_what_clients_hear(line: Line, server: Scripted, later: Later) -> None:
