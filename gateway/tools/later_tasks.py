@@ -102,8 +102,12 @@ class LaterTasks:
 
 
 def answers(call: Call, codec: Mcp) -> Json:
-    """The parameters of `tasks/update` for the server: the judged answers, under its own keys."""
+    """The parameters of `tasks/update` for the server: the judged answers, under its own keys. Raises Refusal."""
     said = call.request.body["params"][RESPONSES]
+    if not codec.answered_asks.keys() <= said.keys():
+        raise Fault(
+            PARAMS, f"A key in `params.{RESPONSES}` holds personal data, which was masked: it names no question."
+        )
     return {**codec.given, RESPONSES: {asked.key: said[key] for key, asked in codec.answered_asks.items()}}
 
 
