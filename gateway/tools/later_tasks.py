@@ -45,7 +45,7 @@ class LaterTasks:
 
         Raises Refusal, StoreUnavailable.
         """
-        if _KIND not in raw:
+        if _KIND not in raw and b"\\u00" not in raw:  # an escape may spell the name
             return raw
         try:
             said = orjson.loads(raw)
@@ -100,8 +100,12 @@ class LaterTasks:
 
 
 def answers(call: Call, codec: Mcp) -> Json:
-    """The parameters of `tasks/update` for the server: the judged answers, under its own keys."""
+    """The parameters of `tasks/update` for the server: the judged answers, under its own keys. Raises Refusal."""
     said = call.request.body["params"][RESPONSES]
+    if not codec.answered_asks.keys() <= said.keys():
+        raise Fault(
+            PARAMS, f"A key in `params.{RESPONSES}` holds personal data, which was masked: it names no question."
+        )
     return {**codec.given, RESPONSES: {asked.key: said[key] for key, asked in codec.answered_asks.items()}}
 
 
