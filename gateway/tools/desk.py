@@ -73,9 +73,9 @@ class Desk:
         self._seen = Seen(visible, pins, resources, states)
         self._tasks = TaskOwners(owners, sessions, visible, self._seen, values)
         self._asks = Asks(visible, sessions, count)
-        self._listening = Listening(visible, sessions, self._asks, self._tasks)
         self._rounds = Rounds(visible, sessions, count)
         self._later = LaterTasks(self._tasks, sessions, self._rounds)
+        self._listening = Listening(visible, sessions, self._asks, self._tasks, self._later)
         self._resources = resources
         self._states = states
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
@@ -183,7 +183,7 @@ class Desk:
     async def _find_task(self, call: Call, codec: Mcp, task: Task) -> None:
         """Check that the task of a message is the caller's. Raises Refusal."""
         server = self._server(codec.server)
-        tool = await self._tasks.tool_of(call, codec, server, task)
+        tool = await self._tasks.tool_of(call, server, task, codec.task_id)
         also = {mcp_questions.answering(asked.kind) for asked in codec.answered_asks.values()}
         also |= {"task_result"} if codec.modern and codec.method == mcp.TASK_GET else set()
         may = [await self._visible.may(call, f"{server.name}/{name}") for name in also]
@@ -332,7 +332,7 @@ class Desk:
         if later is None:
             return None
         if has and server.later_tasks:
-            able = {**able, mcp.EXTENSIONS: {mcp.TASK_EXTENSION: {}}}
+            able = codec.declaring(server.row.asks)
         return later._replace(able=able) if able else None
 
     async def _control(self, call: Call, codec: Mcp) -> Json:

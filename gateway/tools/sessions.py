@@ -28,6 +28,7 @@ _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
 _PARTS: Final = 5  # of the id of a session
 _ASK_PARTS: Final = 4  # of the key of a question of a task
+_LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _DIGITS: Final = 12  # of a number of tokens
 
 
@@ -105,7 +106,8 @@ class Sessions:
         """The key under which a caller gets a question of a task: the same each time, and no other caller's."""
         said = f"{asked.kind}.{asked.tokens}.{asked.key}"
         context = _context(subject, server, f"ask\0{task.id}")
-        return f"{self._seal.digest(context, said).hex()}.{said}"
+        digest = self._seal.digest(context, said).hex().translate(_LETTERS)  # digits may look like a number of a person
+        return f"{digest}.{said}"
 
     def ask_of(self, subject: Subject, server: str, task: Task, key: str) -> TaskAsk | None:
         """The question of a task that this caller got under a key; None if there is none."""
