@@ -215,7 +215,7 @@ def test_parameters_that_are_not_judged_stay_here(line: Line, server: Scripted) 
 def test_values_that_only_the_tool_of_a_task_has(line: Line, server: Scripted) -> None:
     """Are placeholders in its result, whenever that is asked for."""
     made = {"status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z"}
-    tasks = {"requests": {"tools": {"call": {}}}, "cancel": {}}
+    tasks: dict[str, Any] = {"requests": {"tools": {"call": {}}}, "cancel": {}}
     server.about = {"tools": {}, "tasks": tasks}
 
     def called(message: dict[str, Any]) -> Any:
