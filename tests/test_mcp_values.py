@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.server.mcpserver import MCPServer
 
 import tool_server
 from line import Line, config, running
@@ -238,3 +242,25 @@ def test_values_that_only_the_tool_of_a_task_has(line: Line, server: Scripted) -
     for flow in ("tasked", "elsewhere"):
         answer = client.send("tasks/result", {"taskId": id}, mcp_session_id=session, x_correlation_id=flow).json()
         assert text(answer) == "sent to <EMAIL_1>"
+
+
+def test_calls_with_one_id_get_their_own_answers(tmp_path: Path) -> None:
+    """Clients without a session share one of the gateway's, and count from the same number each."""
+    server, arrived = MCPServer("meeting"), []
+
+    @server.tool()
+    async def meet(who: str) -> str:
+        arrived.append(who)
+        async with asyncio.timeout(10):
+            while len(arrived) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return who
+
+    with tool_server.serving(server.streamable_http_app()) as url:
+        row = {"mcp": url, "timeout": "5s", "pins": "off"}
+        with (
+            running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": row})) as line,
+            ThreadPoolExecutor() as pool,
+        ):
+            said = pool.map(lambda who: text(Client(line).call("meet", {"who": who})), ["first", "second"])
+            assert list(said) == ["first", "second"]

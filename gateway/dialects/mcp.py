@@ -93,6 +93,8 @@ _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
 OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, TASK_LIST, *TASKS}
 NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE, TASK_UPDATE, *TASKS}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
+_ERROR: Final = b'"error"'
+_VERSION: Final = re.compile(r"[A-Za-z]?[0-9][0-9A-Za-z.-]{0,31}")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: lists whose texts a model reads as one
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
@@ -207,7 +209,7 @@ class Mcp(JsonRpc):
         """Keys of questions in the answer that the caller gets under another: key of the server -> that key."""
         self._declared: Json = {}  # capabilities of the client of a request of the later era
         self._answers: object = None  # the id of that question, as the client got it
-        self._level = ""  # of the messages of the log that a client of the later era wants
+        self.level = ""  # of the messages of the log that a client of the later era wants
         self._headers = headers
 
     @property
@@ -249,12 +251,22 @@ class Mcp(JsonRpc):
     def wanted(self, token: str) -> Json:
         """What a server is told of the notifications that the client wants. `token`: that of progress."""
         found: Json = {} if self.progress is None else {"progressToken": token}
-        return {**found, LOG_LEVEL: self._level} if self._level else found
+        return {**found, LOG_LEVEL: self.level} if self.level else found
 
     def event(self, message: bytes, id: str = "") -> bytes:
         """A message as an event of a stream. Line breaks in JSON are space between values, and would end the event."""
         named = b"id: %s\n" % id.encode() if id else b""
         return b"event: message\n%sdata: %s\n\n" % (named, message.replace(b"\r", b" ").replace(b"\n", b" "))
+
+    def answer_status(self, body: bytes) -> int:
+        """The HTTP status of a judged answer. In the later era, an error about capabilities has status 400."""
+        if not self.modern or _ERROR not in body:
+            return 200
+        try:
+            code = orjson.loads(body)["error"]["code"]
+        except (orjson.JSONDecodeError, LookupError, TypeError):
+            return 200
+        return 400 if code == MISSING else 200
 
     @property
     def told(self) -> bool:
@@ -295,7 +307,7 @@ class Mcp(JsonRpc):
         """An answer to a question without its id, which is the gateway's own: random, and no text to be judged."""
         if self.listens:  # a GET, which has no body
             return b'{"jsonrpc": "2.0", "method": "listen"}'
-        if b'"method"' in raw:
+        if b'"result"' not in raw and b'"error"' not in raw:
             return raw
         try:
             body = orjson.loads(raw)
@@ -323,7 +335,7 @@ class Mcp(JsonRpc):
         if type(meta) is dict:
             token, level = meta.get("progressToken"), meta.get(LOG_LEVEL)
             self.progress = token if is_id(token) else None
-            self._level = level if self.modern and level in LEVELS else ""
+            self.level = level if self.modern and level in LEVELS else ""
         if self.answered:
             known = NEW_METHODS if self.modern else OLD_METHODS
             if self.method not in known:
@@ -450,7 +462,9 @@ class Mcp(JsonRpc):
     def _answering(self, body: Json) -> Intent:
         """The answer to a question of the server, judged as a call of a tool. Raises Refusal(invalid_request)."""
         asked = self.asked_as(self._answers)
-        if asked is None:
+        if asked is not None and not self.door:
+            self.server = asked.server
+        if asked is None or (not self.door and asked.server not in self.servers):
             words = "The message answers no question of a server in this session, or comes too late."
             raise Fault(INVALID, words, status=400)
         if why := mcp_questions.wrong(asked.kind, body):
@@ -477,14 +491,14 @@ class Mcp(JsonRpc):
         shown = header(self._headers, b"mcp-protocol-version")
         if said is None and shown != MODERN:
             if shown and shown not in HANDSHAKE and self.method != "initialize":
-                raise _unsupported()
+                raise _unsupported(shown)
             return
         if type(said) is not str or type(meta) is not dict or type(meta.get(CAPABILITIES)) is not dict:
             raise Fault(PARAMS, f"`params._meta` must have `{VERSION}` and `{CAPABILITIES}`.", status=400)
         if said != shown:
             raise Fault(MISMATCH, "The header MCP-Protocol-Version differs from the version in the body.", status=400)
         if said != MODERN:
-            raise _unsupported()
+            raise _unsupported(said)
         self.modern, self._declared = True, meta[CAPABILITIES]
         if header(self._headers, b"mcp-method") != self.method:
             raise Fault(MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
@@ -516,6 +530,8 @@ def missing_tasks() -> Fault:
     return Fault(MISSING, words, status=400, data=needed)
 
 
-def _unsupported() -> Fault:
-    data = {"supported": list(VERSIONS)}
+def _unsupported(asked: str) -> Fault:
+    data: Json = {"supported": list(VERSIONS)}
+    if _VERSION.fullmatch(asked):
+        data["requested"] = asked
     return Fault(UNSUPPORTED, f"This version is not served; use one of {', '.join(VERSIONS)}.", status=400, data=data)

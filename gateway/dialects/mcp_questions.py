@@ -38,11 +38,17 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Question(NamedTuple):
-    """A question that was passed on: its kind, the id that the server gave it, and the tokens of a prompt."""
+    """A question that was passed on: its kind, the id that the server gave it, and the tokens of a prompt.
+
+    `server`: who asked, and in which session with the gateway; "" where the session of the client says so.
+    """
 
     kind: str
     id: str | int
     tokens: int = 0
+    server: str = ""
+    version: str = ""
+    session: str = ""
 
     @property
     def tool(self) -> str:

@@ -35,11 +35,12 @@ from gateway.tools.later_tasks import LaterTasks, acknowledged, answers
 from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
 from gateway.tools.rounds import Rounds
-from gateway.tools.said import about, completed, joined, keeps
+from gateway.tools.said import about, for_later_era, joined, keeps
 from gateway.tools.schema import check
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
+from gateway.tools.session_records import SessionRecords
 from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.user_tokens import Unconnected
@@ -71,6 +72,7 @@ class Desk:
         values: Values | None,
     ) -> None:
         self._seen = Seen(visible, pins, resources, states)
+        self._records = SessionRecords(owners, sessions)
         self._tasks = TaskOwners(owners, sessions, visible, self._seen, values)
         self._asks = Asks(visible, sessions, count)
         self._rounds = Rounds(visible, sessions, count)
@@ -133,14 +135,20 @@ class Desk:
             raise _no_session()
         return opened
 
+    async def _check_open(self, call: Call) -> None:
+        """Raise Refusal(invalid_request) if the client has ended the session that a call names."""
+        if (id := mcp.header(call.headers, _SESSION)) and await self._records.ended(id):
+            raise _no_session()
+
     def _joined(self, call: Call, codec: Mcp) -> Opened | None:
         """The session that a call names, if the gateway has one with the server for it. Raises Refusal."""
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
-        return opened if opened is not None and opened.upstream != UNOPENED else None
+        return opened if opened is not None and opened.joined else None
 
     async def find(self, call: Call) -> None:
         """Check that the called tool exists and takes the arguments; writes `call.request.label`. Raises Refusal."""
         codec = _codec(call)
+        await self._check_open(call)
         if codec.task is not None:
             call.request.label, call.request.writes = call.resource.name, False
             await self._find_task(call, codec, codec.task)
@@ -222,7 +230,7 @@ class Desk:
         outcome.sent = True
         try:
             if codec.question is not None and (opened := self.opened(call, codec.door)):
-                await self._asks.answer(call, codec.question, server, opened.upstream)
+                await self._asks.answer(call, codec.question, server, opened)
                 return _answer({})
             raw = await self._rounds.asked(call, codec, server, await self._tried(call, codec, server, relay))
             if codec.as_task is not None:
@@ -239,14 +247,16 @@ class Desk:
             self._seen.failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
-        return _answer(completed(raw) if codec.modern else raw)
+        return _answer(for_later_era(raw, codec.method) if codec.modern else raw)
 
     async def end(self, call: Call, server: str) -> None:
         """End the session that a call names. Raises Refusal(invalid_request)."""
         opened = self.opened(call, server)
         if opened is None:
             raise _no_session()
-        if server and opened.upstream != UNOPENED:
+        await self._check_open(call)
+        await self._records.end(mcp.header(call.headers, _SESSION))
+        if server and opened.joined:
             await self._server(server).end(opened.upstream, caller_of(call))
 
     async def listen(self, call: Call, listener: Listener) -> None:
@@ -256,7 +266,7 @@ class Desk:
             raise Fault(UNKNOWN_METHOD, "Streams are served at the path of one server.", status=404)
         try:
             opened = self.opened(call, codec.door)
-            if opened is not None and opened.upstream == UNOPENED:
+            if opened is not None and not opened.joined:
                 raise no_stream(codec)
             await self._listening.listen(call, codec, self._server(codec.door), opened, listener)
         except SessionLost:
@@ -267,13 +277,14 @@ class Desk:
         codec = _codec(call)
         if codec.question is not None and not call.outcome.sent and (opened := self.opened(call, codec.door)):
             with contextlib.suppress(Refusal):
-                await self._asks.turn_down(call, codec.question, self._server(codec.server), opened.upstream)
+                await self._asks.turn_down(call, codec.question, self._server(codec.server), opened)
 
     async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
-        opened = self._joined(call, codec)
-        passing = self._asks.passing(call, server, opened, relay) if relay is not None else None
-        hears = TaskRelay(self._tasks, call, server, relay, passing) if opened and relay and passing else passing
+        opened = self.opened(call, codec.door) if not codec.modern else None
+        passing = self._asks.passing(call, codec.door, server, opened, relay) if relay is not None else None
+        joined = self._joined(call, codec) is not None
+        hears = TaskRelay(self._tasks, call, server, relay, passing) if joined and relay and passing else passing
         try:
             return await self._ask(call, codec, server, passing, hears)
         except Refusal as fault:
@@ -301,6 +312,8 @@ class Desk:
             params = {**params, "task": codec.as_task}
         if codec.answered_asks:
             params = answers(call, codec)
+        if passing is not None and (joined := self._joined(call, codec)) is not None and joined.upstream.modern:
+            codec.level = await self._records.level(mcp.header(call.headers, _SESSION))
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
         return await self._exchange(call, codec, server, _message(call, codec, params), relay)
@@ -315,10 +328,16 @@ class Desk:
         if codec.modern and (later := await self._later_session(call, codec, server)) is not None:
             raw = await server.ask_in(later, message, hold, caller_of(call), headers, relay)
         elif opened is None:
-            raw = await server.ask(message, hold, caller_of(call), headers, relay)
+            asked = self.opened(call, codec.door) if not codec.modern and relay is not None else None
+            able = mcp_questions.able(asked.able, server.row.asks) if asked is not None else {}
+            holder = asked.upstream.holder if asked is not None else ()
+            raw = await server.ask(message, hold, caller_of(call), headers, relay, able, holder)
         else:
             try:
-                raw = await server.ask_in(opened.upstream, message, hold, caller_of(call), headers, relay)
+                session = opened.upstream
+                if relay is not None and not session.modern:
+                    session = session._replace(able=opened.able)
+                raw = await server.ask_in(session, message, hold, caller_of(call), headers, relay)
             except SessionLost:
                 raise _no_session() from None
         return codec.named(raw, message["id"])
@@ -412,11 +431,18 @@ class Desk:
         return bool(server) and not self._rows[server].command
 
     async def _set_level(self, call: Call, codec: Mcp) -> Json:
-        """Tell a server which messages of its log the client of a session wants. Raises Refusal."""
+        """Tell a server which messages of its log the client of a session wants. Raises Refusal.
+
+        Servers of the later era are told with each call.
+        """
         if codec.params.get("level") not in mcp.LEVELS:
             raise Fault(PARAMS, f"`params.level` must be one of {', '.join(mcp.LEVELS)}.")
-        if not self._logs(codec.door) or self.opened(call, codec.door) is None:
+        opened = self.opened(call, codec.door) if self._logs(codec.door) else None
+        if opened is None:
             raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
+        if opened.upstream.modern:
+            await self._records.set_level(mcp.header(call.headers, _SESSION), codec.params["level"])
+            return {}
         message = _message(call, codec, {"level": codec.params["level"]})
         said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
         if type(said) is not dict or type(said.get("result")) is not dict:
@@ -427,7 +453,7 @@ class Desk:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
         id = codec.params.get("requestId")
         opened = self.opened(call, codec.door) if codec.door else None
-        if codec.method == "notifications/cancelled" and opened and opened.upstream != UNOPENED and is_id(id):
+        if codec.method == "notifications/cancelled" and opened and opened.joined and is_id(id):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
             await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 
@@ -457,7 +483,10 @@ class Desk:
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
         upstream, told, able = Session(version), about({}, logs=False, streams=False), Json()
-        if codec.door:
+        if not codec.door:
+            kinds = {kind for row in self._rows.values() for kind in row.asks}
+            able = mcp_questions.able(codec.params.get("capabilities"), kinds)
+        else:
             server = self._server(codec.door)
             able = mcp_questions.able(codec.params.get("capabilities"), server.row.asks)
             upstream, told = await self._meet(call, server, able)

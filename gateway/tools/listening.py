@@ -114,7 +114,7 @@ class Listening:
         stream = await server.listen(opened.upstream, caller, last=last)
         if stream is None:
             raise no_stream(codec)
-        passing = self._asks.passing(call, server, opened, listener)
+        passing = self._asks.passing(call, server.name, server, opened, listener)
         pace, questions = _Pace(server.name, _NOTICES), _Pace(server.name, _QUESTIONS)
         await listener.keep()
         async with aclosing(stream) as told:

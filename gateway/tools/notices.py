@@ -10,6 +10,7 @@ from gateway.dialects import mcp
 from gateway.dialects.mcp_questions import Task
 
 PROGRESS = "notifications/progress"
+CANCELLED = "notifications/cancelled"
 MESSAGE = "notifications/message"
 CHANGED = {kind: f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources")}
 UPDATED = "notifications/resources/updated"

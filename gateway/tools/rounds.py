@@ -52,7 +52,7 @@ class Rounds:
 
         Any other response is returned unchanged.
         """
-        if _MARK not in raw:
+        if _MARK not in raw and b"\\u00" not in raw:  # an escape may spell the type
             return raw
         try:
             said = orjson.loads(raw)

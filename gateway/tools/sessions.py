@@ -22,7 +22,7 @@ from gateway.call import Json, Subject
 from gateway.dialects.mcp_questions import Question, Round, Task, TaskAsk
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
-from gateway.tools.wire import Session
+from gateway.tools.wire import UNOPENED, Session
 
 _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
@@ -33,13 +33,18 @@ _DIGITS: Final = 12  # of a number of tokens
 
 
 class Opened(NamedTuple):
-    """A session of a client: that with the server, or UNOPENED; the version that the client speaks; its workflow."""
+    """A session of a client: that with the server; the version that the client speaks; its workflow."""
 
     upstream: Session
     version: str
     workflow: str
     able: Json
     """What the client can be asked, as capabilities: see `mcp_questions.able`."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether there is a session with the server: not before the user has an account there."""
+        return bool(self.upstream.version)
 
 
 class Sessions:
@@ -59,7 +64,8 @@ class Sessions:
         if said is None or len(said) != _PARTS:
             return None
         version, upstream, spoken, workflow, able = said
-        return Opened(Session(version, upstream), spoken, workflow, able)
+        holder = (subject.team, subject.agent, subject.acting, workflow)
+        return Opened(Session(version, upstream, holder=holder) if version else UNOPENED, spoken, workflow, able)
 
     def ask(self, subject: Subject, server: str, opened: Opened, question: Question, until: float) -> str:
         """The id under which the client of a session gets a question. `until`: Unix seconds."""
@@ -116,6 +122,10 @@ class Sessions:
             return None
         asked = TaskAsk(parts[1], parts[3], int(parts[2]))
         return asked if compare_digest(self.ask_key(subject, server, task, asked).encode(), key.encode()) else None
+
+    def name(self, id: str) -> str:
+        """The name under which a session is recorded."""
+        return self._seal.digest("mcp session", id).hex()
 
     def task_name(self, server: str, id: str) -> str:
         """The name under which the owner of a task is recorded. `id`: that the server gave."""

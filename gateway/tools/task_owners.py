@@ -30,7 +30,7 @@ from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
 from gateway.tools.tasks import described, in_later_form
-from gateway.tools.wire import Relay, broken, written
+from gateway.tools.wire import Relay, Session, broken, written
 
 _LONGEST: Final = 7 * 86400  # seconds for which the id of a task is good
 _MOST: Final = 100  # tasks of a server that are looked up for one page
@@ -217,6 +217,10 @@ class TaskRelay(Relay):
         self._server = server
         self._relay = relay
         self._other = other
+
+    def begin(self, session: Session) -> None:
+        """The call leaves in this session."""
+        self._other.begin(session)
 
     async def tell(self, said: Json) -> None:
         """Take a notification."""
