@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -237,6 +238,36 @@ def test_a_batch(client: openai.OpenAI, line: Line, up: scripted.Upstream) -> No
 
 
 @pytest.mark.parametrize(
+    ("end", "free"),
+    [
+        ({"status": "completed", "request_counts": {"total": 2, "completed": 2, "failed": 0}}, False),
+        ({"status": "completed"}, False),
+        ({"status": "completed", "usage": {"input_tokens": -1, "output_tokens": "7"}}, False),
+        ({"status": "cancelled", "request_counts": {"total": 2, "completed": 1, "failed": 0}}, False),
+        ({"status": "cancelled", "request_counts": {"total": 2, "completed": 0, "failed": 0}}, True),
+        ({"status": "failed"}, True),
+    ],
+)
+def test_a_batch_whose_usage_is_not_reported(
+    client: openai.OpenAI, line: Line, end: dict[str, Any], free: bool
+) -> None:
+    """Its answers are in a file, so that nobody can count them: it costs what was reserved, if any was made."""
+    workflow = f"unreported-{hashlib.sha256(str(end).encode()).hexdigest()[:8]}"
+    file = client.files.create(file=("b.jsonl", requests("hello")), purpose="batch", extra_headers=cid(workflow))
+    made = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    eventually(lambda: bool(line.workflow(workflow).held.get("tokens")))
+    held = line.workflow(workflow).held
+    passed.finish(made.id)
+    del passed.BATCHES[made.id]["usage"]
+    passed.BATCHES[made.id] |= end
+    for _ in range(2):
+        client.batches.retrieve(made.id)
+    eventually(lambda: not line.workflow(workflow).held.get("tokens"))
+    used = line.workflow(workflow).used
+    assert (used.get("tokens", 0), used.get("cost", 0)) == ((0, 0) if free else (held["tokens"], held["cost"]))
+
+
+@pytest.mark.parametrize(
     ("endpoint", "key", "kind"), [("chat/completions", "messages", "text"), ("responses", "input", "input_text")]
 )
 def test_values_that_are_split_over_parts_of_a_batch(
@@ -261,12 +292,14 @@ def test_what_is_no_batch(client: openai.OpenAI, up: scripted.Upstream, data: by
     assert len(up.seen) == before
 
 
-def test_lists_are_not_served(line: Line) -> None:
-    """They would show what other teams have."""
-    for path in ("/v1/files", "/v1/batches", "/v1/messages/batches"):
+def test_a_list_needs_its_model(line: Line, up: scripted.Upstream) -> None:
+    """A path that the operator has not configured has no list; the provider is not asked."""
+    before = len(up.seen)
+    for path in ("/v1/batches", "/v1/messages/batches"):
         answer = line.client.get(path)
-        assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")
-        assert "Keep the ids" in answer.json()["error"]["message"]
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+        assert path in answer.json()["error"]["message"]
+    assert len(up.seen) == before
 
 
 def test_message_batches(line: Line, up: scripted.Upstream) -> None:

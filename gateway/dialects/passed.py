@@ -55,7 +55,7 @@ class Passed(Plain):
     words = frozenset({"list", "text", "transcribe", "file", "batch"})
     max_answer = _LARGEST
     through = True
-    cites: tuple[bytes, ...] = (b"file_id",)
+    cites: tuple[bytes, ...] = (b"file_id", b'"voice"')
 
     def __init__(
         self,
@@ -189,6 +189,12 @@ class Batch(Passed):
     def ended(self, answer: Json) -> bool:
         """Once its status says so."""
         return not self.pending(answer)
+
+    def usage(self, answer: Json) -> Usage | None:
+        """As reported; none if no request was answered; None if nobody knows."""
+        told, counts = super().usage(answer), answer.get("request_counts")
+        answered = count(counts.get("completed")) if type(counts) is dict else answer.get("status") != "failed"
+        return Usage() if told is None and answered in (0, False) else told
 
     def state(self, answer: Json) -> State | None:
         """The batch, and the files with its results."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from gateway.call import Call, Usage
+from gateway.call import Call, Json, Usage
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.desks import Desks
+from gateway.exchange.listed import listed
 from gateway.exchange.listen import Listeners
 from gateway.exchange.notices import Notices, notices
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
-from gateway.exchange.tool import Lists, judged_answer, told, tool
+from gateway.exchange.tool import Lists, described, judged_answer, told, tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
@@ -58,6 +59,9 @@ class Exchange:
                 if before is not None:
                     before.record()
             return
+        if call.reference is not None and call.reference.page is not None and self._answers.owners is not None:
+            await listed(self._answers, self._forward, self._answers.owners.lists, call, reply)
+            return
         decision = call.authorization.decision
         wanted = decision is not None and decision.obligations.cache is not None
         if self._cache is not None and (wanted or self._cache.for_models):
@@ -82,6 +86,10 @@ class Exchange:
         else:
             await tool(self._answers, self._results, call, answer, reply)
         call.outcome.finished = True
+
+    async def card(self, call: Call, card: Json) -> Json:
+        """The card of another agent, judged as an answer. Raises Refusal."""
+        return await described(self._answers, call, card)
 
     async def notice(self, call: Call, raw: bytes) -> bytes:
         """What another agent tells of a task, judged as an answer. Raises Refusal."""

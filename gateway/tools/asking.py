@@ -143,7 +143,7 @@ class Passing(Relay):
         if kind == "sampling" and self._count is not None:
             tokens = await to_its_end(partial(self._count, await to_its_end(partial(mcp_questions.prompt, params))))
         id = self._sealed(Question(kind, question["id"], tokens), self._session)
-        params = {key: value for key, value in params.items() if key not in mcp_questions.UNSENT}
+        params = mcp_questions.sent(kind, params, self.able)
         refused = await self._relay.ask({"id": id, "method": method, "params": params})
         self.asked |= refused is None
         return refused
