@@ -457,7 +457,7 @@ def _line(
         exchange=Exchange(
             forward, answers, desks, Results(flow, texts, contents), shared.listeners, _cache(config, shared, parts)
         ),
-        settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
+        settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures, owners),
         failures=failures,
     )
 

@@ -399,7 +399,7 @@ class Desk:
             streams = logs and (able is not None or await server.later(caller) is not None)
         except Unconnected:
             return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
-        told = about(server.about, logs=logs, streams=streams)
+        told = about(server.told(caller), logs=logs, streams=streams)
         offered = tasks.offered(server.about)
         if able is not None and offered:
             told["capabilities"]["tasks"] = offered
@@ -428,6 +428,8 @@ class Desk:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
         name = mcp.READS[mcp.LISTS[codec.method]]
         kind = codec.method.split("/")[-2] if codec.method != "resources/templates/list" else "resourceTemplates"
+        if not codec.door and codec.modern:  # which must not serve what discovery does not have
+            raise Fault(UNKNOWN_METHOD, "The path of all servers has tools alone.", status=404)
         if not codec.door or not await self._visible.may(call, f"{codec.door}/{name}", writes=False):
             return {kind: [], **done, **self._fresh(codec)}
         cursor = codec.params.get("cursor")

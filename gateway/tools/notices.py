@@ -85,7 +85,8 @@ def acknowledged(said: Json, wanted: Json) -> Json | None:
         if value is True and uris is True:
             kept[key] = True
         elif type(value) is list and type(uris) is list:
-            kept[key] = [uri for uri in value if uri in uris]
+            said_of = {uri for uri in uris if type(uri) is str}
+            kept[key] = [uri for uri in value if uri in said_of]
     return {"method": ACKNOWLEDGED, "params": {"notifications": kept}}
 
 
