@@ -6,12 +6,16 @@ import json
 import queue
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import tool_server
 from gateway.dialects import mcp
+from gateway.dialects.mcp_questions import TaskAsk
+from gateway.errors import Refusal
+from gateway.tools.later_tasks import answers
 from line import Line, config, running
 from mcp_asking import ABLE, ACCEPTED, FORM, SAMPLED, prompt
 from mcp_tasking import POLICY, Tasks, User
@@ -288,6 +292,9 @@ def test_a_task_that_nobody_declared(line: Line, server: Scripted, later: Later)
     server.answers["tools/call"] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": made}
     for answer in (Caller(line, able={}).call(), Caller(line, able=ABLE).call(), Client(line).call("may")):
         assert failed(answer) == (-32000, "upstream_error")
+    escaped = json.dumps({"jsonrpc": "2.0", "id": 7, "result": made}).replace("resultType", "result\\u0054ype")
+    server.answers["tools/call"] = lambda message: (200, escaped.encode())
+    assert failed(Caller(line, able={}).call()) == (-32000, "upstream_error")
 
 
 def test_what_clients_hear(line: Line, server: Scripted, later: Later) -> None:
@@ -371,6 +378,15 @@ def test_questions_of_a_task(line: Line, server: Scripted, later: Later) -> None
     assert server.seen[-1][0]["mcp-name"] == "l-1"
     assert {*got} == {"taskId", "inputResponses", "_meta"}
     assert "result" in alice.send("tasks/update", {"taskId": id, "inputResponses": {b: ACCEPTED}})
+
+
+def test_a_key_that_was_masked() -> None:
+    """Where answers may hold personal data, and requests may not."""
+    codec = mcp.Mcp("it", ())
+    codec.answered_asks = {f"d.elicitation.0.{MAIL}": TaskAsk("elicitation", MAIL, 0)}
+    asked = SimpleNamespace(request=SimpleNamespace(body={"params": {"inputResponses": {"d.<EMAIL_1>": {}}}}))
+    with pytest.raises(Refusal, match="personal data"):
+        answers(asked, codec)  # type: ignore[arg-type]
 
 
 def test_answers_to_what_was_not_asked(line: Line, server: Scripted, later: Later) -> None:

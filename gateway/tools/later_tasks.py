@@ -49,7 +49,7 @@ class LaterTasks:
 
         Raises Refusal, StoreUnavailable.
         """
-        if _KIND not in raw:
+        if _KIND not in raw and b"\\u00" not in raw:  # an escape may spell the name
             return raw
         try:
             said = orjson.loads(raw)

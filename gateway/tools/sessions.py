@@ -141,16 +141,23 @@ class Sessions:
         return (said[0], said[1]) if said is not None else None
 
     def _sealed(self, context: str, said: list[object]) -> str:
-        return base64.urlsafe_b64encode(self._seal.enclose(context, orjson.dumps(said))).decode().rstrip("=")
+        return _encoded(self._seal.enclose(context, orjson.dumps(said)))
 
     def _opened(self, context: str, id: str, longest: int = _LONGEST) -> list[Any] | None:
         if len(id) > longest:
             return None
         try:
-            said = orjson.loads(self._seal.disclose(context, base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))))
+            sealed = base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))
+            said = orjson.loads(self._seal.disclose(context, sealed))
         except (binascii.Error, InvalidTag, ValueError):
             return None
+        if _encoded(sealed) != id:  # decoding ignores what is no base64: what is recorded of an id would not be found
+            return None
         return said if type(said) is list else None
+
+
+def _encoded(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def _context(subject: Subject, server: str, kind: str = "session") -> str:
