@@ -165,6 +165,9 @@ def test_lists_have_the_tasks_of_the_caller(line: Line, agent: Scripted) -> None
     foreign = post(line, "1.0", "ListTasks", {"contextId": f"c-{mine[0]}"}, who="mallory").json()
     assert failed(foreign)[0] == -32001
     assert agent.seen == []
+    agent.answer = lambda method, params: {"tasks": [task(id, "cut \ud83d") for id in (theirs, mine[0])]}
+    halves = post(line, "1.0", "ListTasks", {}).json()["result"]["tasks"]
+    assert [(it["id"], it["artifacts"][0]["parts"][0]["text"]) for it in halves] == [(mine[0], "cut \ufffd")]
     hostile: tuple[Any, ...] = ({"tasks": 1}, {}, {"tasks": [1, "x"]}, {"tasks": [{}] * 101})
     for broken in hostile:
         agent.answer = lambda method, params, broken=broken: broken
