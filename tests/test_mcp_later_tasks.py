@@ -199,6 +199,23 @@ def test_to_ask_for_a_state_is_no_call(line: Line, later: Later) -> None:
     assert line.workflow("polls").used["calls"] == 1
 
 
+def test_messages_about_a_task_are_of_its_workflow(line: Line, server: Scripted, later: Later) -> None:
+    """Unless they name another: what was masked in the arguments is a value again in the result."""
+    alice = Caller(line)
+    given = {"name": "may", "arguments": {"to": "bob.jones@example.org"}}
+    id = alice.send("tools/call", given, x_correlation_id="of-task")["result"]["taskId"]
+    masked = server.seen[-1][1]["params"]["arguments"]["to"]
+    assert masked == "<EMAIL_1>"
+    later.status, later.more = "completed", {"result": {"content": [{"type": "text", "text": f"sent to {masked}"}]}}
+    assert alice.get(id)["result"]["result"]["content"][0]["text"] == "sent to bob.jones@example.org"
+    assert line.workflow("of-task").history.labels == ("read:it",)
+    named = alice.get(id, x_correlation_id="another-task")["result"]["result"]
+    assert named["content"][0]["text"] == "sent to bob.jones@example.org"
+    assert line.workflow("another-task").history.labels == ("read:it",)
+    raw = alice.raw("tasks/get", {"taskId": id})
+    assert raw.headers["x-correlation-id"] == "of-task"
+
+
 def test_structured_results_fit_the_schema(line: Line, later: Later) -> None:
     """Of the tool, as without a task."""
     alice = Caller(line)

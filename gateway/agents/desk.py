@@ -19,7 +19,6 @@ from gateway.agents.push import Pushes, Told
 from gateway.agents.remote import Remote, Remotes, is_stream
 from gateway.agents.signed import Signer
 from gateway.agents.sober import SoberCards
-from gateway.agents.values import Values
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a, a2a_errors
@@ -31,6 +30,7 @@ from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
 from gateway.redaction.redact import Replacer
+from gateway.redaction.values import Values
 from gateway.redaction.vault import Seal
 from gateway.stores import Owners
 from gateway.tools.wire import Relay

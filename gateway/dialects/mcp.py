@@ -493,7 +493,9 @@ class Mcp(JsonRpc):
         self.modern, self._declared = True, meta[CAPABILITIES]
         if header(self._headers, b"mcp-method") != self.method:
             raise Fault(MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
-        if (param := NAMED.get(self.method)) and header(self._headers, b"mcp-name") != self.params.get(param):
+        named = header(self._headers, b"mcp-name")
+        unnamed = not named and self.method in (TASK_UPDATE, *TASKS)  # clients leave the header out there
+        if (param := NAMED.get(self.method)) and not unnamed and named != self.params.get(param):
             raise Fault(MISMATCH, f"The header Mcp-Name differs from `params.{param}`.", status=400)
 
 

@@ -72,12 +72,14 @@ class Round(NamedTuple):
 class Task(NamedTuple):
     """A call that runs as a task: the tool, and the id that the server gave the task.
 
-    `later`: the server has it as a task of the later era (the extension), else as one of 2025-11-25.
+    `later`: the server has it as a task of the later era (the extension), else as one of 2025-11-25. `workflow`: of the
+    call.
     """
 
     tool: str
     id: str
     later: bool = False
+    workflow: str = ""
 
 
 class TaskAsk(NamedTuple):

@@ -81,7 +81,14 @@ class Endings:
             call.outcome.claimed = call.outcome.finished = True
             await self._settle.end(call, 200)
         else:
+            await self._leave(call, due)
+
+    async def _leave(self, call: Call, due: Due) -> None:
+        """A caller has claimed the answer: look again until it was charged, in case the gateway of that caller dies."""
+        if await self._owners.is_charged(call, due.kind, due.id):
             await self._owners.dues.end(due.team, due.kind, due.id)
+        else:
+            await self._owners.dues.later(due)
 
     async def _read(self, call: Call) -> None:
         """Read the answer; writes usage and texts in `call.outcome`. Raises Refusal."""
@@ -128,7 +135,9 @@ class Endings:
             held = stored_of(due.record).held
             for ask in held.asks if held is not None else ():
                 await self._ledger.settle(Reservation(ask, ()), {}, "lapsed")
-        await self._owners.dues.end(due.team, due.kind, due.id)
+            await self._owners.charged(call)
+        else:
+            await self._leave(call, due)
 
 
 async def _to_its_end(charging: Coroutine[None, None, None]) -> None:

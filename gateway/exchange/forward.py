@@ -9,6 +9,7 @@ from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.desks import Desks
+from gateway.exchange.listed import listed
 from gateway.exchange.listen import Listeners
 from gateway.exchange.notices import Notices, notices
 from gateway.exchange.passed import passed
@@ -56,6 +57,9 @@ class Exchange:
             finally:
                 if before is not None:
                     before.record()
+            return
+        if call.reference is not None and call.reference.page is not None and self._answers.owners is not None:
+            await listed(self._answers, self._forward, self._answers.owners.lists, call, reply)
             return
         decision = call.authorization.decision
         wanted = decision is not None and decision.obligations.cache is not None

@@ -30,9 +30,10 @@ from cryptography.exceptions import InvalidTag
 from gateway.amounts import NO_HISTORY
 from gateway.call import Call, Held, Json, Named, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
-from gateway.dialects.cited import cited
+from gateway.dialects.cited import MADE_ELSEWHERE, cited
 from gateway.errors import Refusal
 from gateway.ingress.dues import Dues, read, written
+from gateway.ingress.lists import Lists
 from gateway.ingress.request import named
 from gateway.limits.loops import canonical
 from gateway.redaction.stored import held
@@ -57,8 +58,8 @@ _INSTEAD = {
 }
 _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
-_SHARED = frozenset({"file", "container", "vector_store", "file_search_store", "corpus", "data_store", "engine"})
 _ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
+_DEAD = 3600.0  # seconds after which a call that claimed an answer, and has not charged it, counts as lost
 _MOST = 512  # files and other states that one request may name
 _HOLDS = {"batch": "file"}  # what the states of an answer are
 _DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
@@ -77,6 +78,7 @@ class Owners:
         self._seal = seal if settings is not None else None
         self._values = seal
         self.dues = Dues(settings, store, seal)
+        self.lists = Lists(self._several, self._seal)
 
     async def find(self, call: Call) -> None:
         """Write `call.request.stored` for a call that names states of its team.
@@ -109,7 +111,8 @@ class Owners:
         StoreUnavailable.
         """
         request = call.request
-        if not (request.unscannable or request.fields or request.form or _may_cite(request.raw, call.codec.cites)):
+        marked = request.unscannable or request.fields or request.form or "audio" in request.body  # a voice, in chats
+        if not (marked or _may_cite(request.raw, call.codec.cites)):
             return
         size, read = len(request.raw), partial(_cited, request.body)
         every = read() if size <= OFF_LOOP else await apart(call, size >> 10, read)
@@ -138,7 +141,7 @@ class Owners:
         """The record of a state that a request names. Raises Refusal(invalid_request), StoreUnavailable."""
         stored = await self._owned(call, one.kind, one.id)
         if stored is None:
-            after = _SINCE if one.kind in _INSTEAD else _ELSEWHERE if one.kind in _SHARED else ""
+            after = _SINCE if one.kind in _INSTEAD else _ELSEWHERE if one.kind in MADE_ELSEWHERE else ""
             words = f"There is no {one.kind.replace('_', ' ')} with this id. {after}".strip()
             raise Refusal("invalid_request", words, param=one.param, status=404, detail=_DETAIL.get(one.param, {}))
         if stored.due and one.kind in _MADE:
@@ -155,6 +158,9 @@ class Owners:
 
         Raises Refusal(invalid_request), StoreUnavailable.
         """
+        if call.reference is not None and call.reference.page is not None:
+            await self.lists.begin(call, call.reference, call.reference.page)
+            return
         kind = call.codec.stores
         stored = await self._owned(call, kind, id)
         if stored is None:
@@ -196,18 +202,42 @@ class Owners:
         return await self.charge(call, kind, id)
 
     async def charge(self, call: Call, kind: str, id: str) -> bool:
-        """Whether this call is the one that is charged for an answer in the background. Raises StoreUnavailable."""
+        """Whether this call is the one that is charged for an answer in the background. Raises StoreUnavailable.
+
+        The claim of a call that has not charged the answer since (`charged`) is that of a gateway that died.
+        """
         seal = self._seal
         if seal is None:
             return False
         name = self._name(seal, f"charged {kind}", id)
-        claim = self._sealed(seal, call.team, name, {"claim": call.id})
+        claim = self._sealed(seal, call.team, name, {"claim": call.id, "at": time.time()})
         await self._store.own(call.team, name, claim, self._ttl)
-        sealed = await self._store.owned(call.team, name)
-        if sealed is None or _said(seal, call.team, name, sealed).get("claim") != call.id:
-            return False
-        await self.dues.end(call.team, kind, id)
-        return True
+        said = await self._claimed(seal, call.team, name)
+        if time.time() - said.get("at", math.inf) > _DEAD and not await self.is_charged(call, kind, id):
+            await self._store.disown(call.team, name)
+            await self._store.own(call.team, name, claim, self._ttl)
+            said = await self._claimed(seal, call.team, name)
+        return bool(said.get("claim") == call.id)
+
+    async def _claimed(self, seal: Seal, team: str, name: str) -> Json:
+        sealed = await self._store.owned(team, name)
+        return {} if sealed is None else _said(seal, team, name, sealed)
+
+    async def is_charged(self, call: Call, kind: str, id: str) -> bool:
+        """Whether an answer in the background was charged. Raises StoreUnavailable."""
+        seal = self._seal
+        return seal is None or await self._store.owned(call.team, self._name(seal, f"settled {kind}", id)) is not None
+
+    async def charged(self, call: Call) -> None:
+        """The answer that a call has claimed was charged. A failure of the store is only logged."""
+        seal, about, kind = self._seal, call.reference, call.codec.stores
+        if seal is None or about is None:
+            return
+        try:
+            await self._own(seal, call.team, f"settled {kind}", about.id, {"claim": call.id})
+            await self.dues.end(call.team, kind, about.id)
+        except StoreUnavailable as fault:
+            _log.error("it could not be recorded that a %s in the background was charged: %s", kind, fault)
 
     async def _owned(self, call: Call, kind: str, id: str) -> Stored | None:
         """The record of an id of the caller's team; None if there is none. Raises StoreUnavailable."""
@@ -216,6 +246,16 @@ class Owners:
         name = self._name(self._seal, kind, id)
         sealed = await self._store.owned(call.team, name)
         return _opened(self._seal, call.team, name, sealed) if sealed is not None else None
+
+    async def _several(self, team: str, kind: str, ids: Sequence[str]) -> list[Stored | None]:
+        """The record of each id of a team, read in one query. Raises StoreUnavailable."""
+        seal = self._seal
+        if seal is None:
+            return [None] * len(ids)
+        names = [self._name(seal, kind, id) for id in ids]
+        records = await self._store.owned_of(team, names)
+        pairs = zip(names, records, strict=True)
+        return [_opened(seal, team, name, sealed) if sealed is not None else None for name, sealed in pairs]
 
     def _enter(self, call: Call, stored: Stored) -> None:
         """Make the call one of the workflow of the stored state. Raises Refusal for another workflow of the caller."""

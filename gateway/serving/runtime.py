@@ -86,6 +86,7 @@ from gateway.redaction.spellings import Spellings
 from gateway.redaction.stage import Redact
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
+from gateway.redaction.values import Values
 from gateway.redaction.vault import Seal, master_key
 from gateway.reserve.reserve import Reserve
 from gateway.scheduling.lanes import Lanes
@@ -423,6 +424,7 @@ def _line(
         parts.resources,
         texts.count,
         store,
+        Values(store, parts.seal, parts.replacer) if parts.seal is not None else None,
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(
@@ -457,7 +459,7 @@ def _line(
         exchange=Exchange(
             forward, answers, desks, Results(flow, texts, contents), shared.listeners, _cache(config, shared, parts)
         ),
-        settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
+        settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures, owners),
         failures=failures,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Protocol
 
 from gateway import budget
 from gateway.amounts import Reservation
@@ -24,8 +25,16 @@ from gateway.stores import Ledger
 from gateway.upstream.forward import Forward
 
 
+class Claims(Protocol):
+    """The answers in the background that calls have claimed."""
+
+    async def charged(self, call: Call) -> None:
+        """The answer that a call has claimed was charged."""
+        ...
+
+
 class Settle:
-    """The stage, built for one configuration."""
+    """The stage, built for one configuration. `claims`: None if no answer is made in the background."""
 
     def __init__(
         self,
@@ -36,8 +45,10 @@ class Settle:
         tools: Charges,
         recorder: Recorder,
         failures: Failures,
+        claims: Claims | None = None,
     ) -> None:
         self._ledger = ledger
+        self._claims = claims
         self._tools = tools
         self._loops = loops
         self._texts = texts
@@ -53,14 +64,16 @@ class Settle:
         budget.bind(None)
         if call.replay.keeper is not None:
             await call.replay.keeper.abandon()
-        cost = 0
+        cost, settled = 0, False
         try:
-            cost = await self.settle(call)
+            cost, settled = await self.settle(call), True
         except PASSING:
             raise
         except BaseException as fault:
             report(fault, f"call {call.id} could not be settled", "settle", self._failures)
         self._recorder.tell(ended(call, status, cost, time.perf_counter_ns()))
+        if settled and call.outcome.claimed and self._claims is not None:
+            await self._claims.charged(call)
 
     async def settle(self, call: Call) -> int:
         """Settle the reservations with the usage; returns the cost in nano-USD. Raises StoreUnavailable."""

@@ -24,6 +24,7 @@ from gateway.identity.resource import NOT_ENOUGH, Resources
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.redaction.values import Values
 from gateway.stores import Owners
 from gateway.tools import tasks
 from gateway.tools.asking import Asks, Passing
@@ -68,10 +69,11 @@ class Desk:
         resources: Resources,
         count: Callable[[str], int],
         owners: Owners,
+        values: Values | None,
     ) -> None:
         self._seen = Seen(visible, pins, resources, states)
         self._records = SessionRecords(owners, sessions)
-        self._tasks = TaskOwners(owners, sessions, visible, self._seen)
+        self._tasks = TaskOwners(owners, sessions, visible, self._seen, values)
         self._asks = Asks(visible, sessions, count)
         self._listening = Listening(visible, sessions, self._asks, self._tasks)
         self._rounds = Rounds(visible, sessions, count)
@@ -109,7 +111,7 @@ class Desk:
         opened = self.opened(call, _codec(call).door)
         assert call.subject is not None, "sessions come after identify"
         _codec(call).round_of = partial(self._sessions.round_of, call.subject)
-        _codec(call).task_of = partial(self._sessions.task_of, call.subject)
+        _codec(call).task_of = partial(self._tasks.enter, call, call.subject)
         _codec(call).ask_of = partial(self._sessions.ask_of, call.subject)
         if opened is not None:
             call.values = {SESSION: opened.workflow}
@@ -220,6 +222,10 @@ class Desk:
             result = await self._control(call, codec)
             return _answer({"jsonrpc": "2.0", "id": codec.id, "result": result})
         server = self._server(codec.server)
+        if codec.method == mcp.TASK_RESULT:
+            await self._tasks.restore(call, server, codec.task_id)
+        elif codec.method == mcp.TASK_UPDATE:
+            await self._tasks.keep(call, server, codec.task_id)
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
@@ -366,7 +372,7 @@ class Desk:
             case mcp.SET_LEVEL:
                 return await self._set_level(call, codec)
             case _ if codec.task is not None:
-                return await self._of_task(call, codec)
+                return await self._of_task(call, codec, codec.task)
             case mcp.TASK_LIST:
                 return await self._list_tasks(call, codec)
             case mcp.LIST:
@@ -377,7 +383,7 @@ class Desk:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
 
-    async def _of_task(self, call: Call, codec: Mcp) -> Json:
+    async def _of_task(self, call: Call, codec: Mcp, task: Task) -> Json:
         """The state of a task, which its end has in the earlier era as well. Raises Refusal."""
         server = self._server(codec.door)
 
@@ -389,7 +395,8 @@ class Desk:
             return tasks.state(codec, server, await ask(codec.method))
         if codec.method == mcp.TASK_CANCEL:
             return acknowledged(await ask(codec.method))
-        return await self._later.state(call, codec, server, ask)
+        await self._tasks.restore(call, server, codec.task_id)
+        return await self._later.state(call, codec, server, task, ask)
 
     async def _list_tasks(self, call: Call, codec: Mcp) -> Json:
         """A page of the caller's tasks at the server of a session. Raises Refusal."""
@@ -490,6 +497,8 @@ class Desk:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
         name = mcp.READS[mcp.LISTS[codec.method]]
         kind = codec.method.split("/")[-2] if codec.method != "resources/templates/list" else "resourceTemplates"
+        if not codec.door and codec.modern:  # which must not serve what discovery does not have
+            raise Fault(UNKNOWN_METHOD, "The path of all servers has tools alone.", status=404)
         if not codec.door or not await self._visible.may(call, f"{codec.door}/{name}", writes=False):
             return {kind: [], **done, **self._fresh(codec)}
         cursor = codec.params.get("cursor")

@@ -60,10 +60,8 @@ class LaterTasks:
         codec.added["taskId",] = await self._owners.begun(call, codec, server, result, later=True)
         return written(server.name, {**said, "result": {"resultType": "task", **told}})
 
-    async def state(self, call: Call, codec: Mcp, server: Server, ask: Ask) -> Json:
+    async def state(self, call: Call, codec: Mcp, server: Server, task: Task, ask: Ask) -> Json:
         """The state of the task that a message is about, with its result or its questions. Raises Refusal."""
-        task = codec.task
-        assert task is not None, "the message is about a task"
         codec.added["taskId",] = codec.task_id
         result = _result(await ask(mcp.TASK_GET))
         told = in_later_form(described(server, result, words=True, later=task.later))

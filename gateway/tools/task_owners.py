@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Call, Json
+from gateway.call import Call, Json, Subject
 from gateway.dialects import mcp
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.dialects.mcp_questions import Task
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
+from gateway.redaction.values import Values
 from gateway.stores import Owners, StoreUnavailable
 from gateway.tools.catalogue import Listed, writes
 from gateway.tools.notices import TASK_STATUS
@@ -44,11 +45,34 @@ Found = tuple[Task, str]
 class TaskOwners:
     """Records the owners of tasks, and finds the tasks of a caller."""
 
-    def __init__(self, store: Owners, sessions: Sessions, visible: Visible, seen: Seen) -> None:
+    def __init__(self, store: Owners, sessions: Sessions, visible: Visible, seen: Seen, values: Values | None) -> None:
         self._store = store
+        self._values = values
         self._sessions = sessions
         self._visible = visible
         self._seen = seen
+
+    def enter(self, call: Call, subject: Subject, server: str, id: object) -> Task | None:
+        """The task that a message is about; a message without a workflow is of that of the task."""
+        task = self._sessions.task_of(subject, server, id)
+        if task is not None and task.workflow and call.request.alone:
+            call.request.correlation_id, call.request.alone = task.workflow, False
+        return task
+
+    async def restore(self, call: Call, server: Server, given: str) -> None:
+        """Have what was masked for a task be values again in its result. Raises StoreUnavailable.
+
+        `given`: the id under which the caller has the task.
+        """
+        if self._values is not None:
+            name = self._sessions.task_name(server.name, given)
+            await self._values.restore(call, await self._values.of(call, name))
+
+    async def keep(self, call: Call, server: Server, given: str) -> None:
+        """Remember what a call has masked for a task. Raises StoreUnavailable."""
+        if self._values is not None and (placed := self._values.placed(call)):
+            name = self._sessions.task_name(server.name, given)
+            await self._values.keep(call, name, await self._values.of(call, name), placed, _LONGEST)
 
     async def tool_of(self, call: Call, codec: Mcp, server: Server, task: Task) -> Listed | None:
         """The tool of the task that a message is about; None if the task is not the caller's any more.
@@ -150,13 +174,14 @@ class TaskOwners:
         id = said.get("taskId")
         if type(id) is not str or len(id) > mcp.LONGEST_TASK:
             raise broken(server.name, "made a task without a usable id")
-        task = Task(codec.called, id, later)
+        task = Task(codec.called, id, later, call.request.correlation_id)
         assert call.subject is not None, "calls leave after identify"
         given = self._sessions.task(call.subject, server.name, task, time.time() + _LONGEST)
         name = self._sessions.task_name(server.name, task.id)
         if await self._given(server, task.id):  # the server begins to count again
             await self._store.disown(_ALL, name)
         await self._store.own(_ALL, name, given.encode(), _LONGEST)
+        await self.keep(call, server, given)
         return given
 
     async def _given(self, server: Server, id: str) -> str:
