@@ -305,6 +305,12 @@ def test_a_card_that_lies(tmp_path: Path) -> None:
         with running(tmp_path, settings) as line:
             plain = line.client.get("/a2a/planner/.well-known/agent-card.json").json()
             extended = post(line, "0.3", "agent/getAuthenticatedExtendedCard", {}).json()["result"]
+            other.card["skills"] = json.loads("[" * 300 + "]" * 300)
+            deep = post(line, "0.3", "agent/getAuthenticatedExtendedCard", {}).json()
+            assert failed(deep) == (-32000, "upstream_error")
+        with running(tmp_path, settings) as line:
+            deep = line.client.get("/a2a/planner/.well-known/agent-card.json").json()
+            assert deep["error"]["data"]["code"] == "upstream_error"
     for card in (plain, extended):
         assert (card["name"], card["description"]) == ("", "")
         assert card["skills"] == [{**skill, "description": "Plans. Ask <EMAIL>."}]

@@ -17,7 +17,7 @@ from gateway.agents.card import Interface
 from gateway.agents.signed import verified
 from gateway.call import Json
 from gateway.config.a2a import RemoteAgent
-from gateway.dialects import a2a_called, surrogates
+from gateway.dialects import a2a_called, items, surrogates
 from gateway.dialects.a2a_rest import KIND
 from gateway.errors import Refusal
 from gateway.upstream.bodies import received
@@ -66,7 +66,8 @@ class Remote:
         url = URL(self.row.url.rstrip("/") + card.PATH)
         to = Destination(url, self._headers, self._timeouts, "GET")
         try:
-            read = orjson.loads(await self._exchange(to, b"", card.LONGEST, lambda _: None))
+            raw = await self._exchange(to, b"", card.LONGEST, lambda _: None)
+            read = orjson.loads(raw) if not items.is_deep(raw) else None
         except orjson.JSONDecodeError:
             read = None
         if type(read) is not dict:

@@ -34,6 +34,7 @@ from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.later_tasks import LaterTasks, acknowledged, answers
 from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
+from gateway.tools.plain_words import PlainWords
 from gateway.tools.rounds import Rounds
 from gateway.tools.said import about, for_later_era, joined, keeps
 from gateway.tools.schema import check
@@ -70,7 +71,9 @@ class Desk:
         count: Callable[[str], int],
         owners: Owners,
         values: Values | None,
+        words: PlainWords,
     ) -> None:
+        self._words = words
         self._seen = Seen(visible, pins, resources, states)
         self._records = SessionRecords(owners, sessions)
         self._tasks = TaskOwners(owners, sessions, visible, self._seen, values)
@@ -468,7 +471,7 @@ class Desk:
             streams = logs and (able is not None or await server.later(caller) is not None)
         except Unconnected:
             return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
-        told = about(server.told(caller), logs=logs, streams=streams)
+        told = about(await self._words.told(server.told(caller)), logs=logs, streams=streams)
         offered = tasks.offered(server.about)
         if able is not None and offered:
             told["capabilities"]["tasks"] = offered
@@ -510,7 +513,7 @@ class Desk:
             return {kind: [], **done, **self._fresh(codec)}
         if result is None or type(result.get(kind)) is not list:
             raise broken(codec.door, "answered with something that is not a list")
-        return {**result, **done, **self._fresh(codec)}
+        return {**result, kind: await self._words.among(result[kind]), **done, **self._fresh(codec)}
 
     async def _list(self, call: Call, codec: Mcp) -> list[Json]:
         """The tools in a list: those that are searched for are replaced by the search."""
