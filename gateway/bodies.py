@@ -73,6 +73,24 @@ class State(NamedTuple):
     items: Sequence[str] = ()
 
 
+class Cursor(NamedTuple):
+    """Where a page of a list begins: a field of the query and its value; both are "" for the first page."""
+
+    name: str = ""
+    value: str = ""
+
+
+class Page(NamedTuple):
+    """The page of a list of stored states that a call asks for.
+
+    `most`: entries of the page. `rest`: the checked fields of the query that choose entries.
+    """
+
+    most: int
+    cursor: Cursor = Cursor()
+    rest: tuple[tuple[str, str], ...] = ()
+
+
 class Named(NamedTuple):
     """A state at a provider that a request names: its kind (response, conversation, item, file), id, and parameter."""
 

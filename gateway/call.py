@@ -15,6 +15,7 @@ from gateway.amounts import NO_REPEATS, Ask, Debit, History, Look, Rejection, Re
 from gateway.bodies import Headers as Headers
 from gateway.bodies import Json as Json
 from gateway.bodies import Named as Named
+from gateway.bodies import Page as Page
 from gateway.bodies import State as State
 from gateway.bodies import Step as Step
 from gateway.bodies import ToolUse as ToolUse
@@ -249,11 +250,18 @@ class Target(NamedTuple):
         return f"{self.provider}/{self.model}"
 
 
+class Place(NamedTuple):
+    """Where a provider keeps states: the target, and the name of the provider's key (`Outcome.account`)."""
+
+    target: Target
+    account: str = ""
+
+
 class Reference(NamedTuple):
     """A state at a provider that a call is about: its id, and what the call wants of the state.
 
     `below`: the path below the state, "" or such as `/cancel`. `query`: the checked query string, "" for none.
-    `reads`: the call has a body.
+    `reads`: the call has a body. `page`: the call asks for a list of states, and `id` is ""; `at`: where its cursor is.
     """
 
     id: str
@@ -261,6 +269,8 @@ class Reference(NamedTuple):
     below: str = ""
     query: str = ""
     reads: bool = False
+    page: Page | None = None
+    at: Place | None = None
 
 
 class Held(NamedTuple):

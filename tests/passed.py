@@ -6,9 +6,15 @@ import json
 import re
 import secrets
 from typing import Any
+from urllib.parse import parse_qsl
 
 FILES: dict[str, bytes] = {}
 BATCHES: dict[str, dict[str, Any]] = {}
+NAMES: dict[str, str] = {}
+PAGES: list[dict[str, str]] = []
+"""The queries of lists that were asked for."""
+TOKENS: list[str] = []
+"""Not empty: pages follow by tokens."""
 AUDIO = b"ID3\x04\x00\x00\x00\x00\x00\x00" + bytes(range(128, 256))
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 MEDIA: dict[str, str] = {"said": "I am <EMAIL_1>"}
@@ -31,7 +37,9 @@ def _json(said: Any) -> tuple[int, str, bytes]:
 
 def answer(method: str, path: str, raw: bytes, body: dict[str, Any]) -> tuple[int, str, bytes] | None:
     """Status, media type and body; None for other paths."""
-    path = path.partition("?")[0]
+    path, _, query = path.partition("?")
+    if method == "GET" and (listed := LISTS.get(path)) is not None:
+        return _page(listed(), dict(parse_qsl(query)))
     if "/images/" in path:
         return _json({"created": 1, "data": [{"b64_json": PIXEL, "revised_prompt": "a <EMAIL_1>"}], "usage": USAGE})
     if path.endswith("/audio/speech"):
@@ -47,12 +55,58 @@ def answer(method: str, path: str, raw: bytes, body: dict[str, Any]) -> tuple[in
     return _batches(method, path, body) if "/batches" in path else None
 
 
+def _page(every: list[dict[str, Any]], asked: dict[str, str]) -> tuple[int, str, bytes]:
+    """A page of a list, the newest entries first, as the query asks: by an entry, or by a token."""
+    PAGES.append(asked)
+    names, limit = [one["id"] for one in every], int(asked.get("limit", "20"))
+    start = int(asked["page"].removeprefix("page_")) if "page" in asked else 0
+    if after := asked.get("after") or asked.get("after_id"):
+        start = names.index(after) + 1
+    end = start + limit
+    if "before_id" in asked:
+        end = names.index(asked["before_id"])
+        start = max(0, end - limit)
+    some = every[start:end]
+    if TOKENS:
+        return _json({"data": some, "next_page": f"page_{end}" if end < len(every) else None, "total": len(every)})
+    ends = {"first_id": some[0]["id"], "last_id": some[-1]["id"]} if some else {"first_id": None, "last_id": None}
+    more = start > 0 if "before_id" in asked else end < len(every)
+    return _json({"object": "list", "data": some, "has_more": more, **ends, "total": len(every)})
+
+
+def _listed_files() -> list[dict[str, Any]]:
+    return [_file(id) for id in reversed(FILES)]
+
+
+def _listed_batches() -> list[dict[str, Any]]:
+    return [one for one in reversed(BATCHES.values()) if one.get("object") == "batch"]
+
+
+def _listed_messages() -> list[dict[str, Any]]:
+    return [_message_batch(one) for one in reversed(BATCHES.values()) if one.get("type") == "message_batch"]
+
+
+LISTS: dict[str, Any] = {
+    "/v1/files": _listed_files,
+    "/v1/batches": _listed_batches,
+    "/v1/messages/batches": _listed_messages,
+}
+
+
+def _file(id: str) -> dict[str, Any]:
+    name = NAMES.get(id, "f")
+    of = {"id": id, "object": "file", "type": "file", "bytes": len(FILES[id]), "size_bytes": len(FILES[id])}
+    return {**of, "created_at": 1, "filename": name, "purpose": "batch", "mime_type": "text/plain"}
+
+
 def _files(method: str, path: str, raw: bytes) -> tuple[int, str, bytes]:
     id, _, below = path.partition("/files")[2].strip("/").partition("/")
     if not id:
         id = f"file-{secrets.token_hex(12)}"
         found = re.search(rb'filename="[^"]*"\r\nContent-Type: [^\r]*\r\n\r\n(.*?)\r\n--', raw, re.S)
         FILES[id] = found[1] if found else b""
+        if name := re.search(rb'filename="([^"]*)"', raw):
+            NAMES[id] = name[1].decode()
     if id not in FILES:
         return 404, "application/json", b'{"error": {"message": "No such file"}}'
     if below:
@@ -60,9 +114,7 @@ def _files(method: str, path: str, raw: bytes) -> tuple[int, str, bytes]:
     if method == "DELETE":
         del FILES[id]
         return _json({"id": id, "object": "file", "deleted": True})
-    return _json(
-        {"id": id, "object": "file", "bytes": len(FILES[id]), "created_at": 1, "filename": "f", "purpose": "batch"}
-    )
+    return _json(_file(id))
 
 
 def _batches(method: str, path: str, body: dict[str, Any]) -> tuple[int, str, bytes]:
@@ -105,6 +157,10 @@ def _messages(method: str, path: str, body: dict[str, Any]) -> tuple[int, str, b
             message = {**MESSAGE, "content": [{"type": "text", "text": text}]}
             lines.append({"custom_id": one["custom_id"], "result": {"type": "succeeded", "message": message}})
         return 200, "application/x-jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode()
+    return _json(_message_batch(batch))
+
+
+def _message_batch(batch: dict[str, Any]) -> dict[str, Any]:
     counts = {"processing": 0, "succeeded": 1, "errored": 0, "canceled": 0, "expired": 0}
     times = dict.fromkeys(("created_at", "expires_at"), "2026-01-01T00:00:00Z")
-    return _json({**{k: v for k, v in batch.items() if k != "requests"}, "request_counts": counts, **times})
+    return {**{k: v for k, v in batch.items() if k != "requests"}, "request_counts": counts, **times}

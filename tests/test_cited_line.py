@@ -14,7 +14,7 @@ import upstream as scripted
 from keeping import PRICE, settings
 from line import KEYS, Line, running
 
-SHARED = ["vs_shared*", "gs://public/*", "cntr_shared"]
+SHARED = ["vs_shared*", "gs://public/*", "cntr_shared", "pmpt_shared", "voice_shared"]
 VERSION = {"anthropic-version": "2023-06-01"}
 
 
@@ -92,6 +92,18 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         respond(tools=[{"type": "file_search", "vector_store_ids": ["vs_shared1", "vs_x"]}]),
         "vector_store_ids",
     ),
+    "a prompt": ("/v1/responses", {"model": "keep", "prompt": {"id": "pmpt_x"}, "input": "hi"}, "prompt"),
+    "a voice in a chat": (
+        "/v1/chat/completions",
+        {**chat(), "modalities": ["text", "audio"], "audio": {"voice": {"id": "voice_x"}, "format": "mp3"}},
+        "voice",
+    ),
+    "a voice by its name": (
+        "/v1/chat/completions",
+        {**chat(), "modalities": ["text", "audio"], "audio": {"voice": "voice_x", "format": "mp3"}},
+        "voice",
+    ),
+    "a voice": ("/v1/audio/speech", {"model": "echo", "input": "hi", "voice": {"id": "voice_x"}}, "voice"),
     "a mask": (
         "/v1/responses",
         respond(tools=[{"type": "image_generation", "input_image_mask": {"file_id": "file-x"}}]),
@@ -165,6 +177,15 @@ def test_what_nobody_owns_is_not_found(line: Line, up: scripted.Upstream, name: 
 
 SERVED: dict[str, tuple[str, dict[str, Any]]] = {
     "shared": ("/v1/responses", respond(tools=[{"type": "file_search", "vector_store_ids": ["vs_shared1"]}])),
+    "a shared prompt": ("/v1/responses", {"model": "keep", "prompt": {"id": "pmpt_shared"}, "input": "hi"}),
+    "a shared voice": ("/v1/audio/speech", {"model": "echo", "input": "hi", "voice": {"id": "voice_shared"}}),
+    "a voice of the provider": ("/v1/audio/speech", {"model": "echo", "input": "hi", "voice": "alloy"}),
+    "a parameter that is called prompt": (
+        "/v1/responses",
+        respond(
+            tools=[{"type": "function", "name": "f", "parameters": {"properties": {"prompt": {"type": "string"}}}}]
+        ),
+    ),
     "shared in Gemini": (GENERATE, generate({"fileData": {"mimeType": "text/plain", "fileUri": "gs://public/a"}})),
     "an address": (GENERATE, generate({"fileData": {"fileUri": "https://www.youtube.com/watch?v=abc"}})),
     "a container of its own": ("/v1/responses", respond(tools=[{**INTERPRETER, "container": {"type": "auto"}}])),

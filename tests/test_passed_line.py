@@ -292,12 +292,14 @@ def test_what_is_no_batch(client: openai.OpenAI, up: scripted.Upstream, data: by
     assert len(up.seen) == before
 
 
-def test_lists_are_not_served(line: Line) -> None:
-    """They would show what other teams have."""
-    for path in ("/v1/files", "/v1/batches", "/v1/messages/batches"):
+def test_a_list_needs_its_model(line: Line, up: scripted.Upstream) -> None:
+    """A path that the operator has not configured has no list; the provider is not asked."""
+    before = len(up.seen)
+    for path in ("/v1/batches", "/v1/messages/batches"):
         answer = line.client.get(path)
-        assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")
-        assert "Keep the ids" in answer.json()["error"]["message"]
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+        assert path in answer.json()["error"]["message"]
+    assert len(up.seen) == before
 
 
 def test_message_batches(line: Line, up: scripted.Upstream) -> None:

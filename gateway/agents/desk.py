@@ -18,7 +18,6 @@ from gateway.agents.listing import own_tasks
 from gateway.agents.push import Pushes, Told
 from gateway.agents.remote import Remote, Remotes, is_stream
 from gateway.agents.signed import Signer
-from gateway.agents.values import Values
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a, a2a_errors
@@ -30,6 +29,7 @@ from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
 from gateway.redaction.redact import Replacer
+from gateway.redaction.values import Values
 from gateway.redaction.vault import Seal
 from gateway.stores import Owners
 from gateway.tools.wire import Relay

@@ -1,4 +1,4 @@
-"""Ids of what a provider stores, within requests and answers: files, containers, stores of vectors.
+"""Ids of what a provider stores, within requests and answers: files, containers, stores of vectors, prompts, voices.
 
 All teams share a provider's key, so the provider would open another team's file as well. The walk goes through
 everything that a provider may follow; results and arguments of tools, citations and metadata are words, which it does
@@ -32,8 +32,18 @@ _IDS: Final[Mapping[str, str]] = {
     "fileuri": "file",
     "uri": "file",
     "audio": "audio",
+    "prompt": "prompt",
+    "voice": "voice",
 }
 """Key, in small letters without `_` -> the kind of state that its value, or each value in its list, is the id of."""
+_OBJECTS: Final = frozenset({"audio", "prompt", "voice"})
+"""Keys with an id only if their value is an object with one."""
+_VOICE: Final = re.compile(r"\s*voice[_-]", re.IGNORECASE)
+"""How ids of voices begin that somebody made; other voices are those of the provider."""
+MADE_ELSEWHERE: Final = frozenset(
+    {"file", "container", "vector_store", "file_search_store", "corpus", "data_store", "engine", "prompt", "voice"}
+)
+"""Kinds that may have been made without the gateway: the operator can share these with all teams."""
 _URIS: Final = frozenset({"fileuri", "uri"})
 _NAMED: Final = re.compile(r"\s*(?:https?:|gs:|[/\\]*files[/\\])", re.IGNORECASE)
 _PUBLIC: Final = re.compile(
@@ -76,8 +86,8 @@ def cited(body: Json) -> Iterator[Named]:
 
 def _values(key: str, value: Any) -> list[str]:
     """The ids under a key: a string, the `id` of an object, or those in a list."""
-    if key == "audio" and type(value) is not dict:  # the audio itself
-        return []
+    if key in _OBJECTS and type(value) is not dict:  # the audio or the prompt itself, or the name of a voice
+        return [value] if key == "voice" and type(value) is str and _VOICE.match(value) else []
     held = value if type(value) is list else [value.get("id")] if type(value) is dict else [value]
     ids = [id for id in held if type(id) is str and id]
     if key == "engine":  # of Vertex AI Search; other fields of this name hold the name of a model

@@ -32,17 +32,22 @@ _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 _ACTIONS: Final = frozenset({"accept", "decline", "cancel"})
 _MOST: Final = 64 * 1024  # bytes of a question
 _LONGEST_ID: Final = 64  # characters of the id or key of a question: what the client gets contains it
-UNSENT: Final = ("_meta", "task")
-"""Parameters of questions that are not passed on: what belongs to the server, and what asks for a task."""
+_UNSENT: Final = ("_meta", "task")  # what belongs to the server, and what asks for a task
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Question(NamedTuple):
-    """A question that was passed on: its kind, the id that the server gave it, and the tokens of a prompt."""
+    """A question that was passed on: its kind, the id that the server gave it, and the tokens of a prompt.
+
+    `server`: who asked, and in which session with the gateway; "" where the session of the client says so.
+    """
 
     kind: str
     id: str | int
     tokens: int = 0
+    server: str = ""
+    version: str = ""
+    session: str = ""
 
     @property
     def tool(self) -> str:
@@ -65,10 +70,24 @@ class Round(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A call that runs as a task (2025-11-25): the tool, and the id that the server gave the task."""
+    """A call that runs as a task: the tool, and the id that the server gave the task.
+
+    `later`: the server has it as a task of the later era (the extension), else as one of 2025-11-25. `workflow`: of the
+    call.
+    """
 
     tool: str
     id: str
+    later: bool = False
+    workflow: str = ""
+
+
+class TaskAsk(NamedTuple):
+    """A question of a task of the later era: its kind, the key that the server gave it, and the tokens of a prompt."""
+
+    kind: str
+    key: str
+    tokens: int = 0
 
 
 def about(method: str, called: str, given: Json) -> str:
@@ -86,6 +105,32 @@ def addresses(result: Json) -> dict[str, object]:
         if type(params) is dict and "url" in params:
             found[key] = params["url"]
     return found
+
+
+def complete(
+    result: Json,
+    added: Mapping[tuple[str | int, ...], object],
+    asks: Mapping[str, object] | None,
+    keys: Mapping[str, str],
+) -> bool:
+    """Complete a judged result with what the gateway adds: values, by their path, and other keys of questions.
+
+    False if an address or a key of a question was edited: the question would be another. `asks`: the addresses before
+    judging, None without questions.
+    """
+    if asks is not None and addresses(result) != asks:
+        return False
+    if keys:
+        questions = result.get("inputRequests")
+        if type(questions) is not dict or questions.keys() != keys.keys():
+            return False
+        result["inputRequests"] = {keys[key]: question for key, question in questions.items()}
+    for path, value in added.items():
+        node: Any = result
+        for key in path[:-1]:
+            node = node[key] if type(key) is int else node.setdefault(key, {})
+        node[path[-1]] = value
+    return True
 
 
 def answering(kind: str) -> str:
@@ -119,7 +164,18 @@ def refused(method: object, params: object, declared: Json) -> str:
         return "The question is nested too deep."
     if kind == "sampling" and (type(params.get("messages")) is not list or type(params.get("maxTokens")) is not int):
         return "`params.messages` and `params.maxTokens` are missing."
+    if kind == "sampling" and "tools" not in declared[kind] and ("tools" in params or "toolChoice" in params):
+        return "The client takes no tools with a prompt."
     return _refused_elicitation(params, declared[kind]) if kind == "elicitation" else ""
+
+
+def sent(kind: str, params: Json, declared: Json) -> Json:
+    """The parameters of a question that is not refused, as they are passed on. `declared`: see `able`.
+
+    A client that does not say that it takes `includeContext` adds no texts of other servers to a prompt.
+    """
+    left_out = _UNSENT if kind != "sampling" or "context" in declared[kind] else (*_UNSENT, "includeContext")
+    return {key: value for key, value in params.items() if key not in left_out}
 
 
 def _refused_elicitation(params: Json, modes: Json) -> str:

@@ -65,7 +65,7 @@ class OpenAIResponses(Plain):
     passes = PASSES
     main = frozenset({"text", "content[]"})
     words = WORDS
-    cites: tuple[bytes, ...] = (b"container", b"vector_store", b"file_id")
+    cites: tuple[bytes, ...] = (b"container", b"vector_store", b"file_id", b'"prompt"', b'"voice"')
     marker = b"container"
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:

@@ -55,7 +55,7 @@ class Passed(Plain):
     words = frozenset({"list", "text", "transcribe", "file", "batch"})
     max_answer = _LARGEST
     through = True
-    cites: tuple[bytes, ...] = (b"file_id",)
+    cites: tuple[bytes, ...] = (b"file_id", b'"voice"')
 
     def __init__(
         self,

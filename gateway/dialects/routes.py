@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.bodies import Json
-from gateway.dialects import Codec, a2a_rest
+from gateway.dialects import Codec, a2a_rest, listed
 from gateway.dialects.a2a import A2a
 from gateway.dialects.anthropic_batches import (
     ANTHROPIC_FILE,
@@ -101,8 +101,14 @@ RESULTS: Final[Mapping[Codec, tuple[Callable[[Json], bool], str, Codec]]] = {
 }
 """Codec of a state that reports no usage -> whether it has ended, and where its results report the usage."""
 
-UNLISTED: Final = frozenset({"/v1/files", "/v1/batches", MESSAGE_BATCHES.path})
-"""Paths that a provider's API lists what is stored at, for all teams of the gateway: such lists are not served."""
+LISTED: Final[Mapping[str, listed.Listed]] = {
+    "/v1/files": listed.FILES,
+    "/v1/batches": listed.BATCHES,
+    MESSAGE_BATCHES.path: listed.MESSAGE_BATCHES,
+}
+"""Path -> the codec of the list of what is stored there (GET)."""
+VERSIONED_LISTS: Final = {"/v1/files": listed.ANTHROPIC_FILES}
+"""The same of calls with the header `anthropic-version`."""
 
 VERSIONED: Final[Mapping[str, Codec]] = {
     "/v1/files": ANTHROPIC_FILES,
@@ -173,6 +179,7 @@ METHODS: Final[Mapping[str, str]] = {
     REGISTRY[1]: "GET, HEAD, PUT, DELETE, OPTIONS",
     **dict.fromkeys(REALTIME, "GET, OPTIONS"),
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
+    **dict.fromkeys(LISTED, "GET, POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},
     **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),
 }

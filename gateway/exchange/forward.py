@@ -9,6 +9,7 @@ from gateway.exchange.agents import events
 from gateway.exchange.answers import Answers
 from gateway.exchange.cache import Cache
 from gateway.exchange.desks import Desks
+from gateway.exchange.listed import listed
 from gateway.exchange.listen import Listeners
 from gateway.exchange.notices import Notices, notices
 from gateway.exchange.passed import passed
@@ -57,6 +58,9 @@ class Exchange:
                 if before is not None:
                     before.record()
             return
+        if call.reference is not None and call.reference.page is not None and self._answers.owners is not None:
+            await listed(self._answers, self._forward, self._answers.owners.lists, call, reply)
+            return
         decision = call.authorization.decision
         wanted = decision is not None and decision.obligations.cache is not None
         if self._cache is not None and (wanted or self._cache.for_models):
@@ -74,7 +78,9 @@ class Exchange:
         if answer.streamed:
             await events(self._answers, self._results, self._desks.a2a, call, answer, reply)
             return
-        if call.request.control or (isinstance(call.codec, Mcp) and call.codec.told):
+        codec = call.codec if isinstance(call.codec, Mcp) else None
+        tells = codec is not None and codec.tells
+        if (call.request.control and not tells) or (codec is not None and codec.told):
             await told(self._answers, self._lists, call, answer, reply)
         else:
             await tool(self._answers, self._results, call, answer, reply)

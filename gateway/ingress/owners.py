@@ -30,9 +30,10 @@ from cryptography.exceptions import InvalidTag
 from gateway.amounts import NO_HISTORY
 from gateway.call import Call, Held, Json, Named, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
-from gateway.dialects.cited import cited
+from gateway.dialects.cited import MADE_ELSEWHERE, cited
 from gateway.errors import Refusal
 from gateway.ingress.dues import Dues, read, written
+from gateway.ingress.lists import Lists
 from gateway.ingress.request import named
 from gateway.limits.loops import canonical
 from gateway.redaction.stored import held
@@ -57,7 +58,6 @@ _INSTEAD = {
 }
 _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
-_SHARED = frozenset({"file", "container", "vector_store", "file_search_store", "corpus", "data_store", "engine"})
 _ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
 _DEAD = 3600.0  # seconds after which a call that claimed an answer, and has not charged it, counts as lost
 _MOST = 512  # files and other states that one request may name
@@ -78,6 +78,7 @@ class Owners:
         self._seal = seal if settings is not None else None
         self._values = seal
         self.dues = Dues(settings, store, seal)
+        self.lists = Lists(self._several, self._seal)
 
     async def find(self, call: Call) -> None:
         """Write `call.request.stored` for a call that names states of its team.
@@ -110,7 +111,8 @@ class Owners:
         StoreUnavailable.
         """
         request = call.request
-        if not (request.unscannable or request.fields or request.form or _may_cite(request.raw, call.codec.cites)):
+        marked = request.unscannable or request.fields or request.form or "audio" in request.body  # a voice, in chats
+        if not (marked or _may_cite(request.raw, call.codec.cites)):
             return
         size, read = len(request.raw), partial(_cited, request.body)
         every = read() if size <= OFF_LOOP else await apart(call, size >> 10, read)
@@ -139,7 +141,7 @@ class Owners:
         """The record of a state that a request names. Raises Refusal(invalid_request), StoreUnavailable."""
         stored = await self._owned(call, one.kind, one.id)
         if stored is None:
-            after = _SINCE if one.kind in _INSTEAD else _ELSEWHERE if one.kind in _SHARED else ""
+            after = _SINCE if one.kind in _INSTEAD else _ELSEWHERE if one.kind in MADE_ELSEWHERE else ""
             words = f"There is no {one.kind.replace('_', ' ')} with this id. {after}".strip()
             raise Refusal("invalid_request", words, param=one.param, status=404, detail=_DETAIL.get(one.param, {}))
         if stored.due and one.kind in _MADE:
@@ -156,6 +158,9 @@ class Owners:
 
         Raises Refusal(invalid_request), StoreUnavailable.
         """
+        if call.reference is not None and call.reference.page is not None:
+            await self.lists.begin(call, call.reference, call.reference.page)
+            return
         kind = call.codec.stores
         stored = await self._owned(call, kind, id)
         if stored is None:
@@ -241,6 +246,16 @@ class Owners:
         name = self._name(self._seal, kind, id)
         sealed = await self._store.owned(call.team, name)
         return _opened(self._seal, call.team, name, sealed) if sealed is not None else None
+
+    async def _several(self, team: str, kind: str, ids: Sequence[str]) -> list[Stored | None]:
+        """The record of each id of a team, read in one query. Raises StoreUnavailable."""
+        seal = self._seal
+        if seal is None:
+            return [None] * len(ids)
+        names = [self._name(seal, kind, id) for id in ids]
+        records = await self._store.owned_of(team, names)
+        pairs = zip(names, records, strict=True)
+        return [_opened(seal, team, name, sealed) if sealed is not None else None for name, sealed in pairs]
 
     def _enter(self, call: Call, stored: Stored) -> None:
         """Make the call one of the workflow of the stored state. Raises Refusal for another workflow of the caller."""

@@ -1,4 +1,7 @@
-"""Reads what a call wants of a state that a provider stores: `GET /v1/responses/{id}/input_items?limit=20`."""
+"""Reads what a call wants of a state that a provider stores: `GET /v1/responses/{id}/input_items?limit=20`.
+
+Or of a list of such states: `GET /v1/files?limit=20&after=file-1`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
+from gateway.bodies import Cursor, Page
 from gateway.call import Reference
+from gateway.dialects.listed import Paging
 from gateway.dialects.responses_items import ID
 from gateway.errors import Refusal
 
@@ -21,7 +26,10 @@ _NAMES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("POST", "/items"): _INCLUDE,
     ("GET", "/items/{item}"): _INCLUDE,
 }
-_VERSION: Final = "api-version"  # of Azure's clients
+_IGNORED: Final = frozenset({"api-version", "beta"})  # of Azure's and Anthropic's clients
+_LIMIT: Final = "limit"
+_DIGITS: Final = re.compile(r"[0-9]{1,5}")
+_CURSOR: Final = re.compile(r"[A-Za-z0-9_.:-]{1,2048}")
 
 
 def read(kind: str, values: Mapping[str, str], method: str, below: str, query: bytes) -> Reference:
@@ -36,17 +44,39 @@ def read(kind: str, values: Mapping[str, str], method: str, below: str, query: b
             words = f"There is no {what} with this id."
             raise Refusal("invalid_request", words, param=f"{what}_id", status=404)
     reads = method == "POST" and not below.endswith("/cancel")
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32)
-    except ValueError:
-        raise Refusal("invalid_request", "The query of the path is not valid.") from None
-    pairs = [pair for pair in pairs if pair[0] != _VERSION]
-    names = _NAMES.get((method, below), frozenset())
+    pairs = _pairs(query, _NAMES.get((method, below), frozenset()), _VALUE)
     for name, value in pairs:
-        if name not in names or not _VALUE.fullmatch(value):
-            known = ", ".join(sorted(names)) or "none"
-            raise Refusal("invalid_request", f"The path takes other parameters in its query: {known}.")
         if name == "stream" and value != "false":
             raise Refusal("invalid_request", "A stored response is not streamed: leave `stream` out.", param="stream")
     path = below.replace("{item}", values.get("item", ""))
     return Reference(values["id"], method, path, urlencode([pair for pair in pairs if pair[0] != "stream"]), reads)
+
+
+def page(paging: Paging, query: bytes) -> Page:
+    """The page of a list that a query asks for. Raises Refusal(invalid_request)."""
+    pairs = _pairs(query, paging.chosen.union(paging.cursors, (_LIMIT,)), _CURSOR)
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise Refusal("invalid_request", "The query of the path says a parameter twice.")
+    limit = fields.pop(_LIMIT, str(paging.usual))
+    if not _DIGITS.fullmatch(limit) or not 0 < int(limit) <= paging.most:
+        raise Refusal("invalid_request", f"`limit` must be a number from 1 to {paging.most}.", param=_LIMIT)
+    cursors = [Cursor(name, fields.pop(name)) for name in paging.cursors if name in fields]
+    if len(cursors) > 1:
+        words = f"Give one of {' and '.join(one.name for one in cursors)}."
+        raise Refusal("invalid_request", words, param=cursors[1].name)
+    return Page(int(limit), cursors[0] if cursors else Cursor(), tuple(fields.items()))
+
+
+def _pairs(query: bytes, names: frozenset[str], form: re.Pattern[str]) -> list[tuple[str, str]]:
+    """The fields of a query. Raises Refusal(invalid_request) for others than `names`, or of another form."""
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32)
+    except ValueError:
+        raise Refusal("invalid_request", "The query of the path is not valid.") from None
+    pairs = [pair for pair in pairs if pair[0] not in _IGNORED]
+    for name, value in pairs:
+        if name not in names or not form.fullmatch(value):
+            known = ", ".join(sorted(names)) or "none"
+            raise Refusal("invalid_request", f"The path takes other parameters in its query: {known}.")
+    return pairs

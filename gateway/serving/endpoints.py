@@ -16,7 +16,7 @@ import orjson
 from gateway import ids
 from gateway.agents.desk import unknown_agent
 from gateway.budget import Budget
-from gateway.call import Call, Headers, Resource
+from gateway.call import Call, Headers, Reference, Resource
 from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_notice import Notice
@@ -31,6 +31,7 @@ from gateway.dialects.routes import (
     CARDS,
     DELEGATIONS,
     HTTP_TOOLS,
+    LISTED,
     LISTS,
     METHODS,
     MODELS,
@@ -42,8 +43,8 @@ from gateway.dialects.routes import (
     RESTS,
     ROUTES,
     TOOLS,
-    UNLISTED,
     VERSIONED,
+    VERSIONED_LISTS,
 )
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal, trace
@@ -119,6 +120,8 @@ async def _call(
     exchange = _exchange(scope, receive, send)
     if scope["method"] == "POST":
         await serve(gateway, codec, path, exchange, match.values, scope["query_string"])
+    elif scope["method"] == "GET" and path in LISTED:
+        await _list(gateway, path, exchange, scope.get("query_string", b""))
     else:
         reply = gateway.runtime.replies.to(arrived(gateway, path, codec, exchange), exchange.put)
         await reply.refuse(_wrong_method(path, scope["headers"]))
@@ -163,6 +166,19 @@ async def _about(
             raise _wrong_method(path, scope["headers"])
         below, asked = path.partition("{id}")[2], scope.get("query_string", b"")
         call.reference = references.read(codecs[method].stores, match.values, method, below, asked)
+    except Refusal as refusal:
+        await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
+        return
+    await through(gateway, call, exchange)
+
+
+async def _list(gateway: Gateway, path: str, exchange: Exchange, asked: bytes) -> None:
+    """Serve one call for a list of what a provider stores."""
+    versioned = VERSIONED_LISTS.get(path) if model_lists.is_anthropic(exchange.headers) else None
+    codec = versioned or LISTED[path]
+    call = arrived(gateway, path, codec, exchange)
+    try:
+        call.reference = Reference("", "GET", page=references.page(codec.paging, asked))
     except Refusal as refusal:
         await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
         return
@@ -438,12 +454,9 @@ def _wrong_method(template: str, headers: Headers) -> Refusal:
     if any(name == b"sec-websocket-key" for name, _ in headers):  # agents that try a WebSocket first go on with HTTP
         words = f"{template} is not served over WebSocket. Send the request over HTTP with {methods.partition(',')[0]}."
         return Refusal("invalid_request", words, status=426, headers=((b"upgrade", b"HTTP/1.1"),))
-    words = f"{template} takes {methods.partition(',')[0]}."
-    if template in UNLISTED:
-        words += (
-            " There is no list: the provider would list what all teams of the gateway have stored. Keep the ids that "
-            "your own calls got, and ask for each."
-        )
+    words = (
+        f"{template} takes {methods.removesuffix(', OPTIONS') if template in LISTED else methods.partition(',')[0]}."
+    )
     return Refusal("invalid_request", words, status=405, headers=((b"allow", methods.encode()),))
 
 

@@ -85,6 +85,7 @@ from gateway.redaction.spellings import Spellings
 from gateway.redaction.stage import Redact
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
+from gateway.redaction.values import Values
 from gateway.redaction.vault import Seal, master_key
 from gateway.reserve.reserve import Reserve
 from gateway.scheduling.lanes import Lanes
@@ -421,6 +422,8 @@ def _line(
         shared.healths.states,
         parts.resources,
         texts.count,
+        store,
+        Values(store, parts.seal, parts.replacer) if parts.seal is not None else None,
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(

@@ -271,6 +271,10 @@ class Owners(Protocol):
     async def owned(self, team: str, id: str) -> bytes | None:
         """The record of an id; None if the id is another team's, expired or unknown."""
 
+    async def owned_of(self, team: str, ids: Sequence[str]) -> list[bytes | None]:
+        """`owned` for several ids, in one query."""
+        ...
+
     async def disown(self, team: str, id: str) -> None:
         """Delete the record of an id, durably."""
 

@@ -368,6 +368,9 @@ class LocalStore:
     async def owned(self, team: str, id: str) -> bytes | None:
         return await self._there().owned(team, id)
 
+    async def owned_of(self, team: str, ids: Sequence[str]) -> list[bytes | None]:
+        return await self._there().owned_of(team, ids)
+
     async def disown(self, team: str, id: str) -> None:
         await self._there().disown(team, id)
 

@@ -360,6 +360,12 @@ class RedisStore:
         record: bytes | None = await self._call("owned", [owned_key(team, id)])
         return record
 
+    async def owned_of(self, team: str, ids: Sequence[str]) -> list[bytes | None]:
+        if not ids:
+            return []
+        records = await self._call("owned_of", [owned_key(team, id) for id in ids])
+        return [record or None for record in records]
+
     async def disown(self, team: str, id: str) -> None:
         await self._call("disown", [owned_key(team, id)])
 

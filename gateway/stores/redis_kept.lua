@@ -221,9 +221,18 @@ local function own()
 end
 
 -- Returns the record, or nil
-local function owned()
-  local got = redis.call("HMGET", KEYS[1], "ends", "record")
+local function owned_at(key)
+  local got = redis.call("HMGET", key, "ends", "record")
   return got[1] and tonumber(got[1]) > now and got[2] or false
+end
+
+local function owned() return owned_at(KEYS[1]) end
+
+-- KEYS: owned, any number. Returns the record of each, or ""
+local function owned_of()
+  local found = {}
+  for at, key in ipairs(KEYS) do found[at] = owned_at(key) or "" end
+  return found
 end
 
 local function disown() return redis.call("DEL", KEYS[1]) end
@@ -332,6 +341,7 @@ local operations = {
   renew = renew,
   own = own,
   owned = owned,
+  owned_of = owned_of,
   disown = disown,
   pin = pin,
   grant = grant,

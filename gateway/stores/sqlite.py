@@ -424,6 +424,13 @@ class SqliteStore:
             row = self._reader.execute(sql, (team, id, self._now())).fetchone()
         return None if row is None else row[0]
 
+    async def owned_of(self, team: str, ids: Sequence[str]) -> list[bytes | None]:
+        # The ids are one parameter: SQLite bounds the number of parameters.
+        sql = "SELECT id, record FROM owned WHERE team = ? AND id IN (SELECT value FROM json_each(?)) AND ends > ?"
+        with self._reading():
+            found = dict(self._reader.execute(sql, (team, orjson.dumps(list(ids)).decode(), self._now())).fetchall())
+        return [found.get(id) for id in ids]
+
     async def disown(self, team: str, id: str) -> None:
         self.writer.submit("DELETE FROM owned WHERE team = ? AND id = ?", (team, id))
         await self.durable()

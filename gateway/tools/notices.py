@@ -6,12 +6,14 @@ from gateway.call import Json
 from gateway.dialects import mcp
 
 PROGRESS = "notifications/progress"
+CANCELLED = "notifications/cancelled"
 MESSAGE = "notifications/message"
 CHANGED = {kind: f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources")}
 UPDATED = "notifications/resources/updated"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 COMPLETE = "notifications/elicitation/complete"
+TASK_STATUS = "notifications/tasks/status"
 
 
 def passed(said: Json, token: str) -> Json | None:
@@ -62,7 +64,8 @@ def acknowledged(said: Json, wanted: Json) -> Json | None:
         if value is True and uris is True:
             kept[key] = True
         elif type(value) is list and type(uris) is list:
-            kept[key] = [uri for uri in value if uri in uris]
+            said_of = {uri for uri in uris if type(uri) is str}
+            kept[key] = [uri for uri in value if uri in said_of]
     return {"method": ACKNOWLEDGED, "params": {"notifications": kept}}
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 
-from gateway.call import Call, Target
+from gateway.call import Call, Place, Target
 from gateway.config import grammar
 from gateway.config.grammar import Model, Price, Provider
 from gateway.dialects import Codec
@@ -137,6 +137,11 @@ class Forward:
             served, call.admission.account = self._healths.served.get(workflow, (spoken[0], ""))
             return [served if served in spoken else spoken[0]]
         return spoken
+
+    def places(self, targets: Sequence[Target]) -> list[Place]:
+        """The keys of the providers of these targets, in the order of the configuration."""
+        first = {target.provider: target for target in reversed(targets)}
+        return [Place(first[name], key) for name, it in self._providers.items() if name in first for key in it.keys]
 
     def _holding(self, at: Target, name: str, targets: Sequence[Target]) -> Target:
         """The target that has the state at `at`. Raises Refusal(invalid_request)."""

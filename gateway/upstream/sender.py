@@ -117,7 +117,8 @@ class Sender:
         provider = health.provider
         query = f"?{about.query}" if about.query else ""
         to = self._destinations.of(provider, call.codec, call.outcome.model, key=call.outcome.account)
-        to = to.below(f"/{about.id}{about.below}{query}", about.method)
+        below = f"/{about.id}{about.below}" if about.id else ""
+        to = _having(to, call).below(f"{below}{query}", about.method)
         response = await self._to(call, provider, to, body)
         if not 200 <= response.status < 300:
             refusal = failures.refusal(response.status, response.headers, provider, await failures.words(response))
@@ -175,13 +176,8 @@ class Sender:
             timed = (name, self._timed(name))
             stream = call.request.stream
             to = self._destinations.of(provider, codec, call.outcome.model, values, timed, account, stream=stream)
-        passes = codec.passes
-        if passes:
-            extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
-            if call.request.form:
-                extra.append((b"content-type", b"multipart/form-data; boundary=" + call.id.encode()))
-            if extra:  # these replace the gateway's own headers, such as a version
-                to = to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
+        if codec.passes:
+            to = _having(to, call, codec)
         return await self._to(call, provider, to, body)
 
     async def _to(self, call: Call, provider: str, to: Destination, body: bytes) -> Response:
@@ -194,6 +190,18 @@ class Sender:
             raise broken(provider, fault, "did not answer in time", UNREACHED) from None
         call.outcome.status = response.status
         return response
+
+
+def _having(to: Destination, call: Call, codec: Codec | None = None) -> Destination:
+    """The destination with the headers of the caller that pass, and the media type of a form."""
+    passes = (codec or call.codec).passes
+    extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
+    if call.request.form:
+        extra.append((b"content-type", b"multipart/form-data; boundary=" + call.id.encode()))
+    if not extra:
+        return to
+    # These replace the gateway's own headers, such as a version.
+    return to.having([(name.decode(), value.decode("latin-1")) for name, value in extra])
 
 
 def _learn(account: Account, response: Response) -> None:

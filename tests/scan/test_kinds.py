@@ -35,6 +35,42 @@ def test_found(pii: PiiScanner, module: str, text: str, entity: str, value: str)
     assert (entity, value) in found, module
 
 
+JOINED = (
+    ("CREDIT_CARD", "4111 1111 1111 1111"),
+    ("CREDIT_CARD", "4111-1111-1111-1111"),
+    ("CRYPTO", "0x52908400098527886E0F7030069857D2E4169EE7"),
+    ("CRYPTO", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"),
+    ("CRYPTO", "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq"),
+    ("IBAN_CODE", "DE89 3704 0044 0532 0130 00"),
+    ("IBAN_CODE", "DE89370400440532013000"),
+    ("MAC_ADDRESS", "00:1A:2B:3C:4D:5E"),
+    ("MAC_ADDRESS", "001a.2b3c.4d5e"),
+)
+
+
+@pytest.mark.parametrize("form", ["of_{}", "{}_of", "_{}_", "__{}__", "a_{}_b.txt", "{}_2024"])
+@pytest.mark.parametrize(("entity", "value"), JOINED)
+def test_underscores_around_a_value(pii: PiiScanner, form: str, entity: str, value: str) -> None:
+    """A value whose form leaves no doubt is found in a name, and where it is emphasized."""
+    text = form.format(value)
+    assert [(one.entity, text[one.start : one.end]) for one in pii.scan(text)] == [(entity, value)]
+
+
+@pytest.mark.parametrize("text", ["of_4111111111111111", "4111111111111111_of", "a_4111111111111111_b", "_41_11111111"])
+def test_digits_of_a_name(pii: PiiScanner, text: str) -> None:
+    """One row of digits in a name is one of many ids, and no card, unless the name says so."""
+    assert pii.scan(text) == []
+    assert [one.entity for one in pii.scan("card_4111111111111111")] == ["CREDIT_CARD"]
+    assert [one.entity for one in pii.scan("so _4111111111111111_ is")] == ["CREDIT_CARD"]
+
+
+@pytest.mark.parametrize("text", ["ann@example.org_2024.pdf", "_ann@example.org_", "to ann@example.org_x"])
+def test_addresses_before_an_underscore(pii: PiiScanner, text: str) -> None:
+    """The address ends where its host does."""
+    (one,) = pii.scan(text)
+    assert (one.entity, text[one.start : one.end].lstrip("_")) == ("EMAIL", "ann@example.org")
+
+
 @pytest.mark.parametrize(("module", "text", "entity"), ALONE)
 def test_left_alone(pii: PiiScanner, module: str, text: str, entity: str) -> None:
     """Texts that only look like a value are not found."""

@@ -65,3 +65,21 @@ async def test_records_outlive_the_process(place: Backend) -> None:
     await store.sweep()
     assert await store.owned("t", "id") is None
     await store.close()
+
+
+async def test_several_records_in_one_query(place: Backend) -> None:
+    """In the order of the ids; another team's, expired and unknown ids have none, and the same id may come twice."""
+    store = await place.open()
+    ids = [f"id{at}" for at in range(1500)]
+    await store.own("t", "old", b"old", 10)
+    await store.own("other", "id1", b"another", TTL)
+    await store.own("t", "id0", b"\x00\xff", TTL)
+    await store.own("t", "id1499", b"last", TTL)
+    assert await store.owned_of("t", ["old"]) == [b"old"]
+    place.clock.advance(11)
+    found = await store.owned_of("t", [*ids, "old", "id0"])
+    assert (found[0], found[1499], found[-1]) == (b"\x00\xff", b"last", b"\x00\xff")
+    assert set(found[1:1499]) == {None}
+    assert found[1500] is None
+    assert await store.owned_of("t", []) == []
+    await store.close()

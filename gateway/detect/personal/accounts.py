@@ -39,12 +39,14 @@ _LENGTHS: Final = {
     }.items()
     for country in countries.split()
 }
-_SOURCE: Final = r"\b(?:[A-Za-z]{2}|[A-Z]{2}[ \t-])\d{2}(?:[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9]){11,30}"
-_INDEXED: Final = r"\b(?:[A-Za-z]{2}|[A-Z]{2}[ \t-])\d{2}[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9]"
+# An underscore before or behind an account begins another word: the checksum leaves no doubt.
+_SOURCE: Final = r"(?:\b|_)(?:[A-Za-z]{2}|[A-Z]{2}[ \t-])\d{2}(?:[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9]){11,30}"
+_INDEXED: Final = r"(?:\b|_)(?:[A-Za-z]{2}|[A-Z]{2}[ \t-])\d{2}[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9]"
 _LONGEST: Final = 100
 _JUDGED: Final = 10  # microseconds per candidate
 _START: Final = regex.compile(
-    r"(?<!\w)(?:(?P<country>[A-Za-z]{2})|(?P<apart>[A-Z]{2})[ \t-])\d{2}(?=[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9])"
+    r"(?<![^\W_])(?:(?P<country>[A-Za-z]{2})|(?P<apart>[A-Z]{2})[ \t-])\d{2}"
+    r"(?=[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9])"
 )
 _WRITTEN: Final = regex.compile(r"[A-Za-z0-9](?:[ \t\r\n./\u00a0\u202f–-]{0,2}[A-Za-z0-9])*")
 _SIGN: Final = regex.compile(r"[A-Za-z0-9]")

@@ -20,7 +20,7 @@ from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Rule
 
 _GAP: Final = r"[ \t\r\n\u00a0\u2002-\u200a\u202f./_‐‑‒–—-]"
-_INDEXED: Final = rf"(?<![^\W_])\d(?:{_GAP}*\d){{11,}}\b"
+_INDEXED: Final = rf"(?<![^\W_])\d(?:{_GAP}*\d){{11,}}(?:\b|_)"
 _GAPS: Final = regex.compile(rf"{_GAP}+")
 _NOT_DIGITS: Final = regex.compile(r"\D+")
 _GROUPS: Final = regex.compile(r"\d+")
@@ -167,7 +167,9 @@ def _written(text: str, groups: Sequence[tuple[int, int]], first: int, last: int
     """Whether digits are written like a card, and are not part of a table, a version or a decimal."""
     low, high = groups[first][0], groups[last][1]
     before = text[low - 1 : low]
-    if (before.isascii() and before.isalnum()) or (before == "_" and _near.keys(text, low).get("card") != 0):
+    if before.isascii() and before.isalnum():
+        return False
+    if first == last and _in_name(text, low, high) and _near.keys(text, low).get("card") != 0:
         return False  # digits of an identifier, unless the word before them is a card (`card_4539148803436467`)
     total = sum(end - start for start, end in groups[first : last + 1])
     if _fraction(text, low, high):
@@ -186,6 +188,14 @@ def _written(text: str, groups: Sequence[tuple[int, int]], first: int, last: int
     if total not in _IDS and set(sizes) == {1} and (first, last) == (0, len(groups) - 1):
         return True  # single digits, with no other digits around them
     return _named(text, low)
+
+
+def _in_name(text: str, low: int, high: int) -> bool:
+    """Whether underscores join digits to a word before or behind them; `_4539148803436467_` is emphasized."""
+    before, after = text[max(0, low - 4) : low], text[high : high + 4]
+    return (before.endswith("_") and before.rstrip("_")[-1:].isalnum()) or (
+        after.startswith("_") and after.lstrip("_")[:1].isalpha()
+    )
 
 
 def _sizes(groups: Sequence[tuple[int, int]], first: int, last: int) -> tuple[int, ...]:

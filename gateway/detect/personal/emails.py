@@ -26,7 +26,7 @@ _QUOTED: Final = r"""(?<![\w.@])"[^"\\\n@<>]{1,64}"@(?:[\w-]{1,63}\.){1,8}\w{2,6
 _PASSWORD: Final = regex.compile(r"""://[^\s:/@"'<>`]{0,64}:[^\s/@"'<>`]{0,64}$""")
 _BEFORE: Final = 140
 _NOBODY: Final = frozenset({"git", "hg", "svn"})  # accounts of version control: git@github.com:a/b.git
-_LAST: Final = regex.compile(r"\.([A-Za-z]{2,24})[^\x00-\x7f]\w*\Z")
+_LAST: Final = regex.compile(r"\.([A-Za-z]{2,24})(?:[^\x00-\x7f]\w*|_[\w.-]*)\Z")
 _URL: Final = r"""\b(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s:/@"'<>`]{1,64}:[^\s/@"'<>`]{1,128}@[^\s/:?#"'<>`,;]{1,253}"""
 _URL_INDEXED: Final = r"""\b[A-Za-z][A-Za-z0-9+.-]+://[^\s:/@"'<>`]+:[^\s/@"'<>`]+@[^\s/:?#"'<>`,;]+"""
 
@@ -45,10 +45,10 @@ def _address(value: str) -> float:
 
 
 def _judged(text: str, low: int, high: int) -> tuple[int, int, float]:
-    """An address as (start, end, score), without letters beyond ASCII next to its end."""
+    """An address as (start, end, score), without letters beyond ASCII and words after an underscore next to its end."""
     value = text[low:high]
     score = _address(value)
-    if not score and not value.isascii():
+    if not score and ("_" in value or not value.isascii()):
         label = _LAST.search(value)
         if label and _address(value[: label.end(1)]):
             return low, low + label.end(1), 1.0

@@ -19,11 +19,13 @@ from gateway.detect.personal.presidio import recognizer
 
 _PAIR: Final = "[0-9A-Fa-f]{2}"
 # A run is one match, with what a certificate that is printed puts between its lines: else a part of it would be found.
-_PAIRS: Final = rf"\b{_PAIR}(?:[:-]{_PAIR}){{5,}}\b(?=(?:[:-]\s{{0,40}}{_PAIR}\b)?)"
-_PAIRS_WHOLE: Final = rf"\b{_PAIR}(?:[:-]{_PAIR}){{5}}"
-_PAIRS_BEGUN: Final = rf"\b{_PAIR}(?:[:-]\s*{_PAIR})+"
+_PAIRS: Final = rf"(?:\b|_){_PAIR}(?:[:-]{_PAIR}){{5,}}"
+_PAIRS_WHOLE: Final = rf"(?:\b|_){_PAIR}(?:[:-]{_PAIR}){{5}}"
+_PAIRS_BEGUN: Final = rf"(?:\b|_){_PAIR}(?:[:-]\s*{_PAIR})+"
+_PAIRS_ALONE: Final = rf"(?<![^\W_]){_PAIR}(?:[:-]{_PAIR}){{5,}}(?![^\W_])"
 _ADDRESS: Final = regex.compile(rf"{_PAIR}([:-])(?:{_PAIR}\1){{4}}{_PAIR}|[^:-]*")
-_DOTTED: Final = r"\b[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\b"
+_DOTTED: Final = r"(?:\b|_)[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?:\b|_)"
+_DOTTED_ALONE: Final = r"(?<![^\W_])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![^\W_])"
 # Weights of collation `[.42DC.0020.0011]`, decimals of a drawing, and more than three groups.
 _RUN_BEFORE: Final = regex.compile(r"(?:[\[\s]|(?<![0-9A-Za-z])[0-9A-Fa-f]{1,4}|[-+,\d])\.\Z|[-+]\Z|\[\*\Z")
 _RUN_AFTER: Final = regex.compile(r"\.[0-9A-Fa-f]{2,4}(?![0-9A-Za-z])|-?\.\d| 0 |[-,]\d")
@@ -80,6 +82,6 @@ def rules() -> Iterator[Rule]:
     """The rules for hardware addresses."""
     presidio = recognizer("MacAddressRecognizer")
     context, score = ContextWords(presidio.context), float(presidio.patterns[0].score)
-    for source, whole in ((_PAIRS, _PAIRS_WHOLE), (_DOTTED, "")):
+    for source, alone, whole in ((_PAIRS, _PAIRS_ALONE, _PAIRS_WHOLE), (_DOTTED, _DOTTED_ALONE, "")):
         expression = Expression(source, 0, whole, _PAIRS_BEGUN if whole else "")
-        yield Rule("MAC_ADDRESS", presidio.name, expression, _finder(regex.compile(source), score), context)
+        yield Rule("MAC_ADDRESS", presidio.name, expression, _finder(regex.compile(alone), score), context)

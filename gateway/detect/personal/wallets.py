@@ -7,6 +7,7 @@ of Ethereum and Monero are specific enough. Presidio finds only Bitcoin.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Final
 
 import regex
@@ -20,11 +21,11 @@ _BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CHECKS: Final = (1, 0x2BC830A3)  # Bech32, Bech32m
 
-# An underscore behind an address begins another word: the checksums leave no doubt.
-_PAYMENT: Final = r"\b(?<!\w)[123LMDAXTr][1-9A-HJ-NP-Za-km-z]{24,34}(?![^\W_])"
-_SEGWIT: Final = r"\b(?<!\w)(?:bc|tb|ltc|addr|bitcoincash|cosmos|osmo|stake)1[02-9ac-hj-np-z]{6,110}(?![^\W_])"
-_ETHEREUM: Final = r"\b(?<!\w)0x[0-9a-fA-F]{40}(?!\w)"
-_MONERO: Final = r"\b(?<!\w)[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}(?![^\W_])"
+# An underscore before or behind an address begins another word: the checksums and forms leave no doubt.
+_PAYMENT: Final = r"[123LMDAXTr][1-9A-HJ-NP-Za-km-z]{24,34}"
+_SEGWIT: Final = r"(?:bc|tb|ltc|addr|bitcoincash|cosmos|osmo|stake)1[02-9ac-hj-np-z]{6,110}"
+_ETHEREUM: Final = r"0x[0-9a-fA-F]{40}"
+_MONERO: Final = r"[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}"
 
 
 def base58check(value: str, alphabet: str = _BASE58) -> bool:
@@ -63,18 +64,16 @@ def _payment(value: str) -> float:
     return 1.0 if base58check(value) or (value[0] == "r" and base58check(value, _RIPPLE)) else 0.0
 
 
+def _rule(source: str, judge: Callable[[str], float], flags: int = 0) -> Rule:
+    pattern = regex.compile(rf"(?<![^\W_]){source}(?![^\W_])", flags)
+    return Rule("CRYPTO", "Wallets", Expression(rf"(?:\b|_){source}", flags, shelf="words"), finder(pattern, judge))
+
+
 def rules() -> list[Rule]:
     """The rules for wallets."""
     return [
-        Rule("CRYPTO", "Wallets", Expression(_PAYMENT, shelf="words"), finder(regex.compile(_PAYMENT), _payment)),
-        Rule(
-            "CRYPTO",
-            "Wallets",
-            Expression(_SEGWIT, regex.IGNORECASE, shelf="words"),
-            finder(regex.compile(_SEGWIT, regex.IGNORECASE), lambda value: float(bech32(value))),
-        ),
-        Rule(
-            "CRYPTO", "Wallets", Expression(_ETHEREUM, shelf="words"), finder(regex.compile(_ETHEREUM), lambda _: 1.0)
-        ),
-        Rule("CRYPTO", "Wallets", Expression(_MONERO, shelf="words"), finder(regex.compile(_MONERO), lambda _: 1.0)),
+        _rule(_PAYMENT, _payment),
+        _rule(_SEGWIT, lambda value: float(bech32(value)), regex.IGNORECASE),
+        _rule(_ETHEREUM, lambda _: 1.0),
+        _rule(_MONERO, lambda _: 1.0),
     ]

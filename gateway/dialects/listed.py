@@ -1,0 +1,123 @@
+"""Lists of what a provider stores (OpenAI API reference: files, batches; Anthropic: files, messages/batches).
+
+A provider lists the states of all teams. The gateway asks for pages, and passes on the entries of the caller's team. A
+page follows a cursor: an entry (`after`, `after_id`, `before_id`), or a token of the provider (`page`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+from gateway.bodies import Cursor, Json, Page
+from gateway.dialects import checks
+from gateway.dialects.anthropic_batches import ANTHROPIC_FILE, MESSAGE_BATCH, AnthropicProof
+from gateway.dialects.openai_files import BATCHES as ONE_BATCH
+from gateway.dialects.openai_files import FILE_PROOF
+from gateway.dialects.passed import Passed, Proof
+
+BACK: Final = "before_id"
+_OPAQUE: Final = "page"
+_ENDS: Final = ("first_id", "last_id")
+_LARGEST: Final = 16 * 1024 * 1024
+
+
+class Paging(NamedTuple):
+    """The pages of a list. `cursors`: the fields of a query with a cursor, the usual one first; `chosen`: others.
+
+    `usual`, `most`: entries of a page. `size`: entries that the provider is asked for, 0 for as many as the caller asks
+    for.
+    """
+
+    cursors: tuple[str, ...]
+    chosen: frozenset[str] = frozenset()
+    usual: int = 20
+    most: int = 100
+    size: int = 100
+
+
+class Listed(Proof):
+    """The codec of a list."""
+
+    max_answer = _LARGEST
+    paging: Paging
+
+    def query(self, page: Page, cursor: Cursor) -> str:
+        """The query of a page at the provider."""
+        fields = [*page.rest, ("limit", str(self.paging.size or page.most))]
+        return urlencode([*fields, (cursor.name, cursor.value)] if cursor.name else fields)
+
+    def entries(self, answer: Json) -> list[Json]:
+        """The entries of a page. Raises ValueError if the answer is no page."""
+        said = answer.get("data")
+        if type(said) is not list or not all(type(one) is dict and type(one.get("id")) is str for one in said):
+            raise ValueError("it is no list of objects with ids")
+        return said
+
+    def next(self, answer: Json, entries: Sequence[Json], back: str) -> Cursor | None:
+        """The cursor of the page that follows at the provider; None if there is none. `back`: the field of `BACK`."""
+        if token := checks.text(answer.get("next_page")):
+            return Cursor(_OPAQUE, token)
+        if answer.get("has_more") is not True or not entries:
+            return None
+        if back:
+            return Cursor(BACK, entries[0]["id"])
+        by = next(name for name in self.paging.cursors if name not in (_OPAQUE, BACK))
+        return Cursor(by, entries[-1]["id"])
+
+    def shown(self, answer: Json, entries: list[Json], more: bool, token: str, back: bool) -> Json:
+        """The page that the caller gets. `token`: the cursor of the next page where no entry can be one, or ""."""
+        made: dict[str, Any] = {name: answer[name] for name in ("object",) if name in answer}
+        made["data"] = entries
+        if "next_page" in answer:
+            return {**made, "next_page": token or None}
+        ends = [entries[0]["id"], entries[-1]["id"]] if entries else [None, None]
+        if token:
+            ends[0 if back else 1] = token
+        return {**made, "has_more": more, **dict(zip(_ENDS, ends, strict=True))}
+
+    def check(self, answer: Json, choices: int) -> None:
+        """Raise ValueError unless this is a page."""
+        self.entries(answer)
+
+
+class OpenAIFiles(Listed):
+    """The codec of `GET /v1/files`."""
+
+    paging = Paging(("after",), frozenset({"purpose", "order"}), usual=10_000, most=10_000, size=1000)
+
+
+class OpenAIBatches(Listed):
+    """The codec of `GET /v1/batches`."""
+
+    paging = Paging(("after",))
+
+
+class _Anthropic(AnthropicProof, Listed):
+    check = Listed.check
+    max_answer = _LARGEST
+
+
+class MessageBatches(_Anthropic):
+    """The codec of `GET /v1/messages/batches`."""
+
+    paging = Paging(("after_id", BACK), most=1000, size=1000)
+
+
+class AnthropicFiles(_Anthropic):
+    """The codec of `GET /v1/files` for Anthropic's clients: newer versions of the API have tokens, older ones ids."""
+
+    paging = Paging((_OPAQUE, "after_id", BACK), frozenset({"scope_id"}), most=1000, size=0)
+
+
+def _made(listed: type[Listed], name: str, of: Passed) -> Listed:
+    """The codec of the list of the states that `of` is the codec of."""
+    noun = f"a list of {of.stores.replace('_', ' ')}{'es' if of.stores.endswith('ch') else 's'}"
+    return listed(name, noun, of.path, of.fields, names="path", stores=of.stores)
+
+
+FILES: Final = _made(OpenAIFiles, "openai_files_list", FILE_PROOF)
+BATCHES: Final = _made(OpenAIBatches, "openai_batches_list", ONE_BATCH)
+MESSAGE_BATCHES: Final = _made(MessageBatches, "anthropic_batches_list", MESSAGE_BATCH)
+ANTHROPIC_FILES: Final = _made(AnthropicFiles, "anthropic_files_list", ANTHROPIC_FILE)

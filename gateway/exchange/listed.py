@@ -1,0 +1,128 @@
+"""Lists of what providers store, with the entries of the caller's team alone.
+
+Pages of a provider are asked for until one has an entry of the team, at most `_PAGES` for one call. No other entry is
+judged, recorded or sent. Fails closed: without the store there is no list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+import orjson
+
+from gateway.bodies import Cursor, Json, Page
+from gateway.call import Call, Place, Reference, Usage
+from gateway.dialects.listed import BACK, Listed
+from gateway.errors import Refusal
+from gateway.exchange.answers import Answers
+from gateway.exchange.broken import TooMuch, garbage, loaded
+from gateway.exchange.passed import passed
+from gateway.ingress.lists import Lists
+from gateway.ingress.reply import Reply
+from gateway.scheduling.judging import NEW_TEXT, judge
+from gateway.upstream.answer import Answer
+from gateway.upstream.forward import Forward
+
+_PAGES: Final = 16
+"""Pages of a provider for one call: 16,000 files, or 1,600 batches of OpenAI."""
+
+
+class _Found(NamedTuple):
+    """The entries of the team in a page, and the page. `token`: the cursor that leads on, if no entry does."""
+
+    entries: list[Json]
+    page: Json
+    more: bool = False
+    token: str = ""
+
+
+async def listed(answers: Answers, forward: Forward, lists: Lists, call: Call, reply: Reply) -> None:
+    """Send a page of entries of the caller's team. Raises Refusal, StoreUnavailable."""
+    codec, about = call.codec, call.reference
+    assert isinstance(codec, Listed), "a call for a list has the codec of one"
+    assert about is not None, "and says which page is asked for"
+    assert about.page is not None, "and says which page is asked for"
+    found = await _found(forward, lists, answers, call, codec, about, about.page)
+    said = codec.shown(found.page, found.entries, found.more, found.token, about.page.cursor.name == BACK)
+    try:
+        await passed(answers, call, Answer(False, orjson.dumps(said), _nothing(), None), reply)
+    finally:
+        call.outcome.usage, call.outcome.heard = Usage(), []
+    call.outcome.finished = True
+
+
+async def _found(
+    forward: Forward, lists: Lists, answers: Answers, call: Call, codec: Listed, about: Reference, page: Page
+) -> _Found:
+    """The next page with an entry of the team, or the last that was looked at. Raises Refusal, StoreUnavailable."""
+    places = forward.places(call.admission.targets)
+    at, cursor, back = _start(places, about, page), page.cursor, page.cursor.name == BACK
+    for left in reversed(range(_PAGES)):
+        place, here = places[at], places[at].target.provider
+        said = await _page(forward, answers, call, place, about._replace(query=codec.query(page, cursor)))
+        every = codec.entries(said)
+        known = frozenset(it.account for it in places if it.target.provider == here)
+        own = await lists.own(call, every[::-1] if back else every, place, known, page.most + 1)
+        follows = codec.next(said, every, BACK if back else "")
+        if follows == cursor:  # the provider does not read its own cursors
+            follows = None
+        if follows is None and not back and at + 1 < len(places):
+            at, follows = at + 1, Cursor()
+        if own or follows is None or not left:
+            kept = own[: page.most][::-1] if back else own[: page.most]
+            more = len(own) > page.most or follows is not None
+            by_token = "next_page" in said or not own
+            token = lists.token(call, follows, places[at]) if follows is not None and by_token else ""
+            return _Found(kept, said, more, token)
+        cursor = follows
+    raise AssertionError("the last page ends the loop")
+
+
+def _start(places: list[Place], about: Reference, page: Page) -> int:
+    """The index of the place of the first page. Raises Refusal(invalid_request) if the cursor's is gone."""
+    if about.at is None:
+        return 0
+    here = [at for at, one in enumerate(places) if one.target.provider == about.at.target.provider]
+    if not here:
+        words = f"`{page.cursor.name}` names an entry at a provider that this list no longer covers. Begin again."
+        raise Refusal("invalid_request", words, param=page.cursor.name, status=404)
+    return next((at for at in here if places[at].account == about.at.account), here[0])
+
+
+async def _page(forward: Forward, answers: Answers, call: Call, place: Place, about: Reference) -> Json:
+    """A page of a provider. Raises Refusal."""
+    call.reference, call.admission.account = about, place.account
+    answer, parts, size = await forward.open(call, [place.target]), list[bytes](), 0
+    finished = False
+    try:
+        parts.append(answer.start)
+        async for data in answer.chunks:
+            size += len(data)
+            if size > call.codec.max_answer:
+                raise garbage(call, f"more than {call.codec.max_answer} bytes")
+            call.ticket.hold(len(data))
+            parts.append(data)
+        finished = True
+    finally:
+        answer.close(finished)
+    call.budget.extend(size)
+    return await judge(call, size > NEW_TEXT, _read, answers, call, b"".join(parts))
+
+
+def _read(answers: Answers, call: Call, raw: bytes) -> Json:
+    """A page as an object. Raises Refusal."""
+    try:
+        body, _ = loaded(raw, answers.caps)
+        call.codec.check(body, 1)
+    except TooMuch as fault:
+        raise garbage(call, str(fault)) from None
+    except ValueError:
+        raise garbage(call, f"something that is not {call.codec.noun}") from None
+    return body
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """No more bytes."""
+    return
+    yield
