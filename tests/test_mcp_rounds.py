@@ -255,10 +255,10 @@ def test_a_type_that_is_spelled_with_escapes(line: Line, server: Scripted) -> No
 
 def test_questions_with_half_a_character(line: Line, server: Scripted) -> None:
     """Are read as whole ones are, although not every parser reads them."""
-    asking(server, {"a": question("evil/method"), "b": "cut \ud83d"})
-    assert failed(call(line).json()) == (-32000, "upstream_error")
-    asking(server, {"a": question(params={**FORM, "message": "cut \ud83d"})})
-    questions, state = asked(call(line))
+    rounds(server, {"a": question("evil/method"), "b": "cut \ud83d"})
+    assert failed(later(line).json()) == (-32000, "upstream_error")
+    rounds(server, {"a": question(params={**FORM, "message": "cut \ud83d"})})
+    questions, state = required(later(line))
     assert (questions["a"]["params"]["message"], state != STATE) == ("cut \ufffd", True)
 
 
