@@ -253,6 +253,15 @@ def test_a_type_that_is_spelled_with_escapes(line: Line, server: Scripted) -> No
     assert required(later(line))[1] != STATE
 
 
+def test_questions_with_half_a_character(line: Line, server: Scripted) -> None:
+    """Are read as whole ones are, although not every parser reads them."""
+    rounds(server, {"a": question("evil/method"), "b": "cut \ud83d"})
+    assert failed(later(line).json()) == (-32000, "upstream_error")
+    rounds(server, {"a": question(params={**FORM, "message": "cut \ud83d"})})
+    questions, state = required(later(line))
+    assert (questions["a"]["params"]["message"], state != STATE) == ("cut \ufffd", True)
+
+
 @pytest.mark.parametrize(("path", "able"), [("/mcp/mute", ABLE), ("/mcp/it", {})])
 def test_who_is_not_asked(line: Line, server: Scripted, path: str, able: Any) -> None:
     """Servers hear what can be asked; one that asks all the same gets nowhere."""

@@ -15,7 +15,7 @@ import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, mcp_params, mcp_questions
+from gateway.dialects import items, mcp, mcp_params, mcp_questions
 from gateway.dialects.jsonrpc import OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
@@ -34,6 +34,7 @@ from gateway.tools.eras import Eras
 from gateway.tools.later_tasks import LaterTasks, acknowledged
 from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
+from gateway.tools.plain_words import PlainWords
 from gateway.tools.rounds import Rounds
 from gateway.tools.said import about, for_later_era, joined, keeps
 from gateway.tools.schema import check
@@ -73,7 +74,9 @@ class Desk:
         count: Callable[[str], int],
         owners: Owners,
         values: Values | None,
+        words: PlainWords,
     ) -> None:
+        self._words = words
         self._seen = Seen(visible, pins, resources, states)
         self._records = SessionRecords(owners, sessions)
         self._owners = TaskOwners(owners, sessions, visible, self._seen, values)
@@ -323,8 +326,7 @@ class Desk:
             await self._records.set_level(mcp.header(call.headers, SESSION_ID), codec.params["level"])
             return {}
         message = message_of(call, codec, {"level": codec.params["level"]})
-        said = orjson.loads(await self._sending.exchange(call, codec, self._server(codec.door), message))
-        if type(said) is not dict or type(said.get("result")) is not dict:
+        if _result(await self._sending.exchange(call, codec, self._server(codec.door), message)) is None:
             raise broken(codec.door, "did not take the level of its log")
         return {}
 
@@ -348,7 +350,7 @@ class Desk:
             streams = logs and (able is not None or await server.later(caller) is not None)
         except Unconnected:
             return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
-        told = about(server.told(caller), logs=logs, streams=streams)
+        told = about(await self._words.told(server.told(caller)), logs=logs, streams=streams)
         offered = tasks.offered(server.about)
         if able is not None and offered:
             told["capabilities"]["tasks"] = offered
@@ -385,13 +387,12 @@ class Desk:
         params = {"cursor": cursor} if type(cursor) is str else {}
         message = message_of(call, codec, params)
         try:
-            said = orjson.loads(await self._sending.exchange(call, codec, self._server(codec.door), message))
+            result = _result(await self._sending.exchange(call, codec, self._server(codec.door), message))
         except Unconnected:
             return {kind: [], **done, **self._fresh(codec)}
-        result = said.get("result") if type(said) is dict else None
-        if type(result) is not dict or type(result.get(kind)) is not list:
+        if result is None or type(result.get(kind)) is not list:
             raise broken(codec.door, "answered with something that is not a list")
-        return {**result, **done, **self._fresh(codec)}
+        return {**result, kind: await self._words.among(result[kind]), **done, **self._fresh(codec)}
 
     async def _list(self, call: Call, codec: Mcp) -> list[Json]:
         """The tools in a list: those that are searched for are replaced by the search."""
@@ -428,6 +429,18 @@ def _codec(call: Call) -> Mcp:
     codec = call.codec
     assert isinstance(codec, Mcp), "calls of tools have the codec of their protocol"
     return codec
+
+
+def _result(raw: bytes) -> Json | None:
+    """The result of a response; None for anything else, also for what is nested too deep to be written again."""
+    try:
+        said = orjson.loads(raw)
+        if items.is_deep(raw):
+            return None
+    except orjson.JSONDecodeError:
+        return None
+    result = said.get("result") if type(said) is dict else None
+    return result if type(result) is dict else None
 
 
 def _answer(said: bytes | Json) -> Answer:
