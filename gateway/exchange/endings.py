@@ -20,6 +20,7 @@ from gateway.dialects.items import Caps
 from gateway.dialects.routes import ENDS, RESULTS
 from gateway.errors import Refusal
 from gateway.exchange.broken import garbage, loaded
+from gateway.exchange.whole import is_empty
 from gateway.ingress.dues import Due
 from gateway.ingress.owners import Owners, stored_of
 from gateway.scheduling.judging import NEW_TEXT, judge
@@ -124,7 +125,7 @@ class Endings:
         if codec in RESULTS:
             outcome.ended = RESULTS[codec][0](body)
         outcome.usage, outcome.tier = codec.usage(body), codec.served_in(body)
-        if outcome.usage is None and not codec.answer_items(body).get("parts"):
+        if outcome.usage is None and is_empty(codec, body):
             outcome.usage = Usage()
         elif outcome.usage is None or not outcome.usage.output:
             outcome.heard = [slot.text for slot in codec.whole(body).slots]

@@ -97,16 +97,20 @@ class Settle:
         if outcome.reported is not None:  # the answer was translated: the dialect of the caller may have fewer counts
             outcome.outdated |= outcome.usage is None
             outcome.usage = outcome.reported
+        held = call.request.stored.held if outcome.claimed and call.request.stored is not None else None
+        if held is not None and outcome.usage is None and call.codec.defers({}):  # its answers are in a file
+            return await self._charge_reserved(call, held)
         usage = outcome.usage or await self._counted(call)
         # Usage that was reported before the end, or as zero for an answer with text: at least the counted tokens.
         if outcome.outdated or (not usage.output and any(outcome.heard)):
             counted = await self._counted(call)
             if counted.output > usage.output:
                 usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
+        if outcome.runs and (usage.counted or not outcome.finished):
+            usage = usage.joined(Usage(runs=outcome.runs))
         outcome.usage = usage
         target = Target(outcome.provider, outcome.model)
         name = call.authorization.served_as or call.resource.name
-        held = call.request.stored.held if outcome.claimed and call.request.stored is not None else None
         if held is not None:
             name, call.request.tier = held.served_as or name, held.tier
         price, outcome.priced = self._forward.price(name, target), self._forward.is_priced(name, target)
@@ -127,6 +131,14 @@ class Settle:
             if number:  # what obligations added: the whole amount is charged by the first
                 used |= {debit.key: 0 for debit in ask.debits if not debit.refill}
             await self._ledger.settle(Reservation(ask, ()), used, "settled")
+
+    async def _charge_reserved(self, call: Call, held: Held) -> int:
+        """Charge what a batch has reserved, because nobody knows its usage. Returns the cost in nano-USD."""
+        call.outcome.usage = Usage(counted=True)
+        for ask in held.asks:
+            await self._ledger.settle(Reservation(ask, ()), {}, "lapsed")
+        await self._charge(call, Usage(), 0)
+        return sum(it.amount for ask in held.asks for it in ask.debits if it.key == "cost")
 
     async def _charge(self, call: Call, usage: Usage, cost: int) -> None:
         """Settle both reservations of a call that has left. `cost`: nano-USD."""

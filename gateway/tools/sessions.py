@@ -22,12 +22,13 @@ from gateway.call import Json, Subject
 from gateway.dialects.mcp_questions import Question, Round, Task, TaskAsk
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
-from gateway.tools.wire import Session
+from gateway.tools.wire import UNOPENED, Session
 
 _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
 _PARTS: Final = 5  # of the id of a session
 _ASK_PARTS: Final = 4  # of the key of a question of a task
+_LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _DIGITS: Final = 12  # of a number of tokens
 
 
@@ -64,7 +65,7 @@ class Sessions:
             return None
         version, upstream, spoken, workflow, able = said
         holder = (subject.team, subject.agent, subject.acting, workflow)
-        return Opened(Session(version, upstream, holder=holder), spoken, workflow, able)
+        return Opened(Session(version, upstream, holder=holder) if version else UNOPENED, spoken, workflow, able)
 
     def ask(self, subject: Subject, server: str, opened: Opened, question: Question, until: float) -> str:
         """The id under which the client of a session gets a question. `until`: Unix seconds."""
@@ -111,7 +112,8 @@ class Sessions:
         """The key under which a caller gets a question of a task: the same each time, and no other caller's."""
         said = f"{asked.kind}.{asked.tokens}.{asked.key}"
         context = _context(subject, server, f"ask\0{task.id}")
-        return f"{self._seal.digest(context, said).hex()}.{said}"
+        digest = self._seal.digest(context, said).hex().translate(_LETTERS)  # digits may look like a number of a person
+        return f"{digest}.{said}"
 
     def ask_of(self, subject: Subject, server: str, task: Task, key: str) -> TaskAsk | None:
         """The question of a task that this caller got under a key; None if there is none."""
