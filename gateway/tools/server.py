@@ -145,7 +145,12 @@ class Server:
             return session
 
     async def later(self, caller: Caller) -> Session | None:
-        """A session of the later era, which has no state, if the server has that era. Raises Refusal."""
+        """A session of the later era, which has no state, if the server has that era. Raises Refusal.
+
+        A process is started in the earlier.
+        """
+        if self.row.command:
+            return None
         has, until = self._later
         if until < self._clock():
             has = await self._has_later(caller)
@@ -181,8 +186,8 @@ class Server:
         """
 
         async def ask(session: Session) -> bytes:
-            asked = NOTHING if session.modern else able
-            return await self.ask_in(session._replace(able=asked, holder=holder), message, hold, caller, headers, relay)
+            session = session._replace(able=able, holder=holder)
+            return await self.ask_in(session, message, hold, caller, headers, relay)
 
         session = await self.seat(caller, able)
         try:
