@@ -21,6 +21,7 @@ from gateway.agents.push import Pushes
 from gateway.agents.registry import Registry
 from gateway.agents.remote import Remotes
 from gateway.agents.signed import Signer as CardSigner
+from gateway.agents.sober import SoberCards
 from gateway.config import prices
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
@@ -440,7 +441,8 @@ def _line(
     clients = shared.clients
     pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries, identity)
     signer = _card_signer(config)
-    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, signer)
+    sober = SoberCards(Suspicion(contents))
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, sober, signer)
     desks = Desks(desk, plain, agents)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(

@@ -25,12 +25,12 @@ from gateway.policy.visible import Visible
 from gateway.redaction.values import Values
 from gateway.stores import Owners, StoreUnavailable
 from gateway.tools.catalogue import Listed, writes
-from gateway.tools.notices import TASK_STATUS
+from gateway.tools.notices import TASK_STATUS, Beside
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
 from gateway.tools.tasks import described, in_later_form
-from gateway.tools.wire import Relay, broken, written
+from gateway.tools.wire import Relay, Session, broken, written
 
 _LONGEST: Final = 7 * 86400  # seconds for which the id of a task is good
 _MOST: Final = 100  # tasks of a server that are looked up for one page
@@ -60,27 +60,33 @@ class TaskOwners:
         return task
 
     async def restore(self, call: Call, server: Server, given: str) -> None:
-        """Have what was masked for a task be values again in its result. Raises StoreUnavailable.
+        """Have what was masked for a task be values again in its result, and what only the tool got be placeholders.
 
+        Raises StoreUnavailable.
         `given`: the id under which the caller has the task.
         """
         if self._values is not None:
             name = self._sessions.task_name(server.name, given)
             await self._values.restore(call, await self._values.of(call, name))
+            if server.row.restore:
+                await self._values.hide(call, await self._values.of(call, f"{name}-tool"))
 
     async def keep(self, call: Call, server: Server, given: str) -> None:
         """Remember what a call has masked for a task. Raises StoreUnavailable."""
-        if self._values is not None and (placed := self._values.placed(call)):
-            name = self._sessions.task_name(server.name, given)
-            await self._values.keep(call, name, await self._values.of(call, name), placed, _LONGEST)
+        if self._values is None:
+            return
+        name = self._sessions.task_name(server.name, given)
+        for key, some in ((name, self._values.placed(call)), (f"{name}-tool", self._values.recalled(call))):
+            if some:
+                await self._values.keep(call, key, await self._values.of(call, key), some, _LONGEST)
 
-    async def tool_of(self, call: Call, codec: Mcp, server: Server, task: Task) -> Listed | None:
-        """The tool of the task that a message is about; None if the task is not the caller's any more.
+    async def tool_of(self, call: Call, server: Server, task: Task, given: str) -> Listed | None:
+        """The tool of the task that the caller has as `given`; None if the task is not the caller's any more.
 
         Raises Refusal, StoreUnavailable.
         """
-        given = await self._given(server, task.id)
-        return await self.tool(call, server, task.tool) if given in ("", codec.task_id) else None
+        owned = await self._given(server, task.id)
+        return await self.tool(call, server, task.tool) if owned in ("", given) else None
 
     async def tool(self, call: Call, server: Server, name: str) -> Listed | None:
         """The tool of a task, if the caller may still call it. Raises Refusal."""
@@ -151,7 +157,9 @@ class TaskOwners:
             owned = await self._find(call, server, params)
             if owned is None or await self.tool(call, server, owned[0].tool) is None:
                 return None
-            return {"method": TASK_STATUS, "params": described(server, params, words=True), "task": owned}
+            beside = Beside(owned[0], {("taskId",): owned[1]})
+            words = not server.row.restore  # which may have values that only the tool got
+            return {"method": TASK_STATUS, "params": described(server, params, words=words), "beside": beside}
         except (Refusal, StoreUnavailable):  # clients cannot rely on notifications, and ask for the state as well
             return None
 
@@ -209,6 +217,10 @@ class TaskRelay(Relay):
         self._server = server
         self._relay = relay
         self._other = other
+
+    def begin(self, session: Session) -> None:
+        """The call leaves in this session."""
+        self._other.begin(session)
 
     async def tell(self, said: Json) -> None:
         """Take a notification."""
