@@ -98,7 +98,8 @@ class Story:
             value = json.loads(message)
         except json.JSONDecodeError:
             return message
-        return self.spell(value) if message not in ODD else message
+        odd = message in ODD or "\\ud8" in message  # half a character has one spelling
+        return message if odd else self.spell(value)
 
     def body(self, change: str, last: str) -> str:
         """The body after a change. `last`: the message that ends it."""
