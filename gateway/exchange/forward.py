@@ -52,7 +52,8 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            before = notices(self._answers, self._results, call, reply)
+            streams = self._listeners.streams
+            before = notices(self._answers, self._results, call, reply, self._desks.mcp, streams)
             try:
                 await self._called(call, reply, before)
             finally:
