@@ -31,6 +31,7 @@ from gateway.amounts import NO_HISTORY
 from gateway.call import Call, Held, Json, Named, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
 from gateway.dialects.cited import MADE_ELSEWHERE, cited
+from gateway.dialects.hosted_runs import CONTAINER, has_containers, used_before
 from gateway.errors import Refusal
 from gateway.ingress.dues import Dues, read, written
 from gateway.ingress.lists import Lists
@@ -56,6 +57,7 @@ _INSTEAD = {
     "interaction": "Send all steps of the conversation in `input`, with `store` false.",
     "item": "Send the items themselves, with `store` false and reasoning as `encrypted_content`.",
 }
+_SESSION = 20 * 60  # seconds for which a container lives without use
 _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
 _ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
@@ -205,11 +207,7 @@ class Owners:
         seal = self._seal
         if seal is None:
             return False
-        name = self._name(seal, f"charged {kind}", id)
-        claim = self._sealed(seal, call.team, name, {"claim": call.id})
-        await self._store.own(call.team, name, claim, self._ttl)
-        sealed = await self._store.owned(call.team, name)
-        if sealed is None or _said(seal, call.team, name, sealed).get("claim") != call.id:
+        if not await self._claims(call, seal, f"charged {kind}", id, self._ttl):
             return False
         await self.dues.end(call.team, kind, id)
         return True
@@ -280,6 +278,29 @@ class Owners:
             await asyncio.gather(*(self._own(seal, call.team, *name, record) for name in names))
         except StoreUnavailable as fault:
             _log.error("the owner of a %s could not be recorded: %s", made[0][0], fault)
+
+    async def open_sessions(self, call: Call) -> None:
+        """Charge each container in which the code of an answer ran once in the time for which it lives without use.
+
+        Writes `call.outcome.usage`. If the store fails, the containers are charged.
+        """
+        seal, outcome = self._seal, call.outcome
+        containers = [id for kind, id in outcome.made if kind == CONTAINER]
+        if seal is None or outcome.usage is None or not containers or not has_containers(outcome.usage.runs):
+            return
+        try:
+            new = await asyncio.gather(*(self._claims(call, seal, "session", id, _SESSION) for id in containers))
+        except StoreUnavailable as fault:
+            _log.error("the session of a container could not be recorded: %s", fault)
+            return
+        outcome.usage = replace(outcome.usage, runs=used_before(outcome.usage.runs, new.count(False)))
+
+    async def _claims(self, call: Call, seal: Seal, of: str, id: str, ttl: int) -> bool:
+        """Whether this call is the first of its team in `ttl` seconds to claim an id. Raises StoreUnavailable."""
+        name = self._name(seal, of, id)
+        await self._store.own(call.team, name, self._sealed(seal, call.team, name, {"claim": call.id}), ttl)
+        sealed = await self._store.owned(call.team, name)
+        return sealed is not None and _said(seal, call.team, name, sealed).get("claim") == call.id
 
     async def adopt(self, call: Call, state: State) -> None:
         """Record the states that an answer about a state names, such as the results of a batch."""
