@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import queue
 from typing import Any
+
+from line import Line
+from tool_client import Client, text
+from tool_server import Scripted
+
+_numbers = itertools.count(100)
 
 POLICY = """package gateway
 
@@ -30,3 +39,77 @@ OWN = "for-the-server-alone-1234567890"
 def prompt(said: str, **more: Any) -> dict[str, Any]:
     """The parameters of a question for a text."""
     return {"messages": [{"role": "user", "content": {"type": "text", "text": said}}], "maxTokens": 9, **more}
+
+
+def asking(server: Scripted, *questions: tuple[str, Any], after: bytes = b"") -> None:
+    """The server asks, each question after the answer to the one before, and returns the answers as a text."""
+
+    def answer(message: dict[str, Any]) -> Any:
+        def write(handler: Any) -> None:
+            handler.send_response(200)
+            handler.send_header("content-type", "text/event-stream")
+            handler.send_header("connection", "close")
+            handler.end_headers()
+
+            def send(said: dict[str, Any]) -> None:
+                handler.wfile.write(b"data: " + json.dumps({"jsonrpc": "2.0", **said}).encode() + b"\n\n")
+
+            said = []
+            for method, params in questions:
+                send({"id": next(_numbers), "method": method, **({} if params is None else {"params": params})})
+                try:
+                    said.append(server.told.get(timeout=10))
+                except queue.Empty:  # the client has gone
+                    return
+            handler.wfile.write(after)
+            told = [{key: one[key] for key in ("result", "error") if key in one} for one in said]
+            send({"id": message["id"], "result": {"content": [{"type": "text", "text": json.dumps(told)}]}})
+            handler.close_connection = True
+
+        return write
+
+    server.answers["tools/call"] = answer
+
+
+class Asked:
+    """A client with a session, which answers questions with what it is told."""
+
+    def __init__(self, line: Line, path: str = "/mcp/it", agent: str = "alice", able: Any = ABLE) -> None:
+        self.agent = agent
+        self.client = Client(line, path, agent)
+        params = {"protocolVersion": "2025-11-25", "capabilities": able, "clientInfo": {"name": "t", "version": "1"}}
+        self.session = str(self.client.send("initialize", params).headers["mcp-session-id"])
+        self.questions: list[dict[str, Any]] = []
+        self.taken: list[Any] = []
+
+    def call(self, *answers: Any, arguments: Any = None, tool: str = "get_it", **headers: str) -> dict[str, Any]:
+        """Call a tool; returns the response. `answers`: results, or functions that answer a question themselves."""
+        message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call"}
+        message["params"] = {"name": tool, "arguments": arguments or {}}
+        sent = {**self.client.headers, "mcp-session-id": self.session, **headers}
+        left = list(answers)
+        with self.client.line.client.stream("POST", self.client.path, json=message, headers=sent) as stream:
+            for one in stream.iter_lines():
+                if not one.startswith(("data: ", "{")):
+                    continue
+                said: dict[str, Any] = json.loads(one.removeprefix("data: "))
+                if "method" not in said:
+                    return said
+                self.questions.append(said)
+                answer = left.pop(0)
+                if callable(answer):
+                    answer(said)
+                elif answer is not None:
+                    self.taken.append(self.answer(said["id"], result=answer))
+        raise AssertionError("the stream ended without a response")
+
+    def answer(self, id: Any, *, path: str = "", agent: str = "", session: str = "", **said: Any) -> Any:
+        """Send the answer to a question; the response of HTTP."""
+        client = Client(self.client.line, path or self.client.path, agent or self.agent)
+        body = json.dumps({"jsonrpc": "2.0", "id": id, **said})
+        return client.post(body, mcp_session_id=session or self.session)
+
+
+def answers(answer: dict[str, Any]) -> Any:
+    """What the server got."""
+    return json.loads(text(answer))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,12 @@ from yarl import URL
 
 from agent_server import POLICY, Scripted, interface, own_code, scripted
 from gateway.agents import card
+from gateway.agents.remote import Remote
+from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a_called
 from gateway.dialects.jsonrpc import Fault
+from gateway.errors import Refusal
+from gateway.upstream.client import Destination
 from line import Line, config, running
 from tool_server import MAIL
 
@@ -292,3 +297,30 @@ def test_paths_and_queries_say_what_was_asked(id: str, page: str, size: int, who
     if not id.endswith((":cancel", ":subscribe")):
         asked = a2a_called.asked({"method": "GetTask", "params": {"id": id}})
         assert URL(f"http://a.example/r{asked.path}", encoded=True).path == f"/r/tasks/{id}"
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("http://h/x HTTP/1.0", "/x%20HTTP/1.0/tasks/t"),
+        ("http://h/x\r\nY: z", "/xY:%20z/tasks/t"),
+        ("http://h/x\u2028y", "/x%E2%80%A8y/tasks/t"),
+        ("http://h/x#fragment", "/x/tasks/t"),
+        ("http://h/x/?query=1#fragment", "/x/tasks/t"),
+        ("http://h/%2e%2e/a%2Fb", "/a%2Fb/tasks/t"),
+        ("http://h", "/tasks/t"),
+    ],
+)
+async def test_urls_of_cards_are_paths(url: str, path: str) -> None:
+    """Whatever is in them: what was asked for is asked of the agent, with one line of HTTP."""
+    asked: list[Destination] = []
+
+    async def post(to: Destination, data: bytes) -> Any:
+        asked.append(to)
+        raise OSError
+
+    agent = Remote("planner", RemoteAgent(url="http://h"), SimpleNamespace(post=post))
+    message = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "t"}}
+    with pytest.raises(Refusal):
+        await agent.ask("1.0", card.Interface(url, rest=True), message, lambda size: None)
+    assert asked[0].url.raw_path_qs == path

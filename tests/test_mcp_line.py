@@ -216,6 +216,23 @@ def test_a_session_belongs_to_its_caller(line: Line, server: Scripted) -> None:
     assert server.seen[-1][1] == {"method": "DELETE"}
 
 
+def test_a_session_that_has_ended_is_gone(line: Line, server: Scripted) -> None:
+    """For each method, as the transport of the protocol demands, so that its client opens another one."""
+    client = Client(line)
+    session, other = client.open(), client.open()
+    headers = {**client.headers, "mcp-session-id": session}
+    assert line.client.delete("/mcp/it", headers=headers).status_code == 200
+    many = len(server.seen)
+    for method in ("tools/list", "ping", "tools/call"):
+        gone = client.send(method, {"name": "get_it", "arguments": {"n": 1}}, mcp_session_id=session)
+        assert (gone.status_code, failed(gone.json())) == (404, (-32600, "invalid_request"))
+    for method in ("GET", "DELETE"):
+        asked = line.client.request(method, "/mcp/it", headers={**headers, "accept": "text/event-stream"})
+        assert asked.status_code == 404
+    assert len(server.seen) == many
+    assert client.send("tools/list", mcp_session_id=other).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

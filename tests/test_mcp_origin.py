@@ -116,3 +116,27 @@ def test_origins_of_a_configuration(server: dict[str, object], origins: list[str
     """Of several headers, each must be allowed; default ports are not written."""
     headers = [(b"origin", origin.encode()) for origin in origins]
     assert (foreign(headers, Server.model_validate(server)) is None) is may
+
+
+@pytest.mark.parametrize(
+    ("origin", "hosts", "may"),
+    [
+        ("http://localhost:8080", ["localhost:8080"], True),
+        ("http://LOCALHOST:8080", ["Localhost:8080"], True),
+        ("http://127.0.0.1:8080", ["127.0.0.1:8080"], True),
+        ("http://[::1]:8080", ["[::1]:8080"], True),
+        ("http://localhost", ["localhost"], True),
+        ("http://localhost:5173", ["localhost:8080"], False),
+        ("http://127.0.0.1:8080", ["localhost:8080"], False),
+        ("https://localhost:8080", ["localhost:8080"], False),
+        ("http://localhost:8080", ["localhost:8080", "localhost:8080"], False),
+        ("http://localhost:8080", [], False),
+        ("http://rebound.example:8080", ["rebound.example:8080"], False),
+        ("http://localhost.evil.example", ["localhost.evil.example"], False),
+        ("http://10.0.0.5:8080", ["10.0.0.5:8080"], False),
+    ],
+)
+def test_own_pages_on_the_same_machine(origin: str, hosts: list[str], may: bool) -> None:
+    """No other page has the origin of a loopback address, so these need no setting."""
+    headers = [(b"origin", origin.encode()), *((b"host", host.encode()) for host in hosts)]
+    assert (foreign(headers, Server()) is None) is may

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import queue
 from collections.abc import Callable, Iterator
@@ -20,12 +19,10 @@ from pydantic import BaseModel
 import tool_server
 from gateway.dialects import mcp_questions
 from line import Line, config, running
-from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, prompt
-from tool_client import Client, text
+from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, Asked, answers, asking, prompt
+from tool_client import Client
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
-
-_numbers = itertools.count(100)
 
 
 @pytest.fixture(scope="module")
@@ -67,79 +64,6 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     )
     with running(folder, settings) as started:
         yield started
-
-
-def asking(server: Scripted, *questions: tuple[str, Any], after: bytes = b"") -> None:
-    """The server asks, each question after the answer to the one before, and returns the answers as a text."""
-
-    def answer(message: dict[str, Any]) -> Any:
-        def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-
-            def send(said: dict[str, Any]) -> None:
-                handler.wfile.write(b"data: " + json.dumps({"jsonrpc": "2.0", **said}).encode() + b"\n\n")
-
-            said = []
-            for method, params in questions:
-                send({"id": next(_numbers), "method": method, **({} if params is None else {"params": params})})
-                try:
-                    said.append(server.told.get(timeout=10))
-                except queue.Empty:  # the client has gone
-                    return
-            handler.wfile.write(after)
-            told = [{key: one[key] for key in ("result", "error") if key in one} for one in said]
-            send({"id": message["id"], "result": {"content": [{"type": "text", "text": json.dumps(told)}]}})
-            handler.close_connection = True
-
-        return write
-
-    server.answers["tools/call"] = answer
-
-
-class Asked:
-    """A client with a session, which answers questions with what it is told."""
-
-    def __init__(self, line: Line, path: str = "/mcp/it", agent: str = "alice", able: Any = ABLE) -> None:
-        self.client = Client(line, path, agent)
-        params = {"protocolVersion": "2025-11-25", "capabilities": able, "clientInfo": {"name": "t", "version": "1"}}
-        self.session = str(self.client.send("initialize", params).headers["mcp-session-id"])
-        self.questions: list[dict[str, Any]] = []
-        self.taken: list[Any] = []
-
-    def call(self, *answers: Any, arguments: Any = None, **headers: str) -> dict[str, Any]:
-        """Call a tool; returns the response. `answers`: results, or functions that answer a question themselves."""
-        message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call"}
-        message["params"] = {"name": "get_it", "arguments": arguments or {}}
-        sent = {**self.client.headers, "mcp-session-id": self.session, **headers}
-        left = list(answers)
-        with self.client.line.client.stream("POST", self.client.path, json=message, headers=sent) as stream:
-            for one in stream.iter_lines():
-                if not one.startswith(("data: ", "{")):
-                    continue
-                said: dict[str, Any] = json.loads(one.removeprefix("data: "))
-                if "method" not in said:
-                    return said
-                self.questions.append(said)
-                answer = left.pop(0)
-                if callable(answer):
-                    answer(said)
-                elif answer is not None:
-                    self.taken.append(self.answer(said["id"], result=answer))
-        raise AssertionError("the stream ended without a response")
-
-    def answer(self, id: Any, *, path: str = "", agent: str = "", session: str = "", **said: Any) -> Any:
-        """Send the answer to a question; the response of HTTP."""
-        client = Client(self.client.line, path or self.client.path, agent or "alice")
-        body = json.dumps({"jsonrpc": "2.0", "id": id, **said})
-        return client.post(body, mcp_session_id=session or self.session)
-
-
-def answers(answer: dict[str, Any]) -> Any:
-    """What the server got."""
-    return json.loads(text(answer))
 
 
 def opened(server: Scripted) -> Any:
@@ -191,6 +115,14 @@ def test_what_clients_answer(line: Line, server: Scripted, method: str, params: 
     asked = Asked(line)
     assert answers(asked.call(result)) == [{"result": result}]
     assert (asked.questions[0]["method"], asked.questions[0]["params"]) == (method, params)
+
+
+@pytest.mark.parametrize("name", ["method", "id", "error", "jsonrpc"])
+def test_answers_with_names_of_the_protocol(line: Line, server: Scripted, name: str) -> None:
+    """Fields of a form may have any name."""
+    asking(server, ("elicitation/create", FORM))
+    given = {"action": "accept", "content": {name: "card"}}
+    assert answers(Asked(line).call(given)) == [{"result": given}]
 
 
 def test_errors_of_clients_are_passed_on(line: Line, server: Scripted) -> None:

@@ -256,6 +256,19 @@ def test_questions_that_are_not_passed_on(line: Line, server: Scripted, question
     assert call(line).json()["result"]["resultType"] == "complete"
 
 
+def test_a_type_that_is_spelled_with_escapes(line: Line, server: Scripted) -> None:
+    """It is one of questions, as any client reads it."""
+    result = {"resultType": "INPUT", "requestState": STATE, "inputRequests": {"a": question("evil/method")}}
+    escaped = b"input\\u005frequired"
+    server.answers["tools/call"] = lambda message: (
+        200,
+        json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode().replace(b"INPUT", escaped),
+    )
+    assert failed(call(line).json()) == (-32000, "upstream_error")
+    result["inputRequests"] = {"a": question()}
+    assert asked(call(line))[1] != STATE
+
+
 @pytest.mark.parametrize(("path", "able"), [("/mcp/mute", ABLE), ("/mcp/it", {})])
 def test_who_is_not_asked(line: Line, server: Scripted, path: str, able: Any) -> None:
     """Servers hear what can be asked; one that asks all the same gets nowhere."""

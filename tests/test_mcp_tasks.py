@@ -10,38 +10,9 @@ import pytest
 
 import tool_server
 from line import Line, config, running
+from mcp_tasking import POLICY, SERVED, SHOWN, SUPPORT, Tasks, User
 from tool_client import Client, failed, text
 from tool_server import INJECTION, MAIL, Scripted
-
-POLICY = """package gateway
-
-import rego.v1
-
-decision := {"allow": allow, "deny": deny, "obligations": labels}
-
-default allow := false
-
-allow if input.action.name != "hidden"
-
-deny contains {"code": "injected", "message": "No", "class": "safety"} if input.content.injection.tool >= 0.9
-
-labels contains {"code": "l", "labels": ["untrusted"]} if input.content.injection.tool >= 0.5
-
-labels contains {"code": "r", "labels": ["read:it"]} if {
-	input.action.of_result
-	input.action.name == "may"
-}
-"""
-SUPPORT: dict[str, Any] = {
-    "plain": None,
-    "odd": "required",
-    "empty": {},
-    "never": {"taskSupport": "forbidden"},
-    "may": {"taskSupport": "optional"},
-    "must": {"taskSupport": "required"},
-    "hidden": {"taskSupport": "required"},
-}
-SERVED = ["plain", "odd", "empty", "never", "may"]
 
 
 @pytest.fixture(scope="module")
@@ -97,84 +68,12 @@ def test_a_tool_that_needs_a_task_is_refused(
     assert failed(Client(line).call("hidden")) == (-32602, "tool_not_found")
 
 
-class Tasks:
-    """A server that takes calls as tasks, and what it says of them."""
-
-    def __init__(self, server: Scripted) -> None:
-        self.server = server
-        self.state: dict[str, Any] = {
-            "taskId": "t-1",
-            "status": "working",
-            "createdAt": "2026-01-01T00:00:00Z",
-            "lastUpdatedAt": "2026-01-01T00:00:00Z",
-            "ttl": 60000,
-            "pollInterval": 5,
-            "x": MAIL,
-        }
-        self.words = f"for {MAIL}"
-        related = {"io.modelcontextprotocol/related-task": {"taskId": "t-1"}}
-        self.result: Any = {"content": [{"type": "text", "text": f"done for {MAIL}"}], "_meta": related}
-        server.about = {"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}}
-        for method in ("tools/call", "tasks/get", "tasks/cancel", "tasks/result"):
-            server.answers[method] = self.answer
-
-    def answer(self, message: dict[str, Any]) -> Any:
-        """The response to a request."""
-        made = {"jsonrpc": "2.0", "id": message["id"]}
-        params = message["params"]
-        match message["method"]:
-            case "tools/call" if "task" in params:
-                return {**made, "result": {"task": {**self.state, "statusMessage": self.words}}}
-            case "tools/call":
-                return {**made, "result": {"content": [{"type": "text", "text": "no task"}]}}
-            case _ if params != {"taskId": self.state["taskId"]}:
-                return {**made, "error": {"code": -32602, "message": f"no {params}"}}
-            case "tasks/result":
-                return {**made, "result": self.result}
-            case "tasks/cancel":
-                return {**made, "result": {**self.state, "status": "cancelled", "statusMessage": self.words}}
-        return {**made, "result": {**self.state, "statusMessage": self.words}}
-
-
 @pytest.fixture
 def tasks(server: Scripted) -> Iterator[Tasks]:
     """The server, which offers tasks during a test."""
     yield Tasks(server)
     server.answers.clear()
     server.about = {"tools": {}}
-
-
-class User:
-    """A client with a session."""
-
-    def __init__(self, line: Line, agent: str = "alice", path: str = "/mcp/it", key: str = "") -> None:
-        self.client = Client(line, path, agent)
-        if key:
-            self.client.headers["authorization"] = f"Bearer {key}"
-        self.session = self.client.open()
-
-    def send(self, method: str, params: Any, **headers: str) -> Any:
-        """The response to a request."""
-        return self.client.send(method, params, mcp_session_id=self.session, **headers).json()
-
-    def begin(self, tool: str = "may", **task: Any) -> dict[str, Any]:
-        """Call a tool as a task."""
-        answer = self.send("tools/call", {"name": tool, "arguments": {}, "task": task})
-        made: dict[str, Any] = answer["result"]["task"]
-        return made
-
-    def about(self, method: str, id: Any) -> Any:
-        """Ask about a task."""
-        return self.send(method, {"taskId": id})
-
-
-SHOWN = {
-    "status": "working",
-    "createdAt": "2026-01-01T00:00:00Z",
-    "lastUpdatedAt": "2026-01-01T00:00:00Z",
-    "ttl": 60000,
-    "pollInterval": 5,
-}
 
 
 def test_a_call_runs_as_a_task(line: Line, server: Scripted, tasks: Tasks) -> None:
@@ -197,7 +96,7 @@ def test_clients_hear_that_there_are_tasks(line: Line, tasks: Tasks) -> None:
     """In a session at the path of the server, where tools that need tasks are listed, too."""
     params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     told = Client(line).send("initialize", params).json()["result"]["capabilities"]
-    assert told["tasks"] == {"cancel": {}, "requests": {"tools": {"call": {}}}}
+    assert told["tasks"] == {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
     user = User(line)
     names = [tool["name"] for tool in user.send("tools/list", {})["result"]["tools"]]
     assert names == [*SERVED, "must"]
@@ -223,7 +122,6 @@ def test_a_task_belongs_to_its_caller(line: Line, server: Scripted, tasks: Tasks
         for other in ("t-1", id[:-3] + "AAA", "", 7, None, "x" * 9000):
             assert failed(User(line).about(method, other)) == (-32602, "invalid_request")
     assert {body["method"] for _, body in server.seen} <= {"initialize", "notifications/initialized"}
-    assert failed(User(line).send("tasks/list", {})) == (-32601, "invalid_request")
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/result"])

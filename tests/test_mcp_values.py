@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.server.mcpserver import MCPServer
 
 import tool_server
 from line import Line, config, running
@@ -199,3 +203,25 @@ def test_a_value_that_is_split_over_a_list(line: Line, server: Scripted) -> None
     Client(line, "/mcp/plain").call("get_it", {"lines": ["ann.lee@exam", "ple.org"], "n": [1, 2]})
     assert "ple.org" not in json.dumps(sent(server))
     assert sent(server)["n"] == [1, 2]
+
+
+def test_calls_with_one_id_get_their_own_answers(tmp_path: Path) -> None:
+    """Clients without a session share one of the gateway's, and count from the same number each."""
+    server, arrived = MCPServer("meeting"), []
+
+    @server.tool()
+    async def meet(who: str) -> str:
+        arrived.append(who)
+        async with asyncio.timeout(10):
+            while len(arrived) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return who
+
+    with tool_server.serving(server.streamable_http_app()) as url:
+        row = {"mcp": url, "timeout": "5s", "pins": "off"}
+        with (
+            running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": row})) as line,
+            ThreadPoolExecutor() as pool,
+        ):
+            said = pool.map(lambda who: text(Client(line).call("meet", {"who": who})), ["first", "second"])
+            assert list(said) == ["first", "second"]

@@ -239,6 +239,10 @@ def test_measured_figures(line: Line, up: Scripted, name: str) -> None:
     assert (measured["calls"], measured["success"], measured["cost_usd"]) == (5, 0.6, 0.25)
     assert 0 < measured["p50_seconds"] <= measured["p95_seconds"] < 30
     assert ask(line, "GET", "/planner", who="bob")[1]["measured"] == measured
+    body, headers = {"agent": "helper", "agents": ["others"]}, {"x-correlation-id": "figures"}
+    token = line.client.post("/v1/delegations", json=body, headers=headers).json()["token"]
+    status, seen = ask(line, "GET", f"/{name}", authorization=f"Bearer {token}")
+    assert (status, seen["measured"]) == (200, {})  # of an agent that it may not call
     ask(line, "DELETE", f"/{name}")
 
 

@@ -43,7 +43,10 @@ class Asked(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """`row`: the row of `a2a` by which the agent is called, "" for none. `kept`: None for a row itself."""
+    """`row`: the row of `a2a` by which the agent is called, "" for none, or for one that the caller may not call.
+
+    `kept`: None for a row itself.
+    """
 
     name: str
     offer: Offer
@@ -100,7 +103,8 @@ class Registry:
             raise Refusal("invalid_request", "Your team has registered as many agents as it may.", status=409)
         fresh = before is None or before.record != record
         kept = next(it for it in await self._store.enlisted(call.team) if it.name == name)
-        return self._shown(_registered(kept), offer.functions), fresh
+        entry, _ = await self._registered(call, kept)
+        return self._shown(entry, offer.functions), fresh
 
     async def delete(self, call: Call, name: str) -> None:
         """Delete an entry of the caller. Raises Refusal."""
@@ -138,11 +142,18 @@ class Registry:
         found = []
         for kept in await self._store.enlisted(call.team):
             if only in ("", kept.name) and kept.name.casefold() not in self._folded:
-                entry = _registered(kept)
-                if kept.owner == call.subject.agent or await self._visible.may(call, entry.row or kept.name):
+                entry, may = await self._registered(call, kept)
+                if may or kept.owner == call.subject.agent:
                     found.append(entry)
         rows = [name for name in self._rows if only in ("", name) and await self._visible.may(call, name)]
         return found + list(await asyncio.gather(*map(self._of_row, [call] * len(rows), rows)))
+
+    async def _registered(self, call: Call, kept: Enlisted) -> tuple[_Entry, bool]:
+        """An entry as the caller sees it, and whether the caller may call its agent."""
+        offer = decoded(kept.record)
+        row = offer.channels.a2a
+        may = await self._visible.may(call, row or kept.name)
+        return _Entry(kept.name, offer, row if may else "", kept), may
 
     async def _of_row(self, call: Call, name: str) -> _Entry:
         """A row of `a2a`, with the skills of its card.
@@ -191,11 +202,6 @@ class Registry:
 def unknown() -> Refusal:
     """The refusal for an agent that does not exist, or that the caller does not see."""
     return Refusal("tool_not_found", "There is no agent of this name in the registry.", status=404)
-
-
-def _registered(kept: Enlisted) -> _Entry:
-    offer = decoded(kept.record)
-    return _Entry(kept.name, offer, offer.channels.a2a, kept)
 
 
 def _matching(entry: _Entry, asked: Asked) -> tuple[int, list[Function]]:

@@ -116,7 +116,8 @@ class Remote:
         if not at.rest:
             return Destination(URL(at.url), self._headers, self._timeouts).having(headers), orjson.dumps(message)
         asked = a2a_called.asked(message)
-        url = URL(at.url.partition("?")[0].rstrip("/") + asked.path, encoded=True)
+        base = URL(at.url).with_query(None).with_fragment(None)  # whatever else the card has, this is a path
+        url = URL(str(base).rstrip("/") + asked.path, encoded=True)
         headers.append(("Content-Type", KIND))
         return Destination(url, self._headers, self._timeouts, asked.method).having(headers), asked.body
 

@@ -510,7 +510,8 @@ class Server(Section):
     effect with the next start. Otherwise an upgrade gets 426."""
     cors: tuple[Origin, ...] = ()
     """Origins whose pages may call `/v1/`, `/v1beta/` and `/mcp` from a browser, such as https://app.example.com; `*`
-    for all origins. A request to `/mcp` with another `Origin` gets 403."""
+    for all origins. A request to `/mcp` with another `Origin` gets 403, except for that of the gateway on the
+    same machine (`http://localhost:8080`)."""
 
     @field_validator("public_url")
     @classmethod

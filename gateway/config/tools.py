@@ -198,8 +198,10 @@ class Tool(Section):
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Tool:
-        if self.asks and not self.mcp:
-            raise PydanticCustomError("no_client", "has `asks`, but only MCP servers over HTTP can ask clients (`mcp`)")
+        if self.asks and not (self.mcp or self.command):
+            raise PydanticCustomError(
+                "no_client", "has `asks`, but only MCP servers can ask clients (`mcp`, `command`)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -26,11 +26,13 @@ from gateway.dialects.base import Ordered, is_said_once
 from gateway.dialects.cited import RAN
 from gateway.dialects.fields import Reader
 from gateway.dialects.frame import Frame, Series
+from gateway.dialects.lots import Lot
 from gateway.dialects.openai_strays import fields, in_blocks
 from gateway.dialects.surrogates import Halves, mend
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 
+_MAIN: Final = "text"
 _SEAL: Final = 32  # minimum characters of a seal
 MAX_BLOCKS: Final = 4096
 MAX_INPUT: Final = (
@@ -147,17 +149,27 @@ class AnthropicStream(Ordered):
 
     def _series(self, series: Series, raw: bytes) -> Chunk:
         """A chunk of events that each hold a piece of the open block."""
-        chunk, events, key = Chunk(raw), [], series.frame.channel[1]
-        chunk.series = series
-        for own, piece in series.events(raw):
-            event = Chunk(own)
-            event.series = series
-            if key == "text":
-                self._piece(event, key, {key: piece}, key)
-            else:
-                self._signed(event, {key: piece}, key)
-            events.append(event)
-        chunk.events = events
+        chunk, key, read = Chunk(raw), series.frame.channel[1], series.read()
+
+        def make() -> list[Chunk]:
+            events = []
+            for own, piece in read.events(raw):
+                event = Chunk(own)
+                event.series = series
+                if key != _MAIN:
+                    self._signed(event, {key: piece}, key)
+                elif piece:
+                    event.fields.append(_running(block, {key: piece}, key))
+                events.append(event)
+            return events
+
+        chunk.series, block = series, self._blocks
+        if key == _MAIN and read.text:
+            field = _running(block, {key: read.text}, key)
+            field.pieces[0].lot = chunk.lot = Lot(read, make)
+            chunk.fields.append(field)
+        else:
+            chunk.events = make()
         return chunk
 
     def rest(self) -> Iterator[Chunk]:
@@ -253,7 +265,7 @@ class AnthropicStream(Ordered):
         self.tier = tier(message.get("usage")) or self.tier
         for block in blocks:  # blocks that begin with the message
             if type(block) is dict and block.get("type") == "text" and type(block.get("text")) is str:
-                self._piece(chunk, "text", block, "text")
+                self._piece(chunk, block, "text")
                 self._fields.read(chunk, "delta", 0, block, _TEXT)
             elif type(block) is dict:
                 self._whole(chunk, block)
@@ -282,7 +294,7 @@ class AnthropicStream(Ordered):
             self._use = _Use({key: data[key] for key in _START if key in data}, chunk.raw, plain)
             return None
         if kind == "text" and type(block.get("text")) is str:
-            self._piece(chunk, "text", block, "text")
+            self._piece(chunk, block, "text")
             self._fields.read(chunk, "delta", 0, block, _TEXT)
         elif kind in SIGNED:
             texts = {key for key, value in block.items() if key != "type" and type(value) is str}
@@ -317,7 +329,7 @@ class AnthropicStream(Ordered):
             if self._frame is None and kind in _FRAMED and self._may_frame(chunk, data, delta, known):
                 self._frame = Frame.learn(chunk.raw, delta[key], (0, key), says_more=True)
             if kind == "text_delta":
-                self._piece(chunk, "text", delta, key)
+                self._piece(chunk, delta, key)
             else:
                 self._signed(chunk, delta, key)
         elif kind == "citations_delta" and type(delta.get("citation")) is dict:
@@ -400,12 +412,10 @@ class AnthropicStream(Ordered):
         if survey.slots or survey.kinds:
             chunk.wholes.append(survey)
 
-    def _piece(self, chunk: Chunk, channel: str, holder: Json, key: str) -> None:
+    def _piece(self, chunk: Chunk, holder: Json, key: str) -> None:
         """A piece of a running text, edited in place."""
         if holder[key]:
-            field = _field((0, channel), holder, key)
-            field.text = self._blocks
-            chunk.fields.append(field)
+            chunk.fields.append(_running(self._blocks, holder, key))
 
     def _signed(self, chunk: Chunk, holder: Json, key: str) -> None:
         """A piece of a signed text; encrypted data is not text."""
@@ -476,6 +486,13 @@ def _named(holder: Json, what: str) -> str:
 def _field(channel: Channel, holder: Json, key: str) -> Field:
     field = Field("delta", channel[0], holder, key)
     field.pieces.append(Piece(channel, field, holder, key))
+    return field
+
+
+def _running(block: int, holder: Json, key: str) -> Field:
+    """A piece of the text of all text blocks."""
+    field = _field((0, _MAIN), holder, key)
+    field.text = block
     return field
 
 

@@ -8,22 +8,23 @@ the full parser. See `frame`, which does the same for dialects whose events diff
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate, takewhile
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from gateway.dialects.frame import printable
+from gateway.dialects.frame import Read, printable
 
 _LONGEST: Final = 32 * 1024  # bytes of a piece, and of a series; a longer event is parsed in full
 _DIGITS: Final = 6
-_ZERO, _QUOTE = b'0"'
-NUMBER: Final = re.compile(rb"0|[1-9][0-9]{0,%d}(?![0-9])" % (_DIGITS - 1))
+NUMBER: Final = re.compile(rb"(0|[1-9][0-9]{0,%d})" % (_DIGITS - 1))
 """A number of at most six digits, which is no personal data."""
-TEXT: Final = re.compile(rb'"[^"\\\x00-\x1f]{0,%d}"' % _LONGEST)
+TEXT: Final = re.compile(rb'"([^"\\\x00-\x1f]{0,%d})"' % _LONGEST)
 """A string without escapes: the piece."""
 PADDING: Final = re.compile(rb'"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}"')
 """Padding as in `openai_answer.is_padding`."""
+_MARKS: Final = [b"%c" % mark for mark in range(9)]  # no event has these: a control character is not valid in JSON
 
 
 class Place(NamedTuple):
@@ -34,25 +35,6 @@ class Place(NamedTuple):
     pattern: re.Pattern[bytes]
 
 
-class Read(NamedTuple):
-    """Events: their pieces as one text, the sizes of the pieces in characters, the ends of the events in bytes.
-
-    `numbers`: those of each event, in the order of their places.
-    """
-
-    text: str
-    sizes: Sequence[int]
-    ends: Sequence[int]
-    numbers: Sequence[Sequence[int]]
-
-    def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
-        """The bytes and the piece of each event, given the bytes of all."""
-        begin = at = 0
-        for end, size in zip(self.ends, self.sizes, strict=True):
-            yield raw[begin:end], self.text[at : at + size]
-            begin, at = end, at + size
-
-
 class DeltaFrame:
     """The events that are equal to a parsed event except for what differs.
 
@@ -61,19 +43,24 @@ class DeltaFrame:
     `numbers`: the keys of the places with numbers, in order.
     """
 
-    __slots__ = ("_first", "_last", "_places", "numbers")
+    __slots__ = ("_between", "_columns", "_first", "_last", "_row", "_text", "numbers")
 
     def __init__(self, parts: Sequence[tuple[bytes, re.Pattern[bytes]]], last: bytes, numbers: Sequence[str]) -> None:
-        self._first = parts[0][0]
+        (self._first, _), *others = parts
         self._last = last
-        after = [before for before, _ in parts[1:]]
-        self._places = [(pattern, ahead) for (_, pattern), ahead in zip(parts, [*after, b""], strict=True)]
+        self._between = [before for before, _ in others]
+        self._row = _row(tuple([pattern for _, pattern in parts]))
+        captured = [pattern for _, pattern in parts if pattern is not PADDING]
+        self._text = captured.index(TEXT)
+        self._columns = [at for at, pattern in enumerate(captured) if pattern is NUMBER]
         self.numbers = numbers
 
     @classmethod
     def learn(cls, raw: bytes, places: Sequence[Place]) -> DeltaFrame | None:
         """The frame of a faithful event; None if a place cannot be found in its bytes."""
         if b"\\" in raw or not raw.endswith((b"\n\n", b"\r\n\r\n")):
+            return None
+        if len(places) > len(_MARKS):
             return None
         found = []
         for place in places:
@@ -96,58 +83,55 @@ class DeltaFrame:
     def read(self, data: bytes, at: int) -> Read | None:
         """The events from `at` on that have this frame, up to a length that is judged at once; None if there are none.
 
-        They are split at the bytes after the last place, which end an event, and then at the bytes between the places.
-        So each value is looked at once, and the pieces are decoded together.
+        All bytes between two events are those of the frame, so each event is what stands between them. A mark replaces
+        the bytes between two places, and one pattern reads all places of all events.
         """
-        events = data[at : at + _LONGEST].split(self._last)
-        events.pop()  # it is not complete
-        first, skip = self._first, len(self._first)
-        around, places = skip + len(self._last), self._places
-        pieces, numbers, ends = list[bytes](), list[list[int]](), list[int]()
-        end = 0
-        for event in events:
-            if not event.startswith(first):
-                break
-            piece, counts, rest = b"", list[int](), event[skip:]
-            for pattern, after in places:
-                if after:
-                    value, found, rest = rest.partition(after)
-                    if not found:
-                        break
-                else:
-                    value = rest
-                if pattern is NUMBER:
-                    if not value.isdigit() or len(value) > _DIGITS or (value[0] == _ZERO and len(value) > 1):
-                        break
-                    counts.append(int(value))
-                elif pattern is TEXT:
-                    if len(value) < 2 or value[0] != _QUOTE or value[-1] != _QUOTE:
-                        break
-                    piece = value[1:-1]
-                elif pattern.fullmatch(value) is None:
-                    break
-            else:
-                end += around + len(event) - skip
-                pieces.append(piece)
-                numbers.append(counts)
-                ends.append(end)
-                continue
-            break
-        sizes, text = _sizes(pieces)
+        first, last = self._first, self._last
+        if not data.startswith(first, at):
+            return None
+        events = data[at + len(first) : at + _LONGEST].split(last + first)
+        events[-1], ended, _ = events[-1].partition(last)
+        if not ended:  # it is not complete
+            events.pop()
+        said = b"\n".join(events)
+        for between, mark in zip(self._between, _MARKS, strict=False):
+            if mark in said:
+                return None
+            said = said.replace(between, mark)
+        rows: list[tuple[bytes, ...]] = self._row.findall(said)
+        if len(rows) != len(events):  # some events have several lines
+            return None
+        columns = list(zip(*rows, strict=True))
+        if columns and any(columns[-1]):
+            columns = list(zip(*takewhile(_is_read, rows), strict=True))
+        if not columns:
+            return None
+        sizes, text = _sizes(columns[self._text])
         if not sizes:
             return None
-        return Read(text, sizes, ends[: len(sizes)], numbers[: len(sizes)])
+        around, many = len(first) + len(last), len(sizes)
+        ends = list(accumulate([around + len(event) for event in events[:many]]))
+        return Read(text, sizes, ends, [list(map(int, columns[at][:many])) for at in self._columns])
 
 
-def _sizes(pieces: list[bytes]) -> tuple[list[int], str]:
-    """The sizes in characters of the pieces that are strings without escapes and control characters, and their text.
+def _is_read(row: tuple[bytes, ...]) -> bool:
+    return not row[-1]
+
+
+@lru_cache(maxsize=64)
+def _row(places: tuple[re.Pattern[bytes], ...]) -> re.Pattern[bytes]:
+    """The pattern of an event: its places with marks between them, or, as the last group, any other line."""
+    marks = [re.escape(mark) for mark in _MARKS]
+    said = b"".join([pattern.pattern + mark for pattern, mark in zip(places, marks, strict=False)])
+    return re.compile(b"^(?:%b|(.+))$" % said.removesuffix(marks[len(places) - 1]), re.MULTILINE)
+
+
+def _sizes(pieces: Sequence[bytes]) -> tuple[list[int], str]:
+    """The sizes in characters of the pieces before the first with a character that is not printable, and their text.
 
     Raises ValueError for a piece that is not UTF-8.
     """
     said = b"".join(pieces)
-    if b'"' in said or b"\\" in said:
-        pieces = list(takewhile(lambda piece: b'"' not in piece and b"\\" not in piece, pieces))
-        said = b"".join(pieces)
     try:
         text = said.decode()
         sizes = list(map(len, pieces if len(text) == len(said) else [piece.decode() for piece in pieces]))

@@ -122,6 +122,25 @@ class Frame(NamedTuple):
         return before + (after + before).join([piece.encode() for piece in pieces]) + after
 
 
+class Read(NamedTuple):
+    """Events: their pieces as one text, the sizes of the pieces in characters, the ends of the events in bytes.
+
+    `numbers`: for each place with a number, the numbers of the events.
+    """
+
+    text: str
+    sizes: Sequence[int]
+    ends: Sequence[int]
+    numbers: Sequence[Sequence[int]] = ()
+
+    def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
+        """The bytes and the piece of each event, given the bytes of all."""
+        begin = at = 0
+        for end, size in zip(self.ends, self.sizes, strict=True):
+            yield raw[begin:end], self.text[at : at + size]
+            begin, at = end, at + size
+
+
 class Series(NamedTuple):
     """Events that a frame has read: their text, and the sizes of its pieces in characters and in bytes as they came."""
 
@@ -130,16 +149,11 @@ class Series(NamedTuple):
     sizes: Sequence[int]
     widths: Sequence[int]
 
-    def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
-        """The bytes and the text of each event, given the bytes of all."""
-        frame, text = self.frame, self.text
-        around = len(frame.before) + len(frame.after)
-        at = begin = 0
-        for size, width in zip(self.sizes, self.widths, strict=True):
-            piece = text[at : at + size]
-            end = begin + around + width
-            yield raw[begin:end], piece
-            at, begin = at + size, end
+    def read(self) -> Read:
+        """The events by their ends."""
+        around = len(self.frame.before) + len(self.frame.after)
+        ends = list(accumulate([around + width for width in self.widths]))
+        return Read(self.text, self.sizes, ends)
 
     def encode(self, raw: bytes, text: str) -> bytes:
         """The events with another text, given their bytes.

@@ -29,6 +29,9 @@ def only(data: Json) -> Json | None:
 
 
 def counted(data: Json, keys: Sequence[str], reports: Sequence[Sequence[int]]) -> Json:
-    """An event with the largest counts of a series, which are cumulative. `data`: the event that taught the frame."""
-    most = dict(zip(keys, map(max, zip(*reports, strict=True)), strict=True))
+    """An event with the largest counts of a series, which are cumulative, given the counts by key.
+
+    `data`: the event that taught the frame.
+    """
+    most = dict(zip(keys, map(max, reports), strict=True))
     return {**data, "usageMetadata": {**(data.get("usageMetadata") or {}), **most}} if most else data

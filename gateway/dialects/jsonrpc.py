@@ -49,6 +49,19 @@ class Fault(Refusal):
         self.rpc = rpc
 
 
+def named(answer: bytes, sent: object, id: Id) -> bytes:
+    """The answer to a request that left with the id `sent`, with another id. Unchanged if this is not the answer."""
+    if sent == id and type(sent) is type(id):
+        return answer
+    try:
+        said = orjson.loads(answer)
+        if type(said) is not dict or said.get("id") != sent:
+            return answer
+        return orjson.dumps({**said, "id": id})
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # refused when it is read
+        return answer
+
+
 class JsonRpc(Untold):
     """The codec of one call: `id`, `method` and `params` are those of its request, once that is parsed."""
 
@@ -94,15 +107,7 @@ class JsonRpc(Untold):
 
     def named(self, answer: bytes, sent: object) -> bytes:
         """The answer to a request that left with the id `sent`, with the id of the caller."""
-        if sent == self.id and type(sent) is type(self.id):
-            return answer
-        try:
-            said = orjson.loads(answer)
-        except orjson.JSONDecodeError:
-            return answer
-        if type(said) is not dict or said.get("id") != sent:
-            return answer
-        return orjson.dumps({**said, "id": self.id})
+        return named(answer, sent, self.id)
 
     def asked(self, body: Json) -> Json:
         """Everything except the id, which differs in each request."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from gateway.dialects.delta_frame import Read
+from gateway.dialects.frame import Read
 
 if TYPE_CHECKING:
     from gateway.dialects import Chunk

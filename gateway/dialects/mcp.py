@@ -19,7 +19,7 @@ from gateway.bodies import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
-from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round, Task
+from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round, Task, TaskAsk
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
@@ -43,16 +43,30 @@ CALL: Final = "tools/call"
 LIST: Final = "tools/list"
 SEARCH_TOOLS: Final = "search_tools"
 CALL_TOOL: Final = "call_tool"
-NAMED: Final[Mapping[str, str]] = {CALL: "name", "prompts/get": "name", "resources/read": "uri"}
-"""Method -> the parameter that the header `Mcp-Name` repeats."""
+EXTENSIONS: Final = "extensions"
+TASK_EXTENSION: Final = "io.modelcontextprotocol/tasks"
+"""Tasks in the later era, which a client declares with each request."""
+MISSING: Final = -32021
+"""The client has not declared a capability that the request needs."""
 UPDATES: Final = ("resources/subscribe", "resources/unsubscribe")
 """Methods of sessions that choose of which resources the server tells changes."""
 LISTENING: Final = 1800.0
 """Seconds after which a stream of what a server tells without a request ends."""
 SUBSCRIBE: Final = "subscriptions/listen"
 TASK_RESULT: Final = "tasks/result"
-TASKS: Final = ("tasks/get", "tasks/cancel")
-"""Methods about a task, beside `tasks/result`."""
+TASK_GET: Final = "tasks/get"
+TASK_CANCEL: Final = "tasks/cancel"
+TASKS: Final = (TASK_GET, TASK_CANCEL)
+"""Methods about a task in both eras, beside `tasks/result` in the earlier, and `tasks/update` in the later one."""
+TASK_UPDATE: Final = "tasks/update"
+TASK_LIST: Final = "tasks/list"
+NAMED: Final[Mapping[str, str]] = {
+    CALL: "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    **dict.fromkeys((*TASKS, TASK_UPDATE), "taskId"),
+}
+"""Method -> the parameter that the header `Mcp-Name` repeats."""
 RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
 LONGEST_TASK: Final = 1024
 """Characters of the id of a task."""
@@ -74,9 +88,11 @@ LISTS: Final[Mapping[str, str]] = {
 }
 """Method that lists what can be read -> the method that reads it."""
 _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
-OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, *TASKS}
-NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE}
+OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, TASK_LIST, *TASKS}
+NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE, TASK_UPDATE, *TASKS}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
+_ERROR: Final = b'"error"'
+_VERSION: Final = re.compile(r"[A-Za-z]?[0-9][0-9A-Za-z.-]{0,31}")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: lists whose texts a model reads as one
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
@@ -169,7 +185,7 @@ class Mcp(JsonRpc):
         """Server, state -> the round that the caller got with this state."""
         self.about = ""
         """The digest of a call whose caller can be asked."""
-        self.added: dict[tuple[str, ...], str] = {}
+        self.added: dict[tuple[str | int, ...], str] = {}
         """Sealed values that are added to the judged result: path -> value."""
         self.asks: Mapping[str, object] | None = None
         """The URLs of the questions in the answer, by the key of the question; None without questions."""
@@ -181,20 +197,42 @@ class Mcp(JsonRpc):
         """The id under which the client has it."""
         self.task_of: Callable[[str, object], Task | None] = _no_round
         """Server, id -> the task of the caller."""
+        self.ask_of: Callable[[str, Task, str], TaskAsk | None] = _no_ask
+        """Server, task, key -> the question of the task that the caller got under the key."""
+        self.answered_asks: Mapping[str, TaskAsk] = {}
+        """The questions of a task that the message answers, by the key that the caller got."""
+        self.keys: Mapping[str, str] = {}
+        """Keys of questions in the answer that the caller gets under another: key of the server -> that key."""
         self._declared: Json = {}  # capabilities of the client of a request of the later era
         self._answers: object = None  # the id of that question, as the client got it
-        self._level = ""  # of the messages of the log that a client of the later era wants
+        self.level = ""  # of the messages of the log that a client of the later era wants
         self._headers = headers
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether a call may become a task of the later era: the client declares the extension, at one server."""
+        said = self._declared.get(EXTENSIONS)
+        return bool(self.door) and type(said) is dict and type(said.get(TASK_EXTENSION)) is dict
 
     @property
     def sampled(self) -> int:
         """The tokens of the prompts that the client's model has answered in this message."""
+        if self.answered_asks:
+            return sum(asked.tokens for asked in self.answered_asks.values())
         if self.question is not None:
             return self.question.tokens if self.question.kind == "sampling" else 0
         answers = self.params.get(RESPONSES) if self.round is not None else None
         if self.round is None or type(answers) is not dict:
             return 0
         return sum(tokens for key, tokens in self.round.tokens.items() if key in answers)
+
+    @property
+    def tells(self) -> bool:
+        """Whether a message that takes request limits only is answered by what may label the workflow.
+
+        This is what a server tells without a request, and in the later era the state of a task, with its result.
+        """
+        return self.listens or (self.modern and self.task is not None)
 
     @property
     def may_listen(self) -> bool:
@@ -209,12 +247,22 @@ class Mcp(JsonRpc):
     def wanted(self, token: str) -> Json:
         """What a server is told of the notifications that the client wants. `token`: that of progress."""
         found: Json = {} if self.progress is None else {"progressToken": token}
-        return {**found, LOG_LEVEL: self._level} if self._level else found
+        return {**found, LOG_LEVEL: self.level} if self.level else found
 
     def event(self, message: bytes, id: str = "") -> bytes:
         """A message as an event of a stream. Line breaks in JSON are space between values, and would end the event."""
         named = b"id: %s\n" % id.encode() if id else b""
         return b"event: message\n%sdata: %s\n\n" % (named, message.replace(b"\r", b" ").replace(b"\n", b" "))
+
+    def answer_status(self, body: bytes) -> int:
+        """The HTTP status of a judged answer. In the later era, an error about capabilities has status 400."""
+        if not self.modern or _ERROR not in body:
+            return 200
+        try:
+            code = orjson.loads(body)["error"]["code"]
+        except (orjson.JSONDecodeError, LookupError, TypeError):
+            return 200
+        return 400 if code == MISSING else 200
 
     @property
     def told(self) -> bool:
@@ -243,20 +291,15 @@ class Mcp(JsonRpc):
         result = said.get("result")
         if type(result) is not dict:
             return body
-        if self.asks is not None and mcp_questions.addresses(result) != self.asks:
+        if not mcp_questions.complete(result, self.added, self.asks, self.keys):
             raise Refusal("output_blocked", "The server asks to open a URL that may carry data out.", stage="output")
-        for path, value in self.added.items():
-            node = result
-            for key in path[:-1]:
-                node = node.setdefault(key, {})
-            node[path[-1]] = value
         return orjson.dumps(said)
 
     def enclosed(self, raw: bytes) -> bytes:
         """An answer to a question without its id, which is the gateway's own: random, and no text to be judged."""
         if self.listens:  # a GET, which has no body
             return b'{"jsonrpc": "2.0", "method": "listen"}'
-        if b'"method"' in raw:
+        if b'"result"' not in raw and b'"error"' not in raw:
             return raw
         try:
             body = orjson.loads(raw)
@@ -284,7 +327,7 @@ class Mcp(JsonRpc):
         if type(meta) is dict:
             token, level = meta.get("progressToken"), meta.get(LOG_LEVEL)
             self.progress = token if is_id(token) else None
-            self._level = level if self.modern and level in LEVELS else ""
+            self.level = level if self.modern and level in LEVELS else ""
         if self.answered:
             known = NEW_METHODS if self.modern else OLD_METHODS
             if self.method not in known:
@@ -295,7 +338,7 @@ class Mcp(JsonRpc):
         self.listens |= self.method == SUBSCRIBE and self.answered
         if self.method in READS and not self.told:
             return self._reading()
-        if self.method in (TASK_RESULT, *TASKS) and not self.told:
+        if self.method in (TASK_RESULT, TASK_UPDATE, *TASKS) and not self.told:
             return self._about_task()
         if self.method != CALL or self.told:
             return Intent(self.server, False, (), 0, control=True)
@@ -331,6 +374,8 @@ class Mcp(JsonRpc):
         """Every string; the texts of one result are also one text, as a model reads them."""
         survey = super().whole(answer)
         result = answer.get("result")
+        if type(result) is dict and type(result.get("result")) is dict:  # of a task
+            result = result["result"]
         for key, said in result.items() if type(result) is dict else ():
             if key in _LISTED and type(said) is list and len(said) > 1:
                 inner = [one.get("content") if key == "messages" and type(one) is dict else one for one in said]
@@ -356,6 +401,8 @@ class Mcp(JsonRpc):
 
     def _about_task(self) -> Intent:
         """A task of the caller. Raises Refusal(invalid_request)."""
+        if self.modern and not self.takes_tasks:
+            raise missing_tasks()
         id = self.params.get("taskId")
         self.task = self.task_of(self.server, id)
         if self.task is None or type(id) is not str:
@@ -363,8 +410,25 @@ class Mcp(JsonRpc):
         self.task_id, self.given = id, {"taskId": self.task.id}
         if self.method in TASKS:
             return Intent(self.server, False, (), 0, control=True)
+        if self.method == TASK_UPDATE:
+            return self._updating(self.task)
         self.called = "task_result"
         return Intent(f"{self.server}/{self.called}", False, (), 0, {"tool": self.task.tool})
+
+    def _updating(self, task: Task) -> Intent:
+        """Answers to questions of a task. Raises Refusal(invalid_request)."""
+        answers = self.params.get(RESPONSES)
+        if type(answers) is not dict or not answers:
+            raise Fault(PARAMS, f"`params.{RESPONSES}` must be an object with the answers.")
+        asked = dict[str, TaskAsk]()
+        for key, answer in answers.items():
+            if (ask := self.ask_of(self.server, task, key)) is None:
+                raise Fault(PARAMS, f"`params.{RESPONSES}` answers something that was not asked.")
+            if why := mcp_questions.wrong(ask.kind, {"result": answer}):
+                raise Fault(PARAMS, why.replace("`result", f"`params.{RESPONSES}.*"))
+            asked[key] = ask
+        self.answered_asks, self.called = asked, "task_update"
+        return Intent(f"{self.server}/{self.called}", False, (), 0, {"tool": task.tool, RESPONSES: answers})
 
     def _resume(self) -> None:
         """Read which questions a call of the later era answers. Raises Refusal(invalid_request)."""
@@ -389,7 +453,9 @@ class Mcp(JsonRpc):
     def _answering(self, body: Json) -> Intent:
         """The answer to a question of the server, judged as a call of a tool. Raises Refusal(invalid_request)."""
         asked = self.asked_as(self._answers)
-        if asked is None:
+        if asked is not None and not self.door:
+            self.server = asked.server
+        if asked is None or (not self.door and asked.server not in self.servers):
             words = "The message answers no question of a server in this session, or comes too late."
             raise Fault(INVALID, words, status=400)
         if why := mcp_questions.wrong(asked.kind, body):
@@ -416,14 +482,14 @@ class Mcp(JsonRpc):
         shown = header(self._headers, b"mcp-protocol-version")
         if said is None and shown != MODERN:
             if shown and shown not in HANDSHAKE and self.method != "initialize":
-                raise _unsupported()
+                raise _unsupported(shown)
             return
         if type(said) is not str or type(meta) is not dict or type(meta.get(CAPABILITIES)) is not dict:
             raise Fault(PARAMS, f"`params._meta` must have `{VERSION}` and `{CAPABILITIES}`.", status=400)
         if said != shown:
             raise Fault(MISMATCH, "The header MCP-Protocol-Version differs from the version in the body.", status=400)
         if said != MODERN:
-            raise _unsupported()
+            raise _unsupported(said)
         self.modern, self._declared = True, meta[CAPABILITIES]
         if header(self._headers, b"mcp-method") != self.method:
             raise Fault(MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
@@ -441,6 +507,20 @@ def _no_round(server: str, state: object) -> None:
     del server, state
 
 
-def _unsupported() -> Fault:
-    data = {"supported": list(VERSIONS)}
+def _no_ask(server: str, task: Task, key: str) -> None:
+    """Before the caller is known, nothing was asked."""
+    del server, task, key
+
+
+def missing_tasks() -> Fault:
+    """The refusal for a request of the later era that needs the extension for tasks."""
+    needed: Json = {"requiredCapabilities": {EXTENSIONS: {TASK_EXTENSION: {}}}}
+    words = f"This needs the extension {TASK_EXTENSION} in the capabilities of the client, at the path of one server."
+    return Fault(MISSING, words, status=400, data=needed)
+
+
+def _unsupported(asked: str) -> Fault:
+    data: Json = {"supported": list(VERSIONS)}
+    if _VERSION.fullmatch(asked):
+        data["requested"] = asked
     return Fault(UNSUPPORTED, f"This version is not served; use one of {', '.join(VERSIONS)}.", status=400, data=data)

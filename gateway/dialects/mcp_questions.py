@@ -38,11 +38,17 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Question(NamedTuple):
-    """A question that was passed on: its kind, the id that the server gave it, and the tokens of a prompt."""
+    """A question that was passed on: its kind, the id that the server gave it, and the tokens of a prompt.
+
+    `server`: who asked, and in which session with the gateway; "" where the session of the client says so.
+    """
 
     kind: str
     id: str | int
     tokens: int = 0
+    server: str = ""
+    version: str = ""
+    session: str = ""
 
     @property
     def tool(self) -> str:
@@ -65,10 +71,22 @@ class Round(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A call that runs as a task (2025-11-25): the tool, and the id that the server gave the task."""
+    """A call that runs as a task: the tool, and the id that the server gave the task.
+
+    `later`: the server has it as a task of the later era (the extension), else as one of 2025-11-25.
+    """
 
     tool: str
     id: str
+    later: bool = False
+
+
+class TaskAsk(NamedTuple):
+    """A question of a task of the later era: its kind, the key that the server gave it, and the tokens of a prompt."""
+
+    kind: str
+    key: str
+    tokens: int = 0
 
 
 def about(method: str, called: str, given: Json) -> str:
@@ -86,6 +104,32 @@ def addresses(result: Json) -> dict[str, object]:
         if type(params) is dict and "url" in params:
             found[key] = params["url"]
     return found
+
+
+def complete(
+    result: Json,
+    added: Mapping[tuple[str | int, ...], object],
+    asks: Mapping[str, object] | None,
+    keys: Mapping[str, str],
+) -> bool:
+    """Complete a judged result with what the gateway adds: values, by their path, and other keys of questions.
+
+    False if an address or a key of a question was edited: the question would be another. `asks`: the addresses before
+    judging, None without questions.
+    """
+    if asks is not None and addresses(result) != asks:
+        return False
+    if keys:
+        questions = result.get("inputRequests")
+        if type(questions) is not dict or questions.keys() != keys.keys():
+            return False
+        result["inputRequests"] = {keys[key]: question for key, question in questions.items()}
+    for path, value in added.items():
+        node: Any = result
+        for key in path[:-1]:
+            node = node[key] if type(key) is int else node.setdefault(key, {})
+        node[path[-1]] = value
+    return True
 
 
 def answering(kind: str) -> str:

@@ -154,7 +154,7 @@ class ResponsesStream(Ordered):
 
         def make() -> list[Event]:
             events = []
-            for (raw, text), (number,) in zip(read.events(chunk.raw), read.numbers, strict=True):
+            for (raw, text), number in zip(read.events(chunk.raw), *read.numbers, strict=True):
                 event = Event(raw)
                 event.framed, event.number = frame, number
                 holder = {"delta": text}
@@ -553,7 +553,7 @@ class ResponsesStream(Ordered):
             return None
         text = lot.text(first, last)
         framed.said.left.append(text)
-        self._closing.say(framed.place, [number for (number,) in lot.read.numbers[first:last]], text)
+        self._closing.say(framed.place, lot.read.numbers[0][first:last], text)
         return lot.raw(chunk.raw, first, last)
 
     def refuse(self, refusal: Refusal, request_id: str, reason: str = "", *, bare: bool = False) -> bytes:

@@ -78,7 +78,9 @@ class Exchange:
         if answer.streamed:
             await events(self._answers, self._results, self._desks.a2a, call, answer, reply)
             return
-        if call.request.control or (isinstance(call.codec, Mcp) and call.codec.told):
+        codec = call.codec if isinstance(call.codec, Mcp) else None
+        tells = codec is not None and codec.tells
+        if (call.request.control and not tells) or (codec is not None and codec.told):
             await told(self._answers, self._lists, call, answer, reply)
         else:
             await tool(self._answers, self._results, call, answer, reply)

@@ -6,13 +6,15 @@ and the call goes on.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import orjson
 
-from gateway.call import Call, Json, Screening
+from gateway.call import Call, Json, Resource, Screening
 from gateway.dialects.jsonrpc import OURS
 from gateway.dialects.mcp import Mcp
+from gateway.dialects.mcp_questions import Task
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.tool import judged_text
@@ -49,10 +51,13 @@ class Notices(Relay):
         self._counts: dict[str, int] = {}
 
     async def tell(self, said: Json) -> None:
-        """Pass on a notification, as method and parameters. Raises Refusal."""
-        params = await self._judged(said["params"])
+        """Pass on a notification, as method and parameters; with `task` if it is about one. Raises Refusal."""
+        task, given = said.get("task", (None, ""))
+        params = await self._judged(said["params"], task)
         if params is None:
             return
+        if task is not None:
+            params["taskId"] = given
         if said["method"] == PROGRESS:
             params["progressToken"] = self._codec.progress
         await self._send({"method": said["method"], "params": params})
@@ -70,13 +75,17 @@ class Notices(Relay):
         self._answers.own.check(data)
         await self._reply.stream(data)
 
-    async def _judged(self, params: Json) -> Json | None:
-        """The parameters after judging, as if they were a result; None if they may not pass."""
+    async def _judged(self, params: Json, task: Task | None = None) -> Json | None:
+        """The parameters after judging, as if they were a result; None if they may not pass.
+
+        `task`: what is said of a task is said by its tool.
+        """
         call, outcome = self._call, self._call.outcome
         usage, heard = outcome.usage, outcome.heard
         raw = orjson.dumps({"jsonrpc": "2.0", "id": self._codec.id, "result": params})
+        said = call if task is None else replace(call, resource=Resource("tool", f"{self._codec.server}/{task.tool}"))
         try:
-            result: Json = orjson.loads(await judged_text(self._answers, self._results, call, raw))["result"]
+            result: Json = orjson.loads(await judged_text(self._answers, self._results, said, raw))["result"]
         except Refusal as refusal:
             if refusal.domain not in ("policy", "upstream"):
                 raise

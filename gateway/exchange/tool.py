@@ -87,7 +87,7 @@ async def _send(answers: Answers, call: Call, body: bytes, reply: Reply) -> None
         await reply.end(codec.event(body))
         return
     if not isinstance(codec, HttpTool | A2aRest):
-        await reply.whole(200, body)
+        await reply.whole(codec.answer_status(body) if isinstance(codec, Mcp) else 200, body)
         return
     status, body, kind = codec.delivered(body)
     answers.own.check(body)

@@ -150,12 +150,12 @@ class Reserve:
     async def _greet(self, call: Call, subject: Subject, patience: float) -> None:
         """Take the request limits of a message of the protocol: no quota, no history. Raises Refusal.
 
-        The workflow of a stream is held, because what the stream tells may label it.
+        The workflow is held if what the answer tells may label it.
         """
         debits = self._limits.debits(subject)
         call.admission.debits = tuple(debits)
         names = (call.id, subject.team, call.request.correlation_id, subject.acting)
-        held = self._judge is not None and isinstance(call.codec, Mcp) and call.codec.listens
+        held = self._judge is not None and isinstance(call.codec, Mcp) and call.codec.tells
         ask = self._quotas.ask(*names, call.admission.debits, lapse=patience + LAPSE_MARGIN, chained=held)
         answer = _granted(call, ask, await self._ledger.reserve(ask))
         if not ask.bare:

@@ -421,6 +421,7 @@ def _line(
         shared.healths.states,
         parts.resources,
         texts.count,
+        store,
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(

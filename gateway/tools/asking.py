@@ -32,34 +32,49 @@ class Asks:
         self._sessions = sessions
         self._count = count
 
-    def passing(self, call: Call, server: Server, opened: Opened | None, relay: Relay) -> Passing:
-        """What passes on what a server sends before its answer. `opened`: the client's session; None without one."""
+    def passing(self, call: Call, door: str, server: Server, opened: Opened | None, relay: Relay) -> Passing:
+        """What passes on what a server sends before its answer.
+
+        `opened`: the client's session at the path of `door`; None without one.
+        """
         subject = call.subject
         assert subject is not None, "calls leave after identify"
 
         async def may(kind: str) -> bool:
             return await self._visible.may(call, f"{server.name}/{mcp_questions.answering(kind)}")
 
-        def sealed(question: Question) -> str:
+        def sealed(question: Question, session: Session | None) -> str:
             assert opened is not None, "only the client of a session can be asked"
-            return self._sessions.ask(subject, server.name, opened, question, time.time() + server.row.longest)
+            if session is not None and (not door or session[:2] != opened.upstream[:2]):
+                question = question._replace(server=server.name, version=session.version, session=session.id)
+            return self._sessions.ask(subject, door, opened, question, time.time() + server.row.longest)
 
-        return Passing(relay, uuid7(), opened.able if opened is not None else {}, may, sealed, self._count)
+        able = mcp_questions.able(opened.able, server.row.asks) if opened is not None else {}
+        return Passing(relay, uuid7(), able, may, sealed, self._count)
 
-    async def answer(self, call: Call, question: Question, server: Server, session: Session) -> None:
+    async def answer(self, call: Call, question: Question, server: Server, opened: Opened) -> None:
         """Pass the answer of the client on. Raises Refusal."""
         body = call.request.body
         if "error" in body:
             said: Json = {"error": {key: body["error"][key] for key in ("code", "message")}}
         else:
             said = {"result": {key: value for key, value in body["result"].items() if key != mcp.META}}
-        await server.tell_in(session, {"jsonrpc": "2.0", "id": question.id, **said}, caller_of(call))
+        message = {"jsonrpc": "2.0", "id": question.id, **said}
+        await server.tell_in(_session(question, opened), message, caller_of(call))
         call.outcome.status = 200
 
-    async def turn_down(self, call: Call, question: Question, server: Server, session: Session) -> None:
+    async def turn_down(self, call: Call, question: Question, server: Server, opened: Opened) -> None:
         """Tell a server that the answer was refused. Raises Refusal."""
         error = {"code": OURS, "message": "The gateway did not pass the answer of the client on."}
-        await server.tell_in(session, {"jsonrpc": "2.0", "id": question.id, "error": error}, caller_of(call))
+        message = {"jsonrpc": "2.0", "id": question.id, "error": error}
+        await server.tell_in(_session(question, opened), message, caller_of(call))
+
+
+def _session(question: Question, opened: Opened) -> Session:
+    """The session in which a server asked."""
+    if not question.server:
+        return opened.upstream
+    return Session(question.version, question.session, holder=opened.upstream.holder)
 
 
 class Passing(Relay):
@@ -75,7 +90,7 @@ class Passing(Relay):
         token: str,
         able: Json,
         may: Callable[[str], Awaitable[bool]],
-        sealed: Callable[[Question], str],
+        sealed: Callable[[Question, Session | None], str],
         count: Callable[[str], int],
     ) -> None:
         self._relay = relay
@@ -84,8 +99,13 @@ class Passing(Relay):
         self._may = may
         self._sealed = sealed
         self._count = count
+        self._session: Session | None = None
         self.asked = False
         """The client got a question: the call must not be sent again."""
+
+    def begin(self, session: Session) -> None:
+        """The call leaves in this session."""
+        self._session = session
 
     async def tell(self, said: Json) -> None:
         """Pass a notification on. Raises Refusal."""
@@ -103,7 +123,7 @@ class Passing(Relay):
         if not await self._may(kind):
             return {"code": UNKNOWN_METHOD, "message": "The client may not be asked this."}
         tokens = await to_its_end(partial(self._tokens, params)) if kind == "sampling" else 0
-        id = self._sealed(Question(kind, question["id"], tokens))
+        id = self._sealed(Question(kind, question["id"], tokens), self._session)
         params = {key: value for key, value in params.items() if key not in mcp_questions.UNSENT}
         refused = await self._relay.ask({"id": id, "method": method, "params": params})
         self.asked |= refused is None

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from fnmatch import fnmatchcase
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
-from gateway.dialects.mcp import LIST
+from gateway.dialects.mcp import EXTENSIONS, LIST, TASK_EXTENSION
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
 from gateway.limits.loops import canonical
@@ -99,6 +99,14 @@ def writes(row: Tool, listed: Listed) -> bool | None:
     said = listed.tool.get("annotations")
     reads = said.get("readOnlyHint") if type(said) is dict else None
     return None if type(reads) is not bool else not reads
+
+
+def has_later_tasks(about: Json) -> bool:
+    """Whether a server has tasks in the later era. `about`: what it says of itself."""
+    node: Any = about.get("capabilities")
+    for key in (EXTENSIONS, TASK_EXTENSION):
+        node = node.get(key) if type(node) is dict else None
+    return type(node) is dict
 
 
 def takes_task(listed: Listed) -> bool:

@@ -24,20 +24,24 @@ from gateway.identity.resource import NOT_ENOUGH, Resources
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.stores import Owners
 from gateway.tools import tasks
 from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import needs_task, repeats, takes_task, writes
+from gateway.tools.catalogue import Listed, needs_task, repeats, takes_task, writes
 from gateway.tools.discovery import DEFINITIONS, found
+from gateway.tools.later_tasks import LaterTasks, acknowledged, answers
 from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
 from gateway.tools.rounds import Rounds
-from gateway.tools.said import about, completed, joined, keeps
+from gateway.tools.said import about, for_later_era, joined, keeps
 from gateway.tools.schema import check
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
+from gateway.tools.session_records import SessionRecords
 from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.user_tokens import Unconnected
 from gateway.tools.wire import UNOPENED, Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
@@ -45,7 +49,7 @@ from gateway.upstream.answer import Answer
 _SESSION: Final = b"mcp-session-id"
 _AS_TASK: Final = (
     "This tool can only be called as a task (execution.taskSupport: required): in a session at the path of its server, "
-    "if that offers tasks."
+    f"or with the extension {mcp.TASK_EXTENSION}, if the server offers tasks."
 )
 
 
@@ -63,13 +67,17 @@ class Desk:
         states: dict[str, int],
         resources: Resources,
         count: Callable[[str], int],
+        owners: Owners,
     ) -> None:
+        self._seen = Seen(visible, pins, resources, states)
+        self._records = SessionRecords(owners, sessions)
+        self._tasks = TaskOwners(owners, sessions, visible, self._seen)
         self._asks = Asks(visible, sessions, count)
-        self._listening = Listening(visible, sessions, self._asks)
+        self._listening = Listening(visible, sessions, self._asks, self._tasks)
         self._rounds = Rounds(visible, sessions, count)
+        self._later = LaterTasks(self._tasks, sessions, self._rounds)
         self._resources = resources
         self._states = states
-        self._seen = Seen(visible, pins, resources, states)
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
         self._servers = servers
         self._sessions = sessions
@@ -102,6 +110,7 @@ class Desk:
         assert call.subject is not None, "sessions come after identify"
         _codec(call).round_of = partial(self._sessions.round_of, call.subject)
         _codec(call).task_of = partial(self._sessions.task_of, call.subject)
+        _codec(call).ask_of = partial(self._sessions.ask_of, call.subject)
         if opened is not None:
             call.values = {SESSION: opened.workflow}
             _codec(call).asked_as = partial(self._sessions.asked, call.subject, _codec(call).door, opened)
@@ -124,18 +133,23 @@ class Desk:
             raise _no_session()
         return opened
 
+    async def _check_open(self, call: Call) -> None:
+        """Raise Refusal(invalid_request) if the client has ended the session that a call names."""
+        if (id := mcp.header(call.headers, _SESSION)) and await self._records.ended(id):
+            raise _no_session()
+
     def _joined(self, call: Call, codec: Mcp) -> Opened | None:
         """The session that a call names, if the gateway has one with the server for it. Raises Refusal."""
         opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
-        return opened if opened is not None and opened.upstream != UNOPENED else None
+        return opened if opened is not None and opened.joined else None
 
     async def find(self, call: Call) -> None:
         """Check that the called tool exists and takes the arguments; writes `call.request.label`. Raises Refusal."""
         codec = _codec(call)
+        await self._check_open(call)
         if codec.task is not None:
             call.request.label, call.request.writes = call.resource.name, False
-            if not await self._may_have(call, codec.task, self._server(codec.server)):
-                raise Fault(PARAMS, "You have no task with this id.", code="tool_not_found")
+            await self._find_task(call, codec, codec.task)
             return
         if call.request.control:
             call.request.label = codec.server
@@ -162,10 +176,7 @@ class Desk:
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
         if not await self._visible.admits(call):
             raise mcp.unknown_tool()
-        if codec.as_task is not None and not (takes_task(tool) and await self._takes_tasks(call, codec)):
-            codec.as_task = None
-        if needs_task(tool) and codec.as_task is None:
-            raise Fault(UNKNOWN_METHOD, _AS_TASK, code="tool_not_found")
+        await self._choose_task(call, codec, tool)
         codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
         if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
             mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
@@ -175,13 +186,29 @@ class Desk:
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
 
-    async def _may_have(self, call: Call, task: Task, server: Server) -> bool:
-        """Whether the caller may still call the tool of its task. Raises Refusal."""
-        tool = next((one for one in await self._seen.accepted(call, server) if one.name == task.tool), None)
-        if tool is None:
-            return False
-        may = await self._visible.may(call, f"{server.name}/{tool.name}", writes=writes(server.row, tool))
-        return may and (call.request.control or await self._visible.admits(call))
+    async def _find_task(self, call: Call, codec: Mcp, task: Task) -> None:
+        """Check that the task of a message is the caller's. Raises Refusal."""
+        server = self._server(codec.server)
+        tool = await self._tasks.tool_of(call, codec, server, task)
+        also = {mcp_questions.answering(asked.kind) for asked in codec.answered_asks.values()}
+        also |= {"task_result"} if codec.modern and codec.method == mcp.TASK_GET else set()
+        may = [await self._visible.may(call, f"{server.name}/{name}") for name in also]
+        if tool is None or not all(may) or not (call.request.control or await self._visible.admits(call)):
+            raise Fault(PARAMS, "You have no task with this id.", code="tool_not_found")
+        if task.later and not codec.modern:
+            raise Fault(PARAMS, f"The task is one of version {mcp.MODERN}, of a client of that version.")
+        promised = tool.tool.get("outputSchema")
+        codec.promised = promised if type(promised) is dict else {}
+
+    async def _choose_task(self, call: Call, codec: Mcp, tool: Listed) -> None:
+        """Determine whether a call becomes a task; writes `codec.as_task`. Raises Refusal if it must, and cannot."""
+        asked, needs = codec.as_task is not None and takes_task(tool), needs_task(tool)
+        how = await self._takes_tasks(call, codec) if asked or needs else ""
+        codec.as_task = codec.as_task if asked and how == "session" else {} if needs and how == "bridge" else None
+        if needs and codec.as_task is None and how != "later":
+            if codec.modern and codec.door and not codec.takes_tasks:
+                raise mcp.missing_tasks()
+            raise Fault(UNKNOWN_METHOD, _AS_TASK, code="tool_not_found")
 
     async def open(self, call: Call, relay: Relay | None = None) -> Answer:
         """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal.
@@ -197,11 +224,15 @@ class Desk:
         outcome.sent = True
         try:
             if codec.question is not None and (opened := self.opened(call, codec.door)):
-                await self._asks.answer(call, codec.question, server, opened.upstream)
+                await self._asks.answer(call, codec.question, server, opened)
                 return _answer({})
             raw = await self._rounds.asked(call, codec, server, await self._tried(call, codec, server, relay))
             if codec.as_task is not None:
-                raw = tasks.taken(self._sessions, call, codec, server, raw)
+                raw = await self._tasks.taken(call, codec, server, raw)
+            elif codec.method == mcp.CALL:
+                raw = await self._later.taken(call, codec, server, raw)
+            elif codec.method == mcp.TASK_UPDATE:
+                return _answer({"jsonrpc": "2.0", "id": codec.id, "result": acknowledged(raw)})
             elif codec.task is not None:
                 raw = tasks.related(codec, server, raw)
             if codec.promised and not keeps(codec.promised, raw):
@@ -210,14 +241,16 @@ class Desk:
             self._seen.failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
-        return _answer(completed(raw) if codec.modern else raw)
+        return _answer(for_later_era(raw, codec.method) if codec.modern else raw)
 
     async def end(self, call: Call, server: str) -> None:
         """End the session that a call names. Raises Refusal(invalid_request)."""
         opened = self.opened(call, server)
         if opened is None:
             raise _no_session()
-        if server and opened.upstream != UNOPENED:
+        await self._check_open(call)
+        await self._records.end(mcp.header(call.headers, _SESSION))
+        if server and opened.joined:
             await self._server(server).end(opened.upstream, caller_of(call))
 
     async def listen(self, call: Call, listener: Listener) -> None:
@@ -227,7 +260,7 @@ class Desk:
             raise Fault(UNKNOWN_METHOD, "Streams are served at the path of one server.", status=404)
         try:
             opened = self.opened(call, codec.door)
-            if opened is not None and opened.upstream == UNOPENED:
+            if opened is not None and not opened.joined:
                 raise no_stream(codec)
             await self._listening.listen(call, codec, self._server(codec.door), opened, listener)
         except SessionLost:
@@ -238,21 +271,23 @@ class Desk:
         codec = _codec(call)
         if codec.question is not None and not call.outcome.sent and (opened := self.opened(call, codec.door)):
             with contextlib.suppress(Refusal):
-                await self._asks.turn_down(call, codec.question, self._server(codec.server), opened.upstream)
+                await self._asks.turn_down(call, codec.question, self._server(codec.server), opened)
 
     async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
         """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
-        opened = self._joined(call, codec)
-        passing = self._asks.passing(call, server, opened, relay) if relay is not None else None
+        opened = self.opened(call, codec.door) if not codec.modern else None
+        passing = self._asks.passing(call, codec.door, server, opened, relay) if relay is not None else None
+        joined = self._joined(call, codec) is not None
+        hears = TaskRelay(self._tasks, call, server, relay, passing) if joined and relay and passing else passing
         try:
-            return await self._ask(call, codec, server, passing)
+            return await self._ask(call, codec, server, passing, hears)
         except Refusal as fault:
             at_once = fault.code == "upstream_error" and fault.retry_after is None
             asked = passing is not None and passing.asked
             if not at_once or asked or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
-        return await self._ask(call, codec, server, passing)
+        return await self._ask(call, codec, server, passing, hears)
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
@@ -263,15 +298,19 @@ class Desk:
         tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
-    async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None) -> bytes:
+    async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None, relay: Relay | None) -> bytes:
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
         params = self._rounds.params(call, codec, params)
         if codec.as_task is not None:
             params = {**params, "task": codec.as_task}
+        if codec.answered_asks:
+            params = answers(call, codec)
+        if passing is not None and (joined := self._joined(call, codec)) is not None and joined.upstream.modern:
+            codec.level = await self._records.level(mcp.header(call.headers, _SESSION))
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
-        return await self._exchange(call, codec, server, _message(call, codec, params), passing)
+        return await self._exchange(call, codec, server, _message(call, codec, params), relay)
 
     async def _exchange(
         self, call: Call, codec: Mcp, server: Server, message: Json, relay: Relay | None = None
@@ -280,17 +319,34 @@ class Desk:
         hold = call.ticket.hold
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self._joined(call, codec)
-        able = codec.able(server.row.asks) if codec.modern else {}
-        if able and (later := await server.later(caller_of(call))):
-            raw = await server.ask_in(later._replace(able=able), message, hold, caller_of(call), headers, relay)
+        if codec.modern and (later := await self._later_session(call, codec, server)) is not None:
+            raw = await server.ask_in(later, message, hold, caller_of(call), headers, relay)
         elif opened is None:
-            raw = await server.ask(message, hold, caller_of(call), headers, relay)
+            asked = self.opened(call, codec.door) if not codec.modern and relay is not None else None
+            able = mcp_questions.able(asked.able, server.row.asks) if asked is not None else {}
+            holder = asked.upstream.holder if asked is not None else ()
+            raw = await server.ask(message, hold, caller_of(call), headers, relay, able, holder)
         else:
             try:
-                raw = await server.ask_in(opened.upstream, message, hold, caller_of(call), headers, relay)
+                session = opened.upstream
+                if relay is not None and not session.modern:
+                    session = session._replace(able=opened.able)
+                raw = await server.ask_in(session, message, hold, caller_of(call), headers, relay)
             except SessionLost:
                 raise _no_session() from None
         return codec.named(raw, message["id"])
+
+    async def _later_session(self, call: Call, codec: Mcp, server: Server) -> Session | None:
+        """The session of the later era in which a call must leave; None if it need not. Raises Refusal."""
+        able, has = codec.able(server.row.asks), codec.takes_tasks
+        if (codec.task is not None and not codec.task.later) or not (able or has):
+            return None
+        later = await server.later(caller_of(call))
+        if later is None:
+            return None
+        if has and server.later_tasks:
+            able = {**able, mcp.EXTENSIONS: {mcp.TASK_EXTENSION: {}}}
+        return later._replace(able=able) if able else None
 
     async def _control(self, call: Call, codec: Mcp) -> Json:
         """The result of a message of the protocol; nothing for a notification."""
@@ -310,10 +366,9 @@ class Desk:
             case mcp.SET_LEVEL:
                 return await self._set_level(call, codec)
             case _ if codec.task is not None:
-                server = self._server(codec.door)
-                return tasks.state(
-                    codec, server, await self._exchange(call, codec, server, _message(call, codec, codec.given))
-                )
+                return await self._of_task(call, codec)
+            case mcp.TASK_LIST:
+                return await self._list_tasks(call, codec)
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
             case _ if codec.method in mcp.LISTS:
@@ -322,24 +377,65 @@ class Desk:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
 
-    async def _takes_tasks(self, call: Call, codec: Mcp) -> bool:
-        """Whether the client of a session can call tools of its server as tasks."""
-        if self._joined(call, codec) is None:
-            return False
+    async def _of_task(self, call: Call, codec: Mcp) -> Json:
+        """The state of a task, which its end has in the earlier era as well. Raises Refusal."""
         server = self._server(codec.door)
-        await server.seat(caller_of(call))
-        return tasks.offers(server.about)
+
+        async def ask(method: str) -> bytes:
+            message = {**_message(call, codec, codec.given), "method": method}
+            return await self._exchange(call, codec, server, message)
+
+        if not codec.modern:
+            return tasks.state(codec, server, await ask(codec.method))
+        if codec.method == mcp.TASK_CANCEL:
+            return acknowledged(await ask(codec.method))
+        return await self._later.state(call, codec, server, ask)
+
+    async def _list_tasks(self, call: Call, codec: Mcp) -> Json:
+        """A page of the caller's tasks at the server of a session. Raises Refusal."""
+        how = await self._takes_tasks(call, codec)
+        if how != "session" or "list" not in tasks.offered(self._server(codec.door).about):
+            raise Fault(UNKNOWN_METHOD, "The server lists no tasks, or there is no session with it at this path.")
+        server = self._server(codec.door)
+
+        async def ask(params: Json) -> bytes:
+            return await self._exchange(call, codec, server, _message(call, codec, params))
+
+        return await self._tasks.listed(call, codec, server, ask)
+
+    async def _takes_tasks(self, call: Call, codec: Mcp) -> str:
+        """How a client can call tools of a server as tasks: "session", "later", "bridge", or "" if it cannot.
+
+        "later": in the form of the later era, which the server has, too. "bridge": in that form, at a server of the
+        earlier era. Raises Refusal.
+        """
+        if not codec.takes_tasks if codec.modern else self._joined(call, codec) is None:
+            return ""
+        server, caller = self._server(codec.door), caller_of(call)
+        if codec.modern and await server.later(caller) is not None and server.later_tasks:
+            return "later"
+        await server.seat(caller)
+        if not tasks.offered(server.about):
+            return ""
+        return "bridge" if codec.modern else "session"
 
     def _logs(self, server: str) -> bool:
         """Whether the log of a server can reach clients: that of a process has no sessions."""
         return bool(server) and not self._rows[server].command
 
     async def _set_level(self, call: Call, codec: Mcp) -> Json:
-        """Tell a server which messages of its log the client of a session wants. Raises Refusal."""
+        """Tell a server which messages of its log the client of a session wants. Raises Refusal.
+
+        Servers of the later era are told with each call.
+        """
         if codec.params.get("level") not in mcp.LEVELS:
             raise Fault(PARAMS, f"`params.level` must be one of {', '.join(mcp.LEVELS)}.")
-        if not self._logs(codec.door) or self.opened(call, codec.door) is None:
+        opened = self.opened(call, codec.door) if self._logs(codec.door) else None
+        if opened is None:
             raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
+        if opened.upstream.modern:
+            await self._records.set_level(mcp.header(call.headers, _SESSION), codec.params["level"])
+            return {}
         message = _message(call, codec, {"level": codec.params["level"]})
         said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
         if type(said) is not dict or type(said.get("result")) is not dict:
@@ -350,7 +446,7 @@ class Desk:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
         id = codec.params.get("requestId")
         opened = self.opened(call, codec.door) if codec.door else None
-        if codec.method == "notifications/cancelled" and opened and opened.upstream != UNOPENED and is_id(id):
+        if codec.method == "notifications/cancelled" and opened and opened.joined and is_id(id):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
             await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 
@@ -367,8 +463,11 @@ class Desk:
         except Unconnected:
             return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
         told = about(server.about, logs=logs, streams=streams)
-        if able is not None and tasks.offers(server.about):
-            told["capabilities"]["tasks"] = tasks.OFFERED
+        offered = tasks.offered(server.about)
+        if able is not None and offered:
+            told["capabilities"]["tasks"] = offered
+        if able is None and (offered or server.later_tasks):
+            told["capabilities"][mcp.EXTENSIONS] = {mcp.TASK_EXTENSION: {}}
         return session, told
 
     async def _initialize(self, call: Call, codec: Mcp) -> Json:
@@ -377,7 +476,10 @@ class Desk:
         wanted = codec.params.get("protocolVersion")
         version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
         upstream, told, able = Session(version), about({}, logs=False, streams=False), Json()
-        if codec.door:
+        if not codec.door:
+            kinds = {kind for row in self._rows.values() for kind in row.asks}
+            able = mcp_questions.able(codec.params.get("capabilities"), kinds)
+        else:
             server = self._server(codec.door)
             able = mcp_questions.able(codec.params.get("capabilities"), server.row.asks)
             upstream, told = await self._meet(call, server, able)

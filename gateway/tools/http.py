@@ -25,6 +25,7 @@ from gateway.tools.wire import (
     NOTHING,
     NOTICES,
     OFFERED,
+    QUESTIONS,
     Hold,
     InTime,
     Relay,
@@ -33,6 +34,7 @@ from gateway.tools.wire import (
     TokenRefused,
     Told,
     Wire,
+    asked_too_much,
     borne,
     broken,
     reply,
@@ -43,9 +45,9 @@ from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _DAY = 86400.0  # seconds
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
-_QUESTIONS = 16  # of a server before one answer
 _SELF: Json = {"name": "meshgate", "version": "1"}
 _LISTENING = Timeouts(_DAY, 10, _DAY)  # the end of streams is not that of answers
+_LATER = 1.0  # seconds by which the client's time limit is later than that of the exchange, which tells why
 _DEPTH = 200  # levels that every encoder writes
 _UNREACHED = "could not be reached"
 
@@ -69,7 +71,7 @@ class HttpWire(Wire):
             "Accept-Encoding": "identity",
             "User-Agent": "meshgate",
         }
-        longest = row.longest
+        longest = row.longest + _LATER
         timeouts = Timeouts(longest, row.connect_timeout, longest)
         self._to = Destination(URL(row.mcp), CIMultiDict({**headers, **row.headers}), timeouts)
 
@@ -284,8 +286,8 @@ class HttpWire(Wire):
                         return event.data
                     if "method" in said:  # the server waits for the answer
                         asked += 1
-                        if asked > _QUESTIONS:
-                            raise broken(self._name, f"asked more than {_QUESTIONS} questions before its answer")
+                        if asked > QUESTIONS:
+                            raise asked_too_much(self._name)
                         error = None
                         if relay is not None and said["method"] != "ping":
                             error = await relay.ask(said)

@@ -20,9 +20,10 @@ from gateway.errors import Refusal
 from gateway.policy.visible import Visible
 from gateway.tools.asking import Asks
 from gateway.tools.caller import caller_of
-from gateway.tools.notices import SUBSCRIPTION, acknowledged, news
+from gateway.tools.notices import SUBSCRIPTION, TASK_STATUS, acknowledged, news
 from gateway.tools.server import Server
 from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.task_owners import TaskOwners
 from gateway.tools.wire import Relay, broken, reply
 
 TOOL: Final = "listen"
@@ -79,10 +80,11 @@ class _Pace:
 class Listening:
     """Opens streams, and passes on what they tell."""
 
-    def __init__(self, visible: Visible, sessions: Sessions, asks: Asks) -> None:
+    def __init__(self, visible: Visible, sessions: Sessions, asks: Asks, tasks: TaskOwners) -> None:
         self._visible = visible
         self._sessions = sessions
         self._asks = asks
+        self._tasks = tasks
 
     async def listen(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:
         """Pass on what a server tells, until it ends the stream. Raises Refusal."""
@@ -109,7 +111,7 @@ class Listening:
         stream = await server.listen(opened.upstream, caller, last=last)
         if stream is None:
             raise no_stream(codec)
-        passing = self._asks.passing(call, server, opened, listener)
+        passing = self._asks.passing(call, server.name, server, opened, listener)
         pace, questions = _Pace(server.name, _NOTICES), _Pace(server.name, _QUESTIONS)
         await listener.keep()
         async with aclosing(stream) as told:
@@ -124,8 +126,10 @@ class Listening:
                     questions.count()
                     if (error := await passing.ask(said)) is not None:
                         await server.tell_in(opened.upstream, reply(said, error), caller)
-                else:
+                elif said["method"] != TASK_STATUS:
                     await _pass_on(said, listener)
+                elif (kept := await self._tasks.told(call, server, said)) is not None:
+                    await listener.tell(kept)
         await listener.end(None)
 
     async def _subscribed(self, call: Call, codec: Mcp, server: Server, listener: Listener) -> None:

@@ -6,12 +6,14 @@ from gateway.call import Json
 from gateway.dialects import mcp
 
 PROGRESS = "notifications/progress"
+CANCELLED = "notifications/cancelled"
 MESSAGE = "notifications/message"
 CHANGED = {kind: f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources")}
 UPDATED = "notifications/resources/updated"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 COMPLETE = "notifications/elicitation/complete"
+TASK_STATUS = "notifications/tasks/status"
 
 
 def passed(said: Json, token: str) -> Json | None:

@@ -52,7 +52,7 @@ class Rounds:
 
         Any other response is returned unchanged.
         """
-        if _MARK not in raw:
+        if _MARK not in raw and b"\\u00" not in raw:  # an escape may spell the type
             return raw
         try:
             said = orjson.loads(raw)
@@ -66,8 +66,25 @@ class Rounds:
         state, questions = result.pop(STATE, None), result.get("inputRequests") or {}
         if type(questions) is not dict or not (questions or state) or type(state) not in (str, type(None)):
             raise broken(server.name, "asks the client without saying what")
-        if len(questions) > _MOST or before.number >= _MOST or len(state or "") > _LONGEST:
-            raise broken(server.name, f"asks without end: more than {_MOST} questions or rounds, or too long a state")
+        if before.number >= _MOST or len(state or "") > _LONGEST:
+            raise broken(server.name, f"asks without end: more than {_MOST} rounds, or too long a state")
+        kinds, tokens = await self.screened(call, server, questions, able)
+        assert call.subject is not None, "calls leave after identify"
+        made = Round(codec.about, state, kinds, tokens, before.number + 1)
+        until = time.time() + server.row.longest
+        codec.asks = mcp_questions.addresses(result)
+        codec.added[STATE,] = self._sessions.round(call.subject, server.name, made, until)
+        return written(server.name, said)
+
+    async def screened(
+        self, call: Call, server: Server, questions: Json, able: Json
+    ) -> tuple[dict[str, str], dict[str, int]]:
+        """The kinds of questions, and the tokens of their prompts, by key; takes out what is not passed on.
+
+        Raises Refusal if the client may not be asked one of them.
+        """
+        if len(questions) > _MOST:
+            raise broken(server.name, f"asks more than {_MOST} questions at once")
         kinds, tokens = dict[str, str](), dict[str, int]()
         for key, question in questions.items():
             kind = kinds[key] = await self._kind(call, server, key, question, able)
@@ -75,12 +92,7 @@ class Rounds:
                 question["params"].pop(name, None)
             if kind == "sampling":
                 tokens[key] = await to_its_end(partial(self._tokens, question["params"]))
-        assert call.subject is not None, "calls leave after identify"
-        made = Round(codec.about, state, kinds, tokens, before.number + 1)
-        until = time.time() + server.row.longest
-        codec.asks = mcp_questions.addresses(result)
-        codec.added[STATE,] = self._sessions.round(call.subject, server.name, made, until)
-        return written(server.name, said)
+        return kinds, tokens
 
     async def _kind(self, call: Call, server: Server, key: str, question: object, able: Json) -> str:
         """The kind of a question. Raises Refusal if the client may not be asked."""

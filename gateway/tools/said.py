@@ -10,11 +10,14 @@ import orjson
 
 from gateway.call import Json
 from gateway.dialects import mcp
+from gateway.dialects.jsonrpc import PARAMS
 from gateway.tools.catalogue import Listed
 from gateway.tools.schema import fits
 
 _SELF: Final[Json] = {"name": "meshgate", "version": "1"}
 _LONGEST_NAME: Final = 128
+_READ: Final = "resources/read"
+_NO_RESOURCE: Final = -32002  # up to 2025-11-25; later an invalid parameter
 _OFFERED: Final = ("resources", "prompts", "completions")
 
 
@@ -57,20 +60,35 @@ def keeps(promised: Json, raw: bytes) -> bool:
         said = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return True  # refused as no response
-    result = said.get("result") if type(said) is dict else None
+    return suits(promised, said.get("result") if type(said) is dict else None)
+
+
+def suits(promised: Json, result: object) -> bool:
+    """The same for a result."""
     if type(result) is not dict or result.get("isError") is True or "structuredContent" not in result:
         return True
     return fits(result["structuredContent"], promised)
 
 
-def completed(raw: bytes) -> bytes:
-    """A response with the type of result that the later era requires, which servers of the earlier era do not have."""
+def for_later_era(raw: bytes, method: str) -> bytes:
+    """A response as the later era has it: with the type of result, how long it may be kept, and its code of an error.
+
+    What is read is private to the caller, whatever the server says: the gateway judges it for this caller.
+    """
     try:
         said = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return raw
-    if type(said) is dict and type(said.get("result")) is dict:
-        said["result"].setdefault("resultType", "complete")
-        with contextlib.suppress(orjson.JSONEncodeError):  # nested too deep: refused when it is judged
-            return orjson.dumps(said)
+    result, error = (said.get("result"), said.get("error")) if type(said) is dict else (None, None)
+    if type(result) is dict:
+        result.setdefault("resultType", "complete")
+        if method == _READ and result["resultType"] == "complete":
+            result.setdefault("ttlMs", 0)
+            result["cacheScope"] = "private"
+    elif type(error) is dict and error.get("code") == _NO_RESOURCE:
+        error["code"] = PARAMS
+    else:
+        return raw
+    with contextlib.suppress(orjson.JSONEncodeError):  # nested too deep: refused when it is judged
+        return orjson.dumps(said)
     return raw

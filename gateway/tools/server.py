@@ -16,7 +16,9 @@ import orjson
 from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
+from gateway.dialects.jsonrpc import named
 from gateway.errors import Refusal
+from gateway.ids import uuid7
 from gateway.tools import catalogue
 from gateway.tools.catalogue import Listed
 from gateway.tools.credentials import NOBODY, Caller, Credential, check_echo
@@ -40,7 +42,9 @@ _AGAIN: Final = 1.0  # seconds for which a list is used although the server says
 _ERA: Final = 300.0  # seconds for which the era of a server is believed
 _SEATS: Final = 1024  # sessions of the gateway with one server, and lists of tools
 Seat = tuple[str, str]
-"""Team and agent for whom the gateway has a session; empty for the gateway itself."""
+"""Team and agent for whom the gateway has a list; empty for the gateway itself."""
+Place = tuple[str, str, bytes]
+"""Team and agent for whom the gateway has a session, and what their client can be asked."""
 
 
 class _List(NamedTuple):
@@ -60,6 +64,9 @@ class _Checked(Relay):
         self._server = server
         self._bearer = bearer
         self._relay = relay
+
+    def begin(self, session: Session) -> None:
+        self._relay.begin(session)
 
     async def tell(self, said: Json) -> None:
         check_echo(self._server, self._bearer, orjson.dumps(said))
@@ -92,11 +99,14 @@ class Server:
         wire.follow(self._renew)
         self._credential = credential
         self._clock = clock
-        self._seats: OrderedDict[Seat, Session] = OrderedDict()
-        self._opening: dict[Seat, asyncio.Lock] = {}
+        self._seats: OrderedDict[Place, Session] = OrderedDict()
+        self._opening: dict[Place, asyncio.Lock] = {}
         self._reading: dict[Seat, asyncio.Lock] = {}
         self._lists: OrderedDict[Seat, _List] = OrderedDict()
         self._later = (False, -math.inf)  # whether the server has the later era, and until when this is believed
+        self._flying: set[tuple[str, type, object]] = set()  # the requests that are not answered yet, by their ids
+        self.later_tasks = False
+        """Whether the server has tasks in the later era; known after `later`."""
         self._changed = -math.inf  # when the server last said that its list has changed
         self.about: Json = {}
         """What the server says of itself: capabilities, serverInfo, instructions."""
@@ -106,9 +116,9 @@ class Server:
         session, self.about = await self._bearing(caller, partial(self._wire.open, able=able))
         return session
 
-    async def seat(self, caller: Caller = NOBODY) -> Session:
-        """The gateway's session for a caller, opened if there is none. Raises Refusal."""
-        seat = caller.seat
+    async def seat(self, caller: Caller = NOBODY, able: Json = NOTHING) -> Session:
+        """The gateway's session for a caller whose client can be asked what `able` says. Raises Refusal."""
+        seat = _place(caller, able)
         known = self._seats.get(seat)
         if known is not None:
             self._seats.move_to_end(seat)
@@ -116,7 +126,7 @@ class Server:
         async with self._opening.setdefault(seat, asyncio.Lock()):
             if (known := self._seats.get(seat)) is not None:
                 return known
-            session = self._seats[seat] = await self.open(caller)
+            session = self._seats[seat] = await self.open(caller, able)
             self._opening.pop(seat, None)
             if len(self._seats) > _SEATS:
                 _, oldest = self._seats.popitem(last=False)
@@ -141,6 +151,7 @@ class Server:
             return False
         result = said.get("result") if type(said) is dict else None
         versions = result.get("supportedVersions") if type(result) is dict else None
+        self.later_tasks = catalogue.has_later_tasks(result) if type(result) is dict else False
         return type(versions) is list and mcp.MODERN in versions
 
     async def ask(
@@ -150,15 +161,25 @@ class Server:
         caller: Caller = NOBODY,
         headers: Mapping[str, str] = NO_HEADERS,
         relay: Relay | None = None,
+        able: Json = NOTHING,
+        holder: tuple[str, ...] = (),
     ) -> bytes:
-        """Send a request in the session of a caller; in a new one if the server has lost that. Raises Refusal."""
-        session = await self.seat(caller)
+        """Send a request in the gateway's session for a caller; in a new one if the server has lost that.
+
+        `able`: what the client can be asked. `holder`: see `Session`. Raises Refusal.
+        """
+
+        async def ask(session: Session) -> bytes:
+            asked = NOTHING if session.modern else able
+            return await self.ask_in(session._replace(able=asked, holder=holder), message, hold, caller, headers, relay)
+
+        session = await self.seat(caller, able)
         try:
-            return await self.ask_in(session, message, hold, caller, headers, relay)
+            return await ask(session)
         except SessionLost:
-            if self._seats.get(caller.seat) == session:
-                del self._seats[caller.seat]
-            return await self.ask_in(await self.seat(caller), message, hold, caller, headers, relay)
+            if self._seats.get(seat := _place(caller, able)) == session:
+                del self._seats[seat]
+            return await ask(await self.seat(caller, able))
 
     async def ask_in(
         self,
@@ -169,15 +190,30 @@ class Server:
         headers: Mapping[str, str] = NO_HEADERS,
         relay: Relay | None = None,
     ) -> bytes:
-        """Send a request in a session. Raises Refusal, SessionLost."""
+        """Send a request in a session. Raises Refusal, SessionLost.
+
+        Several clients may share a session, each with ids of its own: of two requests with one id, a server would mix
+        up the answers. The later one leaves with another id.
+        """
+        id = message["id"]
+        flying = session.id, type(id), id
+        sent = {**message, "id": uuid7()} if session.id and flying in self._flying else message
 
         async def ask(bearer: str) -> bytes:
             checked = _Checked(self.name, bearer, relay) if relay is not None else None
-            raw = await self._wire.ask(session, message, hold, headers, bearer, checked)
+            if checked is not None:
+                checked.begin(session)
+            raw = await self._wire.ask(session, sent, hold, headers, bearer, checked)
             check_echo(self.name, bearer, raw)
             return raw
 
-        return await self._bearing(caller, ask)
+        if sent is not message:
+            return named(await self._bearing(caller, ask), sent["id"], id)
+        self._flying.add(flying)
+        try:
+            return await self._bearing(caller, ask)
+        finally:
+            self._flying.discard(flying)
 
     async def listen(self, session: Session, caller: Caller, *, last: str = "", message: Json | None = None) -> Told:
         """Open a stream: see `Wire.listen`. Raises Refusal, SessionLost."""
@@ -240,7 +276,7 @@ class Server:
             try:
                 found = await self._read(asks)
             except SessionLost:
-                self._seats.pop(seat, None)
+                self._seats.pop(_place(asks), None)
                 found = await self._read(asks)
             if [one.digest for one in found] == [one.digest for one in known.tools]:
                 found = known.tools
@@ -271,3 +307,7 @@ class Server:
         for session in self._seats.values():
             await self._leave(session)
         await self._wire.close()
+
+
+def _place(caller: Caller, able: Json = NOTHING) -> Place:
+    return (*caller.seat, orjson.dumps(able, option=orjson.OPT_SORT_KEYS) if able else b"")

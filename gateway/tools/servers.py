@@ -8,6 +8,7 @@ from gateway.config.tools import Tool
 from gateway.tools.breaker import Breakers, GuardedWire
 from gateway.tools.http import HttpWire
 from gateway.tools.operations import OperationsWire
+from gateway.tools.processes import Processes
 from gateway.tools.registry import Credentials
 from gateway.tools.server import Server
 from gateway.tools.stdio import StdioWire
@@ -34,7 +35,8 @@ class Servers:
 
     def _wire(self, name: str, row: Tool) -> Wire:
         if row.command:
-            return GuardedWire(StdioWire(name, row), self.breakers.of(name, own=True))
+            wire = Processes(name, row) if row.asks else StdioWire(name, row)
+            return GuardedWire(wire, self.breakers.of(name, own=True))
         breaker = self.breakers.of(name)
         if row.openapi:
             return OperationsWire(name, row, self._client, breaker)

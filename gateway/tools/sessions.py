@@ -11,6 +11,7 @@ import base64
 import binascii
 import os
 import time
+from hmac import compare_digest
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -18,24 +19,31 @@ from cryptography.exceptions import InvalidTag
 
 from gateway import ids
 from gateway.call import Json, Subject
-from gateway.dialects.mcp_questions import Question, Round, Task
+from gateway.dialects.mcp_questions import Question, Round, Task, TaskAsk
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
-from gateway.tools.wire import Session
+from gateway.tools.wire import UNOPENED, Session
 
 _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
 _PARTS: Final = 5  # of the id of a session
+_ASK_PARTS: Final = 4  # of the key of a question of a task
+_DIGITS: Final = 12  # of a number of tokens
 
 
 class Opened(NamedTuple):
-    """A session of a client: that with the server, or UNOPENED; the version that the client speaks; its workflow."""
+    """A session of a client: that with the server; the version that the client speaks; its workflow."""
 
     upstream: Session
     version: str
     workflow: str
     able: Json
     """What the client can be asked, as capabilities: see `mcp_questions.able`."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether there is a session with the server: not before the user has an account there."""
+        return bool(self.upstream.version)
 
 
 class Sessions:
@@ -55,7 +63,8 @@ class Sessions:
         if said is None or len(said) != _PARTS:
             return None
         version, upstream, spoken, workflow, able = said
-        return Opened(Session(version, upstream), spoken, workflow, able)
+        holder = (subject.team, subject.agent, subject.acting, workflow)
+        return Opened(Session(version, upstream, holder=holder) if version else UNOPENED, spoken, workflow, able)
 
     def ask(self, subject: Subject, server: str, opened: Opened, question: Question, until: float) -> str:
         """The id under which the client of a session gets a question. `until`: Unix seconds."""
@@ -97,6 +106,37 @@ class Sessions:
         """The task with this id; None if this caller has none."""
         said = self._opened(_context(subject, server, "task"), id) if type(id) is str else None
         return None if said is None or said[-1] < self._clock() else Task(*said[:-1])
+
+    def ask_key(self, subject: Subject, server: str, task: Task, asked: TaskAsk) -> str:
+        """The key under which a caller gets a question of a task: the same each time, and no other caller's."""
+        said = f"{asked.kind}.{asked.tokens}.{asked.key}"
+        context = _context(subject, server, f"ask\0{task.id}")
+        return f"{self._seal.digest(context, said).hex()}.{said}"
+
+    def ask_of(self, subject: Subject, server: str, task: Task, key: str) -> TaskAsk | None:
+        """The question of a task that this caller got under a key; None if there is none."""
+        parts = key.split(".", 3)
+        if len(parts) != _ASK_PARTS or not parts[2].isascii() or not parts[2].isdigit() or len(parts[2]) > _DIGITS:
+            return None
+        asked = TaskAsk(parts[1], parts[3], int(parts[2]))
+        return asked if compare_digest(self.ask_key(subject, server, task, asked).encode(), key.encode()) else None
+
+    def name(self, id: str) -> str:
+        """The name under which a session is recorded."""
+        return self._seal.digest("mcp session", id).hex()
+
+    def task_name(self, server: str, id: str) -> str:
+        """The name under which the owner of a task is recorded. `id`: that the server gave."""
+        return self._seal.digest(f"mcp task\0{server}", id).hex()
+
+    def page(self, subject: Subject, server: str, cursor: str | None, passed: int) -> str:
+        """The cursor with which a caller gets more tasks: after `passed` of those at the server's cursor."""
+        return self._sealed(_context(subject, server, "tasks"), [cursor, passed])
+
+    def page_of(self, subject: Subject, server: str, cursor: object) -> tuple[str | None, int] | None:
+        """Where a page of tasks begins; None for a cursor that this caller did not get."""
+        said = self._opened(_context(subject, server, "tasks"), cursor) if type(cursor) is str else None
+        return (said[0], said[1]) if said is not None else None
 
     def _sealed(self, context: str, said: list[object]) -> str:
         return base64.urlsafe_b64encode(self._seal.enclose(context, orjson.dumps(said))).decode().rstrip("=")

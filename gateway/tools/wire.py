@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 import orjson
 
 from gateway.call import Json
-from gateway.dialects.jsonrpc import UNKNOWN_METHOD
+from gateway.dialects.jsonrpc import INVALID, UNKNOWN_METHOD, Fault
 from gateway.dialects.mcp import HANDSHAKE, MODERN
 from gateway.errors import Refusal
 
@@ -26,7 +26,11 @@ Told = AsyncGenerator[tuple[Json, str], None] | None
 
 
 class Relay(Protocol):
-    """Takes what a server sends before its answer to a call. Both methods may raise Refusal, which ends the call."""
+    """Takes what a server sends before its answer to a call. A Refusal of `tell` or `ask` ends the call."""
+
+    def begin(self, session: Session) -> None:
+        """The call leaves in this session."""
+        del session
 
     async def tell(self, said: Json) -> None:
         """Take a notification."""
@@ -39,6 +43,8 @@ class Relay(Protocol):
 
 NOTICES: Final = 1000
 """Notifications of a server before one answer that are passed on."""
+QUESTIONS: Final = 16
+"""Questions of a server before one answer; one more ends the call."""
 CHANGED: Final = "notifications/tools/list_changed"
 
 
@@ -48,7 +54,9 @@ class Session(NamedTuple):
     version: str
     id: str = ""
     able: Json = NOTHING
-    """What can be asked of the client of a request of the later era, as capabilities."""
+    """What can be asked of the client of a request, as capabilities."""
+    holder: tuple[str, ...] = ()
+    """Team, agent, sub-agent, and the session of the client that calls in it; () if that does not matter."""
 
     @property
     def modern(self) -> bool:
@@ -133,6 +141,17 @@ def broken(server: str, what: str, *, late: bool = False, down: bool = False) ->
     code = "upstream_timeout" if late else "upstream_error"
     kind = Unanswered if late or down else Refusal
     return kind(code, f"The tool server {server} {what}. Try again later.", stage="upstream")
+
+
+def asked_too_much(server: str) -> Refusal:
+    """The refusal for a server that asks without end."""
+    return broken(server, f"asked more than {QUESTIONS} questions before its answer")
+
+
+def unasked() -> Refusal:
+    """The refusal for an answer to a question that waits no more."""
+    words = "The call in which this was asked has ended, or another gateway has the call. Call again."
+    return Fault(INVALID, words, status=400)
 
 
 def reply(question: Json, error: Json | None = None) -> Json:

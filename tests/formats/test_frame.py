@@ -241,7 +241,7 @@ def read_message(pieces: list[bytes], edit: str) -> tuple[list[tuple[int, Any]],
     for data in pieces:
         for chunk in codec.feed(data):
             said += [(-1, tool) for tool in chunk.tools]
-            for event in chunk.events or (chunk,):
+            for event in chunk.lot.split() if chunk.lot else chunk.events or (chunk,):
                 for field in event.fields:
                     for piece in field.pieces:
                         said.append((field.text, piece.holder[piece.key]))
@@ -279,7 +279,7 @@ def test_series_of_messages_read_as_the_parser_reads(
 def test_texts_of_one_read_are_one_series() -> None:
     codec = ANTHROPIC_MESSAGES.stream(keep_usage=True)
     chunks = list(codec.feed(message([f"w{number} " for number in range(50)], [0])))
-    assert [len(chunk.events) for chunk in chunks if chunk.series] == [49]  # the first is parsed
+    assert [len(chunk.lot) for chunk in chunks if chunk.lot] == [49]  # the first is parsed
 
 
 @pytest.mark.parametrize("block", ["thinking", "tool"])

@@ -1,0 +1,77 @@
+"""What is known of the sessions of clients beside their ids: that a session has ended, or the level of its log.
+
+The ids of sessions are sealed, and good for as long as their clients use them. A session that its client ended must not
+be served again (MCP 2025-11-25, transports: session management), by no gateway. So the end is recorded in the state. A
+gateway believes for a few seconds what it read. Fails closed: if the store does not answer, there is no session.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from gateway.stores import Owners
+from gateway.tools.sessions import Sessions
+
+_KEPT: Final = 30 * 86400  # seconds
+_FRESH: Final = 5.0  # seconds for which a record that was read is believed
+_MOST: Final = 10_000  # sessions whose records are remembered
+_ALL: Final = ""  # the id of a session names its caller
+_ENDED: Final = b"ended"
+
+
+class SessionRecords:
+    """The records of sessions, by the ids that clients have. `most`: how many are remembered."""
+
+    def __init__(
+        self, store: Owners, sessions: Sessions, clock: Callable[[], float] = time.monotonic, most: int = _MOST
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._clock = clock
+        self._most = most
+        self._known: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+
+    @property
+    def remembered(self) -> int:
+        """How many records are in memory."""
+        return len(self._known)
+
+    async def ended(self, id: str) -> bool:
+        """Whether a session has ended. Raises StoreUnavailable."""
+        return await self._record(id) == _ENDED
+
+    async def level(self, id: str) -> str:
+        """The level from which the client of a session wants the log of its server; "" if it has said none."""
+        record = await self._record(id)
+        return "" if record == _ENDED else record.decode()
+
+    async def end(self, id: str) -> None:
+        """Record that a session has ended. Raises StoreUnavailable."""
+        await self._write(id, _ENDED)
+
+    async def set_level(self, id: str, level: str) -> None:
+        """Record the level of the log. Raises StoreUnavailable."""
+        await self._write(id, level.encode())
+
+    async def _record(self, id: str) -> bytes:
+        name, now = self._sessions.name(id), self._clock()
+        until, record = self._known.get(name, (0.0, b""))
+        if until < now:
+            record = await self._store.owned(_ALL, name) or b""
+            self._remember(name, now + _FRESH, record)
+        return record
+
+    async def _write(self, id: str, record: bytes) -> None:
+        name = self._sessions.name(id)
+        await self._store.disown(_ALL, name)
+        await self._store.own(_ALL, name, record, _KEPT)
+        self._remember(name, self._clock() + _FRESH, record)
+
+    def _remember(self, name: str, until: float, record: bytes) -> None:
+        self._known[name] = until, record
+        self._known.move_to_end(name)
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)

@@ -1,0 +1,109 @@
+"""A scripted server that takes calls as tasks, clients of it, and a policy over both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from line import Line
+from tool_client import Client
+from tool_server import MAIL, Scripted
+
+POLICY = """package gateway
+
+import rego.v1
+
+decision := {"allow": allow, "deny": deny, "obligations": labels}
+
+default allow := false
+
+allow if input.action.name != "hidden"
+
+deny contains {"code": "injected", "message": "No", "class": "safety"} if input.content.injection.tool >= 0.9
+
+labels contains {"code": "l", "labels": ["untrusted"]} if input.content.injection.tool >= 0.5
+
+labels contains {"code": "r", "labels": ["read:it"]} if {
+	input.action.of_result
+	input.action.name == "may"
+}
+"""
+SUPPORT: dict[str, Any] = {
+    "plain": None,
+    "odd": "required",
+    "empty": {},
+    "never": {"taskSupport": "forbidden"},
+    "may": {"taskSupport": "optional"},
+    "must": {"taskSupport": "required"},
+    "hidden": {"taskSupport": "required"},
+}
+SERVED = ["plain", "odd", "empty", "never", "may"]
+SHOWN = {
+    "status": "working",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "lastUpdatedAt": "2026-01-01T00:00:00Z",
+    "ttl": 60000,
+    "pollInterval": 5,
+}
+
+
+class Tasks:
+    """A server that takes calls as tasks, and what it says of them."""
+
+    def __init__(self, server: Scripted) -> None:
+        self.server = server
+        self.state: dict[str, Any] = {
+            "taskId": "t-1",
+            "status": "working",
+            "createdAt": "2026-01-01T00:00:00Z",
+            "lastUpdatedAt": "2026-01-01T00:00:00Z",
+            "ttl": 60000,
+            "pollInterval": 5,
+            "x": MAIL,
+        }
+        self.words = f"for {MAIL}"
+        related = {"io.modelcontextprotocol/related-task": {"taskId": "t-1"}}
+        self.result: Any = {"content": [{"type": "text", "text": f"done for {MAIL}"}], "_meta": related}
+        server.about = {"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}}
+        for method in ("tools/call", "tasks/get", "tasks/cancel", "tasks/result"):
+            server.answers[method] = self.answer
+
+    def answer(self, message: dict[str, Any]) -> Any:
+        """The response to a request."""
+        made = {"jsonrpc": "2.0", "id": message["id"]}
+        params = message["params"]
+        match message["method"]:
+            case "tools/call" if "task" in params:
+                return {**made, "result": {"task": {**self.state, "statusMessage": self.words}}}
+            case "tools/call":
+                return {**made, "result": {"content": [{"type": "text", "text": "no task"}]}}
+            case _ if params != {"taskId": self.state["taskId"]}:
+                return {**made, "error": {"code": -32602, "message": f"no {params}"}}
+            case "tasks/result":
+                return {**made, "result": self.result}
+            case "tasks/cancel":
+                return {**made, "result": {**self.state, "status": "cancelled", "statusMessage": self.words}}
+        return {**made, "result": {**self.state, "statusMessage": self.words}}
+
+
+class User:
+    """A client with a session."""
+
+    def __init__(self, line: Line, agent: str = "alice", path: str = "/mcp/it", key: str = "") -> None:
+        self.client = Client(line, path, agent)
+        if key:
+            self.client.headers["authorization"] = f"Bearer {key}"
+        self.session = self.client.open()
+
+    def send(self, method: str, params: Any, **headers: str) -> Any:
+        """The response to a request."""
+        return self.client.send(method, params, mcp_session_id=self.session, **headers).json()
+
+    def begin(self, tool: str = "may", **task: Any) -> dict[str, Any]:
+        """Call a tool as a task."""
+        answer = self.send("tools/call", {"name": tool, "arguments": {}, "task": task})
+        made: dict[str, Any] = answer["result"]["task"]
+        return made
+
+    def about(self, method: str, id: Any) -> Any:
+        """Ask about a task."""
+        return self.send(method, {"taskId": id})
