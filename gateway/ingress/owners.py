@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
+from hashlib import blake2b
 from typing import Protocol
 
 import orjson
@@ -37,6 +38,8 @@ from gateway.ingress.dues import Dues, read, written
 from gateway.ingress.lists import Lists
 from gateway.ingress.request import named
 from gateway.limits.loops import canonical
+from gateway.redaction import openings
+from gateway.redaction.separate import rename
 from gateway.redaction.stored import held
 from gateway.redaction.vault import Seal
 from gateway.scheduling.judging import OFF_LOOP
@@ -62,6 +65,7 @@ _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
 _ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
 _MOST = 512  # files and other states that one request may name
+_MOST_RECALLED = 4096
 _HOLDS = {"batch": "file"}  # what the states of an answer are
 _DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
 
@@ -89,6 +93,8 @@ class Owners:
         # A conversation with a known opening names no state, or it would have been read in full (`resume`).
         names = call.codec.refers(call.request.body) if call.request.reading is None else ()
         await self._find_cited(call)
+        if _may_cite(call.request.raw, (call.codec.recalls,) if call.codec.recalls else ()):
+            await self._rename(call)
         beside = call.request.stored
         if not names:
             if self._seal is None and call.codec.defers(call.request.body):
@@ -133,6 +139,26 @@ class Owners:
         agent, first = call.subject.agent if call.subject is not None else "", found[0]
         place = (first.target, first.at)
         request.stored = Stored(request.correlation_id, agent, call.resource.name, *place, account=first.account)
+
+    async def _rename(self, call: Call) -> None:
+        """Give reasoning with the id of another team's, or with an unknown id, an id that no provider knows.
+
+        The words stay: they may come from an answer that was not stored, or from another provider. What follows a known
+        opening is looked at; the opening was, when it was read. Raises Refusal(request_too_large), StoreUnavailable.
+        """
+        request, reading = call.request, openings.of(call)
+        start = reading.opening.number if reading is not None and reading.opening is not None else 0
+        items = call.codec.recalled(request.body, start)
+        ids = list(dict.fromkeys(item["id"] for item in items))
+        if len(ids) > _MOST_RECALLED:
+            words = f"The request has {len(ids)} items of reasoning with an id; {_MOST_RECALLED} are allowed."
+            raise Refusal("request_too_large", words, param="input")
+        found = zip(ids, await self._several(call.team, "item", ids), strict=True) if ids else ()
+        known = {id for id, stored in found if stored is not None}
+        if unknown := [id for id in ids if id not in known]:
+            request.renamed = {**(request.renamed or {}), **{id: _nobodys(id) for id in unknown}}
+            request.edited = True
+            rename(items, request.renamed)
 
     def _is_shared(self, id: str) -> bool:
         """Whether the operator lets all teams name an id."""
@@ -398,6 +424,11 @@ def _chosen(call: Call, id: str) -> bool:
     """Whether the caller chose the id, by a field that some servers have: it may be that of another team's state."""
     said = [call.request.body.get(name) for name in call.request.fields]
     return any(type(value) is str and value and value in id for value in said)
+
+
+def _nobodys(id: str) -> str:
+    """An id in place of another, always the same, that no provider has given."""
+    return f"rs_{blake2b(id.encode('utf-8', 'replace'), digest_size=16).hexdigest()}"
 
 
 def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:

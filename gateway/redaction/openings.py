@@ -86,6 +86,7 @@ class Opening:
     begin: int  # of the list of messages
     ends: Sequence[int]  # of each message
     starts: Sequence[int]  # the number of texts before each message
+    renamed: Mapping[str, str] | None = None  # see `Request.renamed`
     seam: int = 0  # the end of the last message before those that were dropped: see `trimmed`
 
     @property
@@ -398,6 +399,7 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         begin=reading.begin if known is None else known.begin,
         ends=reading.ends if known is None else [*known.ends, *reading.ends],
         starts=reading.starts if known is None else [*known.starts, *reading.starts],
+        renamed=request.renamed,
     )
 
 
