@@ -194,6 +194,7 @@ class Outcome:
     tier: str = ""  # the service tier that the answer names
     heard: list[str] = field(default_factory=list)  # texts of the answer, counted if no usage is reported; not recorded
     outdated: bool = False  # more text came after the usage was reported
+    runs: tuple[tuple[str, int], ...] = ()  # of the provider's tools in a stream, charged if its usage is not reported
     priced: bool = True  # False: the call was sent, and its price is unknown
     fitted: dict[str, Any] = field(default_factory=dict)  # fields changed for this target, as they were before
     dropped: tuple[str, ...] = ()  # parameters that this target does not support

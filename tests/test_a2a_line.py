@@ -282,6 +282,32 @@ def test_the_card_points_here(line: Line) -> None:
     assert unknown.status_code == 401
 
 
+def test_a_card_that_lies(tmp_path: Path) -> None:
+    """Readers of a card are models: instructions, personal data and secrets are left out, of any card."""
+    with scripted() as other:
+        skill = {"id": "plan", "name": "Plan", "description": f"Plans. Ask {MAIL}.", "tags": ["x"]}
+        other.card = {
+            "name": "Planner",
+            "description": INJECTION,
+            "provider": {"organization": INJECTION, "url": "http://evil.example"},
+            "url": f"{other.url}/rpc",
+            "capabilities": {"extendedAgentCard": True},
+            "skills": [skill, {**skill, "id": "bad", "description": INJECTION}, "odd"],
+        }
+        other.answer = lambda method, params: other.card
+        (tmp_path / "policies").mkdir()
+        (tmp_path / "policies" / "gateway.rego").write_text(POLICY)
+        policy = {"path": str(tmp_path / "policies")}
+        settings = config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": {"url": other.url}}, policy=policy)
+        with running(tmp_path, settings) as line:
+            plain = line.client.get("/a2a/planner/.well-known/agent-card.json").json()
+            extended = post(line, "0.3", "agent/getAuthenticatedExtendedCard", {}).json()["result"]
+    for card in (plain, extended):
+        assert (card["name"], card["description"]) == ("", "")
+        assert card["skills"] == [{**skill, "description": "Plans. Ask <EMAIL>."}]
+        assert "evil.example" not in json.dumps(card)
+
+
 @pytest.mark.parametrize(
     ("version", "method", "code"),
     [

@@ -12,6 +12,7 @@ import pytest
 import responding
 import upstream as scripted
 from background import NEVER, SOON, amounts, finish, made, outcomes, post
+from gateway.call import Call
 from line import Line, running
 from waiting import eventually
 
@@ -85,6 +86,69 @@ def test_whoever_sees_the_end_first_is_charged(line: Line, up: scripted.Upstream
     assert post(line, "/v1/responses", "later", after).status_code == 200
     eventually(lambda: amounts(line, "later") == (36, 0))
     assert looks(up, id) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("begin", "path"), [(response, "/v1/responses/{}"), (batch, "/v1/messages/batches/{}/results")]
+)
+def test_a_gateway_that_dies_before_it_charges(
+    line: Line, monkeypatch: pytest.MonkeyPatch, begin: Begin, path: str
+) -> None:
+    """A caller has seen the end, and its gateway is gone: another look charges the usage and records it, once."""
+    cid = f"dies-{begin.__name__}"
+    id = begin(line, cid)
+    settle, died = line.gateway.runtime.line.settle, list[str]()
+    end = settle.end
+
+    async def dies(call: Call, status: int) -> None:
+        if call.reference is not None and call.reference.id == id and not died:
+            died.append(call.id)
+        else:
+            await end(call, status)
+
+    store = line.gateway.shared.store
+    monkeypatch.setattr(store, "take_dues", nothing)  # so that the caller is the first
+    monkeypatch.setattr(settle, "end", dies)
+    finish(id)
+    assert line.client.get(path.format(id), headers={"anthropic-version": "2023-06-01"}).status_code == 200
+    eventually(lambda: bool(died))
+    assert amounts(line, cid)[0] == 0
+    monkeypatch.setattr("gateway.ingress.owners._DEAD", 0.0)
+    monkeypatch.delattr(store, "take_dues")
+    eventually(lambda: amounts(line, cid)[0] == (18 if begin is response else 36))
+    eventually(lambda: len(outcomes(line, cid)) == 1)
+
+
+async def nothing(most: int, seconds: float) -> dict[str, bytes]:
+    """No answer whose time has come."""
+    return {}
+
+
+def test_an_answer_that_a_caller_has_claimed_is_left_to_it(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller may still read: it is charged once the caller has its answer, and nobody else is."""
+    id = response(line, "slowly")
+    settle, calls = line.gateway.runtime.line.settle, list[tuple[Call, int]]()
+    end = settle.end
+
+    async def waits(call: Call, status: int) -> None:
+        if call.reference is not None and call.reference.id == id and not calls:
+            calls.append((call, status))
+        else:
+            await end(call, status)
+
+    monkeypatch.setattr(settle, "end", waits)
+    finish(id)
+    assert line.client.get(f"/v1/responses/{id}").status_code == 200
+    eventually(lambda: bool(calls))
+    call, status = calls[0]
+    if not call.outcome.claimed:  # the gateway was first
+        eventually(lambda: amounts(line, "slowly") == (18, 0))
+    asyncio.run_coroutine_threadsafe(end(call, status), line.loop).result()
+    eventually(lambda: amounts(line, "slowly") == (18, 0))
+    eventually(lambda: len(outcomes(line, "slowly")) == 1)
+    store = line.gateway.shared.store
+    eventually(lambda: not dict(asyncio.run_coroutine_threadsafe(store.take_dues(9, 0), line.loop).result()))
+    assert len(outcomes(line, "slowly")) == 1
 
 
 def test_an_answer_that_the_caller_retrieves_is_not_asked_for_again(up: scripted.Upstream, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,7 +102,9 @@ def test_a_kept_answer_has_the_values_of_its_caller(line: Line, up: scripted.Ups
         assert b"bob@example.net" not in data
 
 
-@pytest.mark.parametrize("wish", ["no-store", "no-cache", "max-age=0, No-Cache"])
+@pytest.mark.parametrize(
+    "wish", ["no-store", "no-cache", "max-age=60, No-Cache", "max-age=0", 'Max-Age="0"', "max-age=x"]
+)
 def test_a_caller_may_refuse_the_cache(line: Line, up: scripted.Upstream, wish: str) -> None:
     """Neither given nor kept."""
     line.client.headers["cache-control"] = wish
@@ -108,6 +112,30 @@ def test_a_caller_may_refuse_the_cache(line: Line, up: scripted.Upstream, wish: 
         assert "x-meshgate-cache" not in line.chat("hello").headers
     del line.client.headers["cache-control"]
     assert "x-meshgate-cache" not in line.chat("hello").headers
+    assert len(up.seen) == 3
+
+
+def test_the_age_of_an_answer_that_a_caller_takes(
+    line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`max-age`: an older answer is not taken; it stays for others."""
+    said = {"model": "echo", "messages": [{"role": "user", "content": "how old?"}]}
+
+    def hits(wish: str) -> bool:
+        headers = {"cache-control": wish} if wish else {}
+        answer = line.client.post("/v1/chat/completions", json=said, headers=headers)
+        assert answer.status_code == 200
+        return bool(answer.headers.get("x-meshgate-cache") == "hit")
+
+    now = time.time()
+    assert not hits("max-age=50")
+    assert hits("max-age=50")
+    monkeypatch.setattr("gateway.exchange.cache.time", types.SimpleNamespace(time=lambda: now + 100))
+    assert not hits("max-age=50")
+    assert hits("max-age=500")
+    assert hits("")
+    monkeypatch.setattr("gateway.exchange.cache.time", types.SimpleNamespace(time=lambda: now + 3700))
+    assert not hits("")  # older than the model allows by now
     assert len(up.seen) == 3
 
 

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 import tool_server
+from gateway.bodies import Json
 from gateway.dialects import mcp
+from gateway.errors import Refusal
+from gateway.tools import catalogue
 from gateway.tools.schema import check
 from line import Line, config, running
 from tool_client import Client, failed
@@ -163,6 +166,25 @@ def test_lists_that_are_not_valid(line: Line, server: Scripted, said: Any) -> No
     assert failed(client.send("tools/list").json()) == (-32000, "upstream_error")
     server.answers.clear()
     assert client.tools() == ["get_it", "send_it"]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ([{"name": "same", "inputSchema": {}}] * 2_001, "more than 2000 tools"),
+        ([{"name": "same", "inputSchema": {}}] * 1_001, "more than 2000 tools"),
+        ([tool("long", "x" * 60_000)] * 10, "more than 4194304 bytes"),
+        ([tool("huge", "x" * 70_000)] * 10, "more than 4194304 bytes"),
+    ],
+)
+async def test_lists_without_end(page: list[Any], words: str) -> None:
+    """Tools count on all pages together, also those that are not served: reading them is work."""
+
+    async def ask(message: Json) -> bytes:
+        return json.dumps(answer(1, result={"tools": page, "nextCursor": "more"})).encode()
+
+    with pytest.raises(Refusal, match=words):
+        await catalogue.read("it", ask)
 
 
 def test_a_lost_session_is_opened_again(line: Line, server: Scripted) -> None:

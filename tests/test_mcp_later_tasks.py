@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import queue
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import tool_server
 from gateway.dialects import mcp
+from gateway.dialects.mcp_questions import TaskAsk
+from gateway.errors import Refusal
+from gateway.tools.later_tasks import answers
 from line import Line, config, running
 from mcp_asking import ABLE, ACCEPTED, FORM, SAMPLED, prompt
 from mcp_tasking import POLICY, Tasks, User
@@ -195,6 +200,23 @@ def test_to_ask_for_a_state_is_no_call(line: Line, later: Later) -> None:
     assert line.workflow("polls").used["calls"] == 1
 
 
+def test_messages_about_a_task_are_of_its_workflow(line: Line, server: Scripted, later: Later) -> None:
+    """Unless they name another: what was masked in the arguments is a value again in the result."""
+    alice = Caller(line)
+    given = {"name": "may", "arguments": {"to": "bob.jones@example.org"}}
+    id = alice.send("tools/call", given, x_correlation_id="of-task")["result"]["taskId"]
+    masked = server.seen[-1][1]["params"]["arguments"]["to"]
+    assert masked == "<EMAIL_1>"
+    later.status, later.more = "completed", {"result": {"content": [{"type": "text", "text": f"sent to {masked}"}]}}
+    assert alice.get(id)["result"]["result"]["content"][0]["text"] == "sent to bob.jones@example.org"
+    assert line.workflow("of-task").history.labels == ("read:it",)
+    named = alice.get(id, x_correlation_id="another-task")["result"]["result"]
+    assert named["content"][0]["text"] == "sent to bob.jones@example.org"
+    assert line.workflow("another-task").history.labels == ("read:it",)
+    raw = alice.raw("tasks/get", {"taskId": id})
+    assert raw.headers["x-correlation-id"] == "of-task"
+
+
 def test_structured_results_fit_the_schema(line: Line, later: Later) -> None:
     """Of the tool, as without a task."""
     alice = Caller(line)
@@ -270,6 +292,9 @@ def test_a_task_that_nobody_declared(line: Line, server: Scripted, later: Later)
     server.answers["tools/call"] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": made}
     for answer in (Caller(line, able={}).call(), Caller(line, able=ABLE).call(), Client(line).call("may")):
         assert failed(answer) == (-32000, "upstream_error")
+    escaped = json.dumps({"jsonrpc": "2.0", "id": 7, "result": made}).replace("resultType", "result\\u0054ype")
+    server.answers["tools/call"] = lambda message: (200, escaped.encode())
+    assert failed(Caller(line, able={}).call()) == (-32000, "upstream_error")
 
 
 def test_what_clients_hear(line: Line, server: Scripted, later: Later) -> None:
@@ -355,6 +380,15 @@ def test_questions_of_a_task(line: Line, server: Scripted, later: Later) -> None
     assert "result" in alice.send("tasks/update", {"taskId": id, "inputResponses": {b: ACCEPTED}})
 
 
+def test_a_key_that_was_masked() -> None:
+    """Where answers may hold personal data, and requests may not."""
+    codec = mcp.Mcp("it", ())
+    codec.answered_asks = {f"d.elicitation.0.{MAIL}": TaskAsk("elicitation", MAIL, 0)}
+    asked = SimpleNamespace(request=SimpleNamespace(body={"params": {"inputResponses": {"d.<EMAIL_1>": {}}}}))
+    with pytest.raises(Refusal, match="personal data"):
+        answers(asked, codec)  # type: ignore[arg-type]
+
+
 def test_answers_to_what_was_not_asked(line: Line, server: Scripted, later: Later) -> None:
     """Nor of another task, caller or kind: nothing leaves."""
     alice, bob = (Caller(line, agent, able={**TASKS, **ABLE}) for agent in ("alice", "bob"))
@@ -413,6 +447,120 @@ def test_sampling_is_charged_to_the_workflow(line: Line, server: Scripted, later
     eventually(lambda: not line.workflow("sampled-task").held.get("calls"))
     assert line.workflow("sampled-task").used["tokens"] > 200
     assert line.workflow("sampled-task").used["calls"] == 1
+
+
+class Stream:
+    """A subscription of the later era: what is put into `says` is told; the answer ends with the test."""
+
+    def __init__(self, server: Scripted) -> None:
+        self.says: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        server.answers["subscriptions/listen"] = lambda message: partial(self.write, message["id"])
+
+    def write(self, id: Any, handler: Any) -> None:
+        """The stream."""
+        handler.send_response(200)
+        handler.send_header("content-type", "text/event-stream")
+        handler.send_header("connection", "close")
+        handler.end_headers()
+        handler.close_connection = True
+        while (said := self.says.get(timeout=10)) is not None:
+            handler.wfile.write(f"data: {json.dumps({'jsonrpc': '2.0', **said})}\n\n".encode())
+        end = {"jsonrpc": "2.0", "id": id, "result": {"resultType": "complete"}}
+        handler.wfile.write(f"data: {json.dumps(end)}\n\n".encode())
+
+    def heard(self, caller: Caller, wanted: Any, told: list[Any], **headers: str) -> list[Any]:
+        """What a client hears of this."""
+        for one in (*told, None):
+            self.says.put(one)
+        raw = caller.raw("subscriptions/listen", {"notifications": wanted}, **headers).text
+        return [json.loads(line.removeprefix("data: ")) for line in raw.splitlines() if line.startswith("data: {")]
+
+
+def changed(id: Any, status: str = "working", **more: Any) -> dict[str, Any]:
+    """That a task has another state."""
+    return {"method": "notifications/tasks", "params": {**SHOWN, "taskId": id, "status": status, "x": MAIL, **more}}
+
+
+def agreed(*ids: str) -> dict[str, Any]:
+    """That the server tells of these tasks."""
+    return {"method": "notifications/subscriptions/acknowledged", "params": {"notifications": {"taskIds": [*ids]}}}
+
+
+def test_a_client_hears_of_its_tasks(line: Line, server: Scripted, later: Later) -> None:
+    """Of those that it named, with results and questions, judged as those that it asks for."""
+    alice = Caller(line, able={**TASKS, **ABLE})
+    mine = alice.begin()
+    later.state["taskId"] = "l-2"
+    also = alice.begin()
+    later.state["taskId"] = "l-3"
+    his = Caller(line, "bob").begin()
+    result = {"content": [{"type": "text", "text": f"of {MAIL}"}], "_meta": {"x": 1}}
+    told = [
+        agreed("l-1", "l-2", "l-3", "l-9"),
+        changed("l-1", statusMessage=f"for {MAIL}"),
+        changed("l-3"),
+        changed("l-9"),
+        changed(7),
+        changed("l-1", "odd"),
+        changed("l-1", "completed"),
+        changed("l-1", "completed", result={"content": [{"type": "text", "text": INJECTION}]}),
+        changed("l-1", "failed", error={"code": 1, "message": f"no {MAIL}"}),
+        changed("l-2", "input_required", inputRequests={"a": question()}),
+        changed("l-2", "input_required", inputRequests={"a": question(params={**FORM, "message": INJECTION})}),
+        changed("l-2", "input_required", inputRequests={f"to {MAIL}": question()}),
+        changed("l-2", "completed", result=result),
+        {"method": "notifications/tasks/status", "params": changed("l-1")["params"]},
+    ]
+    wanted = {"taskIds": [mine, also, his, "l-1", 7, None]}
+    acknowledged, *heard, end = Stream(server).heard(alice, wanted, told, x_correlation_id="of-tasks")
+    sent = next(body for _, body in server.seen if body["method"] == "subscriptions/listen")["params"]
+    assert sent["notifications"] == {"taskIds": ["l-1", "l-2"]}
+    assert sent["_meta"][mcp.CAPABILITIES]["extensions"] == TASKS["extensions"]
+    assert acknowledged["params"]["notifications"] == {"taskIds": [mine, also]}
+    assert [one["method"] for one in heard] == ["notifications/tasks"] * 4
+    said = [{key: one["params"][key] for key in one["params"] if key not in (*SHOWN, "_meta")} for one in heard]
+    (key,) = said[2]["inputRequests"]
+    assert said == [
+        {"taskId": mine, "status": "working", "statusMessage": "for <EMAIL>"},
+        {"taskId": mine, "status": "failed", "error": {"code": 1, "message": "no <EMAIL>"}},
+        {"taskId": also, "status": "input_required", "inputRequests": {key: question()}},
+        {"taskId": also, "status": "completed", "result": {"content": [{"type": "text", "text": "of <EMAIL>"}]}},
+    ]
+    assert end["result"]["resultType"] == "complete"
+    later.state["taskId"] = "l-2"
+    assert "result" in alice.send("tasks/update", {"taskId": also, "inputResponses": {key: ACCEPTED}})
+    assert server.seen[-1][1]["params"]["inputResponses"] == {"a": ACCEPTED}
+    assert line.workflow("of-tasks").history.labels == ("read:it", "untrusted")
+
+
+def test_streams_of_tasks_need_the_extension(line: Line, server: Scripted, later: Later) -> None:
+    """Of the client, and of the server; who lost the tool hears nothing."""
+    alice = Caller(line)
+    mine = alice.begin()
+    stream = Stream(server)
+    answer = Caller(line, able={}).raw("subscriptions/listen", {"notifications": {"taskIds": [mine]}})
+    assert (answer.status_code, failed(answer.json())) == (400, MISSING)
+    later.offers = {}
+    forget(line)
+    (end,) = stream.heard(alice, {"taskIds": [mine]}, [changed("l-1")])
+    sent = next(body for _, body in server.seen if body["method"] == "subscriptions/listen")["params"]
+    assert (sent["notifications"], end["result"]["resultType"]) == ({}, "complete")
+
+
+def test_who_lost_a_tool_hears_nothing_of_its_tasks(
+    line: Line, server: Scripted, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream has none of them."""
+    alice = Caller(line)
+    mine = alice.begin()
+    visible = line.gateway.runtime.line.desks.mcp._visible
+
+    async def only_listen(call: Any, name: str, *, writes: bool | None = None) -> bool:
+        return name == "it/listen"
+
+    monkeypatch.setattr(visible, "may", only_listen)
+    acknowledged, _ = Stream(server).heard(alice, {"taskIds": [mine]}, [agreed("l-1"), changed("l-1")])
+    assert acknowledged["params"]["notifications"] == {}
 
 
 @pytest.fixture

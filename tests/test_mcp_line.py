@@ -229,6 +229,14 @@ def test_a_session_that_has_ended_is_gone(line: Line, server: Scripted) -> None:
     for method in ("GET", "DELETE"):
         asked = line.client.request(method, "/mcp/it", headers={**headers, "accept": "text/event-stream"})
         assert asked.status_code == 404
+    for same in (
+        f"{session}=",
+        f"{session}!",
+        f"{session[:9]}.{session[9:]}",
+        *(session[:-1] + it for it in "BCDFQgw"),
+    ):
+        if same != session:  # bytes that decoders ignore do not make another session
+            assert client.send("tools/list", mcp_session_id=same).status_code == 404
     assert len(server.seen) == many
     assert client.send("tools/list", mcp_session_id=other).status_code == 200
 

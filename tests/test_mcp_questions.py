@@ -191,6 +191,21 @@ def test_questions_that_are_not_passed_on(line: Line, server: Scripted, method: 
     assert asked.questions == []
 
 
+def test_prompts_have_what_the_client_takes(line: Line, server: Scripted) -> None:
+    """Texts of other servers and tools, where the client says so; otherwise it would add or get them unasked."""
+    more = {"tools": [], "toolChoice": {"mode": "auto"}}
+    asking(
+        server,
+        ("sampling/createMessage", prompt("x", includeContext="allServers")),
+        ("sampling/createMessage", prompt("x", includeContext="allServers", **more)),
+    )
+    plain, able = Asked(line), Asked(line, able={"sampling": {"tools": {}, "context": {}}})
+    assert "takes no tools" in answers(plain.call(SAMPLED))[1]["error"]["message"]
+    assert [one["params"] for one in plain.questions] == [prompt("x")]
+    able.call(SAMPLED, SAMPLED)
+    assert able.questions[1]["params"] == prompt("x", includeContext="allServers", **more)
+
+
 def test_instructions_in_a_question_label_the_workflow(line: Line, server: Scripted) -> None:
     """As those in a result do."""
     asking(server, ("sampling/createMessage", prompt(INJECTION)))

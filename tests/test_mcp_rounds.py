@@ -256,6 +256,16 @@ def test_questions_that_are_not_passed_on(line: Line, server: Scripted, question
     assert call(line).json()["result"]["resultType"] == "complete"
 
 
+def test_prompts_have_what_the_client_takes(line: Line, server: Scripted) -> None:
+    """As outside of rounds."""
+    said = prompt("x", includeContext="allServers")
+    asking(server, {"a": question("sampling/createMessage", said)})
+    assert asked(call(line))[0]["a"]["params"] == prompt("x")
+    assert asked(call(line, able={"sampling": {"context": {}}}))[0]["a"]["params"] == said
+    asking(server, {"a": question("sampling/createMessage", {**said, "tools": []})})
+    assert failed(call(line).json()) == (-32000, "upstream_error")
+
+
 def test_a_type_that_is_spelled_with_escapes(line: Line, server: Scripted) -> None:
     """It is one of questions, as any client reads it."""
     result = {"resultType": "INPUT", "requestState": STATE, "inputRequests": {"a": question("evil/method")}}

@@ -24,6 +24,7 @@ import tool_server
 from gateway.dialects import mcp
 from gateway.stores import Key
 from gateway.tools import listening
+from gateway.tools.notices import ACKNOWLEDGED, acknowledged
 from line import Line, config, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY
 from tool_client import Client, failed
@@ -320,6 +321,26 @@ def test_streams_that_end_for_what_they_say(line: Line, server: Scripted, stream
         streams.says.put(UPDATED)
         streams.says.put(last)
         assert stream.rest() == [UPDATED]
+
+
+def test_what_is_acknowledged() -> None:
+    """Of what was asked for; what is asked for is not compared with each thing that the server says."""
+    compared = []
+
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return False
+
+        __hash__ = object.__hash__
+
+    wanted = {"toolsListChanged": True, "resourceSubscriptions": [f"x://{number}" for number in range(1000)]}
+    told = [*(Odd() for _ in range(10)), [], "x://7", 7]
+    said = {"method": ACKNOWLEDGED, "params": {"notifications": {"resourceSubscriptions": told}}}
+    kept = acknowledged(said, wanted)
+    assert kept is not None
+    assert kept["params"]["notifications"] == {"resourceSubscriptions": ["x://7"]}
+    assert compared == []
 
 
 def test_a_server_that_floods(line: Line, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:

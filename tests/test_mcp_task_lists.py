@@ -270,7 +270,7 @@ def test_a_store_that_does_not_answer(line: Line, tasks: Many, monkeypatch: pyte
     """Nothing is listed, no call becomes a task, and nothing is told of one."""
     alice = User(line)
     alice.begin()
-    monkeypatch.setattr(line.gateway.runtime.line.desks.mcp._tasks, "_store", Broken())
+    monkeypatch.setattr(line.gateway.runtime.line.desks.mcp._owners, "_store", Broken())
     assert failed(alice.send("tasks/list", {})) == (-32000, "state_unavailable")
     answer = alice.send("tools/call", {"name": "may", "arguments": {}, "task": {}})
     assert failed(answer) == (-32000, "state_unavailable")

@@ -177,6 +177,21 @@ def test_results_of_tasks_label_as_those_of_the_tool(line: Line, tasks: Tasks) -
     assert line.workflow("another").history.labels == ("read:it",)
 
 
+def test_masked_arguments_are_values_again_in_the_result(line: Line, server: Scripted, tasks: Tasks) -> None:
+    """As in the result of a call, and for the owner alone."""
+    user, mail = User(line), "bob.jones@example.org"
+    call = {"name": "may", "arguments": {"to": mail}, "task": {}}
+    id = user.send("tools/call", call)["result"]["task"]["taskId"]
+    masked = server.seen[-1][1]["params"]["arguments"]["to"]
+    assert masked == "<EMAIL_1>"
+    tasks.result = {"content": [{"type": "text", "text": f"sent to {masked}, not <EMAIL_2>"}]}
+    for headers in ({}, {"x_correlation_id": "elsewhere"}):
+        told = text(user.send("tasks/result", {"taskId": id}, **headers))
+        assert told == f"sent to {mail}, not <EMAIL_2>"
+    other = User(line).begin()["taskId"]
+    assert text(user.send("tasks/result", {"taskId": other})) == f"sent to {masked}, not <EMAIL_2>"
+
+
 def test_results_of_tasks_are_judged_as_results(line: Line, tasks: Tasks) -> None:
     """By the policy, as texts of a stranger."""
     user = User(line)

@@ -27,6 +27,7 @@ def server() -> Iterator[Scripted]:
             tool("get_it", annotations={"readOnlyHint": True}),
             tool("put_it", annotations={"idempotentHint": True}),
             tool("own_it"),
+            tool("task_it", execution={"taskSupport": "optional"}),
         ]
         yield made
 
@@ -203,6 +204,44 @@ def test_a_value_that_is_split_over_a_list(line: Line, server: Scripted) -> None
     Client(line, "/mcp/plain").call("get_it", {"lines": ["ann.lee@exam", "ple.org"], "n": [1, 2]})
     assert "ple.org" not in json.dumps(sent(server))
     assert sent(server)["n"] == [1, 2]
+
+
+def test_parameters_that_are_not_judged_stay_here(line: Line, server: Scripted) -> None:
+    """What describes a request of the protocol belongs to the gateway."""
+    beside = {"clientInfo": {"name": MAIL}, "capabilities": {"x": MAIL}, "taskIds": [MAIL], "_meta": {"x": MAIL}}
+    beside["notifications"] = {"taskIds": [MAIL]}
+    Client(line, "/mcp/plain").send("prompts/get", {"name": "p", "arguments": beside, **beside})
+    params = server.seen[-1][1]["params"]
+    assert {*params} == {"name", "arguments"}
+    assert MAIL not in json.dumps(params)
+
+
+def test_values_that_only_the_tool_of_a_task_has(line: Line, server: Scripted) -> None:
+    """Are placeholders in its result, whenever that is asked for."""
+    made = {"status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z"}
+    tasks: dict[str, Any] = {"requests": {"tools": {"call": {}}}, "cancel": {}}
+    server.about = {"tools": {}, "tasks": tasks}
+
+    def called(message: dict[str, Any]) -> Any:
+        result = {"task": {**made, "taskId": "r-1", "ttl": None}}
+        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
+
+    def ended(message: dict[str, Any]) -> Any:
+        result = {"content": [{"type": "text", "text": f"sent to {MAIL}"}]}
+        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
+
+    server.answers |= {"tools/call": called, "tasks/result": ended}
+    Client(line, "/mcp/plain").call("get_it", {"to": MAIL}, x_correlation_id="tasked")
+    client = Client(line, "/mcp/mailer")
+    session = client.open()
+    params = {"name": "task_it", "arguments": {"to": "<EMAIL_1>"}, "task": {}}
+    answer = client.send("tools/call", params, mcp_session_id=session, x_correlation_id="tasked").json()
+    assert sent(server) == {"to": MAIL}
+    id = answer["result"]["task"]["taskId"]
+    server.about = {"tools": {}}
+    for flow in ("tasked", "elsewhere"):
+        answer = client.send("tasks/result", {"taskId": id}, mcp_session_id=session, x_correlation_id=flow).json()
+        assert text(answer) == "sent to <EMAIL_1>"
 
 
 def test_calls_with_one_id_get_their_own_answers(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 import upstream as scripted
 from gateway.record.telemetry import Telemetry
@@ -95,6 +97,49 @@ def test_the_provider_stores_nothing(up: scripted.Upstream, tmp_path: Path, bund
         answer = line.client.post("/v1/files", files=form, data={"purpose": "user_data"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "policy_denied")
         assert len(up.seen) == before
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_gemini_stores_nothing(up: scripted.Upstream, tmp_path: Path, bundle: Path, *, stream: bool) -> None:
+    """`store` of a Gemini request is sent as false; without it, the provider stores nothing."""
+    (bundle / "p.rego").write_text(POLICY % '{"store": false}')
+    made = config(tmp_path, up.url, policy={"path": str(bundle)})
+    made["providers"]["g"] = {"format": "gemini", "base_url": up.url, "api_key": "gem-upstream-secret"}
+    made["models"]["gem"] = {"targets": ["g/echo"], "price": PRICE}
+    path = f"/v1beta/models/gem:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}"
+    said = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    with running(tmp_path, made) as line:
+        for asked, sent in (({"store": True}, {"store": False}), ({"store": False}, {"store": False}), ({}, {})):
+            assert line.client.post(path, json={**said, **asked}).status_code == 200
+            assert up.last.body == {**said, **sent}
+
+
+def test_nothing_is_added_to_what_is_stored(up: scripted.Upstream, tmp_path: Path, bundle: Path) -> None:
+    """A conversation of earlier takes no items and no metadata any more; it is read and deleted as before."""
+    made = settings(tmp_path, up, server={"websockets": True})
+    made["models"]["/v1/conversations"] = {"targets": ["up/any"], "price": {}}
+    with running(tmp_path, made) as line:
+        path = f"/v1/conversations/{line.client.post('/v1/conversations', json={'items': []}).json()['id']}"
+    (bundle / "p.rego").write_text(POLICY % '{"store": false}')
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+    with running(tmp_path, {**made, "policy": {"path": str(bundle)}}) as line:
+        before = len(up.seen)
+        for where, body in ((f"{path}/items", {"items": [item]}), (path, {"metadata": {"a": "b"}})):
+            answer = line.client.post(where, json=body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "policy_denied")
+        assert len(up.seen) == before
+        with connect(
+            f"{line.url.replace('http', 'ws')}/v1/responses", additional_headers=line.client.headers
+        ) as socket:
+            for more in ({}, {"conversation": path.rpartition("/")[2]}):
+                socket.send(json.dumps({"type": "response.create", "model": "keep", "input": "hi", **more}))
+                while (event := json.loads(socket.recv(timeout=20)))["type"] not in ("response.completed", "error"):
+                    pass
+                assert (event["type"] == "error") == bool(more)
+        assert up.last.body["store"] is False
+        assert len(up.seen) == before + 1
+        assert line.client.get(f"{path}/items").json()["data"] == []
+        assert line.client.delete(path).status_code == 200
 
 
 @pytest.mark.parametrize("value", ["true", "0", '"no"'])

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import spelling
 import upstream as scripted
 from budgets import examples
 from formats import wires
@@ -293,6 +294,23 @@ def stories(draw: st.DrawFn, dialect: Chat, changes: Sequence[str] = CHANGES, tu
     return calls
 
 
+@st.composite
+def spellings(draw: st.DrawFn, dialect: Chat) -> list[Json]:
+    """Several calls of two workflows, whose bodies are spelled in any way."""
+    fields = {**({"model": dialect.model} if dialect.model else {}), **dialect.settings(50)}
+    if draw(st.booleans()):
+        fields |= {dialect.system: dialect.instructions(draw(words)), "tools": [dialect.tool(draw(words))]}
+    story = spelling.Story(draw, dialect.history, fields)
+    flow, calls = 0, list[Json]()
+    for change in ("grow", "grow", *draw(st.lists(st.sampled_from(spelling.CHANGES), min_size=4, max_size=9))):
+        if change == "grow":
+            story.said += map(story.spell, turn(draw, dialect))
+        flow ^= change == "flow"
+        raw = story.body(change, story.spell(dialect.said("user", draw(words))))
+        calls.append({"raw": raw, "agent": "alice", "workflow": True, "flow": flow})
+    return calls
+
+
 RULE: Final = """package rules.edits
 
 obligations contains {"code": "edit", "redact": ["PHONE"], "limit": {"max_tokens": 40}} if {
@@ -399,6 +417,20 @@ def test_nothing_differs_where_messages_are_dropped(
     compare(lines, dialect, data.draw(stories(dialect, BOUNDED, 9)))
 
 
+@each
+@settings(
+    max_examples=examples(15, 400),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
+)
+@given(data=st.data())
+def test_nothing_differs_however_a_body_is_spelled(
+    lines: tuple[Line, Line, scripted.Upstream], dialect: Chat, data: st.DataObject
+) -> None:
+    """Escapes, blanks, duplicate keys, order, numbers, wrong bytes: the same is read, redacted, judged and refused."""
+    compare(lines, dialect, data.draw(spellings(dialect)))
+
+
 def test_a_dropped_message_with_parts_after_an_edit(lines: tuple[Line, Line, scripted.Upstream]) -> None:
     """Joined parts of a body that an obligation edited go with their message."""
     parts = [{"type": "text", "text": text} for text in ("see https://example.com/a", "and more")]
@@ -419,8 +451,9 @@ def compare(lines: tuple[Line, Line, scripted.Upstream], dialect: Chat, story: S
     for call in story:
         for number, answer in enumerate(answers):
             call = {**call, "raw": call["raw"].replace(f"@@{number}@@", json.dumps(answer)[1:-1])}
-        expected = send(other, up, call, cid, dialect.path)
-        assert send(one, up, call, cid, dialect.path) == expected
+        flow = f"{cid}-{call.get('flow', 0)}"
+        expected = send(other, up, call, flow, dialect.path)
+        assert send(one, up, call, flow, dialect.path) == expected
         answers.append(dialect.wire.hear(expected["told"]).text if expected["status"] == 200 else "none")
 
 

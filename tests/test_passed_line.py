@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -234,6 +235,36 @@ def test_a_batch(client: openai.OpenAI, line: Line, up: scripted.Upstream) -> No
             with pytest.raises(openai.NotFoundError):
                 ask()
     assert client.batches.cancel(made.id).status == "cancelling"
+
+
+@pytest.mark.parametrize(
+    ("end", "free"),
+    [
+        ({"status": "completed", "request_counts": {"total": 2, "completed": 2, "failed": 0}}, False),
+        ({"status": "completed"}, False),
+        ({"status": "completed", "usage": {"input_tokens": -1, "output_tokens": "7"}}, False),
+        ({"status": "cancelled", "request_counts": {"total": 2, "completed": 1, "failed": 0}}, False),
+        ({"status": "cancelled", "request_counts": {"total": 2, "completed": 0, "failed": 0}}, True),
+        ({"status": "failed"}, True),
+    ],
+)
+def test_a_batch_whose_usage_is_not_reported(
+    client: openai.OpenAI, line: Line, end: dict[str, Any], free: bool
+) -> None:
+    """Its answers are in a file, so that nobody can count them: it costs what was reserved, if any was made."""
+    workflow = f"unreported-{hashlib.sha256(str(end).encode()).hexdigest()[:8]}"
+    file = client.files.create(file=("b.jsonl", requests("hello")), purpose="batch", extra_headers=cid(workflow))
+    made = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    eventually(lambda: bool(line.workflow(workflow).held.get("tokens")))
+    held = line.workflow(workflow).held
+    passed.finish(made.id)
+    del passed.BATCHES[made.id]["usage"]
+    passed.BATCHES[made.id] |= end
+    for _ in range(2):
+        client.batches.retrieve(made.id)
+    eventually(lambda: not line.workflow(workflow).held.get("tokens"))
+    used = line.workflow(workflow).used
+    assert (used.get("tokens", 0), used.get("cost", 0)) == ((0, 0) if free else (held["tokens"], held["cost"]))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import responding
 import upstream as scripted
 from formats.wires import Responses, datas
 from line import KEYS, Line, config, running
+from raw_provider import Raw
+from waiting import eventually
 
 WIRE = Responses()
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -370,3 +372,30 @@ def test_an_upgrade_is_declined_at_once(line: Line) -> None:
     assert (answer.status_code, answer.headers["upgrade"]) == (426, "HTTP/1.1")
     assert "over HTTP with POST" in answer.json()["error"]["message"]
     assert line.client.get("/v1/responses").status_code == 405
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["the provider breaks off", "the caller leaves"])
+def test_searches_before_a_stream_breaks_off_are_charged(tmp_path: Path, leaves: bool) -> None:
+    """Whoever ends the stream before the provider has reported its usage."""
+    raw = Raw()
+    item = {"type": "web_search_call", "status": "in_progress"}
+    said: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {"id": "resp_1", "object": "response", "status": "in_progress"}},
+        *({"type": "response.output_item.added", "output_index": n, "item": {**item, "id": f"ws_{n}"}} for n in (0, 1)),
+    ]
+    events = b"".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n".encode() for one in said)
+    raw.answer = "content-type: text/event-stream\r\n", events
+    raw.close = "when the caller does" if leaves else "in the body"
+    made = config(tmp_path, raw.url, quotas={"cost_usd": 5})
+    made["models"]["echo"]["price"] = {"input": 0, "output": 0, "runs": {"web_search": 10}}
+    body = {"model": "echo", "input": "hi", "stream": True, "store": False, "tools": [{"type": "web_search"}]}
+    with running(tmp_path, made) as line:
+        headers = {"x-correlation-id": "searches"}
+        with line.client.stream("POST", "/v1/responses", json=body, headers=headers) as answer:
+            assert answer.status_code == 200
+            heard = ""
+            for piece in answer.iter_text():
+                heard += piece
+                if leaves and heard.count("ws_1"):
+                    break
+        eventually(lambda: line.workflow("searches").used.get("cost") == 20_000_000)

@@ -14,6 +14,7 @@ import authorization_server
 import tool_server
 from authorization_server import EXCHANGE, Issuer
 from gateway.config.tools import Tool
+from gateway.dialects import mcp
 from gateway.errors import Refusal
 from gateway.tools.credentials import Caller, Credential, check_echo
 from gateway.tools.registry import Credentials
@@ -330,6 +331,29 @@ def test_each_caller_is_known_at_the_server(line: Line, served: tuple[Issuer, Sc
     assert token not in json.dumps(server.seen)
     answer = Client(line, "/mcp/each").call("get_it")
     assert "gateway key" in answer["error"]["message"]
+
+
+def test_each_caller_hears_its_own_instructions(line: Line, served: tuple[Issuer, Scripted]) -> None:
+    """A server that knows the caller may tell the caller's name; the gateway has one session for each of them."""
+    issuer, server = served
+    names = iter(("for the first", "for the second"))
+    server.answers["initialize"] = lambda message: {
+        "jsonrpc": "2.0",
+        "id": message["id"],
+        "result": {**server.result(message), "instructions": next(names)},
+    }
+    unknown = {"code": -32601, "message": "x"}
+    server.answers["server/discover"] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "error": unknown}
+    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "server/discover"}
+    params = {"_meta": {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: {}}}
+
+    def heard(who: str) -> Any:
+        client = Client(line, "/mcp/each")
+        client.headers["authorization"] = f"Bearer {issuer.token('meshgate', sub=who)}"
+        return client.send("server/discover", params, **headers).json()["result"]["instructions"]
+
+    assert [heard(who) for who in ("one", "two", "one")] == ["for the first", "for the second", "for the first"]
+    server.answers.clear()
 
 
 @pytest.mark.parametrize("name", ["none", "static"])

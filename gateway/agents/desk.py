@@ -18,7 +18,7 @@ from gateway.agents.listing import own_tasks
 from gateway.agents.push import Pushes, Told
 from gateway.agents.remote import Remote, Remotes, is_stream
 from gateway.agents.signed import Signer
-from gateway.agents.values import Values
+from gateway.agents.sober import SoberCards
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a, a2a_errors
@@ -30,6 +30,7 @@ from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
 from gateway.redaction.redact import Replacer
+from gateway.redaction.values import Values
 from gateway.redaction.vault import Seal
 from gateway.stores import Owners
 from gateway.tools.wire import Relay
@@ -53,8 +54,10 @@ class AgentDesk:
         visible: Visible,
         replacer: Replacer | None,
         pushes: Pushes,
+        sober: SoberCards,
         signer: Signer | None = None,
     ) -> None:
+        self._sober = sober
         self._values = Values(owners, seal, replacer) if seal is not None else None
         self._signer = signer
         self._pushes = pushes
@@ -146,7 +149,8 @@ class AgentDesk:
         """
         remote = self.remote(agent)
         pushes = self._pushes.of(agent) is not None
-        made = card.shown(await remote.card(), await remote.interfaces(), url, pushes=pushes, readers=readers)
+        read = await self._sober.of(agent, await remote.card())
+        made = card.shown(read, await remote.interfaces(), url, pushes=pushes, readers=readers)
         return made, int(remote.row.refresh)
 
     def signed(self, made: Json) -> Json:
@@ -220,7 +224,8 @@ class AgentDesk:
         if type(result) is not dict:
             return raw
         pushes = self._pushes.of(codec.agent) is not None
-        made = card.shown(remote.trusted(result), interfaces, codec.url, pushes=pushes, readers=codec.readers)
+        read = await self._sober.read(remote.trusted(result))
+        made = card.shown(read, interfaces, codec.url, pushes=pushes, readers=codec.readers)
         made = card.chosen(made, remote.row.skills, call.subject.roles)
         return orjson.dumps({"jsonrpc": "2.0", "id": codec.id, "result": self.signed(made)})
 

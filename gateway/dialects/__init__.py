@@ -211,6 +211,8 @@ class StreamCodec(Protocol):
     """The service tier in the answer so far; "" if there is none."""
     last: Json | None
     """The whole answer in the event that ended the answer, or what is stored of it; None if there is none."""
+    runs: tuple[tuple[str, int], ...]
+    """The tools that the provider has run so far, as far as events before the last one tell: see `Usage.runs`."""
 
     def faithful(self, chunk: Chunk) -> bool:
         """Whether every parser reads the same values from the bytes of a chunk (no duplicate keys)."""

@@ -67,7 +67,7 @@ class A2a(JsonRpc):
         self.failed = False
         """The answer is a task that has failed."""
         self.masked: Mapping[str, Mapping[str, str]] = {}
-        """What earlier messages of the task had masked: see `agents.values`."""
+        """What earlier messages of the task had masked: see `redaction.values`."""
         self.placed: Mapping[str, str] = {}
         """What this message has masked."""
         self.push: Wanted | None = None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway.bodies import Json, Named, State, Usage
-from gateway.dialects import NO_VALUES, Intent, anthropic_answer, checks
+from gateway.dialects import NO_VALUES, Intent, anthropic_answer, checks, hosted_runs
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.anthropic_tables import ANSWER, SHAPE
 from gateway.dialects.field_table import table
@@ -141,14 +141,16 @@ class MessageResults(_Anthropic, Proof):
     """The codec of the results of a batch: JSON lines, each with a message or an error."""
 
     def usage(self, answer: Json) -> Usage | None:
-        """The sum of all messages; None if there is none."""
+        """The sum of all messages; none without a message; None if no message has a report."""
         results = [line.get("result") for line in answer.get("lines") or ()]
-        messages = [one.get("message") for one in results if type(one) is dict]
-        told = [it for one in messages if type(one) is dict and (it := ANTHROPIC_MESSAGES.usage(one)) is not None]
-        if not told:
+        said = [one.get("message") for one in results if type(one) is dict]
+        messages = [one for one in said if type(one) is dict]
+        told = [it for one in messages if (it := ANTHROPIC_MESSAGES.usage(one)) is not None]
+        if messages and not told:
             return None
         names = ("input", "output", "cached", "reasoning", "cache_write")
-        return Usage(**{name: sum(getattr(one, name) for one in told) for name in names}, tier="batch")
+        runs = hosted_runs.summed(one.runs for one in told)
+        return Usage(**{name: sum(getattr(one, name) for one in told) for name in names}, tier="batch", runs=runs)
 
 
 class AnthropicFiles(_Anthropic):

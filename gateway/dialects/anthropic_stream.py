@@ -17,7 +17,7 @@ from typing import Final
 import orjson
 
 from gateway.bodies import Json
-from gateway.dialects import Channel, Chunk, Field, Piece, events, nulls, ordinal, sse, tree
+from gateway.dialects import Channel, Chunk, Field, Piece, events, hosted_runs, nulls, ordinal, sse, tree
 from gateway.dialects.anthropic_answer import refused, tells_input, tier, usage
 from gateway.dialects.anthropic_forms import encode, use_events
 from gateway.dialects.anthropic_tables import ANSWER, SIGNED, USES, calls_a_tool
@@ -99,11 +99,13 @@ class AnthropicStream(Ordered):
         "_within",
         "ended",
         "last",
+        "runs",
         "tier",
     )
 
     def __init__(self) -> None:
         self._reader = sse.Reader()
+        self.runs: hosted_runs.Runs = ()
         self._fields = Reader(ANSWER)
         self._frame: Frame | None = None  # of the texts of the open block
         self._halves = Halves()  # of the open block, by the key of its text
@@ -282,6 +284,7 @@ class AnthropicStream(Ordered):
         if self._blocks > MAX_BLOCKS:
             raise ValueError(f"more than {MAX_BLOCKS} blocks")
         kind, index = _named(block, "a block"), ordinal(data.get("index"))
+        self.runs = hosted_runs.more(self.runs, block)
         if kind.endswith(RAN):
             self._ran.append(block)
         if kind not in USES and block.keys() != _TEXT:

@@ -365,6 +365,7 @@ class Ordered:
     __slots__ = ()
     ordered = True
     last: Json | None = None
+    runs: tuple[tuple[str, int], ...] = ()
 
     def plain(self, chunk: Chunk) -> bytes:
         """The bytes of a chunk of an answer that is not judged: the same as those of a judged one."""

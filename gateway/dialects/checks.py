@@ -72,3 +72,11 @@ def must_store(what: str) -> Refusal:
     """The refusal if a policy forbids that a provider stores anything, and `what` is stored there."""
     words = f"The policy forbids that the provider stores anything, and {what} is stored there. Leave it out."
     return Refusal("policy_denied", words, stage="authorize", detail={"rule": "store"})
+
+
+def unstore(body: Json) -> bool:
+    """Set `store` to false if a request has the field, in a dialect that stores nothing without it."""
+    if body.get("store") in (None, False):
+        return False
+    body["store"] = False
+    return True

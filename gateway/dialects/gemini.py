@@ -116,6 +116,10 @@ class Gemini(Plain):
         openai_models.check({**strange(body), **_settings(body), "tools": _hosted(body), "model": model})
         return Intent(model, self.streams, self.tools(body), self._ceiling(body))
 
+    def unstore(self, body: Json) -> bool:
+        """Set `store` to false if it is there."""
+        return checks.unstore(body)
+
     def _check_contents(self, body: Json) -> None:
         check_twins(body)
         contents = body.get("contents")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from gateway.bodies import Json
@@ -19,6 +20,7 @@ _ITEMS: Final = frozenset(
     {"web_search", "file_search", "code_interpreter", "image_generation", "mcp"}  # of Responses
     | {"google_search", "google_maps", "url_context", "code_execution", "mcp_server_tool"}  # of Interactions
 )
+_REPORTED: Final = frozenset({"web_search", "web_fetch"})  # of Messages, which tells the number of their runs
 
 
 def told(usage: Any) -> Runs:
@@ -32,7 +34,7 @@ def told(usage: Any) -> Runs:
 def of_items(items: Any) -> Runs:
     """The calls among the items or steps of an answer."""
     found: dict[str, int] = {}
-    for item in items if type(items) is list else ():
+    for item in items if type(items) in (list, tuple) else ():
         kind = item.get("type") if type(item) is dict else None
         if type(kind) is str and kind.endswith("_call") and (name := kind.removesuffix("_call")) in _ITEMS:
             found[name] = found.get(name, 0) + 1
@@ -75,11 +77,31 @@ def _memory(tool: Json) -> str:
     return f"_{size}" if size in _SIZES else ""
 
 
+def more(runs: Runs, item: Json) -> Runs:
+    """The runs in a stream so far, with that of an item, step or block that begins."""
+    kind = item.get("type")
+    if type(kind) is not str:
+        return runs
+    if kind == "server_tool_use":  # of Messages
+        name = item.get("name")
+        return summed((runs, ((name, 1),))) if type(name) is str and name in _REPORTED else runs
+    return summed((runs, of_items((item,)))) if kind.endswith("_call") else runs
+
+
 def of_candidates(candidates: Any) -> Runs:
     """The searches that candidates of Gemini are grounded in."""
     grounds = [one.get("groundingMetadata") for one in candidates if type(one) is dict] if candidates else []
     queries = [one.get("webSearchQueries") for one in grounds if type(one) is dict]
     return _sorted({"google_search": sum(len(listed) for listed in queries if type(listed) is list)})
+
+
+def summed(several: Iterable[Runs]) -> Runs:
+    """The runs of several answers together."""
+    found: dict[str, int] = {}
+    for name, count in (run for runs in several for run in runs):
+        if name in found or len(found) < _MOST:
+            found[name] = found.get(name, 0) + count
+    return _sorted(found)
 
 
 def _named(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.bodies import Json
-from gateway.dialects import Chunk, Field, Piece, events, gemini_answer, ordinal, sse, tree
+from gateway.dialects import Chunk, Field, Piece, events, gemini_answer, hosted_runs, ordinal, sse, tree
 from gateway.dialects.base import Ordered
 from gateway.dialects.checks import text
 from gateway.dialects.fields import Reader
@@ -56,11 +56,12 @@ class InteractionsStream(Ordered):
 
     __slots__ = (
         *("_begun", "_calls", "_fields", "_id", "_index", "_left", "_open", "_reader", "_steps", "_use", "_within"),
-        *("ended", "last", "tier"),
+        *("ended", "last", "runs", "tier"),
     )
 
     def __init__(self) -> None:
         self._reader = sse.Reader()
+        self.runs: hosted_runs.Runs = ()
         self._fields = Reader(ANSWER)
         self._steps = 0
         self._index = -1
@@ -161,6 +162,7 @@ class InteractionsStream(Ordered):
             raise ValueError("a step begins out of its turn")
         self._index, self._within = index, True
         kind = _named(step, "type", "a step")
+        self.runs = hosted_runs.more(self.runs, step)
         if calls_a_tool(step):
             plain = data.keys() <= _START and self.faithful(chunk)
             self._use = _Use({key: data[key] for key in _START if key in data}, chunk.raw, plain)

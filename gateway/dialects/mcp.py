@@ -53,6 +53,8 @@ UPDATES: Final = ("resources/subscribe", "resources/unsubscribe")
 LISTENING: Final = 1800.0
 """Seconds after which a stream of what a server tells without a request ends."""
 SUBSCRIBE: Final = "subscriptions/listen"
+TASK_IDS: Final = "taskIds"
+"""The tasks of which a client wants to hear."""
 TASK_RESULT: Final = "tasks/result"
 TASK_GET: Final = "tasks/get"
 TASK_CANCEL: Final = "tasks/cancel"
@@ -96,13 +98,15 @@ _VERSION: Final = re.compile(r"[A-Za-z]?[0-9][0-9A-Za-z.-]{0,31}")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: lists whose texts a model reads as one
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
+_UNSENT: Final = (META, "capabilities", "clientInfo", TASK_IDS)
+"""Parameters that are not forwarded, and therefore not judged."""
 _REQUEST: Final = Shape(
     opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"})
     | {STATE, "taskId"},  # sealed by the gateway, and not forwarded
     json=frozenset(),
     blobs=frozenset(),
-    within=frozenset({"params"}),
-    repeats=frozenset({META, "capabilities", "clientInfo"}),  # not forwarded
+    within=frozenset({"params", "notifications"}),
+    repeats=frozenset(_UNSENT),
 )
 _ANSWER: Final = Shape(
     opaque=frozenset({"jsonrpc", "id", "type", "mimeType", "resultType", "protocolVersion", "cacheScope", "format"}),
@@ -282,6 +286,10 @@ class Mcp(JsonRpc):
         """What the client of a request of the later era can be asked, of these kinds."""
         return mcp_questions.able(self._declared, kinds)
 
+    def declaring(self, kinds: Collection[str]) -> Json:
+        """The capabilities of a client that takes tasks of the later era, with what it can be asked."""
+        return {**self.able(kinds), EXTENSIONS: {TASK_EXTENSION: {}}}
+
     def adding(self, body: bytes) -> bytes:
         """A judged answer with what the gateway adds. Raises Refusal(output_blocked).
 
@@ -394,7 +402,8 @@ class Mcp(JsonRpc):
                     raise Fault(PARAMS, f"`params.{param}` must be an object.")
         elif type(self.params.get(param := NAMED.get(self.method, "uri"))) is not str:
             raise Fault(PARAMS, f"`params.{param}` must be a string.")
-        self.params.pop(META, None)
+        for name in (*_UNSENT, "notifications"):
+            self.params.pop(name, None)
         self.called, self.given = READS[self.method], self.params
         self._resume()
         return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)
@@ -493,7 +502,9 @@ class Mcp(JsonRpc):
         self.modern, self._declared = True, meta[CAPABILITIES]
         if header(self._headers, b"mcp-method") != self.method:
             raise Fault(MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
-        if (param := NAMED.get(self.method)) and header(self._headers, b"mcp-name") != self.params.get(param):
+        named = header(self._headers, b"mcp-name")
+        unnamed = not named and self.method in (TASK_UPDATE, *TASKS)  # clients leave the header out there
+        if (param := NAMED.get(self.method)) and not unnamed and named != self.params.get(param):
             raise Fault(MISMATCH, f"The header Mcp-Name differs from `params.{param}`.", status=400)
 
 

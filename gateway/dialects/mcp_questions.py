@@ -32,8 +32,7 @@ _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 _ACTIONS: Final = frozenset({"accept", "decline", "cancel"})
 _MOST: Final = 64 * 1024  # bytes of a question
 _LONGEST_ID: Final = 64  # characters of the id or key of a question: what the client gets contains it
-UNSENT: Final = ("_meta", "task")
-"""Parameters of questions that are not passed on: what belongs to the server, and what asks for a task."""
+_UNSENT: Final = ("_meta", "task")  # what belongs to the server, and what asks for a task
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -73,12 +72,14 @@ class Round(NamedTuple):
 class Task(NamedTuple):
     """A call that runs as a task: the tool, and the id that the server gave the task.
 
-    `later`: the server has it as a task of the later era (the extension), else as one of 2025-11-25.
+    `later`: the server has it as a task of the later era (the extension), else as one of 2025-11-25. `workflow`: of the
+    call.
     """
 
     tool: str
     id: str
     later: bool = False
+    workflow: str = ""
 
 
 class TaskAsk(NamedTuple):
@@ -163,7 +164,18 @@ def refused(method: object, params: object, declared: Json) -> str:
         return "The question is nested too deep."
     if kind == "sampling" and (type(params.get("messages")) is not list or type(params.get("maxTokens")) is not int):
         return "`params.messages` and `params.maxTokens` are missing."
+    if kind == "sampling" and "tools" not in declared[kind] and ("tools" in params or "toolChoice" in params):
+        return "The client takes no tools with a prompt."
     return _refused_elicitation(params, declared[kind]) if kind == "elicitation" else ""
+
+
+def sent(kind: str, params: Json, declared: Json) -> Json:
+    """The parameters of a question that is not refused, as they are passed on. `declared`: see `able`.
+
+    A client that does not say that it takes `includeContext` adds no texts of other servers to a prompt.
+    """
+    left_out = _UNSENT if kind != "sampling" or "context" in declared[kind] else (*_UNSENT, "includeContext")
+    return {key: value for key, value in params.items() if key not in left_out}
 
 
 def _refused_elicitation(params: Json, modes: Json) -> str:

@@ -101,10 +101,7 @@ class OpenAIChat(Plain):
 
     def unstore(self, body: Json) -> bool:
         """Set `store` to false if it is there."""
-        if body.get("store") in (None, False):
-            return False
-        body["store"] = False
-        return True
+        return checks.unstore(body)
 
     def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
         """The audio of the answer, which the next request may name."""

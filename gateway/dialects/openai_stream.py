@@ -47,6 +47,7 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 class OpenAIChatStream:
     """Reads the events of one answer. `envelope` has the values that every chunk repeats (id, model, created)."""
 
+    runs: tuple[tuple[str, int], ...] = ()  # only the last event tells
     ordered = False
     kind = "chat.completion.chunk"
     texts: Sequence[str] = TEXTS

@@ -190,6 +190,12 @@ class Batch(Passed):
         """Once its status says so."""
         return not self.pending(answer)
 
+    def usage(self, answer: Json) -> Usage | None:
+        """As reported; none if no request was answered; None if nobody knows."""
+        told, counts = super().usage(answer), answer.get("request_counts")
+        answered = count(counts.get("completed")) if type(counts) is dict else answer.get("status") != "failed"
+        return Usage() if told is None and answered in (0, False) else told
+
     def state(self, answer: Json) -> State | None:
         """The batch, and the files with its results."""
         id = checks.text(answer.get("id"))

@@ -24,6 +24,7 @@ from gateway.dialects import (
     Field,
     Piece,
     events,
+    hosted_runs,
     nulls,
     ordinal,
     responses_answer,
@@ -107,11 +108,12 @@ class ResponsesStream(Ordered):
 
     __slots__ = (
         *("_by_item", "_closing", "_echo", "_fields", "_frame", "_halves", "_held", "_items", "_open"),
-        *("_reader", "_said", "_size", "_waiting", "ended", "last", "tier"),
+        *("_reader", "_said", "_size", "_waiting", "ended", "last", "runs", "tier"),
     )
 
     def __init__(self) -> None:
         self._reader = sse.Reader()
+        self.runs: hosted_runs.Runs = ()
         self._fields = Reader(ANSWER)
         self._halves = Halves()
         self._frame: Framed | None = None  # of the last text
@@ -403,6 +405,7 @@ class ResponsesStream(Ordered):
         item, index = _item(chunk, data)
         if index in self._items or len(self._items) >= MAX_BLOCKS:
             raise ValueError("an item begins twice, or there are too many")
+        self.runs = hosted_runs.more(self.runs, item)
         said = None
         if kind(item) in CALLING:
             key, name = CALLING[kind(item)]

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import logging
 import math
+import re
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final, NamedTuple
 
@@ -29,6 +31,7 @@ from gateway.upstream.answer import Answer
 
 _DEFAULT: Final = Settings()
 _LEASE: Final = 60  # seconds after which another call may keep its answer, if the gateway of the first has died
+_SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _log = logging.getLogger("meshgate")
 
 
@@ -75,7 +78,10 @@ class Cache:
             head, _, body = self._seal.disclose(entry.context, begun.sealed).partition(b"\n")
         except InvalidTag:  # kept with another key of the vault
             return None, None
-        provider, model, streamed, dropped = orjson.loads(head)
+        provider, model, streamed, dropped, *since = orjson.loads(head)
+        age = time.time() - (since[0] if since else 0)  # one that an earlier release kept has no time
+        if age > min(entry.settings.ttl, _oldest(call)):
+            return None, None
         outcome = call.outcome
         outcome.dropped = tuple(dropped)
         outcome.provider, outcome.model, outcome.status, outcome.hit = provider, model, 200, True
@@ -147,7 +153,7 @@ class Keeping:
             if answer is None or not whole:
                 await self._answers.abandon(entry.team, entry.key, entry.digest)
                 return
-            head = orjson.dumps((outcome.provider, outcome.model, answer.streamed, outcome.dropped))
+            head = orjson.dumps((outcome.provider, outcome.model, answer.streamed, outcome.dropped, time.time()))
             sealed = self._seal.enclose(entry.context, head + b"\n" + b"".join(self._parts))
             ttl = math.ceil(entry.settings.ttl)
             await self._answers.finish(entry.team, entry.key, entry.digest, sealed, ttl)
@@ -167,6 +173,18 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 def _forbidden(call: Call) -> bool:
     """Whether the caller wants an answer of its own (Cache-Control, RFC 9111, section 5.2.1)."""
-    said = b",".join([value for name, value in call.headers if name == b"cache-control"]).lower()
-    wishes = {wish.strip().partition(b"=")[0] for wish in said.split(b",")}
-    return not wishes.isdisjoint((b"no-store", b"no-cache"))
+    wishes = _wishes(call)
+    return "no-store" in wishes or "no-cache" in wishes or _oldest(call) <= 0
+
+
+def _oldest(call: Call) -> float:
+    """The greatest age in seconds of an answer that the caller takes; 0 if its `max-age` is no number."""
+    said = _wishes(call).get("max-age")
+    return math.inf if said is None else float(said) if _SECONDS.fullmatch(said) else 0.0
+
+
+def _wishes(call: Call) -> dict[str, str]:
+    """The directives of the caller and their values."""
+    said = b",".join([value for name, value in call.headers if name == b"cache-control"]).decode("latin-1").lower()
+    pairs = (wish.partition("=") for wish in said.split(","))
+    return {name.strip(): value.strip(' \t"') for name, _, value in pairs}

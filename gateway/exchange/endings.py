@@ -20,6 +20,7 @@ from gateway.dialects.items import Caps
 from gateway.dialects.routes import ENDS, RESULTS
 from gateway.errors import Refusal
 from gateway.exchange.broken import garbage, loaded
+from gateway.exchange.whole import is_empty
 from gateway.ingress.dues import Due
 from gateway.ingress.owners import Owners, stored_of
 from gateway.scheduling.judging import NEW_TEXT, judge
@@ -82,7 +83,14 @@ class Endings:
             await self._owners.open_sessions(call)
             await self._settle.end(call, 200)
         else:
+            await self._leave(call, due)
+
+    async def _leave(self, call: Call, due: Due) -> None:
+        """A caller has claimed the answer: look again until it was charged, in case the gateway of that caller dies."""
+        if await self._owners.is_charged(call, due.kind, due.id):
             await self._owners.dues.end(due.team, due.kind, due.id)
+        else:
+            await self._owners.dues.later(due)
 
     async def _read(self, call: Call) -> None:
         """Read the answer; writes usage and texts in `call.outcome`. Raises Refusal."""
@@ -119,7 +127,7 @@ class Endings:
             outcome.ended = RESULTS[codec][0](body)
         outcome.usage, outcome.tier = codec.usage(body), codec.served_in(body)
         outcome.made = codec.makes(body) if codec.marker and codec.marker in raw else ()
-        if outcome.usage is None and not codec.answer_items(body).get("parts"):
+        if outcome.usage is None and is_empty(codec, body):
             outcome.usage = Usage()
         elif outcome.usage is None or not outcome.usage.output:
             outcome.heard = [slot.text for slot in codec.whole(body).slots]
@@ -130,7 +138,9 @@ class Endings:
             held = stored_of(due.record).held
             for ask in held.asks if held is not None else ():
                 await self._ledger.settle(Reservation(ask, ()), {}, "lapsed")
-        await self._owners.dues.end(due.team, due.kind, due.id)
+            await self._owners.charged(call)
+        else:
+            await self._leave(call, due)
 
 
 async def _to_its_end(charging: Coroutine[None, None, None]) -> None:

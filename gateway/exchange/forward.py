@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.call import Call, Usage
+from gateway.call import Call, Json, Usage
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.agents import events
@@ -15,7 +15,7 @@ from gateway.exchange.notices import Notices, notices
 from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
-from gateway.exchange.tool import Lists, judged_answer, told, tool
+from gateway.exchange.tool import Lists, described, judged_answer, told, tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
@@ -85,6 +85,10 @@ class Exchange:
         else:
             await tool(self._answers, self._results, call, answer, reply)
         call.outcome.finished = True
+
+    async def card(self, call: Call, card: Json) -> Json:
+        """The card of another agent, judged as an answer. Raises Refusal."""
+        return await described(self._answers, call, card)
 
     async def notice(self, call: Call, raw: bytes) -> bytes:
         """What another agent tells of a task, judged as an answer. Raises Refusal."""

@@ -66,7 +66,7 @@ class Listener:
     def tell(self, outcome: Outcome) -> None:
         """The answer broke off: write its texts and its usage."""
         outcome.usage, outcome.outdated = self._outcome.usage, self._outcome.outdated
-        outcome.heard = self._outcome.heard
+        outcome.heard, outcome.runs = self._outcome.heard, self._codec.runs
         if self._left:
             outcome.heard.append(b"".join(self._left)[:MAX_COUNTED].decode(errors="replace"))
             outcome.outdated = outcome.usage is not None

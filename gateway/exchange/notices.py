@@ -14,13 +14,13 @@ import orjson
 from gateway.call import Call, Json, Resource, Screening
 from gateway.dialects.jsonrpc import OURS
 from gateway.dialects.mcp import Mcp
-from gateway.dialects.mcp_questions import Task
+from gateway.dialects.mcp_questions import Task, complete
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.tool import judged_text
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
-from gateway.tools.notices import PROGRESS
+from gateway.tools.notices import NOTHING_BESIDE, PROGRESS, Beside
 from gateway.tools.wire import Relay
 
 _WITHHELD: Final[Json] = {"code": OURS, "message": "The gateway did not pass the question on to the client."}
@@ -51,13 +51,11 @@ class Notices(Relay):
         self._counts: dict[str, int] = {}
 
     async def tell(self, said: Json) -> None:
-        """Pass on a notification, as method and parameters; with `task` if it is about one. Raises Refusal."""
-        task, given = said.get("task", (None, ""))
-        params = await self._judged(said["params"], task)
-        if params is None:
+        """Pass on a notification, as method and parameters, with `beside`. Raises Refusal."""
+        beside: Beside = said.get("beside", NOTHING_BESIDE)
+        params = await self._judged(said["params"], beside.task)
+        if params is None or not complete(params, beside.added, beside.asks, beside.keys):
             return
-        if task is not None:
-            params["taskId"] = given
         if said["method"] == PROGRESS:
             params["progressToken"] = self._codec.progress
         await self._send({"method": said["method"], "params": params})

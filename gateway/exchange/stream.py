@@ -56,6 +56,8 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply, wat
         if isinstance(fault, Refusal):
             raise
         raise garbage(call, f"a stream that breaks its format: {fault}") from None
+    finally:
+        outcome.runs = codec.runs
     tail = end + await judged.rest()
     own.check(tail)
     await answers.keep_spellings(call)

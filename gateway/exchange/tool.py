@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from gateway.call import Call, Resource
+from gateway.call import Call, Json, Resource
 from gateway.dialects.a2a_rest import A2aRest
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.mcp import Mcp
@@ -71,6 +71,16 @@ async def told(answers: Answers, lists: Lists, call: Call, answer: Answer, reply
     if at >= 0 and body.startswith(raw[:at] + _RESULT):
         lists.keep(raw[at:], body[at:])
     await _send(answers, call, body, reply)
+
+
+async def described(answers: Answers, call: Call, said: Json) -> Json:
+    """What an agent says of itself, as the result of a message of the protocol, after judging. Raises Refusal."""
+    call.step("output")
+    raw = orjson.dumps({"jsonrpc": "2.0", "id": None, "result": said})
+    call.budget.extend(len(raw))
+    body = await judge(call, len(raw) > NEW_TEXT, judged, answers, call, [raw])
+    result: Json = orjson.loads(body)["result"]
+    return result
 
 
 async def tool(answers: Answers, results: Results, call: Call, answer: Answer, reply: Reply) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import orjson
 
 from gateway.call import Call, Json, Screening, Usage
-from gateway.dialects import nulls, numbers, tree
+from gateway.dialects import Codec, nulls, numbers, tree
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.broken import TooMuch, garbage, loaded
@@ -156,6 +156,11 @@ def judged(
     return data
 
 
+def is_empty(codec: Codec, answer: Json) -> bool:
+    """Whether an ended answer without a report of its usage has used nothing: a batch has its answers elsewhere."""
+    return not codec.through and not codec.answer_items(answer).get("parts")
+
+
 def screened(answers: Answers, call: Call, raw: bytes, body: Json, survey: tree.Survey | None = None) -> bytes:
     """The bytes of a checked answer after judging. Writes usage, and the texts for counting tokens. Raises Refusal.
 
@@ -171,7 +176,7 @@ def screened(answers: Answers, call: Call, raw: bytes, body: Json, survey: tree.
     call.outcome.ended = call.reference is not None and call.codec.ended(body)
     if call.outcome.pending:  # charged when its end is seen
         call.outcome.usage = Usage()
-    elif call.outcome.ended and call.outcome.usage is None and not call.codec.answer_items(body).get("parts"):
+    elif call.outcome.ended and call.outcome.usage is None and is_empty(call.codec, body):
         call.outcome.usage = Usage()  # it failed, or was cancelled, before anything was said
     elif call.outcome.usage is None or not call.outcome.usage.output:
         call.outcome.tier = call.codec.served_in(body)

@@ -64,6 +64,7 @@ _SESSION = 20 * 60  # seconds for which a container lives without use
 _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
 _ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
+_DEAD = 3600.0  # seconds after which a call that claimed an answer, and has not charged it, counts as lost
 _MOST = 512  # files and other states that one request may name
 _MOST_RECALLED = 4096
 _HOLDS = {"batch": "file"}  # what the states of an answer are
@@ -229,14 +230,42 @@ class Owners:
         return await self.charge(call, kind, id)
 
     async def charge(self, call: Call, kind: str, id: str) -> bool:
-        """Whether this call is the one that is charged for an answer in the background. Raises StoreUnavailable."""
+        """Whether this call is the one that is charged for an answer in the background. Raises StoreUnavailable.
+
+        The claim of a call that has not charged the answer since (`charged`) is that of a gateway that died.
+        """
         seal = self._seal
         if seal is None:
             return False
-        if not await self._claims(call, seal, f"charged {kind}", id, self._ttl):
-            return False
-        await self.dues.end(call.team, kind, id)
-        return True
+        name = self._name(seal, f"charged {kind}", id)
+        claim = self._sealed(seal, call.team, name, {"claim": call.id, "at": time.time()})
+        await self._store.own(call.team, name, claim, self._ttl)
+        said = await self._claimed(seal, call.team, name)
+        if time.time() - said.get("at", math.inf) > _DEAD and not await self.is_charged(call, kind, id):
+            await self._store.disown(call.team, name)
+            await self._store.own(call.team, name, claim, self._ttl)
+            said = await self._claimed(seal, call.team, name)
+        return bool(said.get("claim") == call.id)
+
+    async def _claimed(self, seal: Seal, team: str, name: str) -> Json:
+        sealed = await self._store.owned(team, name)
+        return {} if sealed is None else _said(seal, team, name, sealed)
+
+    async def is_charged(self, call: Call, kind: str, id: str) -> bool:
+        """Whether an answer in the background was charged. Raises StoreUnavailable."""
+        seal = self._seal
+        return seal is None or await self._store.owned(call.team, self._name(seal, f"settled {kind}", id)) is not None
+
+    async def charged(self, call: Call) -> None:
+        """The answer that a call has claimed was charged. A failure of the store is only logged."""
+        seal, about, kind = self._seal, call.reference, call.codec.stores
+        if seal is None or about is None:
+            return
+        try:
+            await self._own(seal, call.team, f"settled {kind}", about.id, {"claim": call.id})
+            await self.dues.end(call.team, kind, about.id)
+        except StoreUnavailable as fault:
+            _log.error("it could not be recorded that a %s in the background was charged: %s", kind, fault)
 
     async def _owned(self, call: Call, kind: str, id: str) -> Stored | None:
         """The record of an id of the caller's team; None if there is none. Raises StoreUnavailable."""
@@ -325,8 +354,7 @@ class Owners:
         """Whether this call is the first of its team in `ttl` seconds to claim an id. Raises StoreUnavailable."""
         name = self._name(seal, of, id)
         await self._store.own(call.team, name, self._sealed(seal, call.team, name, {"claim": call.id}), ttl)
-        sealed = await self._store.owned(call.team, name)
-        return sealed is not None and _said(seal, call.team, name, sealed).get("claim") == call.id
+        return bool((await self._claimed(seal, call.team, name)).get("claim") == call.id)
 
     async def adopt(self, call: Call, state: State) -> None:
         """Record the states that an answer about a state names, such as the results of a batch."""

@@ -101,7 +101,8 @@ class Authorize:
             await asyncio.to_thread(self._sql_gate.load)
         if demanded.limit:
             call.authorization.edited |= call.codec.limit(call.request.body, demanded.limit)
-        if demanded.store is False and call.resource.kind == "llm" and call.reference is None:
+        reads = call.reference is None or call.reference.reads  # else nothing is added to what is stored
+        if demanded.store is False and call.resource.kind == "llm" and reads:
             call.authorization.edited |= call.codec.unstore(call.request.body)
         if demanded.route:
             at = call.request.stored.target if call.request.stored is not None else None

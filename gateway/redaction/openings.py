@@ -399,7 +399,7 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         begin=reading.begin if known is None else known.begin,
         ends=reading.ends if known is None else [*known.ends, *reading.ends],
         starts=reading.starts if known is None else [*known.starts, *reading.starts],
-        renamed=request.renamed,
+        renamed=renamed_in(said, request.renamed),
     )
 
 
@@ -422,6 +422,14 @@ def unread(call: Call) -> int:
     reading = of(call)
     known = reading.opening.end if reading is not None and reading.opening is not None else 0
     return len(call.request.raw) - known
+
+
+def renamed_in(messages: Sequence[Json], renamed: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """The ids that were changed in these messages; None if there are none."""
+    if not renamed:
+        return None
+    ids = {said for one in messages if type(said := one.get("id")) is str}
+    return {old: new for old, new in renamed.items() if new in ids} or None
 
 
 def dumps(call: Call) -> bytes:

@@ -188,6 +188,12 @@ class Replacer:
         values = await apart(call, len(sealed), partial(kept, self._seal, call.team, workflow, masked, sealed))
         _know(call, values, self._rules.of(call))
 
+    async def values(self, call: Call, workflow: str, masked: Mapping[str, str]) -> dict[str, str]:
+        """The values of placeholders that the vault still has. `masked`: see `Stored.masked`."""
+        sealed = await self._vault.unseal(call.team, workflow)
+        found = await apart(call, len(sealed), partial(kept, self._seal, call.team, workflow, masked, sealed))
+        return {name: value for name, (_, value) in found.items()}
+
     async def _holds(self, call: Call, edit: Edit, actions: Actions) -> bool:
         """Whether the edits of an opening are those of this call."""
         if not call.request.found:

@@ -24,7 +24,12 @@ def held(call: Call, seal: Seal) -> Mapping[str, str]:
 
 def placed(call: Call, seal: Seal) -> dict[str, str]:
     """The placeholders of this call that may be restored, with a digest of each value."""
-    return {name: _digest(seal, name, value) for name, value in call.redaction.restore.items()}
+    return digests(call.redaction.restore, seal)
+
+
+def digests(values: Mapping[str, str], seal: Seal) -> dict[str, str]:
+    """Placeholder -> digest of its value."""
+    return {name: _digest(seal, name, value) for name, value in values.items()}
 
 
 def kept(

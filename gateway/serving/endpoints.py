@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from gateway import ids
+from gateway import budget, ids
 from gateway.agents.desk import unknown_agent
 from gateway.budget import Budget
 from gateway.call import Call, Headers, Reference, Resource
@@ -21,6 +21,7 @@ from gateway.dialects import NO_VALUES, Codec, model_lists
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_notice import Notice
 from gateway.dialects.a2a_rest import A2aRest
+from gateway.dialects.a2a_tables import CARD
 from gateway.dialects.http_tool import HttpTool
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_realtime import OPENAI_REALTIME
@@ -270,6 +271,9 @@ async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, s
         if not await desk.shows(call):
             raise unknown_agent()
         card, seconds = await desk.card(agent, _place_of(agent, scope, exchange), codec.readers)
+        codec.does = CARD
+        budget.bind(call.budget)
+        card = await runtime.line.exchange.card(call, card)
         tag = cards.tag(card)
         headers = cards.headers(tag, seconds)
         if cards.is_known(tag, exchange.headers):

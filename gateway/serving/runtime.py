@@ -21,6 +21,7 @@ from gateway.agents.push import Pushes
 from gateway.agents.registry import Registry
 from gateway.agents.remote import Remotes
 from gateway.agents.signed import Signer as CardSigner
+from gateway.agents.sober import SoberCards
 from gateway.config import prices
 from gateway.config.grammar import Config
 from gateway.config.sections import Output, Pii
@@ -85,6 +86,7 @@ from gateway.redaction.spellings import Spellings
 from gateway.redaction.stage import Redact
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
+from gateway.redaction.values import Values
 from gateway.redaction.vault import Seal, master_key
 from gateway.reserve.reserve import Reserve
 from gateway.scheduling.lanes import Lanes
@@ -422,6 +424,7 @@ def _line(
         parts.resources,
         texts.count,
         store,
+        Values(store, parts.seal, parts.replacer) if parts.seal is not None else None,
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(
@@ -438,7 +441,8 @@ def _line(
     clients = shared.clients
     pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries, identity)
     signer = _card_signer(config)
-    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, signer)
+    sober = SoberCards(Suspicion(contents))
+    agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, sober, signer)
     desks = Desks(desk, plain, agents)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)
     return Line(
@@ -455,7 +459,7 @@ def _line(
         exchange=Exchange(
             forward, answers, desks, Results(flow, texts, contents), shared.listeners, _cache(config, shared, parts)
         ),
-        settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures),
+        settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures, owners),
         failures=failures,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Protocol
 
 from gateway import budget
 from gateway.amounts import Reservation
@@ -24,8 +25,16 @@ from gateway.stores import Ledger
 from gateway.upstream.forward import Forward
 
 
+class Claims(Protocol):
+    """The answers in the background that calls have claimed."""
+
+    async def charged(self, call: Call) -> None:
+        """The answer that a call has claimed was charged."""
+        ...
+
+
 class Settle:
-    """The stage, built for one configuration."""
+    """The stage, built for one configuration. `claims`: None if no answer is made in the background."""
 
     def __init__(
         self,
@@ -36,8 +45,10 @@ class Settle:
         tools: Charges,
         recorder: Recorder,
         failures: Failures,
+        claims: Claims | None = None,
     ) -> None:
         self._ledger = ledger
+        self._claims = claims
         self._tools = tools
         self._loops = loops
         self._texts = texts
@@ -53,14 +64,16 @@ class Settle:
         budget.bind(None)
         if call.replay.keeper is not None:
             await call.replay.keeper.abandon()
-        cost = 0
+        cost, settled = 0, False
         try:
-            cost = await self.settle(call)
+            cost, settled = await self.settle(call), True
         except PASSING:
             raise
         except BaseException as fault:
             report(fault, f"call {call.id} could not be settled", "settle", self._failures)
         self._recorder.tell(ended(call, status, cost, time.perf_counter_ns()))
+        if settled and call.outcome.claimed and self._claims is not None:
+            await self._claims.charged(call)
 
     async def settle(self, call: Call) -> int:
         """Settle the reservations with the usage; returns the cost in nano-USD. Raises StoreUnavailable."""
@@ -84,16 +97,22 @@ class Settle:
         if outcome.reported is not None:  # the answer was translated: the dialect of the caller may have fewer counts
             outcome.outdated |= outcome.usage is None
             outcome.usage = outcome.reported
+        held = call.request.stored.held if outcome.claimed and call.request.stored is not None else None
+        if held is not None and outcome.usage is None and call.codec.defers({}):  # its answers are in a file
+            return await self._charge_reserved(call, held)
         usage = outcome.usage or await self._counted(call)
         # Usage that was reported before the end, or as zero for an answer with text: at least the counted tokens.
         if outcome.outdated or (not usage.output and any(outcome.heard)):
             counted = await self._counted(call)
             if counted.output > usage.output:
                 usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
+        if outcome.runs and (usage.counted or not outcome.finished):
+            named = [name for name, _ in usage.runs]  # the end of an answer may have told the variant of a tool
+            runs = [one for one in outcome.runs if not any(name.startswith(f"{one[0]}_") for name in named)]
+            usage = usage.joined(Usage(runs=tuple(runs)))
         outcome.usage = usage
         target = Target(outcome.provider, outcome.model)
         name = call.authorization.served_as or call.resource.name
-        held = call.request.stored.held if outcome.claimed and call.request.stored is not None else None
         if held is not None:
             name, call.request.tier = held.served_as or name, held.tier
         price, outcome.priced = self._forward.price(name, target), self._forward.is_priced(name, target)
@@ -114,6 +133,14 @@ class Settle:
             if number:  # what obligations added: the whole amount is charged by the first
                 used |= {debit.key: 0 for debit in ask.debits if not debit.refill}
             await self._ledger.settle(Reservation(ask, ()), used, "settled")
+
+    async def _charge_reserved(self, call: Call, held: Held) -> int:
+        """Charge what a batch has reserved, because nobody knows its usage. Returns the cost in nano-USD."""
+        call.outcome.usage = Usage(counted=True)
+        for ask in held.asks:
+            await self._ledger.settle(Reservation(ask, ()), {}, "lapsed")
+        await self._charge(call, Usage(), 0)
+        return sum(it.amount for ask in held.asks for it in ask.debits if it.key == "cost")
 
     async def _charge(self, call: Call, usage: Usage, cost: int) -> None:
         """Settle both reservations of a call that has left. `cost`: nano-USD."""

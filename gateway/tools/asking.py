@@ -124,7 +124,7 @@ class Passing(Relay):
             return {"code": UNKNOWN_METHOD, "message": "The client may not be asked this."}
         tokens = await to_its_end(partial(self._tokens, params)) if kind == "sampling" else 0
         id = self._sealed(Question(kind, question["id"], tokens), self._session)
-        params = {key: value for key, value in params.items() if key not in mcp_questions.UNSENT}
+        params = mcp_questions.sent(kind, params, self._able)
         refused = await self._relay.ask({"id": id, "method": method, "params": params})
         self.asked |= refused is None
         return refused

@@ -6,6 +6,7 @@ annotations and icons. A tool whose digest changes is another tool.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from fnmatch import fnmatchcase
@@ -27,6 +28,8 @@ _PAGES: Final = 100
 FIELDS: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations", "icons")
 """What a model reads of a tool, and the digest covers."""
 _LONGEST: Final = 64 * 1024  # bytes of one tool
+_ALL: Final = 4 * 1024 * 1024  # bytes of all pages
+_SHORT: Final = 32 * 1024  # bytes of a page that is read on the event loop
 _DEPTH: Final = 24  # levels of a schema
 _PLAIN: Final = Shape(frozenset(), frozenset(), frozenset())
 
@@ -49,21 +52,42 @@ async def read(server: str, ask: Callable[[Json], Awaitable[bytes]]) -> list[Lis
     """Ask a server for all its tools. Raises Refusal(upstream_error, upstream_timeout), and what `ask` raises."""
     found: dict[str, Listed] = {}
     cursor: str | None = None
+    size = number = 0
     for _ in range(_PAGES):
         params: Json = {} if cursor is None else {"cursor": cursor}
         raw = await ask({"jsonrpc": "2.0", "id": 1, "method": LIST, "params": params})
+        size += len(raw)
+        if size > _ALL:
+            raise broken(server, f"lists tools in more than {_ALL} bytes")
         try:
-            result = orjson.loads(raw).get("result")
-            tools, cursor = result["tools"], result.get("nextCursor")
-            for one in listed(tools):
-                found.setdefault(one.name, one)
+            page = _page(raw) if len(raw) <= _SHORT else await asyncio.to_thread(_page, raw)
         except (ValueError, TypeError, AttributeError, LookupError):
             raise broken(server, "answered with something that is not a list of tools") from None
-        if len(found) > MOST:
+        number += page.number
+        if number > MOST:
             raise broken(server, f"lists more than {MOST} tools")
-        if not cursor or type(cursor) is not str:
+        for one in page.tools:
+            found.setdefault(one.name, one)
+        cursor = page.cursor if type(page.cursor) is str else None
+        if not cursor:
             return list(found.values())
     raise broken(server, f"lists its tools on more than {_PAGES} pages")
+
+
+class _Page(NamedTuple):
+    """A page of a list: the tools that can be served, how many it has in all, and where the next page begins."""
+
+    tools: list[Listed]
+    number: int
+    cursor: object
+
+
+def _page(raw: bytes) -> _Page:
+    """Read a response. Raises ValueError, TypeError, AttributeError, LookupError for one that is not a list."""
+    result = orjson.loads(raw).get("result")
+    tools, cursor = result["tools"], result.get("nextCursor")
+    number = len(tools)
+    return _Page(listed(tools) if number <= MOST else [], number, cursor)
 
 
 def listed(tools: Iterable[Json]) -> list[Listed]:

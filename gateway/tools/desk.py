@@ -18,17 +18,17 @@ from gateway.config.tools import Tool
 from gateway.dialects import mcp, mcp_params, mcp_questions
 from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
-from gateway.dialects.mcp_questions import Task
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
+from gateway.redaction.values import Values
 from gateway.stores import Owners
 from gateway.tools import tasks
 from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import Listed, needs_task, repeats, takes_task, writes
+from gateway.tools.catalogue import needs_task, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.later_tasks import LaterTasks, acknowledged, answers
 from gateway.tools.listening import Listener, Listening, no_stream
@@ -41,16 +41,13 @@ from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.session_records import SessionRecords
 from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.task_calls import TaskCalls, Way
 from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.user_tokens import Unconnected
 from gateway.tools.wire import UNOPENED, Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
 _SESSION: Final = b"mcp-session-id"
-_AS_TASK: Final = (
-    "This tool can only be called as a task (execution.taskSupport: required): in a session at the path of its server, "
-    f"or with the extension {mcp.TASK_EXTENSION}, if the server offers tasks."
-)
 
 
 class Desk:
@@ -68,14 +65,16 @@ class Desk:
         resources: Resources,
         count: Callable[[str], int],
         owners: Owners,
+        values: Values | None,
     ) -> None:
         self._seen = Seen(visible, pins, resources, states)
         self._records = SessionRecords(owners, sessions)
-        self._tasks = TaskOwners(owners, sessions, visible, self._seen)
+        self._owners = TaskOwners(owners, sessions, visible, self._seen, values)
         self._asks = Asks(visible, sessions, count)
-        self._listening = Listening(visible, sessions, self._asks, self._tasks)
         self._rounds = Rounds(visible, sessions, count)
-        self._later = LaterTasks(self._tasks, sessions, self._rounds)
+        later = LaterTasks(self._owners, sessions, self._rounds)
+        self._tasks = TaskCalls(self._owners, later, visible)
+        self._listening = Listening(visible, sessions, self._asks, self._owners, later)
         self._resources = resources
         self._states = states
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
@@ -109,7 +108,7 @@ class Desk:
         opened = self.opened(call, _codec(call).door)
         assert call.subject is not None, "sessions come after identify"
         _codec(call).round_of = partial(self._sessions.round_of, call.subject)
-        _codec(call).task_of = partial(self._sessions.task_of, call.subject)
+        _codec(call).task_of = partial(self._owners.enter, call, call.subject)
         _codec(call).ask_of = partial(self._sessions.ask_of, call.subject)
         if opened is not None:
             call.values = {SESSION: opened.workflow}
@@ -149,7 +148,7 @@ class Desk:
         await self._check_open(call)
         if codec.task is not None:
             call.request.label, call.request.writes = call.resource.name, False
-            await self._find_task(call, codec, codec.task)
+            await self._tasks.find(call, codec, self._server(codec.server), codec.task)
             return
         if call.request.control:
             call.request.label = codec.server
@@ -176,7 +175,7 @@ class Desk:
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
         if not await self._visible.admits(call):
             raise mcp.unknown_tool()
-        await self._choose_task(call, codec, tool)
+        await self._tasks.choose(codec, tool, partial(self._way, call, codec, server))
         codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
         if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
             mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
@@ -185,30 +184,6 @@ class Desk:
         codec.promised = promised if type(promised) is dict else {}
         if self._sql is not None:
             self._sql.request(call, call.request.slots)
-
-    async def _find_task(self, call: Call, codec: Mcp, task: Task) -> None:
-        """Check that the task of a message is the caller's. Raises Refusal."""
-        server = self._server(codec.server)
-        tool = await self._tasks.tool_of(call, codec, server, task)
-        also = {mcp_questions.answering(asked.kind) for asked in codec.answered_asks.values()}
-        also |= {"task_result"} if codec.modern and codec.method == mcp.TASK_GET else set()
-        may = [await self._visible.may(call, f"{server.name}/{name}") for name in also]
-        if tool is None or not all(may) or not (call.request.control or await self._visible.admits(call)):
-            raise Fault(PARAMS, "You have no task with this id.", code="tool_not_found")
-        if task.later and not codec.modern:
-            raise Fault(PARAMS, f"The task is one of version {mcp.MODERN}, of a client of that version.")
-        promised = tool.tool.get("outputSchema")
-        codec.promised = promised if type(promised) is dict else {}
-
-    async def _choose_task(self, call: Call, codec: Mcp, tool: Listed) -> None:
-        """Determine whether a call becomes a task; writes `codec.as_task`. Raises Refusal if it must, and cannot."""
-        asked, needs = codec.as_task is not None and takes_task(tool), needs_task(tool)
-        how = await self._takes_tasks(call, codec) if asked or needs else ""
-        codec.as_task = codec.as_task if asked and how == "session" else {} if needs and how == "bridge" else None
-        if needs and codec.as_task is None and how != "later":
-            if codec.modern and codec.door and not codec.takes_tasks:
-                raise mcp.missing_tasks()
-            raise Fault(UNKNOWN_METHOD, _AS_TASK, code="tool_not_found")
 
     async def open(self, call: Call, relay: Relay | None = None) -> Answer:
         """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal.
@@ -220,21 +195,17 @@ class Desk:
             result = await self._control(call, codec)
             return _answer({"jsonrpc": "2.0", "id": codec.id, "result": result})
         server = self._server(codec.server)
+        await self._tasks.leaves(call, codec, server)
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
             if codec.question is not None and (opened := self.opened(call, codec.door)):
                 await self._asks.answer(call, codec.question, server, opened)
                 return _answer({})
-            raw = await self._rounds.asked(call, codec, server, await self._tried(call, codec, server, relay))
-            if codec.as_task is not None:
-                raw = await self._tasks.taken(call, codec, server, raw)
-            elif codec.method == mcp.CALL:
-                raw = await self._later.taken(call, codec, server, raw)
-            elif codec.method == mcp.TASK_UPDATE:
+            raw = await self._tried(call, codec, server, relay)
+            if codec.method == mcp.TASK_UPDATE:
                 return _answer({"jsonrpc": "2.0", "id": codec.id, "result": acknowledged(raw)})
-            elif codec.task is not None:
-                raw = tasks.related(codec, server, raw)
+            raw = await self._tasks.answered(call, codec, server, await self._rounds.asked(call, codec, server, raw))
             if codec.promised and not keeps(codec.promised, raw):
                 raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
         except Refusal as fault:
@@ -278,7 +249,7 @@ class Desk:
         opened = self.opened(call, codec.door) if not codec.modern else None
         passing = self._asks.passing(call, codec.door, server, opened, relay) if relay is not None else None
         joined = self._joined(call, codec) is not None
-        hears = TaskRelay(self._tasks, call, server, relay, passing) if joined and relay and passing else passing
+        hears = TaskRelay(self._owners, call, server, relay, passing) if joined and relay and passing else passing
         try:
             return await self._ask(call, codec, server, passing, hears)
         except Refusal as fault:
@@ -319,7 +290,7 @@ class Desk:
         hold = call.ticket.hold
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         opened = self._joined(call, codec)
-        if codec.modern and (later := await self._later_session(call, codec, server)) is not None:
+        if codec.modern and (later := await self._tasks.session(call, codec, server)) is not None:
             raw = await server.ask_in(later, message, hold, caller_of(call), headers, relay)
         elif opened is None:
             asked = self.opened(call, codec.door) if not codec.modern and relay is not None else None
@@ -335,18 +306,6 @@ class Desk:
             except SessionLost:
                 raise _no_session() from None
         return codec.named(raw, message["id"])
-
-    async def _later_session(self, call: Call, codec: Mcp, server: Server) -> Session | None:
-        """The session of the later era in which a call must leave; None if it need not. Raises Refusal."""
-        able, has = codec.able(server.row.asks), codec.takes_tasks
-        if (codec.task is not None and not codec.task.later) or not (able or has):
-            return None
-        later = await server.later(caller_of(call))
-        if later is None:
-            return None
-        if has and server.later_tasks:
-            able = {**able, mcp.EXTENSIONS: {mcp.TASK_EXTENSION: {}}}
-        return later._replace(able=able) if able else None
 
     async def _control(self, call: Call, codec: Mcp) -> Json:
         """The result of a message of the protocol; nothing for a notification."""
@@ -365,10 +324,8 @@ class Desk:
                 return {**told, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
             case mcp.SET_LEVEL:
                 return await self._set_level(call, codec)
-            case _ if codec.task is not None:
-                return await self._of_task(call, codec)
-            case mcp.TASK_LIST:
-                return await self._list_tasks(call, codec)
+            case _ if codec.task is not None or codec.method == mcp.TASK_LIST:
+                return await self._of_tasks(call, codec)
             case mcp.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
             case _ if codec.method in mcp.LISTS:
@@ -377,47 +334,27 @@ class Desk:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
 
-    async def _of_task(self, call: Call, codec: Mcp) -> Json:
-        """The state of a task, which its end has in the earlier era as well. Raises Refusal."""
-        server = self._server(codec.door)
-
-        async def ask(method: str) -> bytes:
-            message = {**_message(call, codec, codec.given), "method": method}
-            return await self._exchange(call, codec, server, message)
-
-        if not codec.modern:
-            return tasks.state(codec, server, await ask(codec.method))
-        if codec.method == mcp.TASK_CANCEL:
-            return acknowledged(await ask(codec.method))
-        return await self._later.state(call, codec, server, ask)
-
-    async def _list_tasks(self, call: Call, codec: Mcp) -> Json:
-        """A page of the caller's tasks at the server of a session. Raises Refusal."""
-        how = await self._takes_tasks(call, codec)
-        if how != "session" or "list" not in tasks.offered(self._server(codec.door).about):
+    async def _of_tasks(self, call: Call, codec: Mcp) -> Json:
+        """The answer about a task, or the list of tasks. Raises Refusal."""
+        server = self._server(codec.door) if codec.door else None
+        if codec.method == mcp.TASK_LIST and (server is None or not await self._lists_tasks(call, codec, server)):
             raise Fault(UNKNOWN_METHOD, "The server lists no tasks, or there is no session with it at this path.")
-        server = self._server(codec.door)
+        assert server is not None, "tasks are served at the path of one server"
 
-        async def ask(params: Json) -> bytes:
-            return await self._exchange(call, codec, server, _message(call, codec, params))
+        async def send(method: str, params: Json) -> bytes:
+            return await self._exchange(call, codec, server, {**_message(call, codec, params), "method": method})
 
-        return await self._tasks.listed(call, codec, server, ask)
+        if codec.task is None:
+            return await self._tasks.listed(call, codec, server, send)
+        return await self._tasks.state(call, codec, server, codec.task, send)
 
-    async def _takes_tasks(self, call: Call, codec: Mcp) -> str:
-        """How a client can call tools of a server as tasks: "session", "later", "bridge", or "" if it cannot.
+    async def _lists_tasks(self, call: Call, codec: Mcp, server: Server) -> bool:
+        """Whether the client of a session can list its tasks."""
+        return await self._way(call, codec, server) == "session" and "list" in tasks.offered(server.about)
 
-        "later": in the form of the later era, which the server has, too. "bridge": in that form, at a server of the
-        earlier era. Raises Refusal.
-        """
-        if not codec.takes_tasks if codec.modern else self._joined(call, codec) is None:
-            return ""
-        server, caller = self._server(codec.door), caller_of(call)
-        if codec.modern and await server.later(caller) is not None and server.later_tasks:
-            return "later"
-        await server.seat(caller)
-        if not tasks.offered(server.about):
-            return ""
-        return "bridge" if codec.modern else "session"
+    async def _way(self, call: Call, codec: Mcp, server: Server) -> Way:
+        """How the client can call tools of a server as tasks. Raises Refusal."""
+        return await self._tasks.way(call, codec, server, joined=self._joined(call, codec) is not None)
 
     def _logs(self, server: str) -> bool:
         """Whether the log of a server can reach clients: that of a process has no sessions."""
@@ -462,7 +399,7 @@ class Desk:
             streams = logs and (able is not None or await server.later(caller) is not None)
         except Unconnected:
             return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
-        told = about(server.about, logs=logs, streams=streams)
+        told = about(server.told(caller), logs=logs, streams=streams)
         offered = tasks.offered(server.about)
         if able is not None and offered:
             told["capabilities"]["tasks"] = offered
@@ -491,6 +428,8 @@ class Desk:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
         name = mcp.READS[mcp.LISTS[codec.method]]
         kind = codec.method.split("/")[-2] if codec.method != "resources/templates/list" else "resourceTemplates"
+        if not codec.door and codec.modern:  # which must not serve what discovery does not have
+            raise Fault(UNKNOWN_METHOD, "The path of all servers has tools alone.", status=404)
         if not codec.door or not await self._visible.may(call, f"{codec.door}/{name}", writes=False):
             return {kind: [], **done, **self._fresh(codec)}
         cursor = codec.params.get("cursor")
@@ -520,7 +459,7 @@ class Desk:
         for server, listed in await self._seen.several(
             call, [self._server(name) for name in names], all=not codec.door
         ):
-            hides = any(map(needs_task, listed)) and not await self._takes_tasks(call, codec)
+            hides = any(map(needs_task, listed)) and not await self._way(call, codec, server)
             usable = [one for one in listed if not (hides and needs_task(one))]
             tools += [one.tool for one in usable] if codec.door else joined(server.name, usable)
         return tools

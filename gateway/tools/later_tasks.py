@@ -8,7 +8,7 @@ server cannot ask the client.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -18,16 +18,20 @@ from gateway.dialects import mcp, mcp_questions
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.dialects.mcp_questions import RESPONSES, Task, TaskAsk
+from gateway.errors import Refusal
+from gateway.stores import StoreUnavailable
+from gateway.tools.notices import NOTHING_BESIDE, TASK_CHANGED, Beside
 from gateway.tools.rounds import Rounds
 from gateway.tools.said import suits
 from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
-from gateway.tools.task_owners import TaskOwners
+from gateway.tools.task_owners import Found, TaskOwners
 from gateway.tools.tasks import described, in_later_form
 from gateway.tools.wire import broken, written
 
 _ENDED: Final = frozenset({"completed", "failed"})
 _KIND: Final = b"resultType"
+_MOST: Final = 100  # tasks of which one client can hear in a stream
 Ask = Callable[[str], Awaitable[bytes]]
 """Sends a method about the task of a call; returns the response of the server."""
 
@@ -45,7 +49,7 @@ class LaterTasks:
 
         Raises Refusal, StoreUnavailable.
         """
-        if _KIND not in raw:
+        if _KIND not in raw and b"\\u00" not in raw:  # an escape may spell the name
             return raw
         try:
             said = orjson.loads(raw)
@@ -60,10 +64,8 @@ class LaterTasks:
         codec.added["taskId",] = await self._owners.begun(call, codec, server, result, later=True)
         return written(server.name, {**said, "result": {"resultType": "task", **told}})
 
-    async def state(self, call: Call, codec: Mcp, server: Server, ask: Ask) -> Json:
+    async def state(self, call: Call, codec: Mcp, server: Server, task: Task, ask: Ask) -> Json:
         """The state of the task that a message is about, with its result or its questions. Raises Refusal."""
-        task = codec.task
-        assert task is not None, "the message is about a task"
         codec.added["taskId",] = codec.task_id
         result = _result(await ask(mcp.TASK_GET))
         told = in_later_form(described(server, result, words=True, later=task.later))
@@ -73,37 +75,78 @@ class LaterTasks:
             elif told["status"] == "input_required":  # the gateway has told the server that nobody can be asked
                 told["status"] = "working"
         else:
-            told |= await self.details(call, codec, server, task, result)
-        if "result" in told and codec.promised and not suits(codec.promised, told["result"]):
-            raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
+            more, beside = await self._details(call, codec, server, task, result)
+            codec.asks, codec.keys = beside.asks, beside.keys
+            told |= more
+        _check_promise(server, codec.promised, told)
         return {"resultType": "complete", **told}
 
-    async def details(self, call: Call, codec: Mcp, server: Server, task: Task, said: Json) -> Json:
-        """What a state has beside the task itself; writes `codec.asks` and `codec.keys`. Raises Refusal."""
+    async def wanted(self, call: Call, codec: Mcp, server: Server, ids: Any) -> dict[str, Found]:
+        """Those tasks of which a client wants to hear, and may: id of the server -> task, and the caller's id.
+
+        `ids`: as the client sent them. Raises Refusal, StoreUnavailable.
+        """
+        if not codec.takes_tasks:
+            raise mcp.missing_tasks()
+        found = dict[str, Found]()
+        for id in ids[:_MOST] if type(ids) is list else ():
+            task = codec.task_of(server.name, id)
+            if task is not None and task.later and await self._owners.tool_of(call, server, task, id) is not None:
+                found[task.id] = task, id
+        return found
+
+    async def told(
+        self, call: Call, codec: Mcp, server: Server, said: Json, wanted: Mapping[str, Found]
+    ) -> Json | None:
+        """What the client of a stream hears of a notification about a task; None if that may not be passed on."""
+        params = said.get("params")
+        id = params.get("taskId") if type(params) is dict else None
+        if type(params) is not dict or type(id) is not str or id not in wanted:
+            return None
+        task, given = wanted[id]
+        try:
+            tool = await self._owners.tool_of(call, server, task, given)
+            if tool is None:
+                return None
+            told = in_later_form(described(server, params, words=True, later=True))
+            more, beside = await self._details(call, codec, server, task, params)
+            _check_promise(server, tool.tool.get("outputSchema"), more)
+        except (Refusal, StoreUnavailable):  # clients ask for the state as well
+            return None
+        beside = beside._replace(task=task, added={("taskId",): given})
+        return {"method": TASK_CHANGED, "params": {**told, **more}, "beside": beside}
+
+    async def _details(self, call: Call, codec: Mcp, server: Server, task: Task, said: Json) -> tuple[Json, Beside]:
+        """What a state has beside the task itself. Raises Refusal."""
         match said.get("status"):
             case "completed" if type(said.get("result")) is dict:
-                return {"result": {key: value for key, value in said["result"].items() if key != mcp.META}}
+                kept = {key: value for key, value in said["result"].items() if key != mcp.META}
+                return {"result": kept}, NOTHING_BESIDE
             case "failed" if (error := _error(said.get("error"))) is not None:
-                return {"error": error}
+                return {"error": error}, NOTHING_BESIDE
             case "input_required" if type(said.get("inputRequests")) is dict:
-                return {"inputRequests": await self._questions(call, codec, server, task, said["inputRequests"])}
+                return await self._questions(call, codec, server, task, said["inputRequests"])
             case "working" | "cancelled":
-                return {}
+                return {}, NOTHING_BESIDE
         raise broken(server.name, "describes a task without what its state has")
 
-    async def _questions(self, call: Call, codec: Mcp, server: Server, task: Task, questions: Json) -> Json:
+    async def _questions(
+        self, call: Call, codec: Mcp, server: Server, task: Task, questions: Json
+    ) -> tuple[Json, Beside]:
         """Questions of a task, as they may be passed on. Raises Refusal."""
         assert call.subject is not None, "calls leave after identify"
         kinds, tokens = await self._rounds.screened(call, server, questions, codec.able(server.row.asks))
         asked = {key: TaskAsk(kind, key, tokens.get(key, 0)) for key, kind in kinds.items()}
-        codec.asks = mcp_questions.addresses({"inputRequests": questions})
-        codec.keys = {key: self._sessions.ask_key(call.subject, server.name, task, one) for key, one in asked.items()}
-        return questions
+        told = {"inputRequests": questions}
+        keys = {key: self._sessions.ask_key(call.subject, server.name, task, one) for key, one in asked.items()}
+        return told, Beside(asks=mcp_questions.addresses(told), keys=keys)
 
 
 def answers(call: Call, codec: Mcp) -> Json:
-    """The parameters of `tasks/update` for the server: the judged answers, under its own keys."""
+    """The parameters of `tasks/update` for the server: the judged answers, under its own keys. Raises Refusal."""
     said = call.request.body["params"][RESPONSES]
+    if said.keys() != codec.answered_asks.keys():  # a server may ask under a key that is personal data
+        raise Fault(PARAMS, f"A key in `params.{RESPONSES}` was edited, because it looks like personal data.")
     return {**codec.given, RESPONSES: {asked.key: said[key] for key, asked in codec.answered_asks.items()}}
 
 
@@ -111,6 +154,12 @@ def acknowledged(raw: bytes) -> Json:
     """What a client hears of `tasks/update` and `tasks/cancel`. Raises Refusal."""
     _result(raw)
     return {"resultType": "complete"}
+
+
+def _check_promise(server: Server, promised: Any, told: Json) -> None:
+    """Check the structured content of a task with the schema of its tool. Raises Refusal."""
+    if "result" in told and type(promised) is dict and promised and not suits(promised, told["result"]):
+        raise broken(server.name, "answered with structured content that does not fit the tool's output schema")
 
 
 def _result(raw: bytes) -> Json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Final, Protocol
 
@@ -20,10 +21,11 @@ from gateway.errors import Refusal
 from gateway.policy.visible import Visible
 from gateway.tools.asking import Asks
 from gateway.tools.caller import caller_of
-from gateway.tools.notices import SUBSCRIPTION, TASK_STATUS, acknowledged, news
+from gateway.tools.later_tasks import LaterTasks
+from gateway.tools.notices import SUBSCRIPTION, TASK_CHANGED, TASK_STATUS, Beside, acknowledged, news
 from gateway.tools.server import Server
 from gateway.tools.sessions import Opened, Sessions
-from gateway.tools.task_owners import TaskOwners
+from gateway.tools.task_owners import Found, TaskOwners
 from gateway.tools.wire import Relay, broken, reply
 
 TOOL: Final = "listen"
@@ -80,11 +82,12 @@ class _Pace:
 class Listening:
     """Opens streams, and passes on what they tell."""
 
-    def __init__(self, visible: Visible, sessions: Sessions, asks: Asks, tasks: TaskOwners) -> None:
+    def __init__(self, visible: Visible, sessions: Sessions, asks: Asks, tasks: TaskOwners, later: LaterTasks) -> None:
         self._visible = visible
         self._sessions = sessions
         self._asks = asks
         self._tasks = tasks
+        self._later = later
 
     async def listen(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:
         """Pass on what a server tells, until it ends the stream. Raises Refusal."""
@@ -134,10 +137,17 @@ class Listening:
 
     async def _subscribed(self, call: Call, codec: Mcp, server: Server, listener: Listener) -> None:
         """The answer to a subscription."""
-        wanted = await self._wanted(call, server)
+        wanted, tasks = await self._wanted(call, server), dict[str, Found]()
         session = await server.later(caller_of(call))
         if session is None:
             raise Fault(UNKNOWN_METHOD, "The server has no subscriptions of this version.", status=404)
+        if (ids := call.request.body["params"]["notifications"].get(mcp.TASK_IDS)) is not None:
+            tasks = await self._later.wanted(call, codec, server, ids)
+        if not server.later_tasks or server.row.restore:  # results may have values that only the tool got
+            tasks.clear()
+        if tasks:
+            session = session._replace(able=codec.declaring(server.row.asks))
+            wanted[mcp.TASK_IDS] = [*tasks]
         id = call.request.body["id"]
         message = {"jsonrpc": "2.0", "id": id, "method": mcp.SUBSCRIBE, "params": {"notifications": wanted}}
         stream = await server.listen(session, caller_of(call), message=message)
@@ -152,10 +162,12 @@ class Listening:
                     if type(said.get("result")) is not dict:
                         raise broken(server.name, "ended the subscription with an error")
                     break
-                if "method" in said and "id" not in said:
-                    await _pass_on(said, listener, meta, wanted)
-                else:
+                if "method" not in said or "id" in said:
                     await listener.keep()
+                elif said["method"] != TASK_CHANGED:
+                    await _pass_on(said, listener, meta, wanted, tasks)
+                elif (kept := await self._later.told(call, codec, server, said, tasks)) is not None:
+                    await listener.tell({**kept, "params": {**kept["params"], mcp.META: meta}})
         await listener.end({"resultType": "complete", mcp.META: meta})
 
     async def _wanted(self, call: Call, server: Server) -> Json:
@@ -178,13 +190,22 @@ class Listening:
         return await self._visible.may(call, f"{server.name}/{tool}", writes=False)
 
 
-async def _pass_on(said: Json, listener: Listener, meta: Json | None = None, wanted: Json | None = None) -> None:
-    """Pass a notification on, if it is one that clients may get."""
+async def _pass_on(
+    said: Json,
+    listener: Listener,
+    meta: Json | None = None,
+    wanted: Json | None = None,
+    tasks: Mapping[str, Found] = {},
+) -> None:
+    """Pass a notification on, if it is one that clients may get. `tasks`: that are among what is wanted."""
     kept = news(said) if wanted is None else (acknowledged(said, wanted) or news(said))
     if kept is None:
         return
     if meta is not None:
         kept["params"][mcp.META] = meta
+    agreed = kept["params"].get("notifications", {}).pop(mcp.TASK_IDS, None)
+    if agreed is not None:
+        kept["beside"] = Beside(added={("notifications", mcp.TASK_IDS): [tasks[id][1] for id in agreed]})
     await listener.tell(kept)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
 from gateway.call import Json
 from gateway.dialects import mcp
+from gateway.dialects.mcp_questions import Task
 
 PROGRESS = "notifications/progress"
 CANCELLED = "notifications/cancelled"
@@ -14,6 +18,23 @@ ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 COMPLETE = "notifications/elicitation/complete"
 TASK_STATUS = "notifications/tasks/status"
+TASK_CHANGED = "notifications/tasks"
+"""The same in the later era."""
+
+
+class Beside(NamedTuple):
+    """What belongs to a notification beside method and parameters. See `mcp_questions.complete`.
+
+    `task`: whose tool says this; None for what no task says.
+    """
+
+    task: Task | None = None
+    added: Mapping[tuple[str | int, ...], object] = {}
+    asks: Mapping[str, object] | None = None
+    keys: Mapping[str, str] = {}
+
+
+NOTHING_BESIDE: Final = Beside()
 
 
 def passed(said: Json, token: str) -> Json | None:
@@ -64,7 +85,8 @@ def acknowledged(said: Json, wanted: Json) -> Json | None:
         if value is True and uris is True:
             kept[key] = True
         elif type(value) is list and type(uris) is list:
-            kept[key] = [uri for uri in value if uri in uris]
+            said_of = {uri for uri in uris if type(uri) is str}
+            kept[key] = [uri for uri in value if uri in said_of]
     return {"method": ACKNOWLEDGED, "params": {"notifications": kept}}
 
 

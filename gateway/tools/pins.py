@@ -123,7 +123,7 @@ class Pins:
         if known is not None and known[1] == data:
             data, digests = known[1], known[2]
         else:
-            digests = _digests(decoded(data))
+            digests = await asyncio.to_thread(_digests_in, data)
         self._known[server] = now + FRESH, data, digests
         return data, digests
 
@@ -131,25 +131,37 @@ class Pins:
         """Write what a list shows."""
         for _ in range(_TRIES):
             data = await self._store.pins(server)
-            before = decoded(data)
-            accept = data is None and mode == "first_seen"
-            after = noted(before, listed, int(self._clock()), accept=accept)
-            if after != before:
-                scores = await asyncio.to_thread(self._scores, before, after)
-                for name, score in scores.items():
-                    if accept and score >= HIGH:
-                        after[name] = after[name]._replace(accepted=None)
-                fresh = encoded(after)
-                if not await self._store.pin(server, fresh, data):
+            fresh, digests, hidden = await asyncio.to_thread(self._after, data, listed, mode)
+            if fresh != data:
+                if fresh is None or not await self._store.pin(server, fresh, data):
                     continue
-                for name, pin in after.items():
-                    if pin.state in ("new", "changed") and pin != before.get(name):
-                        self._noted(server, name, pin.state, scores.get(name, 0.0))
+                for name, state, score in hidden:
+                    self._noted(server, name, state, score)
                 data = fresh
-            digests = _digests(after)
             self._known[server] = self._clock() + FRESH, data, digests
             return data, digests
         return None, {}  # other gateways keep changing the record: nothing is served now
+
+    def _after(
+        self, data: bytes | None, listed: Sequence[Listed], mode: Mode
+    ) -> tuple[bytes | None, Mapping[str, str], list[tuple[str, str, float]]]:
+        """The record after a list was seen, the digests of what is accepted, and what is hidden from now on.
+
+        Hidden tools have their state and score. The record is `data` itself if nothing in it changes.
+        """
+        before = decoded(data)
+        accept = data is None and mode == "first_seen"
+        after = noted(before, listed, int(self._clock()), accept=accept)
+        if after == before:
+            return data, _digests(after), []
+        scores = self._scores(before, after)
+        for name, score in scores.items():
+            if accept and score >= HIGH:
+                after[name] = after[name]._replace(accepted=None)
+        changed = [(name, pin) for name, pin in after.items() if pin != before.get(name)]
+        hidden: list[tuple[str, str, float]]
+        hidden = [(name, pin.state, scores.get(name, 0.0)) for name, pin in changed if pin.state in ("new", "changed")]
+        return encoded(after), _digests(after), hidden
 
     def _scores(self, before: Record, after: Record) -> dict[str, float]:
         """The scores of the definitions that were not seen before."""
@@ -159,6 +171,10 @@ class Pins:
 
 def _digests(record: Mapping[str, Pin]) -> Mapping[str, str]:
     return {name: digest(pin.accepted) for name, pin in record.items() if pin.accepted is not None}
+
+
+def _digests_in(data: bytes | None) -> Mapping[str, str]:
+    return _digests(decoded(data))
 
 
 def pending(record: Mapping[str, Pin], server: str, tools: Iterable[str] = ()) -> list[str]:

@@ -88,8 +88,7 @@ class Rounds:
         kinds, tokens = dict[str, str](), dict[str, int]()
         for key, question in questions.items():
             kind = kinds[key] = await self._kind(call, server, key, question, able)
-            for name in mcp_questions.UNSENT:
-                question["params"].pop(name, None)
+            question["params"] = mcp_questions.sent(kind, question["params"], able)
             if kind == "sampling":
                 tokens[key] = await to_its_end(partial(self._tokens, question["params"]))
         return kinds, tokens

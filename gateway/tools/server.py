@@ -109,11 +109,22 @@ class Server:
         """Whether the server has tasks in the later era; known after `later`."""
         self._changed = -math.inf  # when the server last said that its list has changed
         self.about: Json = {}
-        """What the server says of itself: capabilities, serverInfo, instructions."""
+        """What the server said of itself last: capabilities, serverInfo, instructions."""
+        self._told: OrderedDict[Seat, Json] = OrderedDict()  # the same, to callers with tokens of their own
+
+    def told(self, caller: Caller) -> Json:
+        """What the server said of itself to a caller; to others, it may have given other instructions."""
+        if not self._credential.personal:
+            return self.about
+        return self._told.get(caller.seat) or {**self.about, "instructions": None}
 
     async def open(self, caller: Caller, able: Json = NOTHING) -> Session:
         """Open a session for a client, which can be asked what `able` says. Raises Refusal."""
         session, self.about = await self._bearing(caller, partial(self._wire.open, able=able))
+        if self._credential.personal:
+            self._told[caller.seat] = self.about
+            if len(self._told) > _SEATS:
+                self._told.popitem(last=False)
         return session
 
     async def seat(self, caller: Caller = NOBODY, able: Json = NOTHING) -> Session:

@@ -28,6 +28,7 @@ _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
 _PARTS: Final = 5  # of the id of a session
 _ASK_PARTS: Final = 4  # of the key of a question of a task
+_LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _DIGITS: Final = 12  # of a number of tokens
 
 
@@ -111,7 +112,8 @@ class Sessions:
         """The key under which a caller gets a question of a task: the same each time, and no other caller's."""
         said = f"{asked.kind}.{asked.tokens}.{asked.key}"
         context = _context(subject, server, f"ask\0{task.id}")
-        return f"{self._seal.digest(context, said).hex()}.{said}"
+        digest = self._seal.digest(context, said).hex().translate(_LETTERS)  # digits may look like a number of a person
+        return f"{digest}.{said}"
 
     def ask_of(self, subject: Subject, server: str, task: Task, key: str) -> TaskAsk | None:
         """The question of a task that this caller got under a key; None if there is none."""
@@ -139,16 +141,23 @@ class Sessions:
         return (said[0], said[1]) if said is not None else None
 
     def _sealed(self, context: str, said: list[object]) -> str:
-        return base64.urlsafe_b64encode(self._seal.enclose(context, orjson.dumps(said))).decode().rstrip("=")
+        return _encoded(self._seal.enclose(context, orjson.dumps(said)))
 
     def _opened(self, context: str, id: str, longest: int = _LONGEST) -> list[Any] | None:
         if len(id) > longest:
             return None
         try:
-            said = orjson.loads(self._seal.disclose(context, base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))))
+            sealed = base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))
+            said = orjson.loads(self._seal.disclose(context, sealed))
         except (binascii.Error, InvalidTag, ValueError):
             return None
+        if _encoded(sealed) != id:  # decoding ignores what is no base64: what is recorded of an id would not be found
+            return None
         return said if type(said) is list else None
+
+
+def _encoded(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def _context(subject: Subject, server: str, kind: str = "session") -> str:

@@ -15,21 +15,22 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.call import Call, Json
+from gateway.call import Call, Json, Subject
 from gateway.dialects import mcp
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.dialects.mcp_questions import Task
 from gateway.errors import Refusal
 from gateway.policy.visible import Visible
+from gateway.redaction.values import Values
 from gateway.stores import Owners, StoreUnavailable
 from gateway.tools.catalogue import Listed, writes
-from gateway.tools.notices import TASK_STATUS
+from gateway.tools.notices import TASK_STATUS, Beside
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
 from gateway.tools.tasks import described, in_later_form
-from gateway.tools.wire import Relay, broken, written
+from gateway.tools.wire import Relay, Session, broken, written
 
 _LONGEST: Final = 7 * 86400  # seconds for which the id of a task is good
 _MOST: Final = 100  # tasks of a server that are looked up for one page
@@ -44,19 +45,48 @@ Found = tuple[Task, str]
 class TaskOwners:
     """Records the owners of tasks, and finds the tasks of a caller."""
 
-    def __init__(self, store: Owners, sessions: Sessions, visible: Visible, seen: Seen) -> None:
+    def __init__(self, store: Owners, sessions: Sessions, visible: Visible, seen: Seen, values: Values | None) -> None:
         self._store = store
+        self._values = values
         self._sessions = sessions
         self._visible = visible
         self._seen = seen
 
-    async def tool_of(self, call: Call, codec: Mcp, server: Server, task: Task) -> Listed | None:
-        """The tool of the task that a message is about; None if the task is not the caller's any more.
+    def enter(self, call: Call, subject: Subject, server: str, id: object) -> Task | None:
+        """The task that a message is about; a message without a workflow is of that of the task."""
+        task = self._sessions.task_of(subject, server, id)
+        if task is not None and task.workflow and call.request.alone:
+            call.request.correlation_id, call.request.alone = task.workflow, False
+        return task
+
+    async def restore(self, call: Call, server: Server, given: str) -> None:
+        """Have what was masked for a task be values again in its result, and what only the tool got be placeholders.
+
+        Raises StoreUnavailable.
+        `given`: the id under which the caller has the task.
+        """
+        if self._values is not None:
+            name = self._sessions.task_name(server.name, given)
+            await self._values.restore(call, await self._values.of(call, name))
+            if server.row.restore:
+                await self._values.hide(call, await self._values.of(call, f"{name}-tool"))
+
+    async def keep(self, call: Call, server: Server, given: str) -> None:
+        """Remember what a call has masked for a task. Raises StoreUnavailable."""
+        if self._values is None:
+            return
+        name = self._sessions.task_name(server.name, given)
+        for key, some in ((name, self._values.placed(call)), (f"{name}-tool", self._values.recalled(call))):
+            if some:
+                await self._values.keep(call, key, await self._values.of(call, key), some, _LONGEST)
+
+    async def tool_of(self, call: Call, server: Server, task: Task, given: str) -> Listed | None:
+        """The tool of the task that the caller has as `given`; None if the task is not the caller's any more.
 
         Raises Refusal, StoreUnavailable.
         """
-        given = await self._given(server, task.id)
-        return await self.tool(call, server, task.tool) if given in ("", codec.task_id) else None
+        owned = await self._given(server, task.id)
+        return await self.tool(call, server, task.tool) if owned in ("", given) else None
 
     async def tool(self, call: Call, server: Server, name: str) -> Listed | None:
         """The tool of a task, if the caller may still call it. Raises Refusal."""
@@ -127,7 +157,9 @@ class TaskOwners:
             owned = await self._find(call, server, params)
             if owned is None or await self.tool(call, server, owned[0].tool) is None:
                 return None
-            return {"method": TASK_STATUS, "params": described(server, params, words=True), "task": owned}
+            beside = Beside(owned[0], {("taskId",): owned[1]})
+            words = not server.row.restore  # which may have values that only the tool got
+            return {"method": TASK_STATUS, "params": described(server, params, words=words), "beside": beside}
         except (Refusal, StoreUnavailable):  # clients cannot rely on notifications, and ask for the state as well
             return None
 
@@ -150,13 +182,14 @@ class TaskOwners:
         id = said.get("taskId")
         if type(id) is not str or len(id) > mcp.LONGEST_TASK:
             raise broken(server.name, "made a task without a usable id")
-        task = Task(codec.called, id, later)
+        task = Task(codec.called, id, later, call.request.correlation_id)
         assert call.subject is not None, "calls leave after identify"
         given = self._sessions.task(call.subject, server.name, task, time.time() + _LONGEST)
         name = self._sessions.task_name(server.name, task.id)
         if await self._given(server, task.id):  # the server begins to count again
             await self._store.disown(_ALL, name)
         await self._store.own(_ALL, name, given.encode(), _LONGEST)
+        await self.keep(call, server, given)
         return given
 
     async def _given(self, server: Server, id: str) -> str:
@@ -184,6 +217,10 @@ class TaskRelay(Relay):
         self._server = server
         self._relay = relay
         self._other = other
+
+    def begin(self, session: Session) -> None:
+        """The call leaves in this session."""
+        self._other.begin(session)
 
     async def tell(self, said: Json) -> None:
         """Take a notification."""

@@ -10,6 +10,7 @@ import pytest
 from gateway.call import Json, Usage
 from gateway.config.grammar import Price
 from gateway.dialects import Codec
+from gateway.dialects.anthropic_batches import MESSAGE_RESULTS
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_STREAMING
 from gateway.dialects.gemini_interactions import GEMINI_INTERACTIONS
@@ -114,3 +115,60 @@ def test_runs_are_charged_in_addition_to_tokens() -> None:
     assert charge(Price(input=1, runs={"web_search": 10}), usage, "") == 1_020_000_000
     tiered = Price(input=1, runs={"web_search": 10}, tiers={"batch": Price(input=0.5)})
     assert charge(tiered, Usage(input=1_000_000, runs=usage.runs, tier="batch"), "batch") == 520_000_000
+
+
+def test_a_batch_has_the_runs_of_all_its_answers() -> None:
+    """Summed, as its tokens are; a result without a message has none, and a message without a report counts nothing."""
+    searched = {"input_tokens": 10, "output_tokens": 1, "server_tool_use": {"web_search_requests": 2}}
+    fetched = {
+        "input_tokens": 5,
+        "output_tokens": 1,
+        "server_tool_use": {"web_search_requests": 1, "web_fetch_requests": 4},
+    }
+    lines = [{"result": {"type": "succeeded", "message": {"usage": told}}} for told in (searched, fetched, None)]
+    lines.append({"result": {"type": "errored", "error": {}}})
+    usage = MESSAGE_RESULTS.usage({"lines": lines})
+    assert usage == Usage(input=15, output=2, tier="batch", runs=(("web_fetch", 4), ("web_search", 3)))
+    assert MESSAGE_RESULTS.usage({"lines": lines[3:]}) == Usage(tier="batch")
+    assert MESSAGE_RESULTS.usage({"lines": lines[2:]}) is None
+
+
+USED: Json = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}}
+BEGUN: list[tuple[Codec, list[Json]]] = [
+    (
+        OPENAI_RESPONSES,
+        [{"type": "response.output_item.added", "output_index": n, "item": ITEMS[2 * n]} for n in (0, 1)],
+    ),
+    (
+        ANTHROPIC_MESSAGES,
+        [
+            MESSAGE[0],
+            *(
+                event
+                for n in (0, 1)
+                for event in (
+                    {"type": "content_block_start", "index": n, "content_block": USED},
+                    {"type": "content_block_stop", "index": n},
+                )
+            ),
+        ],
+    ),
+    (
+        GEMINI_INTERACTIONS,
+        [
+            STEPS[0],
+            *({"event_type": f"step.{it}", "index": n, "step": SEARCH} for n in (0, 1) for it in ("start", "stop")),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("codec", "events"), BEGUN, ids=lambda value: getattr(value, "name", ""))
+def test_what_ran_before_a_stream_breaks_off(codec: Codec, events: list[Json]) -> None:
+    """It is known from the events that begin the items, since the report of the usage would be at the end."""
+    reader = codec.stream(keep_usage=True)
+    for one in events:
+        for _ in reader.feed(event(one, str(one.get("type", "")))):
+            pass
+    name = "google_search" if codec is GEMINI_INTERACTIONS else "web_search"
+    assert reader.runs == ((name, 2),)

@@ -11,6 +11,7 @@ import pytest
 import environments
 import node
 from line import Line, config, running
+from servers import free_port
 
 pytestmark = pytest.mark.live
 
@@ -24,11 +25,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def line(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """A gateway before a server whose tool runs as a task."""
+def port() -> int:
+    """The port of the server that a script runs itself."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def line(home: Path, port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A gateway before servers whose tools run as tasks."""
     with node.serving("task_server.mjs", home) as url:
         folder = tmp_path_factory.mktemp("tasks")
-        tools = {"tasks": {"mcp": f"{url}/mcp"}}
+        later = {"mcp": f"http://127.0.0.1:{port}/mcp", "asks": ["elicitation"]}
+        tools = {"tasks": {"mcp": f"{url}/mcp"}, "later": later}
         with running(folder, config(folder, "http://127.0.0.1:9/v1", tools=tools)) as started:
             yield started
 
@@ -57,3 +65,14 @@ def test_the_former_client_from_pypi(line: Line, home: Path) -> None:
     assert said["result"] == "costs: ask <EMAIL>."
     assert said["listed"] == [True]
     assert said["unknown"]["class"] == "mcp.McpError"
+
+
+def test_server_and_client_of_fastmcp(line: Line, home: Path, port: int) -> None:
+    """Tasks of the later era: a call that waits for its task, the task itself, and a task that asks the user."""
+    given = {"URL": line.url, "KEY": "mg-alice", "PORT": str(port)}
+    said = environments.script(environments.OTHERS, "uses_later_tasks.py", home, given)
+    assert said["result"] == {"said": "sales: ask <EMAIL>."}
+    assert said["later"] == {"said": "costs: ask <EMAIL>."}
+    assert (said["state"], said["working"], said["cancelled"]) == ("completed", "working", "cancelled")
+    assert (said["asked"], said["answer"]) == (["Which address?"], "It is bob.jones@example.org.")
+    assert said["foreign"] == {"class": "mcp.MCPError", "message": "You have no task with this id."}

@@ -91,6 +91,32 @@ def test_conformance_across_eras(line: Line, home: Path, revision: str, server: 
     assert [name for name in found if not name.startswith(ACROSS[revision])] == []
 
 
+ALL = (
+    "resources-",
+    "prompts-",
+    "input-required-result-non-tool",
+    "completion-",
+    "logging-",
+    "tools-call-with-logging",
+    "json-schema",
+    "sep-2164",
+    "caching",
+)
+"""What the path of all servers does not have: it has tools alone, under the names of their servers."""
+
+
+@pytest.mark.parametrize("revision", SERVERS)
+def test_conformance_of_the_gateway_itself(home: Path, tmp_path: Path, revision: str) -> None:
+    """The path of all servers, as a server of its own."""
+    script = {"old": "conformance_server.mjs", "modern": "conformance_modern.mjs"}[SERVERS[revision]]
+    with node.serving(script, home, "bare") as up:  # its tools get the prefix `test_` from the gateway
+        tools = {"test": {"mcp": f"{up}/mcp", "asks": ["sampling", "elicitation", "roots"]}}
+        settings = config(tmp_path, "http://127.0.0.1:9/v1", tools=tools, output={"unscannable": "allow"})
+        with running(tmp_path, settings) as line, node.serving("keyed.mjs", home, f"{line.url}/mcp", "mg-alice") as url:
+            found = failures(f"{url}/mcp", home, revision)
+    assert [name for name in found if not name.startswith((*ALL, *UNSCORED))] == []
+
+
 def test_clients(line: Line, home: Path) -> None:
     """The old client, and the new one in both eras, at the servers that the gateway runs."""
     note = home / "note.txt"

@@ -1,4 +1,5 @@
-// A server of MCP 2026-07-28 with the tools, resources and prompts that the conformance tests call. Argument: its port.
+// A server of MCP 2026-07-28 with the tools, resources and prompts that the conformance tests call.
+// Arguments: its port, and `bare` for names of tools without `test_`.
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { Readable } from "node:stream";
@@ -23,7 +24,7 @@ const capabilities = (ctx) => ctx.mcpReq.envelope?.["io.modelcontextprotocol/cli
 const asked = async (inputRequests, step) =>
   inputRequired({ inputRequests, ...(step === undefined ? {} : { requestState: await states.mint({ step }) }) });
 
-const tools = {
+const offered = {
   ...plain,
   test_tool_with_progress: async (_, ctx) => {
     const progressToken = ctx.mcpReq._meta?.progressToken;
@@ -123,6 +124,9 @@ const asking = {
 };
 const all = { ...prompts, test_input_required_result_prompt: asking };
 
+const bare = process.argv[3] === "bare";
+const tools = Object.fromEntries(Object.entries(offered).map(([name, does]) => [bare ? name.replace(/^test_/, "") : name, does]));
+
 function made() {
   const kinds = { tools: { listChanged: true }, resources: {}, prompts: { listChanged: true }, logging: {}, completions: {} };
   const server = new Server(
@@ -134,7 +138,7 @@ function made() {
     tools: Object.keys(tools).map((name) => ({
       name,
       description: `Tests ${name}`,
-      inputSchema: inputs[name] ?? { type: "object" },
+      inputSchema: inputs[bare ? `test_${name}` : name] ?? inputs[name] ?? { type: "object" },
     })),
   }));
   on("tools/call", ({ params }, ctx) => tools[params.name](params.arguments ?? {}, ctx));

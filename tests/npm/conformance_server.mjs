@@ -1,4 +1,5 @@
-// A server of MCP with the tools, resources and prompts that the conformance tests call. Argument: its port.
+// A server of MCP with the tools, resources and prompts that the conformance tests call.
+// Arguments: its port, and `bare` for names of tools without `test_`.
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,7 +15,7 @@ async function elicit(extra, properties) {
 }
 
 const titled = (names) => names.map((title, at) => ({ const: `value${at + 1}`, title }));
-const tools = {
+const offered = {
   ...plain,
   test_tool_with_logging: async (_, extra) => {
     for (const data of ["Tool execution started", "Tool processing data", "Tool execution completed"]) {
@@ -56,12 +57,15 @@ const tools = {
       titledMulti: { type: "array", items: { anyOf: titled(["First Choice", "Second Choice", "Third Choice"]) } },
     }),
 };
+const bare = process.argv[3] === "bare";
+const tools = Object.fromEntries(Object.entries(offered).map(([name, does]) => [bare ? name.replace(/^test_/, "") : name, does]));
+
 function made() {
   const capabilities = { tools: {}, resources: { subscribe: true }, prompts: {}, logging: {}, completions: {} };
   const server = new Server({ name: "conformance", version: "1.0.0" }, { capabilities });
   const on = (schema, handler) => server.setRequestHandler(schema, handler);
   on(types.ListToolsRequestSchema, () => ({
-    tools: Object.keys(tools).map((name) => ({ name, description: `Tests ${name}`, inputSchema: schemas[name] ?? { type: "object" } })),
+    tools: Object.keys(tools).map((name) => ({ name, description: `Tests ${name}`, inputSchema: schemas[bare ? `test_${name}` : name] ?? schemas[name] ?? { type: "object" } })),
   }));
   on(types.CallToolRequestSchema, ({ params }, extra) => tools[params.name](params.arguments ?? {}, extra));
   on(types.ListResourcesRequestSchema, () => ({ resources }));

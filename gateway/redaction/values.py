@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidTag
 
 from gateway.call import Call
 from gateway.redaction.redact import Replacer
-from gateway.redaction.stored import placed
+from gateway.redaction.stored import digests, placed
 from gateway.redaction.vault import Seal
 from gateway.stores import Owners
 
@@ -45,6 +45,19 @@ class Values:
         if self._replacer is not None:
             for workflow, some in masked.items():
                 await self._replacer.recall(call, workflow, some)
+
+    async def hide(self, call: Call, masked: Masked) -> None:
+        """Have values that only a tool has be placeholders in the answer: writes `call.request.recalled`."""
+        if self._replacer is not None:
+            for workflow, some in masked.items():
+                call.request.recalled = {
+                    **call.request.recalled,
+                    **await self._replacer.values(call, workflow, some),
+                }
+
+    def recalled(self, call: Call) -> Mapping[str, str]:
+        """The placeholders whose values the tool of this call gets."""
+        return digests(call.request.recalled, self._seal)
 
     def placed(self, call: Call) -> Mapping[str, str]:
         """The placeholders of this call, before `restore`."""
