@@ -149,7 +149,8 @@ class Owners:
         """
         request, reading = call.request, openings.of(call)
         start = reading.opening.number if reading is not None and reading.opening is not None else 0
-        items = call.codec.recalled(request.body, start)
+        done = {*request.renamed.values()} if request.renamed else ()  # the body may have been read again
+        items = [item for item in call.codec.recalled(request.body, start) if item["id"] not in done]
         ids = list(dict.fromkeys(item["id"] for item in items))
         if len(ids) > _MOST_RECALLED:
             words = f"The request has {len(ids)} items of reasoning with an id; {_MOST_RECALLED} are allowed."
