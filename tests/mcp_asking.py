@@ -7,6 +7,7 @@ import json
 import queue
 from typing import Any
 
+from gateway.dialects import mcp
 from line import Line
 from tool_client import Client, text
 from tool_server import Scripted
@@ -113,3 +114,45 @@ class Asked:
 def answers(answer: dict[str, Any]) -> Any:
     """What the server got."""
     return json.loads(text(answer))
+
+
+def rounds(server: Scripted, questions: Any, state: Any = "state of the server, which is nobody's business") -> None:
+    """A server of the later era asks in its result, and returns the answers when it has got some."""
+
+    def answer(message: dict[str, Any]) -> Any:
+        params = message["params"]
+        if "inputResponses" in params:
+            told = [params["inputResponses"], params.get("requestState")]
+            result: dict[str, Any] = {"resultType": "complete", "content": [{"type": "text", "text": json.dumps(told)}]}
+        else:
+            result = {"resultType": "input_required", "inputRequests": questions}
+            result |= {} if state is None else {"requestState": state}
+        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
+
+    server.answers["tools/call"] = server.answers["prompts/get"] = answer
+
+
+def later(
+    line: Line,
+    *,
+    tool: str = "get_it",
+    path: str = "/mcp/it",
+    agent: str = "alice",
+    able: Any = ABLE,
+    cid: str = "",
+    arguments: Any = None,
+    meta: Any = None,
+    **more: Any,
+) -> Any:
+    """The response of HTTP to a call of the later era."""
+    said = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: able, **(meta or {})}
+    params = {"name": tool, "arguments": arguments or {}, "_meta": said, **more}
+    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "tools/call", "mcp_name": tool}
+    return Client(line, path, agent).send("tools/call", params, **headers, **({"x_correlation_id": cid} if cid else {}))
+
+
+def required(answer: Any) -> tuple[dict[str, Any], str]:
+    """The questions and the state of a response of the later era."""
+    result = answer.json()["result"]
+    assert result["resultType"] == "input_required"
+    return result.get("inputRequests"), result["requestState"]

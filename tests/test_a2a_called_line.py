@@ -228,6 +228,9 @@ def test_the_extended_card(line: Line, agent: Scripted) -> None:
     agent.raw = json.dumps({"name": "P", "skills": [{"id": "private", "secret": 1}]}).encode()
     assert post(line, "GetExtendedAgentCard", {}).json()["result"]["skills"] == [{"id": "private"}]
     assert agent.seen[-1]["method"] == "GetExtendedAgentCard"
+    agent.raw = json.dumps({"name": "cut \ud83d", "skills": [{"id": "private", "secret": 1}], "secret": 1}).encode()
+    card = post(line, "GetExtendedAgentCard", {}).json()["result"]
+    assert (card["name"], card["skills"], "secret" in card) == ("cut \ufffd", [{"id": "private"}], False)
 
 
 def test_agents_that_cannot_be_called(line: Line, agent: Scripted) -> None:

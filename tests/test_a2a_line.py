@@ -165,6 +165,9 @@ def test_lists_have_the_tasks_of_the_caller(line: Line, agent: Scripted) -> None
     foreign = post(line, "1.0", "ListTasks", {"contextId": f"c-{mine[0]}"}, who="mallory").json()
     assert failed(foreign)[0] == -32001
     assert agent.seen == []
+    agent.answer = lambda method, params: {"tasks": [task(id, "cut \ud83d") for id in (theirs, mine[0])]}
+    halves = post(line, "1.0", "ListTasks", {}).json()["result"]["tasks"]
+    assert [(it["id"], it["artifacts"][0]["parts"][0]["text"]) for it in halves] == [(mine[0], "cut \ufffd")]
     hostile: tuple[Any, ...] = ({"tasks": 1}, {}, {"tasks": [1, "x"]}, {"tasks": [{}] * 101})
     for broken in hostile:
         agent.answer = lambda method, params, broken=broken: broken
@@ -302,6 +305,12 @@ def test_a_card_that_lies(tmp_path: Path) -> None:
         with running(tmp_path, settings) as line:
             plain = line.client.get("/a2a/planner/.well-known/agent-card.json").json()
             extended = post(line, "0.3", "agent/getAuthenticatedExtendedCard", {}).json()["result"]
+            other.card["skills"] = json.loads("[" * 300 + "]" * 300)
+            deep = post(line, "0.3", "agent/getAuthenticatedExtendedCard", {}).json()
+            assert failed(deep) == (-32000, "upstream_error")
+        with running(tmp_path, settings) as line:
+            deep = line.client.get("/a2a/planner/.well-known/agent-card.json").json()
+            assert deep["error"]["data"]["code"] == "upstream_error"
     for card in (plain, extended):
         assert (card["name"], card["description"]) == ("", "")
         assert card["skills"] == [{**skill, "description": "Plans. Ask <EMAIL>."}]

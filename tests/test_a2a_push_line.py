@@ -164,6 +164,10 @@ def test_configurations_are_read_by_their_owner(line: Line, agent: Scripted, hoo
     assert "internal" not in json.dumps(listed)
     assert "gateway.example" not in json.dumps(listed)
     assert "error" not in post(line, version, DELETES[version], named)
+    foreign = {"url": "https://gateway.example/a2a/planner/notifications/x", "id": "cut \ud83d"}
+    agent.answer = lambda method, params: {"configs": [foreign]} if version == "1.0" else [foreign]
+    assert "gateway.example" not in json.dumps(post(line, version, LISTS[version], named))
+    agent.answer = None
     agent.seen.clear()
     for methods in (READS, LISTS, DELETES):
         assert post(line, version, methods[version], named, who="bob")["error"]["code"] == -32001

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,7 +17,8 @@ import responding
 import upstream as scripted
 from background import NEVER, SOON, amounts, finish, made, outcomes, post
 from gateway.call import Call
-from line import Line, running
+from gateway.serving.cycle import Cycle
+from line import KEYS, Line, running
 from waiting import eventually
 
 Begin = Callable[[Line, str], str]
@@ -149,6 +154,40 @@ def test_an_answer_that_a_caller_has_claimed_is_left_to_it(line: Line, monkeypat
     store = line.gateway.shared.store
     eventually(lambda: not dict(asyncio.run_coroutine_threadsafe(store.take_dues(9, 0), line.loop).result()))
     assert len(outcomes(line, "slowly")) == 1
+
+
+def test_a_caller_who_leaves_before_it_has_an_id_pays(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider makes the answer all the same: it belongs to the team, and its end is charged."""
+    asked, gone, goes_on = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(set[str]):
+        def add(self, id: str) -> None:
+            super().add(id)
+            begun.append(id)
+            asked.set()
+            goes_on.wait(20)
+
+    def lose(cycle: Cycle) -> None:
+        lost(cycle)
+        gone.set()
+
+    begun, lost = list[str](), Cycle.lose
+    monkeypatch.setattr(Cycle, "lose", lose)
+    monkeypatch.setattr(responding, "PENDING", Slow(responding.PENDING))
+    body = json.dumps({"model": "keep", "input": "hello", "background": True}).encode()
+    headers = {"host": "a", "authorization": f"Bearer {KEYS['alice']}", "x-correlation-id": "leaves"}
+    headers |= {"content-type": "application/json", "content-length": str(len(body))}
+    lines = ["POST /v1/responses HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    address = urlsplit(line.url)
+    with socket.create_connection((address.hostname, address.port)) as caller:
+        caller.sendall("\r\n".join(lines).encode() + body)
+        assert asked.wait(20)
+    assert gone.wait(20)
+    goes_on.set()
+    eventually(lambda: amounts(line, "leaves")[1] > 18)
+    finish(begun[0])
+    eventually(lambda: amounts(line, "leaves") == (18, 0))
+    assert line.client.get(f"/v1/responses/{begun[0]}").status_code == 200
 
 
 def test_an_answer_that_the_caller_retrieves_is_not_asked_for_again(up: scripted.Upstream, tmp_path: Path) -> None:

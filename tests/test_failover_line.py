@@ -15,6 +15,7 @@ import upstream as scripted
 from formats import wires
 from line import Line, config, running
 from raw_provider import Raw
+from waiting import eventually
 
 WIRES: dict[str, wires.Wire] = {
     "chat": wires.Chat(),
@@ -144,3 +145,20 @@ def test_a_dead_pooled_connection(tmp_path: Path, up: scripted.Upstream, caller:
         raw.listener.close()
         assert said(caller, ask(line, caller, FORMATS[caller], stream), stream) == "hi"
         assert raw.calls == 2
+
+
+@pytest.mark.parametrize("most", [5, None])
+def test_a_whole_answer_that_breaks_off_costs_no_more_than_was_reserved(tmp_path: Path, most: int | None) -> None:
+    """Its JSON is counted, as its text cannot be read; the model has written no more than the caller allows."""
+    raw = Raw()
+    whole = json.dumps(WIRES["chat"].whole("one two three")).encode()
+    raw.answer, raw.close = ("content-type: application/json\r\n", whole), "in the body"
+    made = config(tmp_path, raw.url, quotas={"tokens": 10**6})
+    asked = {"model": "echo", "messages": [{"role": "user", "content": "hi"}], **({"max_tokens": most} if most else {})}
+    with running(tmp_path, made) as line:
+        answer = line.client.post("/v1/chat/completions", json=asked, headers={"x-correlation-id": "broken"})
+        assert answer.status_code == 502
+        eventually(lambda: not line.workflow("broken").held.get("tokens"))
+        used = line.workflow("broken").used["cost"]
+        assert (used < 40_000) is bool(most)
+        assert used > 10_000

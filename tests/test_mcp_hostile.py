@@ -187,6 +187,33 @@ async def test_lists_without_end(page: list[Any], words: str) -> None:
         await catalogue.read("it", ask)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{bad",
+        b'{"jsonrpc": "2.0", "id": 7, "result": {"resources": [' + b'{"a": ' * 400 + b"1" + b"}" * 400 + b"]}}",
+        b'{"jsonrpc": "2.0", "id": 7, "result": null}',
+    ],
+)
+@pytest.mark.parametrize(("method", "params"), [("resources/list", {}), ("logging/setLevel", {"level": "info"})])
+def test_answers_to_messages_of_the_protocol(
+    line: Line, server: Scripted, raw: bytes, method: str, params: dict[str, Any]
+) -> None:
+    """That are none are faults of the server, not of the gateway."""
+    client = Client(line)
+    session = client.open()
+    server.answers[method] = lambda message: (200, raw)
+    assert failed(client.send(method, params, mcp_session_id=session).json()) == (-32000, "upstream_error")
+
+
+def test_an_answer_about_eras_that_is_none(line: Line, server: Scripted) -> None:
+    """The server has the earlier era."""
+    server.answers["server/discover"] = lambda message: (200, b"{bad")
+    line.gateway.runtime.line.desks.mcp._server("it")._later = (False, -1.0)
+    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "server/discover"}
+    assert "result" in Client(line).send("server/discover", {"_meta": META}, **headers).json()
+
+
 def test_a_lost_session_is_opened_again(line: Line, server: Scripted) -> None:
     """That of the gateway itself; a client hears that its own is lost, and opens another."""
     client, lost = Client(line), []

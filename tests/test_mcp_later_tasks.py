@@ -533,6 +533,16 @@ def test_a_client_hears_of_its_tasks(line: Line, server: Scripted, later: Later)
     assert line.workflow("of-tasks").history.labels == ("read:it", "untrusted")
 
 
+def test_a_stream_of_tasks_has_a_workflow_of_its_own(line: Line, server: Scripted, later: Later) -> None:
+    """Unless it names one: it may be of several tasks."""
+    alice = Caller(line)
+    mine = alice.begin(x_correlation_id="begun-before")
+    told = [agreed("l-1"), changed("l-1", statusMessage=INJECTION), changed("l-1", statusMessage=f"of {MAIL}")]
+    _, heard, _ = Stream(server).heard(alice, {"taskIds": [mine]}, told)
+    assert heard["params"]["statusMessage"] == "of <EMAIL>"
+    assert line.workflow("begun-before").history.labels == ("read:it",)
+
+
 def test_streams_of_tasks_need_the_extension(line: Line, server: Scripted, later: Later) -> None:
     """Of the client, and of the server; who lost the tool hears nothing."""
     alice = Caller(line)

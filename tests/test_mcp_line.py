@@ -92,11 +92,12 @@ def line(up_tools: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def said(words: str) -> Any:
     """An answer of a server that says something."""
-    return lambda message: {
-        "jsonrpc": "2.0",
-        "id": message["id"],
-        "result": {"content": [{"type": "text", "text": words}]},
-    }
+    return results({"content": [{"type": "text", "text": words}]})
+
+
+def results(result: dict[str, Any]) -> Any:
+    """An answer of a server with a result."""
+    return lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": result}
 
 
 def test_a_call_reaches_the_tool_and_its_result_the_caller(line: Line, server: Scripted) -> None:
@@ -214,6 +215,24 @@ def test_a_session_belongs_to_its_caller(line: Line, server: Scripted) -> None:
     assert ended.status_code == 404
     assert line.client.delete("/mcp/it", headers={**client.headers, "mcp-session-id": session}).status_code == 200
     assert server.seen[-1][1] == {"method": "DELETE"}
+
+
+def test_what_a_model_reads_of_a_server(line: Line, server: Scripted) -> None:
+    """Instructions and lists that are no tools hold nothing that reads like an order to do harm."""
+    fine, bad = {"uri": "x://1", "name": "notes"}, {"uri": "x://2", "name": "notes", "description": INJECTION}
+    client = Client(line)
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    told: dict[str, Any] = {}
+    about = server.result({"method": "initialize", "params": params})
+    for words in ("Orders of the shop. Ask for one by its number.", INJECTION):
+        server.answers["initialize"] = results({**about, "instructions": words})
+        told = client.send("initialize", params).json()["result"]
+        assert told.get("instructions", INJECTION) == words
+    assert "instructions" not in told
+    for method, kind in (("resources/list", "resources"), ("prompts/list", "prompts")):
+        server.answers[method] = results({kind: [fine, bad, "odd", fine]})
+        for _ in range(2):
+            assert client.send(method, {}).json()["result"][kind] == [fine, fine]
 
 
 def test_a_session_that_has_ended_is_gone(line: Line, server: Scripted) -> None:

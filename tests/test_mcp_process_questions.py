@@ -20,6 +20,7 @@ from mcp.client.client import Client as SdkClient
 from mcp.client.streamable_http import streamable_http_client
 
 from asking_processes import FAST, SCRIPT, SDK
+from gateway.exchange import kept
 from line import Line, config, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, answers, prompt
 from tool_client import failed, text
@@ -222,8 +223,9 @@ def test_what_is_asked_after_the_answer_reaches_nobody(line: Line) -> None:
     assert answers(asked.call(arguments={"what": "able"})) == ABLE
 
 
-def test_a_client_that_goes_away(line: Line) -> None:
-    """Ends the call and its process; the next caller is served."""
+def test_a_client_that_goes_away(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends the call and its process, if it does not come back; the next caller is served."""
+    monkeypatch.setattr(kept, "_ALONE", 0.1)
     asked = Asked(line, "/mcp/plain")
     pid = answers(asked.call(arguments={"what": "pid"}))
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, FileUrl
 import tool_server
 from gateway.dialects import mcp
 from line import Line, config, running
-from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, prompt
+from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, later, prompt, required, rounds
 from tool_client import Client, failed
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
@@ -67,40 +67,6 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield started
 
 
-def asking(server: Scripted, questions: Any, state: Any = STATE) -> None:
-    """The server asks, and returns the answers when it has got some."""
-
-    def answer(message: dict[str, Any]) -> Any:
-        params = message["params"]
-        if "inputResponses" in params:
-            told = [params["inputResponses"], params.get("requestState")]
-            result: dict[str, Any] = {"resultType": "complete", "content": [{"type": "text", "text": json.dumps(told)}]}
-        else:
-            result = {"resultType": "input_required", "inputRequests": questions}
-            result |= {} if state is None else {"requestState": state}
-        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
-
-    server.answers["tools/call"] = server.answers["prompts/get"] = answer
-
-
-def call(
-    line: Line, *, tool: str = "get_it", path: str = "/mcp/it", agent: str = "alice", able: Any = ABLE, **more: Any
-) -> Any:
-    """The response to a call of the later era."""
-    cid = more.pop("cid", "")
-    arguments = more.pop("arguments", {})
-    params = {"name": tool, "arguments": arguments, "_meta": {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: able}, **more}
-    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "tools/call", "mcp_name": tool}
-    return Client(line, path, agent).send("tools/call", params, **headers, **({"x_correlation_id": cid} if cid else {}))
-
-
-def asked(answer: Any) -> tuple[dict[str, Any], str]:
-    """The questions and the state of an answer."""
-    result = answer.json()["result"]
-    assert result["resultType"] == "input_required"
-    return result.get("inputRequests"), result["requestState"]
-
-
 def told(answer: Any) -> Any:
     """What the server got."""
     return json.loads(answer.json()["result"]["content"][0]["text"])
@@ -113,13 +79,13 @@ def question(method: str = "elicitation/create", params: Any = FORM) -> dict[str
 
 def test_questions_and_answers_pass(line: Line, server: Scripted) -> None:
     """Each judged; the state of the server comes back to it as it was, and the client does not see it."""
-    asking(server, {"a": question(params={**FORM, "message": f"Is it {MAIL}?"}), "b": question(params=FORM)})
-    first = call(line)
-    questions, state = asked(first)
+    rounds(server, {"a": question(params={**FORM, "message": f"Is it {MAIL}?"}), "b": question(params=FORM)})
+    first = later(line)
+    questions, state = required(first)
     assert questions == {"a": question(params={**FORM, "message": "Is it <EMAIL>?"}), "b": question(params=FORM)}
     assert STATE not in first.text
     answers = {"a": {"action": "accept", "content": {"mail": "bob.jones@example.org"}}, "b": {"action": "decline"}}
-    second = call(line, inputResponses=answers, requestState=state)
+    second = later(line, inputResponses=answers, requestState=state)
     got = server.seen[-1][1]["params"]
     assert got["inputResponses"] == {**answers, "a": {"action": "accept", "content": {"mail": "<EMAIL_1>"}}}
     assert told(second)[1] == got["requestState"] == STATE
@@ -130,26 +96,34 @@ def test_questions_and_answers_pass(line: Line, server: Scripted) -> None:
 
 def test_a_server_without_a_state(line: Line, server: Scripted) -> None:
     """The client gets that of the gateway; the server gets none."""
-    asking(server, {"a": question()}, state=None)
-    _, state = asked(call(line))
-    assert told(call(line, inputResponses={"a": ACCEPTED}, requestState=state)) == [{"a": ACCEPTED}, None]
+    rounds(server, {"a": question()}, state=None)
+    _, state = required(later(line))
+    assert told(later(line, inputResponses={"a": ACCEPTED}, requestState=state)) == [{"a": ACCEPTED}, None]
+
+
+def test_a_long_state(line: Line, server: Scripted) -> None:
+    """The sealed state is no text of the client: nothing in it is searched, and it has no part that cannot be read."""
+    long = "".join(map(chr, range(33, 127))) * 100
+    rounds(server, {"a": question()}, state=long)
+    _, state = required(later(line))
+    assert told(later(line, inputResponses={"a": ACCEPTED}, requestState=state)) == [{"a": ACCEPTED}, long]
 
 
 def test_a_state_without_questions(line: Line, server: Scripted) -> None:
     """The client calls again without answers."""
-    asking(server, {})
-    _, state = asked(call(line))
-    asked(call(line, requestState=state))
+    rounds(server, {})
+    _, state = required(later(line))
+    required(later(line, requestState=state))
     assert server.seen[-1][1]["params"]["requestState"] == STATE
 
 
 def test_prompts_may_ask(line: Line, server: Scripted) -> None:
     """As tools may."""
-    asking(server, {"a": question()})
+    rounds(server, {"a": question()})
     meta = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: ABLE}
     headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "prompts/get", "mcp_name": "p"}
     params = {"name": "p", "_meta": meta}
-    _, state = asked(Client(line).send("prompts/get", params, **headers))
+    _, state = required(Client(line).send("prompts/get", params, **headers))
     params |= {"inputResponses": {"a": ACCEPTED}, "requestState": state}
     Client(line).send("prompts/get", params, **headers)
     got = server.seen[-1][1]["params"]
@@ -163,10 +137,10 @@ def test_sampling_is_charged_to_the_workflow(line: Line, server: Scripted) -> No
         eventually(lambda: line.workflow(cid) is not None and not line.workflow(cid).held.get("calls"))
         return dict(line.workflow(cid).used)
 
-    asking(server, {"a": question("sampling/createMessage", prompt("a prompt of several words " * 40))})
-    _, state = asked(call(line, cid="rounds"))
+    rounds(server, {"a": question("sampling/createMessage", prompt("a prompt of several words " * 40))})
+    _, state = required(later(line, cid="rounds"))
     assert used("rounds").get("tokens", 0) == 0
-    call(line, inputResponses={"a": SAMPLED}, requestState=state, cid="rounds")
+    later(line, inputResponses={"a": SAMPLED}, requestState=state, cid="rounds")
     assert used("rounds")["calls"] == 2
     assert used("rounds")["tokens"] > 200
     assert used("rounds")["cost"] > 200_000
@@ -175,9 +149,9 @@ def test_sampling_is_charged_to_the_workflow(line: Line, server: Scripted) -> No
 def test_only_answered_prompts_are_charged(line: Line, server: Scripted) -> None:
     """A client may answer some of the questions of a round."""
     long = question("sampling/createMessage", prompt("a prompt of several words " * 400))
-    asking(server, {"a": long, "b": question()})
-    _, state = asked(call(line, cid="some"))
-    call(line, inputResponses={"b": ACCEPTED}, requestState=state, cid="some")
+    rounds(server, {"a": long, "b": question()})
+    _, state = required(later(line, cid="some"))
+    later(line, inputResponses={"b": ACCEPTED}, requestState=state, cid="some")
     eventually(lambda: line.workflow("some") is not None and not line.workflow("some").held.get("calls"))
     assert line.workflow("some").used["calls"] == 2
     assert line.workflow("some").used.get("tokens", 0) == 0
@@ -185,8 +159,8 @@ def test_only_answered_prompts_are_charged(line: Line, server: Scripted) -> None
 
 def test_what_belongs_to_the_server_stays_there(line: Line, server: Scripted) -> None:
     """`_meta` of a question, and a wish for a task, are not passed on."""
-    asking(server, {"a": question(params={**FORM, "_meta": {"trace": "x"}, "task": {"ttl": 1}})})
-    questions, _ = asked(call(line))
+    rounds(server, {"a": question(params={**FORM, "_meta": {"trace": "x"}, "task": {"ttl": 1}})})
+    questions, _ = required(later(line))
     assert questions == {"a": question()}
 
 
@@ -210,10 +184,10 @@ def test_what_belongs_to_the_server_stays_there(line: Line, server: Scripted) ->
 )
 def test_answers_that_are_of_another_call(line: Line, server: Scripted, change: dict[str, Any]) -> None:
     """Of another caller, tool or arguments, made up, or of the wrong form: refused before anything leaves."""
-    asking(server, {"a": question()})
-    _, state = asked(call(line))
+    rounds(server, {"a": question()})
+    _, state = required(later(line))
     server.seen.clear()
-    answer = call(line, **{"inputResponses": {"a": ACCEPTED}, "requestState": state, **change})
+    answer = later(line, **{"inputResponses": {"a": ACCEPTED}, "requestState": state, **change})
     assert answer.status_code == 400
     assert failed(answer.json()) == (-32602, "invalid_request")
     assert [body for _, body in server.seen if body["method"] == "tools/call"] == []
@@ -221,12 +195,12 @@ def test_answers_that_are_of_another_call(line: Line, server: Scripted, change: 
 
 def test_answers_that_come_too_late(line: Line, server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state is good for as long as a call with questions may take."""
-    asking(server, {"a": question()})
-    _, state = asked(call(line))
+    rounds(server, {"a": question()})
+    _, state = required(later(line))
     sessions = line.gateway.runtime.line.desks.mcp._sessions
     now = sessions._clock() + 311
     monkeypatch.setattr(sessions, "_clock", lambda: now)
-    assert call(line, inputResponses={"a": ACCEPTED}, requestState=state).status_code == 400
+    assert later(line, inputResponses={"a": ACCEPTED}, requestState=state).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -249,21 +223,21 @@ def test_answers_that_come_too_late(line: Line, server: Scripted, monkeypatch: p
 )
 def test_questions_that_are_not_passed_on(line: Line, server: Scripted, questions: Any, state: Any) -> None:
     """The call ends with an error; the next caller is served."""
-    asking(server, questions, state)
-    answer = call(line, arguments={"to": MAIL}).json()
+    rounds(server, questions, state)
+    answer = later(line, arguments={"to": MAIL}).json()
     assert answer["error"]["data"]["code"] in ("upstream_error", "output_blocked", "injected", "policy_denied")
     server.answers.pop("tools/call")
-    assert call(line).json()["result"]["resultType"] == "complete"
+    assert later(line).json()["result"]["resultType"] == "complete"
 
 
 def test_prompts_have_what_the_client_takes(line: Line, server: Scripted) -> None:
     """As outside of rounds."""
     said = prompt("x", includeContext="allServers")
-    asking(server, {"a": question("sampling/createMessage", said)})
-    assert asked(call(line))[0]["a"]["params"] == prompt("x")
-    assert asked(call(line, able={"sampling": {"context": {}}}))[0]["a"]["params"] == said
-    asking(server, {"a": question("sampling/createMessage", {**said, "tools": []})})
-    assert failed(call(line).json()) == (-32000, "upstream_error")
+    rounds(server, {"a": question("sampling/createMessage", said)})
+    assert required(later(line))[0]["a"]["params"] == prompt("x")
+    assert required(later(line, able={"sampling": {"context": {}}}))[0]["a"]["params"] == said
+    rounds(server, {"a": question("sampling/createMessage", {**said, "tools": []})})
+    assert failed(later(line).json()) == (-32000, "upstream_error")
 
 
 def test_a_type_that_is_spelled_with_escapes(line: Line, server: Scripted) -> None:
@@ -274,23 +248,32 @@ def test_a_type_that_is_spelled_with_escapes(line: Line, server: Scripted) -> No
         200,
         json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode().replace(b"INPUT", escaped),
     )
-    assert failed(call(line).json()) == (-32000, "upstream_error")
+    assert failed(later(line).json()) == (-32000, "upstream_error")
     result["inputRequests"] = {"a": question()}
-    assert asked(call(line))[1] != STATE
+    assert required(later(line))[1] != STATE
+
+
+def test_questions_with_half_a_character(line: Line, server: Scripted) -> None:
+    """Are read as whole ones are, although not every parser reads them."""
+    rounds(server, {"a": question("evil/method"), "b": "cut \ud83d"})
+    assert failed(later(line).json()) == (-32000, "upstream_error")
+    rounds(server, {"a": question(params={**FORM, "message": "cut \ud83d"})})
+    questions, state = required(later(line))
+    assert (questions["a"]["params"]["message"], state != STATE) == ("cut \ufffd", True)
 
 
 @pytest.mark.parametrize(("path", "able"), [("/mcp/mute", ABLE), ("/mcp/it", {})])
 def test_who_is_not_asked(line: Line, server: Scripted, path: str, able: Any) -> None:
     """Servers hear what can be asked; one that asks all the same gets nowhere."""
-    asking(server, {"a": question()})
-    answer = call(line, path=path, able=able).json()
+    rounds(server, {"a": question()})
+    answer = later(line, path=path, able=able).json()
     assert answer["error"]["data"]["code"] == "upstream_error"
     assert server.seen[-1][1]["params"].get("_meta", {}).get(mcp.CAPABILITIES, {}) == {}
 
 
 def test_clients_of_the_earlier_era_are_not_asked_by_servers_of_the_later(line: Line, server: Scripted) -> None:
     """Their error says so, and names no state."""
-    asking(server, {"a": question()})
+    rounds(server, {"a": question()})
     answer = Client(line).call("get_it")
     assert answer["error"]["data"]["code"] == "upstream_error"
     assert "is not passed on" in answer["error"]["message"]
@@ -299,11 +282,11 @@ def test_clients_of_the_earlier_era_are_not_asked_by_servers_of_the_later(line: 
 
 def test_a_server_that_asks_without_end(line: Line, server: Scripted) -> None:
     """After 16 rounds, the call ends."""
-    asking(server, {})
+    rounds(server, {})
     state: dict[str, Any] = {}
     for _ in range(16):
-        state = {"requestState": asked(call(line, **state))[1]}
-    answer = call(line, **state).json()
+        state = {"requestState": required(later(line, **state))[1]}
+    answer = later(line, **state).json()
     assert (failed(answer), "without end" in answer["error"]["message"]) == ((-32000, "upstream_error"), True)
 
 

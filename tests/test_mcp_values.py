@@ -27,7 +27,7 @@ def server() -> Iterator[Scripted]:
             tool("get_it", annotations={"readOnlyHint": True}),
             tool("put_it", annotations={"idempotentHint": True}),
             tool("own_it"),
-            tool("task_it", execution={"taskSupport": "optional"}),
+            tool("task_it", execution={"taskSupport": "optional"}, outputSchema={"type": "object", "required": ["n"]}),
         ]
         yield made
 
@@ -242,6 +242,13 @@ def test_values_that_only_the_tool_of_a_task_has(line: Line, server: Scripted) -
     for flow in ("tasked", "elsewhere"):
         answer = client.send("tasks/result", {"taskId": id}, mcp_session_id=session, x_correlation_id=flow).json()
         assert text(answer) == "sent to <EMAIL_1>"
+
+    def other(message: dict[str, Any]) -> Any:
+        return {"jsonrpc": "2.0", "id": message["id"], "result": {"content": [], "structuredContent": {"m": 1}}}
+
+    server.answers["tasks/result"] = other  # which does not fit the schema
+    answer = client.send("tasks/result", {"taskId": id}, mcp_session_id=session).json()
+    assert failed(answer) == (-32000, "upstream_error")
 
 
 def test_calls_with_one_id_get_their_own_answers(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_what_fits_passes(line: Line, server: Scripted, result: Any) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [{"id": "ann.lee@example.org"}, {}, {"id": 1, "ann.lee@example.org": 1}, [1], "x", None],
+    [{"id": "ann.lee@example.org"}, {}, {"id": 1, "ann.lee@example.org": 1}, [1], "x", None, {"id": "half \ud83d"}],
 )
 def test_what_does_not_fit_is_refused(line: Line, server: Scripted, said: Any) -> None:
     """As a fault of the server, without anything that the server wrote."""

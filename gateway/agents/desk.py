@@ -21,7 +21,7 @@ from gateway.agents.signed import Signer
 from gateway.agents.sober import SoberCards
 from gateway.call import Call, Json
 from gateway.config.a2a import RemoteAgent
-from gateway.dialects import a2a, a2a_errors
+from gateway.dialects import a2a, a2a_errors, items
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_notice import Notice
 from gateway.dialects.a2a_push import DELETE, PUSHES
@@ -221,7 +221,7 @@ class AgentDesk:
             result = said.get("result")
         except (ValueError, AttributeError):
             return raw  # the codec refuses this
-        if type(result) is not dict:
+        if type(result) is not dict or items.is_deep(raw):
             return raw
         pushes = self._pushes.of(codec.agent) is not None
         read = await self._sober.read(remote.trusted(result))

@@ -17,7 +17,7 @@ from gateway.agents.card import Interface
 from gateway.agents.signed import verified
 from gateway.call import Json
 from gateway.config.a2a import RemoteAgent
-from gateway.dialects import a2a_called
+from gateway.dialects import a2a_called, items, surrogates
 from gateway.dialects.a2a_rest import KIND
 from gateway.errors import Refusal
 from gateway.upstream.bodies import received
@@ -66,7 +66,8 @@ class Remote:
         url = URL(self.row.url.rstrip("/") + card.PATH)
         to = Destination(url, self._headers, self._timeouts, "GET")
         try:
-            read = orjson.loads(await self._exchange(to, b"", card.LONGEST, lambda _: None))
+            raw = await self._exchange(to, b"", card.LONGEST, lambda _: None)
+            read = orjson.loads(raw) if not items.is_deep(raw) else None
         except orjson.JSONDecodeError:
             read = None
         if type(read) is not dict:
@@ -147,7 +148,7 @@ class Remote:
 
     async def _read(self, response: Response, most: int, hold: Hold, rest: Any = None) -> bytes:
         """The body of an answer. `rest`: the id of the request, whose answer is one of HTTP+JSON. Raises Refusal."""
-        body = await received(response, most, hold, self._broken)
+        body = surrogates.readable(await received(response, most, hold, self._broken))
         if response.status in (401, 403):
             raise self._broken(f"refused the credentials of the gateway (HTTP {response.status})")
         if rest is not None and not 300 <= response.status < 400:

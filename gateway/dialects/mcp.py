@@ -53,6 +53,8 @@ UPDATES: Final = ("resources/subscribe", "resources/unsubscribe")
 LISTENING: Final = 1800.0
 """Seconds after which a stream of what a server tells without a request ends."""
 SUBSCRIBE: Final = "subscriptions/listen"
+LISTEN: Final = "listen"
+"""The method of a GET, which has none."""
 TASK_IDS: Final = "taskIds"
 """The tasks of which a client wants to hear."""
 TASK_RESULT: Final = "tasks/result"
@@ -93,6 +95,7 @@ _BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
 OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, TASK_LIST, *TASKS}
 NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE, TASK_UPDATE, *TASKS}
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
+_STATE: Final = STATE.encode()
 _ERROR: Final = b'"error"'
 _VERSION: Final = re.compile(r"[A-Za-z]?[0-9][0-9A-Za-z.-]{0,31}")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
@@ -102,7 +105,7 @@ _UNSENT: Final = (META, "capabilities", "clientInfo", TASK_IDS)
 """Parameters that are not forwarded, and therefore not judged."""
 _REQUEST: Final = Shape(
     opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"})
-    | {STATE, "taskId"},  # sealed by the gateway, and not forwarded
+    | {"taskId"},  # sealed by the gateway, and not forwarded
     json=frozenset(),
     blobs=frozenset(),
     within=frozenset({"params", "notifications"}),
@@ -181,12 +184,16 @@ class Mcp(JsonRpc):
         """The question of a server that the message answers."""
         self.asked_as: Callable[[object], Question | None] = _nothing_asked
         """The question that the client of a session got under an id."""
+        self.numbered: Callable[[], str] = str
+        """The id of the next event of the answer, "" for none."""
         self.listens = False
         """The answer is a stream of what the server tells without a request."""
         self.round: Round | None = None
         """The round of the call before, whose questions the message answers."""
         self.round_of: Callable[[str, object], Round | None] = _no_round
         """Server, state -> the round that the caller got with this state."""
+        self.held = ""
+        """The state of the call that is held while the client is asked what the answer asks."""
         self.about = ""
         """The digest of a call whose caller can be asked."""
         self.added: dict[tuple[str | int, ...], str] = {}
@@ -208,6 +215,7 @@ class Mcp(JsonRpc):
         self.keys: Mapping[str, str] = {}
         """Keys of questions in the answer that the caller gets under another: key of the server -> that key."""
         self._declared: Json = {}  # capabilities of the client of a request of the later era
+        self._state: str | None = None  # that of the round before, as the client got it
         self._answers: object = None  # the id of that question, as the client got it
         self.level = ""  # of the messages of the log that a client of the later era wants
         self._headers = headers
@@ -240,8 +248,9 @@ class Mcp(JsonRpc):
 
     @property
     def may_listen(self) -> bool:
-        """Whether a GET opens a stream: at the path of one server, and not in the later era."""
-        return bool(self.door) and header(self._headers, b"mcp-protocol-version") != MODERN
+        """Whether a GET opens a stream: at the path of one server or to go on with an answer; not in the later era."""
+        opens = bool(self.door) or bool(header(self._headers, b"last-event-id"))
+        return opens and header(self._headers, b"mcp-protocol-version") != MODERN
 
     @property
     def takes_events(self) -> bool:
@@ -255,6 +264,7 @@ class Mcp(JsonRpc):
 
     def event(self, message: bytes, id: str = "") -> bytes:
         """A message as an event of a stream. Line breaks in JSON are space between values, and would end the event."""
+        id = id or self.numbered()
         named = b"id: %s\n" % id.encode() if id else b""
         return b"event: message\n%sdata: %s\n\n" % (named, message.replace(b"\r", b" ").replace(b"\n", b" "))
 
@@ -304,18 +314,27 @@ class Mcp(JsonRpc):
         return orjson.dumps(said)
 
     def enclosed(self, raw: bytes) -> bytes:
-        """An answer to a question without its id, which is the gateway's own: random, and no text to be judged."""
+        """A message without what is the gateway's own in it: sealed, and no text to be judged.
+
+        That is the id of an answer to a question, and the state of a round.
+        """
         if self.listens:  # a GET, which has no body
-            return b'{"jsonrpc": "2.0", "method": "listen"}'
-        if b'"result"' not in raw and b'"error"' not in raw:
+            return orjson.dumps({"jsonrpc": "2.0", "method": LISTEN})
+        if b'"result"' not in raw and b'"error"' not in raw and _STATE not in raw:
             return raw
         try:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError:
             return raw
-        if type(body) is not dict or "method" in body or "id" not in body:
+        if type(body) is not dict:
             return raw
-        self._answers = body.pop("id")
+        params = body.get("params")
+        if "method" not in body and "id" in body:
+            self._answers = body.pop("id")
+        elif type(params) is dict and type(params.get(STATE)) is str:
+            self._state = params.pop(STATE)
+        else:
+            return raw
         try:
             return orjson.dumps(body)
         except orjson.JSONEncodeError:  # nested too deep: refused when it is read
@@ -325,7 +344,8 @@ class Mcp(JsonRpc):
         """Method and parameters, without what describes the request."""
         params = body.get("params")
         rest = {key: value for key, value in params.items() if key != META} if type(params) is dict else params
-        return {"method": body.get("method"), "params": rest}
+        found = {"method": body.get("method"), "params": rest}
+        return found if self._state is None else {**found, STATE: self._state}
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The tool as `server/name`; the server for other messages. Raises Refusal(invalid_request, tool_not_found)."""
@@ -445,7 +465,7 @@ class Mcp(JsonRpc):
             return
         if self._declared:
             self.about = mcp_questions.about(self.method, self.called, self.given)
-        state, answers = self.params.get(STATE), self.params.get(RESPONSES)
+        state, answers = self.params.get(STATE, self._state), self.params.get(RESPONSES)
         if state is None and answers is None:
             return
         asked = self.round_of(self.server, state)

@@ -59,7 +59,8 @@ class Round(NamedTuple):
     """What the answer to a call asked, if the server needs more to answer (2026-07-28, `input_required`).
 
     `about`: the digest of the call. `state`: that of the server, None without one. `kinds`: key of a question -> its
-    kind. `tokens`: key -> those of its prompt. `number`: of this round of the call, from 1.
+    kind. `tokens`: key -> those of its prompt. `number`: of this round of the call, from 1. `held`: the gateway holds
+    the call, and the state is the gateway's own.
     """
 
     about: str
@@ -67,6 +68,7 @@ class Round(NamedTuple):
     kinds: Mapping[str, str]
     tokens: Mapping[str, int] = {}
     number: int = 0
+    held: bool = False
 
 
 class Task(NamedTuple):

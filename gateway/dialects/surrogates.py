@@ -17,6 +17,7 @@ _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 _BYTES: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # half a pair, encoded like a character
+_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -26,14 +27,39 @@ def loads(data: bytes) -> tuple[Any, bool]:
         return orjson.loads(data), False
     except orjson.JSONDecodeError:
         pass
-    mended = _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data.removeprefix(_MARK))
-    mended = _BYTES.sub("\ufffd".encode(), mended).decode(errors="replace").encode()
-    if mended == data:
+    whole = _mended(data)
+    if whole == data:
         raise ValueError("it is not JSON")
     try:
-        return orjson.loads(mended), True
+        return orjson.loads(whole), True
     except orjson.JSONDecodeError:
         raise ValueError("it is not JSON") from None
+
+
+def readable(data: bytes) -> bytes:
+    """The same JSON as each parser reads it, with U+FFFD for halves; what is no JSON at all stays none.
+
+    For what is read several times before it is judged: a reader that stops at a half must not let the rest pass.
+    """
+    if _HALF.search(data) is None and not data.startswith(_MARK) and _is_utf8(data):
+        return data
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _mended(data)
+    return data
+
+
+def _mended(data: bytes) -> bytes:
+    whole = _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data.removeprefix(_MARK))
+    return _BYTES.sub("\ufffd".encode(), whole).decode(errors="replace").encode()
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        return data.isascii() or data.decode() != ""
+    except UnicodeDecodeError:
+        return False
 
 
 def with_halves(data: bytes) -> tuple[Any, bool]:

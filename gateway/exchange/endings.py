@@ -5,9 +5,7 @@ The answer itself is read for its status and its usage, and dropped: it is judge
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Final
 
@@ -24,6 +22,7 @@ from gateway.exchange.whole import is_empty
 from gateway.ingress.dues import Due
 from gateway.ingress.owners import Owners, stored_of
 from gateway.scheduling.judging import NEW_TEXT, judge
+from gateway.scheduling.lanes import unbroken
 from gateway.settle.settle import Settle
 from gateway.stores import Ledger
 from gateway.upstream.forward import Forward
@@ -66,7 +65,7 @@ class Endings:
                 call.outcome.ended = True
         except Refusal as refusal:
             if refusal.status == _GONE and call.outcome.status == _GONE:
-                await _to_its_end(self._gone(call, due))
+                await unbroken(self._gone(call, due))
                 return
             _log.warning("the end of a %s in the background could not be retrieved: %s", due.kind, refusal.message)
             await self._owners.dues.later(due)
@@ -74,7 +73,7 @@ class Endings:
         if call.outcome.pending or not call.outcome.ended:
             await self._owners.dues.later(due)
         else:
-            await _to_its_end(self._charge(call, due))
+            await unbroken(self._charge(call, due))  # a claim without a charge charges nobody
 
     async def _charge(self, call: Call, due: Due) -> None:
         """Charge and record an answer, unless a caller was charged for it."""
@@ -141,16 +140,6 @@ class Endings:
             await self._owners.charged(call)
         else:
             await self._leave(call, due)
-
-
-async def _to_its_end(charging: Coroutine[None, None, None]) -> None:
-    """Wait for what must not stop halfway, also if the gateway stops: a claim without a charge charges nobody."""
-    task = asyncio.ensure_future(charging)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 def _prepare(call: Call, due: Due) -> None:

@@ -19,6 +19,7 @@ from gateway.exchange.tool import Lists, described, judged_answer, told, tool
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
+from gateway.scheduling.lanes import unbroken
 from gateway.upstream import fields
 from gateway.upstream.answer import Answer
 from gateway.upstream.forward import Forward
@@ -51,7 +52,8 @@ class Exchange:
     async def forward(self, call: Call, reply: Reply) -> None:
         """Send the call, and return the judged answer. Raises Refusal."""
         if call.resource.kind != "llm":
-            before = notices(self._answers, self._results, call, reply)
+            streams = self._listeners.streams
+            before = notices(self._answers, self._results, call, reply, self._desks.mcp, streams)
             try:
                 await self._called(call, reply, before)
             finally:
@@ -63,9 +65,16 @@ class Exchange:
             return
         decision = call.authorization.decision
         wanted = decision is not None and decision.obligations.cache is not None
-        if self._cache is not None and (wanted or self._cache.for_models):
+        defers = call.reference is None and call.codec.defers(call.request.body)
+        if self._cache is not None and (wanted or self._cache.for_models) and not defers:
             await self._cached(call, reply, self._cache)
-            return
+        elif defers:
+            await unbroken(self._opened(call, reply))  # its id is recorded, whoever leaves meanwhile
+        else:
+            await self._opened(call, reply)
+
+    async def _opened(self, call: Call, reply: Reply) -> None:
+        """Send the call to its provider, and return the judged answer. Raises Refusal."""
         await self._sent(call, await self._forward.open(call, call.admission.targets), reply)
 
     async def _called(self, call: Call, reply: Reply, before: Notices | None) -> None:

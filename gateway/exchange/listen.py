@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 
 from gateway import budget
 from gateway.budget import Budget, Spent
@@ -11,6 +12,7 @@ from gateway.call import Call, Json
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
+from gateway.exchange.kept import KeptStreams
 from gateway.exchange.notices import Notices
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
@@ -21,18 +23,24 @@ _OPEN = b": open\n\n"
 
 
 class Listeners:
-    """The open streams of the process, which end when it stops, and with the key of the caller."""
+    """The open streams of the process, which end when it stops, and with the key of the caller.
+
+    `streams`: those of answers, which are kept.
+    """
 
     def __init__(self) -> None:
+        self.streams = KeptStreams()
         self._open: dict[asyncio.Task[object], bytes] = {}  # with the keys
 
     def leave(self) -> None:
         """End all streams: nobody waits for their end."""
+        self.streams.leave()
         for task in list(self._open):
             task.cancel()
 
     def sweep(self, lives: Callable[[bytes], bool]) -> None:
         """End the streams of callers whose key is no longer valid."""
+        self.streams.sweep(lives)
         for task, key in list(self._open.items()):
             if not lives(key):
                 del self._open[task]
@@ -46,7 +54,7 @@ class Listeners:
         assert task is not None, "calls are tasks"
         self._open[task] = call.key or b""
         try:
-            await desk.listen(call, _Stream(answers, results, call, codec, reply))
+            await desk.listen(call, _Stream(answers, results, call, codec, reply, self.streams))
         except (Refusal, Spent, TimeoutError):
             if not reply.begun:
                 raise
@@ -63,7 +71,23 @@ class Listeners:
 class _Stream(Notices, Listener):
     """The client of a stream. Each message has the time for judging that a call has."""
 
-    at = ""
+    def __init__(
+        self, answers: Answers, results: Results, call: Call, codec: Mcp, reply: Reply, streams: KeptStreams
+    ) -> None:
+        super().__init__(answers, results, call, codec, reply)
+        self.at = ""
+        self._streams = streams
+
+    async def again(self, stream: str, number: int) -> bool:
+        kept = self._streams.find(stream, number)
+        if kept is None:
+            return False
+        await self.keep()
+        async with aclosing(kept.after(number)) as events:
+            async for event in events:
+                await self._reply.stream(event)
+        await self._reply.end()
+        return True
 
     async def keep(self) -> None:
         await self._reply.stream(_OPEN)

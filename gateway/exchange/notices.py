@@ -17,16 +17,20 @@ from gateway.dialects.mcp import Mcp
 from gateway.dialects.mcp_questions import Task, complete
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
+from gateway.exchange.kept import KeptStreams
 from gateway.exchange.tool import judged_text
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
+from gateway.tools.desk import Desk, Resumed
 from gateway.tools.notices import NOTHING_BESIDE, PROGRESS, Beside
 from gateway.tools.wire import Relay
 
 _WITHHELD: Final[Json] = {"code": OURS, "message": "The gateway did not pass the question on to the client."}
 
 
-def notices(answers: Answers, results: Results, call: Call, reply: Reply) -> Notices | None:
+def notices(
+    answers: Answers, results: Results, call: Call, reply: Reply, desk: Desk, streams: KeptStreams
+) -> Notices | None:
     """What passes notifications on to the caller of a call; None if the caller takes no events.
 
     The answer to a call with an `Idempotency-Key` is kept whole, so that no events come before it.
@@ -34,7 +38,7 @@ def notices(answers: Answers, results: Results, call: Call, reply: Reply) -> Not
     codec = call.codec
     if not isinstance(codec, Mcp) or not codec.takes_events or call.request.control or call.replay.keeper is not None:
         return None
-    return Notices(answers, results, call, codec, reply)
+    return _Kept(answers, results, call, codec, reply, desk.resumes(call), streams)
 
 
 class Notices(Relay):
@@ -101,3 +105,33 @@ class Notices(Relay):
     def _add(self, to: dict[str, int], counts: dict[str, int]) -> None:
         for entity, number in counts.items():
             to[entity] = to.get(entity, 0) + number
+
+
+class _Kept(Notices):
+    """The same in a stream that the client can come back to, if `resumed`."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        results: Results,
+        call: Call,
+        codec: Mcp,
+        reply: Reply,
+        resumed: Resumed | None,
+        streams: KeptStreams,
+    ) -> None:
+        super().__init__(answers, results, call, codec, reply)
+        self._resumed = resumed
+        self._streams = streams
+
+    async def _send(self, said: Json) -> None:
+        if self._resumed is not None and not self._reply.begun:
+            self._keep(self._resumed)
+        await super()._send(said)
+
+    def _keep(self, resumed: Resumed) -> None:
+        kept = self._streams.open(resumed.session, self._call.key or b"")
+        if kept is None:
+            return
+
+        self._codec.numbered, self._reply.kept = lambda: resumed.id(kept.id, len(kept) + 1), kept

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from operator import sub, truediv
+from typing import Protocol
 
 import orjson
 
@@ -50,10 +51,24 @@ class Replies:
         return Reply(self, call, put)
 
 
+class Pieces(Protocol):
+    """Keeps the pieces of a stream, for a client that comes back: see `exchange.kept`."""
+
+    def add(self, event: bytes) -> None:
+        """Keep a piece."""
+
+    def finish(self) -> None:
+        """There are no more."""
+
+    def detach(self) -> bool:
+        """The client has gone. Whether the call goes on without it."""
+        ...
+
+
 class Reply:
     """Sends one answer: whole, streamed or refused. `status` is the status sent, or 499 if the caller had gone."""
 
-    __slots__ = ("_array", "_call", "_extra", "_parts", "_put", "begun", "codec", "ending", "over", "status")
+    __slots__ = ("_array", "_call", "_extra", "_parts", "_put", "begun", "codec", "ending", "kept", "over", "status")
 
     def __init__(self, parts: Replies, call: Call, put: Put) -> None:
         self._parts = parts
@@ -61,6 +76,7 @@ class Reply:
         self._put = put
         self._array = arrays.Array() if call.array else None
         self.codec: StreamCodec | None = None
+        self.kept: Pieces | None = None
         self.status = 0
         self._extra: list[tuple[bytes, bytes]] = []
         self.begun = False
@@ -84,6 +100,8 @@ class Reply:
     async def stream(self, data: bytes, *, complete: bool = False) -> None:
         """Send a piece of a stream, after the headers if it is the first. `complete`: the answer is now complete."""
         await self._keep(data, complete)
+        if self.kept is not None:
+            self.kept.add(data)
         if self._array is not None:
             data = self._array.feed(data)
         await self._put(data, more=True, head=None if self.begun else self._stream_head())
@@ -91,6 +109,9 @@ class Reply:
     async def end(self, data: bytes = b"", *, complete: bool = False) -> None:
         """Send the last piece of a stream."""
         await self._keep(data, complete)
+        if self.kept is not None:
+            self.kept.add(data)
+            self.kept.finish()
         if self._array is not None:
             data = self._array.end(data)
         head = None if self.begun else self._stream_head()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
@@ -101,6 +101,18 @@ async def pause() -> None:
 async def apart(call: Call, size: int, work: Callable[[], Result]) -> Result:
     """Run work of `size` small steps, in a thread if there are more than `SMALL`."""
     return await call.lanes.run(call, work) if size > SMALL else work()
+
+
+async def unbroken(work: Coroutine[None, None, None]) -> None:
+    """Wait for work that must not stop halfway, also if the task is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # which nobody else retrieves
+        raise
 
 
 async def to_its_end(work: Callable[[], Result]) -> Result:

@@ -329,6 +329,8 @@ class Gateway:
                         version = now
                 finally:  # the Cluster node with the keys may be down while other nodes answer
                     self.shared.listeners.sweep(self.runtime.identity.lives)
+                    if self.shared.servers is not None:
+                        self.shared.servers.held.sweep(self.runtime.identity.lives)
                     await store.refresh()
                     await store.sweep()
                 await self._measure(beat)

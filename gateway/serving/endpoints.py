@@ -331,13 +331,15 @@ async def through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
     assert task is not None
 
     def gone() -> None:
-        if not reply.ending:
+        if not reply.ending and (reply.kept is None or not reply.kept.detach()):
             task.cancel()
 
     exchange.watch(gone)
     try:
         await runtime.line.serve(call, exchange.receive, reply)
     finally:
+        if reply.kept is not None:
+            reply.kept.finish()
         call.ticket.close()
         exchange.unwatch()
 

@@ -100,6 +100,7 @@ from gateway.tools.connections import Connections
 from gateway.tools.desk import Desk
 from gateway.tools.pins import Pins
 from gateway.tools.plain import PlainDesk
+from gateway.tools.plain_words import PlainWords
 from gateway.tools.servers import Servers
 from gateway.tools.sessions import Sessions
 from gateway.tools.suspicion import Suspicion
@@ -413,18 +414,20 @@ def _line(
     shared.servers.credentials.connections = _connections(config, store, parts.seal)
     visible, flow = Visible(parts.policy, audit), Flow(parts.policy, store) if parts.policy else None
     sql = parts.scanners.sql if parts.scanners.sql.configured else None
+    suspicion = Suspicion(contents)
     desk = Desk(
         config.tools,
         shared.servers,
         Sessions(parts.seal),
         visible,
-        Pins(store, telemetry.hide_tool, Suspicion(contents)),
+        Pins(store, telemetry.hide_tool, suspicion),
         sql,
         shared.healths.states,
         parts.resources,
         texts.count,
         store,
         Values(store, parts.seal, parts.replacer) if parts.seal is not None else None,
+        PlainWords(suspicion),
     )
     readable = config.output is not None and config.output.unscannable == "block"
     plain = PlainDesk(
@@ -441,7 +444,7 @@ def _line(
     clients = shared.clients
     pushes = Pushes(config.a2a, parts.seal, clients["direct"], clients["public"], shared.deliveries, identity)
     signer = _card_signer(config)
-    sober = SoberCards(Suspicion(contents))
+    sober = SoberCards(suspicion)
     agents = AgentDesk(config.a2a, shared.remotes, store, parts.seal, visible, parts.replacer, pushes, sober, signer)
     desks = Desks(desk, plain, agents)
     answers = Answers(_screen(config, parts, failures), parts.own, config.server.caps, spellings, owners)

@@ -176,4 +176,6 @@ class Settle:
 
         long = len(said) + sum([len(slot.text) for slot in slots]) > NEW_TEXT
         sent, output = await to_its_end(count) if long or not self._texts.ready() else count()
+        if not call.request.stream and call.request.ceiling and not call.outcome.claimed:
+            output = min(output, call.request.ceiling)  # of a whole answer that broke off, its JSON was counted
         return Usage(input=sent, output=output, counted=True, tier=call.outcome.tier)

@@ -18,6 +18,7 @@ from gateway.ids import uuid7
 from gateway.policy.visible import Visible
 from gateway.scheduling.lanes import to_its_end
 from gateway.tools.caller import caller_of
+from gateway.tools.held import Held, HeldCall
 from gateway.tools.notices import passed
 from gateway.tools.server import Server
 from gateway.tools.sessions import Opened, Sessions
@@ -27,10 +28,23 @@ from gateway.tools.wire import Relay, Session
 class Asks:
     """Passes questions of servers on to clients, and their answers to the servers. `count`: text -> tokens."""
 
-    def __init__(self, visible: Visible, sessions: Sessions, count: Callable[[str], int]) -> None:
+    def __init__(self, visible: Visible, sessions: Sessions, held: Held, count: Callable[[str], int]) -> None:
         self._visible = visible
         self._sessions = sessions
+        self._held = held
         self._count = count
+
+    def holding(self, call: Call, server: Server, able: Json, held: HeldCall) -> Passing:
+        """What keeps what a server sends for a client of the later era. `able`: what the client can be asked."""
+        return Passing(held, uuid7(), able, self._may(call, server), held.note, None)
+
+    def _may(self, call: Call, server: Server) -> Callable[[str], Awaitable[bool]]:
+        """Whether the client of a call may be asked a kind of question."""
+
+        async def may(kind: str) -> bool:
+            return await self._visible.may(call, f"{server.name}/{mcp_questions.answering(kind)}")
+
+        return may
 
     def passing(self, call: Call, door: str, server: Server, opened: Opened | None, relay: Relay) -> Passing:
         """What passes on what a server sends before its answer.
@@ -40,17 +54,14 @@ class Asks:
         subject = call.subject
         assert subject is not None, "calls leave after identify"
 
-        async def may(kind: str) -> bool:
-            return await self._visible.may(call, f"{server.name}/{mcp_questions.answering(kind)}")
-
         def sealed(question: Question, session: Session | None) -> str:
             assert opened is not None, "only the client of a session can be asked"
-            if session is not None and (not door or session[:2] != opened.upstream[:2]):
+            if session is not None and (not door or session.modern or session[:2] != opened.upstream[:2]):
                 question = question._replace(server=server.name, version=session.version, session=session.id)
             return self._sessions.ask(subject, door, opened, question, time.time() + server.row.longest)
 
         able = mcp_questions.able(opened.able, server.row.asks) if opened is not None else {}
-        return Passing(relay, uuid7(), able, may, sealed, self._count)
+        return Passing(relay, uuid7(), able, self._may(call, server), sealed, self._count)
 
     async def answer(self, call: Call, question: Question, server: Server, opened: Opened) -> None:
         """Pass the answer of the client on. Raises Refusal."""
@@ -59,15 +70,20 @@ class Asks:
             said: Json = {"error": {key: body["error"][key] for key in ("code", "message")}}
         else:
             said = {"result": {key: value for key, value in body["result"].items() if key != mcp.META}}
-        message = {"jsonrpc": "2.0", "id": question.id, **said}
-        await server.tell_in(_session(question, opened), message, caller_of(call))
+        await self._tell(call, question, server, opened, said)
         call.outcome.status = 200
 
     async def turn_down(self, call: Call, question: Question, server: Server, opened: Opened) -> None:
         """Tell a server that the answer was refused. Raises Refusal."""
         error = {"code": OURS, "message": "The gateway did not pass the answer of the client on."}
-        message = {"jsonrpc": "2.0", "id": question.id, "error": error}
-        await server.tell_in(_session(question, opened), message, caller_of(call))
+        await self._tell(call, question, server, opened, {"error": error})
+
+    async def _tell(self, call: Call, question: Question, server: Server, opened: Opened, said: Json) -> None:
+        session = _session(question, opened)
+        if session.modern:  # the server asked in a result
+            self._held.answer(question.id, said)
+            return
+        await server.tell_in(session, {"jsonrpc": "2.0", "id": question.id, **said}, caller_of(call))
 
 
 def _session(question: Question, opened: Opened) -> Session:
@@ -81,7 +97,8 @@ class Passing(Relay):
     """Passes on to the caller of one call what the caller may get.
 
     `token`: the progress token that the server got. `able`: what the client can be asked. `may`: whether the policy
-    would allow answers of a kind. `sealed`: the id under which the client gets a question. `count`: text -> tokens.
+    would allow answers of a kind. `sealed`: the id under which the client gets a question. `count`: text -> tokens;
+    None if they are counted elsewhere.
     """
 
     def __init__(
@@ -91,11 +108,11 @@ class Passing(Relay):
         able: Json,
         may: Callable[[str], Awaitable[bool]],
         sealed: Callable[[Question, Session | None], str],
-        count: Callable[[str], int],
+        count: Callable[[str], int] | None,
     ) -> None:
         self._relay = relay
         self.token = token
-        self._able = able
+        self.able = able
         self._may = may
         self._sealed = sealed
         self._count = count
@@ -115,19 +132,18 @@ class Passing(Relay):
     async def ask(self, question: Json) -> Json | None:
         """Pass a question on; returns the error for the server if the client does not get the question."""
         method, params = question["method"], question.get("params", {})
-        if why := mcp_questions.refused(method, params, self._able):
+        if why := mcp_questions.refused(method, params, self.able):
             return {"code": UNKNOWN_METHOD, "message": why}
         if not mcp_questions.is_id(question.get("id")):
             return {"code": INVALID, "message": "The id of the question is too long."}
         kind = ASKS[method]
         if not await self._may(kind):
             return {"code": UNKNOWN_METHOD, "message": "The client may not be asked this."}
-        tokens = await to_its_end(partial(self._tokens, params)) if kind == "sampling" else 0
+        tokens = 0
+        if kind == "sampling" and self._count is not None:
+            tokens = await to_its_end(partial(self._count, await to_its_end(partial(mcp_questions.prompt, params))))
         id = self._sealed(Question(kind, question["id"], tokens), self._session)
-        params = mcp_questions.sent(kind, params, self._able)
+        params = mcp_questions.sent(kind, params, self.able)
         refused = await self._relay.ask({"id": id, "method": method, "params": params})
         self.asked |= refused is None
         return refused
-
-    def _tokens(self, params: Json) -> int:
-        return self._count(mcp_questions.prompt(params))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, mcp_params, mcp_questions
+from gateway.dialects import items, mcp, mcp_params, mcp_questions
 from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
@@ -30,9 +30,11 @@ from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
 from gateway.tools.catalogue import needs_task, repeats, writes
 from gateway.tools.discovery import DEFINITIONS, found
+from gateway.tools.eras import Eras
 from gateway.tools.later_tasks import LaterTasks, acknowledged, answers
 from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
+from gateway.tools.plain_words import PlainWords
 from gateway.tools.rounds import Rounds
 from gateway.tools.said import about, for_later_era, joined, keeps
 from gateway.tools.schema import check
@@ -44,10 +46,17 @@ from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.task_calls import TaskCalls, Way
 from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.user_tokens import Unconnected
-from gateway.tools.wire import UNOPENED, Relay, Session, SessionLost, broken
+from gateway.tools.wire import NOTHING, UNOPENED, Hold, Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
 
 _SESSION: Final = b"mcp-session-id"
+
+
+class Resumed(NamedTuple):
+    """The session of a client, and the id that an event of a stream has in it, by stream and number."""
+
+    session: str
+    id: Callable[[str, int], str]
 
 
 class Desk:
@@ -66,12 +75,15 @@ class Desk:
         count: Callable[[str], int],
         owners: Owners,
         values: Values | None,
+        words: PlainWords,
     ) -> None:
+        self._words = words
         self._seen = Seen(visible, pins, resources, states)
         self._records = SessionRecords(owners, sessions)
         self._owners = TaskOwners(owners, sessions, visible, self._seen, values)
-        self._asks = Asks(visible, sessions, count)
+        self._asks = Asks(visible, sessions, servers.held, count)
         self._rounds = Rounds(visible, sessions, count)
+        self._eras = Eras(servers.held, self._asks, self._rounds)
         later = LaterTasks(self._owners, sessions, self._rounds)
         self._tasks = TaskCalls(self._owners, later, visible)
         self._listening = Listening(visible, sessions, self._asks, self._owners, later)
@@ -227,6 +239,8 @@ class Desk:
     async def listen(self, call: Call, listener: Listener) -> None:
         """Pass on what a server tells without a request, until the stream ends. Raises Refusal."""
         codec = _codec(call)
+        if await self._listening.resume(call, codec, self.opened(call, codec.door), listener):
+            return
         if not codec.door:
             raise Fault(UNKNOWN_METHOD, "Streams are served at the path of one server.", status=404)
         try:
@@ -237,28 +251,70 @@ class Desk:
         except SessionLost:
             raise _no_session() from None
 
+    def resumes(self, call: Call) -> Resumed | None:
+        """How the client of a call comes back to a stream that broke; None if it cannot: before 2025-11-25."""
+        codec = _codec(call)
+        opened = self.opened(call, codec.door) if not codec.modern else None
+        if opened is None or opened.version != mcp.HANDSHAKE[-1]:
+            return None
+        assert call.subject is not None, "sessions come after identify"
+        session = f"{call.subject.team}\0{call.subject.agent}\0{opened.workflow}"
+        return Resumed(session, partial(self._sessions.kept, call.subject, codec.door, opened))
+
     async def turn_down(self, call: Call) -> None:
         """Tell a server that an answer of the client was refused, so that the server does not wait in vain."""
         codec = _codec(call)
+        self._eras.drop(codec)
         if codec.question is not None and not call.outcome.sent and (opened := self.opened(call, codec.door)):
             with contextlib.suppress(Refusal):
                 await self._asks.turn_down(call, codec.question, self._server(codec.server), opened)
 
     async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
-        """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
+        """The response to a call, whose client may be asked before. Raises Refusal."""
+        if codec.round is not None and codec.round.held:
+            return await self._eras.go_on(call, codec, relay)
+        if codec.modern and (able := self._asker(call, codec, server)[0]) and not await server.later(caller_of(call)):
+            return await self._eras.begin(call, codec, server, able, relay, partial(self._sent, call, codec, server))
         opened = self.opened(call, codec.door) if not codec.modern else None
         passing = self._asks.passing(call, codec.door, server, opened, relay) if relay is not None else None
         joined = self._joined(call, codec) is not None
         hears = TaskRelay(self._owners, call, server, relay, passing) if joined and relay and passing else passing
+        raw = await self._sent(call, codec, server, passing, call.ticket.hold, hears)
+        if passing is None or not passing.able:
+            return raw
+        again = partial(self._ask, call, codec, server, passing, call.ticket.hold, hears)
+        return await self._eras.in_stream(call, server, passing, raw, again)
+
+    def _asker(self, call: Call, codec: Mcp, server: Server) -> tuple[Json, tuple[str, ...]]:
+        """What the client of a call can be asked, and who that is: see `Session.holder`."""
+        if not codec.modern:
+            opened = self.opened(call, codec.door)
+            if opened is None:
+                return {}, ()
+            return mcp_questions.able(opened.able, server.row.asks), opened.upstream.holder
+        assert call.subject is not None, "calls leave after identify"
+        able = codec.able(server.row.asks) if codec.task is None and codec.as_task is None else {}
+        return able, (call.subject.team, call.subject.agent, call.subject.acting, "")
+
+    async def _sent(
+        self,
+        call: Call,
+        codec: Mcp,
+        server: Server,
+        passing: Passing | None,
+        hold: Hold,
+        hears: Relay | None = None,
+    ) -> bytes:
+        """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
         try:
-            return await self._ask(call, codec, server, passing, hears)
+            return await self._ask(call, codec, server, passing, hold, hears)
         except Refusal as fault:
             at_once = fault.code == "upstream_error" and fault.retry_after is None
             asked = passing is not None and passing.asked
             if not at_once or asked or not await self._repeats(call, codec, server):
                 raise
         call.outcome.tries += 1
-        return await self._ask(call, codec, server, passing, hears)
+        return await self._ask(call, codec, server, passing, hold, hears)
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
@@ -269,10 +325,20 @@ class Desk:
         tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
         return tool is not None and repeats(server.row, tool)
 
-    async def _ask(self, call: Call, codec: Mcp, server: Server, passing: Passing | None, relay: Relay | None) -> bytes:
+    async def _ask(
+        self,
+        call: Call,
+        codec: Mcp,
+        server: Server,
+        passing: Passing | None,
+        hold: Hold,
+        hears: Relay | None,
+        more: Json = NOTHING,
+    ) -> bytes:
+        """Send a call. `hears`: takes what comes before the answer. `more`: further parameters. Raises Refusal."""
         called = codec.method == mcp.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
-        params = self._rounds.params(call, codec, params)
+        params = {**self._rounds.params(call, codec, params), **more}
         if codec.as_task is not None:
             params = {**params, "task": codec.as_task}
         if codec.answered_asks:
@@ -281,28 +347,31 @@ class Desk:
             codec.level = await self._records.level(mcp.header(call.headers, _SESSION))
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp.META: meta}
-        return await self._exchange(call, codec, server, _message(call, codec, params), relay)
+        message = _message(call, codec, params)
+        return await self._exchange(call, codec, server, message, hears or passing, hold)
 
     async def _exchange(
-        self, call: Call, codec: Mcp, server: Server, message: Json, relay: Relay | None = None
+        self,
+        call: Call,
+        codec: Mcp,
+        server: Server,
+        message: Json,
+        relay: Relay | None = None,
+        hold: Hold | None = None,
     ) -> bytes:
         """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
-        hold = call.ticket.hold
+        hold, caller = hold or call.ticket.hold, caller_of(call)
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
-        opened = self._joined(call, codec)
+        able, holder = self._asker(call, codec, server) if relay is not None else ({}, ())
+        joined = self._joined(call, codec)
         if codec.modern and (later := await self._tasks.session(call, codec, server)) is not None:
-            raw = await server.ask_in(later, message, hold, caller_of(call), headers, relay)
-        elif opened is None:
-            asked = self.opened(call, codec.door) if not codec.modern and relay is not None else None
-            able = mcp_questions.able(asked.able, server.row.asks) if asked is not None else {}
-            holder = asked.upstream.holder if asked is not None else ()
-            raw = await server.ask(message, hold, caller_of(call), headers, relay, able, holder)
+            raw = await server.ask_in(later, message, hold, caller, headers, relay)
+        elif joined is None:
+            raw = await server.ask(message, hold, caller, headers, relay, able, holder)
         else:
+            session = joined.upstream._replace(able=able)
             try:
-                session = opened.upstream
-                if relay is not None and not session.modern:
-                    session = session._replace(able=opened.able)
-                raw = await server.ask_in(session, message, hold, caller_of(call), headers, relay)
+                raw = await server.ask_in(session, message, hold, caller, headers, relay)
             except SessionLost:
                 raise _no_session() from None
         return codec.named(raw, message["id"])
@@ -374,8 +443,7 @@ class Desk:
             await self._records.set_level(mcp.header(call.headers, _SESSION), codec.params["level"])
             return {}
         message = _message(call, codec, {"level": codec.params["level"]})
-        said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
-        if type(said) is not dict or type(said.get("result")) is not dict:
+        if _result(await self._exchange(call, codec, self._server(codec.door), message)) is None:
             raise broken(codec.door, "did not take the level of its log")
         return {}
 
@@ -399,7 +467,7 @@ class Desk:
             streams = logs and (able is not None or await server.later(caller) is not None)
         except Unconnected:
             return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
-        told = about(server.told(caller), logs=logs, streams=streams)
+        told = about(await self._words.told(server.told(caller)), logs=logs, streams=streams)
         offered = tasks.offered(server.about)
         if able is not None and offered:
             told["capabilities"]["tasks"] = offered
@@ -436,13 +504,12 @@ class Desk:
         params = {"cursor": cursor} if type(cursor) is str else {}
         message = _message(call, codec, params)
         try:
-            said = orjson.loads(await self._exchange(call, codec, self._server(codec.door), message))
+            result = _result(await self._exchange(call, codec, self._server(codec.door), message))
         except Unconnected:
             return {kind: [], **done, **self._fresh(codec)}
-        result = said.get("result") if type(said) is dict else None
-        if type(result) is not dict or type(result.get(kind)) is not list:
+        if result is None or type(result.get(kind)) is not list:
             raise broken(codec.door, "answered with something that is not a list")
-        return {**result, **done, **self._fresh(codec)}
+        return {**result, kind: await self._words.among(result[kind]), **done, **self._fresh(codec)}
 
     async def _list(self, call: Call, codec: Mcp) -> list[Json]:
         """The tools in a list: those that are searched for are replaced by the search."""
@@ -484,6 +551,18 @@ def _codec(call: Call) -> Mcp:
 def _message(call: Call, codec: Mcp, params: Json) -> Json:
     """A request to a server. Its id is that of the body, which was redacted after the codec read it."""
     return {"jsonrpc": "2.0", "id": call.request.body["id"], "method": codec.method, "params": params}
+
+
+def _result(raw: bytes) -> Json | None:
+    """The result of a response; None for anything else, also for what is nested too deep to be written again."""
+    try:
+        said = orjson.loads(raw)
+        if items.is_deep(raw):
+            return None
+    except orjson.JSONDecodeError:
+        return None
+    result = said.get("result") if type(said) is dict else None
+    return result if type(result) is dict else None
 
 
 def _answer(said: bytes | Json) -> Answer:

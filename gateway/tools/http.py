@@ -17,7 +17,7 @@ from yarl import URL
 
 from gateway.call import Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, sse
+from gateway.dialects import mcp, sse, surrogates
 from gateway.dialects.mcp import MODERN
 from gateway.tools.wire import (
     CHANGED,
@@ -310,9 +310,9 @@ class HttpWire(Wire):
 def _object(data: bytes) -> Json:
     """The object in a message; empty for anything else, also for one that is nested too deep to be written again."""
     try:
-        said = orjson.loads(data)
+        said, _ = surrogates.loads(data)
         if data.count(b"{") + data.count(b"[") > _DEPTH:
             orjson.dumps(said)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+    except (ValueError, orjson.JSONEncodeError):
         return {}
     return said if type(said) is dict else {}

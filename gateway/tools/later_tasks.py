@@ -88,9 +88,10 @@ class LaterTasks:
         """
         if not codec.takes_tasks:
             raise mcp.missing_tasks()
+        assert call.subject is not None, "streams come after identify"
         found = dict[str, Found]()
         for id in ids[:_MOST] if type(ids) is list else ():
-            task = codec.task_of(server.name, id)
+            task = self._sessions.task_of(call.subject, server.name, id)
             if task is not None and task.later and await self._owners.tool_of(call, server, task, id) is not None:
                 found[task.id] = task, id
         return found

@@ -56,6 +56,10 @@ class Listener(Relay, Protocol):
         """Send `at` without a message."""
         ...
 
+    async def again(self, stream: str, number: int) -> bool:
+        """Send what follows an event of an answer that is kept, to the end; False if it is not kept any more."""
+        ...
+
     async def end(self, response: Json | None) -> None:
         """The stream ends, with the response to its request if it has one."""
         ...
@@ -89,6 +93,25 @@ class Listening:
         self._tasks = tasks
         self._later = later
 
+    async def resume(self, call: Call, codec: Mcp, opened: Opened | None, listener: Listener) -> bool:
+        """Go on with the answer of a call whose stream broke, to its end. Raises Refusal.
+
+        False if the client names no event of an answer.
+        """
+        given = mcp.header(call.headers, b"last-event-id") if codec.method == mcp.LISTEN else ""
+        if opened is None or not given:
+            return False
+        assert call.subject is not None, "streams come after identify"
+        at = self._sessions.place(call.subject, codec.door, opened, given)
+        if at is None:
+            raise _no_event()
+        if isinstance(at, str):
+            return False
+        async with asyncio.timeout(LISTENING):
+            if not await listener.again(*at):
+                raise _no_event()
+        return True
+
     async def listen(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:
         """Pass on what a server tells, until it ends the stream. Raises Refusal."""
         if not server.row.mcp or not await self._may(call, server, TOOL):
@@ -109,8 +132,8 @@ class Listening:
         assert subject is not None, "streams come after identify"
         given = mcp.header(call.headers, b"last-event-id")
         last = self._sessions.place(subject, server.name, opened, given) if given else ""
-        if last is None:
-            raise Fault(INVALID, "Last-Event-ID is not the id of an event of this session.", status=400)
+        if not isinstance(last, str):
+            raise _no_event()
         stream = await server.listen(opened.upstream, caller, last=last)
         if stream is None:
             raise no_stream(codec)
@@ -215,3 +238,8 @@ def no_stream(codec: Mcp) -> Refusal:
         return Fault(UNKNOWN_METHOD, "There is nothing to listen to here.", status=404)
     words = "The server has no stream without a request, or you may not listen to it."
     return Refusal("invalid_request", words, status=405, headers=((b"allow", b"POST, DELETE"),))
+
+
+def _no_event() -> Refusal:
+    words = "Last-Event-ID is not the id of an event of this session, or what followed is not kept any more."
+    return Fault(INVALID, words, status=400)

@@ -52,25 +52,15 @@ class Rounds:
 
         Any other response is returned unchanged.
         """
-        if _MARK not in raw and b"\\u00" not in raw:  # an escape may spell the type
+        said = required(raw)
+        if said is None:
             return raw
-        try:
-            said = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            return raw
-        result = said.get("result") if type(said) is dict else None
-        if type(result) is not dict or result.get("resultType") != _MARK.decode():
-            return raw
-        able = codec.able(server.row.asks)
+        result, able = said["result"], codec.able(server.row.asks)
         before = codec.round or _FIRST
-        state, questions = result.pop(STATE, None), result.get("inputRequests") or {}
-        if type(questions) is not dict or not (questions or state) or type(state) not in (str, type(None)):
-            raise broken(server.name, "asks the client without saying what")
-        if before.number >= _MOST or len(state or "") > _LONGEST:
-            raise broken(server.name, f"asks without end: more than {_MOST} rounds, or too long a state")
+        state, questions = read(server, result, before.number + 1)
         kinds, tokens = await self.screened(call, server, questions, able)
         assert call.subject is not None, "calls leave after identify"
-        made = Round(codec.about, state, kinds, tokens, before.number + 1)
+        made = Round(codec.about, state, kinds, tokens, before.number + 1, bool(codec.held))
         until = time.time() + server.row.longest
         codec.asks = mcp_questions.addresses(result)
         codec.added[STATE,] = self._sessions.round(call.subject, server.name, made, until)
@@ -83,8 +73,7 @@ class Rounds:
 
         Raises Refusal if the client may not be asked one of them.
         """
-        if len(questions) > _MOST:
-            raise broken(server.name, f"asks more than {_MOST} questions at once")
+        _count(server, questions)
         kinds, tokens = dict[str, str](), dict[str, int]()
         for key, question in questions.items():
             kind = kinds[key] = await self._kind(call, server, key, question, able)
@@ -107,3 +96,33 @@ class Rounds:
 
     def _tokens(self, params: Json) -> int:
         return self._count(mcp_questions.prompt(params))
+
+
+def required(raw: bytes) -> Json | None:
+    """A response whose result asks the client; None for any other."""
+    if _MARK not in raw and b"\\u00" not in raw:  # an escape may spell the type
+        return None
+    try:
+        said = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    result = said.get("result") if type(said) is dict else None
+    if type(result) is not dict or result.get("resultType") != _MARK.decode():
+        return None
+    return dict(said)
+
+
+def read(server: Server, result: Json, number: int) -> tuple[str | None, Json]:
+    """The state of the server and its questions, which are taken out of the result of a round. Raises Refusal."""
+    state, questions = result.pop(STATE, None), result.get("inputRequests") or {}
+    if type(questions) is not dict or not (questions or state) or type(state) not in (str, type(None)):
+        raise broken(server.name, "asks the client without saying what")
+    if number > _MOST or len(state or "") > _LONGEST:
+        raise broken(server.name, f"asks without end: more than {_MOST} rounds, or too long a state")
+    _count(server, questions)
+    return state, questions
+
+
+def _count(server: Server, questions: Json) -> None:
+    if len(questions) > _MOST:
+        raise broken(server.name, f"asks more than {_MOST} questions at once")

@@ -15,7 +15,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp
+from gateway.dialects import mcp, surrogates
 from gateway.dialects.jsonrpc import named
 from gateway.errors import Refusal
 from gateway.ids import uuid7
@@ -145,7 +145,12 @@ class Server:
             return session
 
     async def later(self, caller: Caller) -> Session | None:
-        """A session of the later era, which has no state, if the server has that era. Raises Refusal."""
+        """A session of the later era, which has no state, if the server has that era. Raises Refusal.
+
+        A process is started in the earlier.
+        """
+        if self.row.command:
+            return None
         has, until = self._later
         if until < self._clock():
             has = await self._has_later(caller)
@@ -158,7 +163,7 @@ class Server:
             said = orjson.loads(await self.ask_in(Session(mcp.MODERN), message, unheld, caller))
         except Unanswered:
             raise
-        except Refusal:  # it does not know the method, in a way of its own
+        except (Refusal, orjson.JSONDecodeError):  # it does not know the method, in a way of its own
             return False
         result = said.get("result") if type(said) is dict else None
         versions = result.get("supportedVersions") if type(result) is dict else None
@@ -181,8 +186,8 @@ class Server:
         """
 
         async def ask(session: Session) -> bytes:
-            asked = NOTHING if session.modern else able
-            return await self.ask_in(session._replace(able=asked, holder=holder), message, hold, caller, headers, relay)
+            session = session._replace(able=able, holder=holder)
+            return await self.ask_in(session, message, hold, caller, headers, relay)
 
         session = await self.seat(caller, able)
         try:
@@ -214,7 +219,7 @@ class Server:
             checked = _Checked(self.name, bearer, relay) if relay is not None else None
             if checked is not None:
                 checked.begin(session)
-            raw = await self._wire.ask(session, sent, hold, headers, bearer, checked)
+            raw = surrogates.readable(await self._wire.ask(session, sent, hold, headers, bearer, checked))
             check_echo(self.name, bearer, raw)
             return raw
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.config.tools import Tool
 from gateway.tools.breaker import Breakers, GuardedWire
+from gateway.tools.held import Held
 from gateway.tools.http import HttpWire
 from gateway.tools.operations import OperationsWire
 from gateway.tools.processes import Processes
@@ -24,6 +25,7 @@ class Servers:
         self._client = client
         self.breakers = breakers
         self.credentials = Credentials(client, lease)
+        self.held = Held()
         self._open: dict[str, Server] = {}
 
     def of(self, name: str, row: Tool) -> Server:
@@ -52,6 +54,7 @@ class Servers:
 
     async def close(self) -> None:
         """Close all servers."""
+        self.held.close()
         for server in self._open.values():
             await server.close()
         self._open.clear()

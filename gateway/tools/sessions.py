@@ -82,10 +82,19 @@ class Sessions:
         """The id of an event of a stream, for the client of a session. `event`: the id that the server gave."""
         return self._sealed(_context(subject, server, f"event\0{opened.workflow}"), [event])
 
-    def place(self, subject: Subject, server: str, opened: Opened, id: str) -> str | None:
-        """The id that the server gave to an event; None if the client of this session got no such event."""
+    def kept(self, subject: Subject, server: str, opened: Opened, stream: str, number: int) -> str:
+        """The id of an event of an answer that the gateway keeps, for the client of a session."""
+        return self._sealed(_context(subject, server, f"event\0{opened.workflow}"), [stream, number])
+
+    def place(self, subject: Subject, server: str, opened: Opened, id: str) -> str | tuple[str, int] | None:
+        """The id that the server gave to an event; of an answer that is kept, the stream and the number of the event.
+
+        None if the client of this session got no such event.
+        """
         said = self._opened(_context(subject, server, f"event\0{opened.workflow}"), id)
-        return str(said[0]) if said else None
+        if not said:
+            return None
+        return (said[0], said[1]) if len(said) > 1 else str(said[0])
 
     def round(self, subject: Subject, server: str, asked: Round, until: float) -> str:
         """The state with which a caller of the later era gets questions. `until`: Unix seconds."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.call import Json
 from gateway.dialects.tree import Shape, Survey
+from gateway.errors import Refusal
 from gateway.redaction.content import Contents
 
 HIGH: Final = 0.8
@@ -20,9 +21,12 @@ class Suspicion:
         self._contents = contents
 
     def of(self, tool: Json) -> float:
-        """The score of all texts of a definition, from 0 to 1. Takes CPU time."""
+        """The score of all texts of a definition, from 0 to 1; 1 for one that is nested too deep. Takes CPU time."""
         if self._contents is None:
             return 0.0
         survey = Survey(_PLAIN)
-        survey.walk(tool)
+        try:
+            survey.walk(tool)
+        except Refusal:
+            return 1.0
         return self._contents.read([slot._replace(role="tool") for slot in survey.slots]).score
