@@ -305,6 +305,14 @@ def test_a_card_that_lies(tmp_path: Path) -> None:
         with running(tmp_path, settings) as line:
             plain = line.client.get("/a2a/planner/.well-known/agent-card.json").json()
             extended = post(line, "0.3", "agent/getAuthenticatedExtendedCard", {}).json()["result"]
+            found = line.client.get("/a2a/planner/v1/card", headers={"authorization": "Bearer mg-alice"})
+            assert (found.headers["content-type"], found.json()) == ("application/json", extended)
+            unknown = line.client.get("/a2a/planner/v1/card", headers={"authorization": "Bearer nobody"})
+            assert unknown.status_code == 401
+            later = line.client.get(
+                "/a2a/planner/v1/card", headers={"authorization": "Bearer mg-alice", "a2a-version": "1.0"}
+            )
+            assert (later.status_code, later.json()["error"]["message"]) == (400, "This path is one of version 0.3.")
             other.card["skills"] = json.loads("[" * 300 + "]" * 300)
             deep = post(line, "0.3", "agent/getAuthenticatedExtendedCard", {}).json()
             assert failed(deep) == (-32000, "upstream_error")

@@ -1,5 +1,7 @@
 """The HTTP+JSON binding of A2A 1.0 (section 11): the same calls as over JSON-RPC, with bare results and HTTP's errors.
 
+Of version 0.3, clients of any binding look for the card for callers at a path of this binding (0.3.0, section 7.10).
+
 A request becomes one of JSON-RPC before it is read, so that it is judged, sent and answered as one; the answer loses
 the envelope once it is judged.
 """
@@ -17,6 +19,7 @@ from gateway.dialects import Chunk, StreamCodec, google_rpc, numbers, sse
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_errors import ERRORS, NO_VERSION, info, named
 from gateway.dialects.a2a_stream import A2aStream
+from gateway.dialects.a2a_tables import METHODS
 from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, Fault
 from gateway.errors import Refusal
 
@@ -38,6 +41,7 @@ PATHS: Final[Mapping[str, Mapping[str, str]]] = {
         "DELETE": "DeleteTaskPushNotificationConfig",
     },
     f"{_AGENT}/extendedAgentCard": {"GET": "GetExtendedAgentCard"},
+    f"{_AGENT}/v1/card": {"GET": "agent/getAuthenticatedExtendedCard"},
 }
 """Path template -> method of HTTP -> method of the protocol; those that end in a verb come first."""
 _NUMBERS: Final = frozenset({"historyLength", "pageSize"})
@@ -87,8 +91,8 @@ class A2aRest(A2a):
         return asked
 
     def _is_new(self) -> bool:
-        """Always: only 1.0 has this binding."""
-        return True
+        """Whether the path is one of 1.0."""
+        return self._called not in METHODS["0.3"]
 
     @property
     def refuses_in_stream(self) -> bool:
@@ -97,12 +101,12 @@ class A2aRest(A2a):
 
     def delivered(self, judged: bytes) -> tuple[int, bytes, str]:
         """Status, body and Content-Type of the answer, once it is judged."""
-        said = orjson.loads(judged)
+        said, kind = orjson.loads(judged), KIND if self._is_new() else "application/json"
         numbers.exact(judged, said)
         if "result" in said:
-            return 200, orjson.dumps(said["result"] if said["result"] is not None else {}), KIND
+            return 200, orjson.dumps(said["result"] if said["result"] is not None else {}), kind
         status, error = _failure(said["error"])
-        return status, orjson.dumps({"error": error}), KIND
+        return status, orjson.dumps({"error": error}), kind
 
     def stream(self, *, keep_usage: bool, choices: int = 1) -> StreamCodec:
         """The reader of a stream, which writes bare results."""
@@ -124,11 +128,12 @@ class A2aRest(A2a):
         return {"error": _status(status, known[1] if known else "", refusal.message, [named(refusal, rpc, request_id)])}
 
     def _version(self) -> str:
-        """1.0, which alone has these paths."""
+        """That of the path."""
         said = [value for name, value in self._headers if name == b"a2a-version"]
-        version = super()._version() if said else "1.0"
-        if version != "1.0":
-            raise Fault(NO_VERSION, "These paths are those of version 1.0.", status=400)
+        mine = "1.0" if self._is_new() else "0.3"
+        version = super()._version() if said else mine
+        if version != mine:
+            raise Fault(NO_VERSION, f"This path is one of version {mine}.", status=400)
         return version
 
 
