@@ -369,6 +369,7 @@ class Request:
     content: Content | None = None  # what policies may know of its texts; None without `policy.content`
     input: InputTokens = NO_INPUT  # 0 if no limit needs it
     stored: Stored | None = None  # the state at a provider that the request continues
+    renamed: Mapping[str, str] | None = None  # ids of items in `raw` that leave as others
     reading: object | None = None  # how the body is read if its beginning is known: see `redaction.openings`
 
 

@@ -75,7 +75,7 @@ PIECES = st.one_of(
     DIGITS,
     st.builds(_damaged, st.sampled_from(VALUES), st.integers(0, 60), st.sampled_from(list("0 -aé."))),
 )
-JOINTS = st.sampled_from(("", " ", " ", " ", "\n", ", ", ": ", "-"))
+JOINTS = st.sampled_from(("", " ", " ", " ", "\n", ", ", ": ", "-", "_"))
 
 
 @st.composite

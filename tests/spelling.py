@@ -92,6 +92,15 @@ class Story:
         blanks = ("", " ", "\n", "\t ") if self._chance.random() < 0.3 else ("",)
         return spelled(message, self._draw(st.sampled_from(STYLES)), self._chance, blanks)
 
+    def _anew(self, message: str) -> str:
+        """A message in another style; as before, if another change has left no JSON."""
+        try:
+            value = json.loads(message)
+        except json.JSONDecodeError:
+            return message
+        odd = message in ODD or "\\ud8" in message  # half a character has one spelling
+        return message if odd else self.spell(value)
+
     def body(self, change: str, last: str) -> str:
         """The body after a change. `last`: the message that ends it."""
         draw, said, key, before, after = self._draw, [*self.said], json.dumps(self._history), "", ""
@@ -99,7 +108,7 @@ class Story:
         if change == "odd":
             said.insert(draw(st.sampled_from([at, len(said)])), draw(st.sampled_from(ODD)))
         elif change == "respell" and said:
-            said[at] = self.spell(json.loads(said[at])) if said[at] not in ODD else said[at]
+            said[at] = self._anew(said[at])
         elif change == "drop":
             del said[at : at + draw(st.integers(1, 3))]
         elif change == "move" and said:

@@ -177,6 +177,25 @@ def test_configurations_are_read_by_their_owner(line: Line, agent: Scripted, hoo
 
 
 @versions
+@pytest.mark.parametrize("name", ["name", "parent", "taskId", "id"])
+def test_a_configuration_is_of_one_task(line: Line, agent: Scripted, hook: Hook, version: str, name: str) -> None:
+    """Agents of other releases read the task from other fields, which would be another caller's."""
+    id = begun(line, version)
+    agent.seen.clear()
+    read = {"taskId": id, "id": "p1"} if version == "1.0" else {"id": id, "pushNotificationConfigId": "p1"}
+    for methods, named in (
+        (READS, read),
+        (LISTS, read),
+        (DELETES, read),
+        (SETS, wanted(version, id, {"url": hook.url})),
+    ):
+        if name not in named:
+            said = post(line, version, methods[version], {**named, name: "tasks/theirs"})
+            assert said["error"]["code"] == -32602
+    assert agent.seen == []
+
+
+@versions
 @pytest.mark.parametrize(
     "url",
     [

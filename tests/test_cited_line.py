@@ -403,3 +403,49 @@ def test_an_item_without_content_is_a_reference(line: Line, up: scripted.Upstrea
             full = {**item, "id": "it_unknown", **content}
             whole = {**asked, "input": [full, {"role": "user", "content": word}]}
             assert ask(line, "/v1/responses", whole).status_code == 200
+
+
+def thought(id: str, **more: Any) -> dict[str, Any]:
+    """Reasoning in plain words."""
+    return {"type": "reasoning", "id": id, "summary": [{"type": "summary_text", "text": "They said hi."}], **more}
+
+
+def test_reasoning_of_another_team_is_not_looked_up(line: Line, up: scripted.Upstream) -> None:
+    """With its words, it leaves under an id that no provider knows; the team that got it may send its id."""
+    word, id = "reason", "rs_of_alice"
+    asked = {"model": "script", "tools": []}
+    made = responding.whole({"model": "script", "input": word})
+    up.script[word] = {**made, "output": [thought(id), *made["output"]]}
+    assert ask(line, "/v1/responses", {**asked, "input": word}).status_code == 200
+    up.script[word] = made
+    said = {"role": "user", "content": word}
+
+    def left(agent: str, *items: dict[str, Any], **headers: str) -> list[str]:
+        answer = ask(line, "/v1/responses", {**asked, "input": [*items, said]}, agent, **headers)
+        assert answer.status_code == 200, answer.text
+        assert [one.get("summary") for one in up.last.body["input"]] == [one.get("summary") for one in (*items, said)]
+        return [one["id"] for one in up.last.body["input"] if "id" in one]
+
+    assert left("alice", thought(id)) == [id]
+    assert left("bob", thought(id)) == [id]
+    (other,) = left("mallory", thought(id))
+    assert other != id
+    assert left("mallory", thought(id), thought("rs_2")) == [other, *left("mallory", thought("rs_2"))]
+    assert left("mallory", thought(id, encrypted_content="c2VhbGVk")) == [id]  # nothing is looked up
+
+
+def test_reasoning_in_a_long_conversation(line: Line, up: scripted.Upstream) -> None:
+    """Whose opening is known: the same bytes leave as if it were read in full."""
+    up.script["go on"] = responding.whole({"model": "script", "input": "go on"})
+    pad = [{"role": "user", "content": f"{at} " + "word " * 400} for at in range(12)]
+    items: list[dict[str, Any]] = [*pad, thought("rs_foreign"), {"role": "assistant", "content": "ok"}]
+    seen = []
+    for turn in range(6):
+        items += [thought(f"rs_turn{turn}"), {"role": "assistant", "content": "ok"}]
+        asked = {"model": "script", "input": [*items, {"role": "user", "content": "go on"}], "store": False}
+        headers = {"x-correlation-id": "long-reasoning"}
+        assert ask(line, "/v1/responses", asked, "mallory", **headers).status_code == 200
+        seen.append([one["id"] for one in up.last.body["input"] if "id" in one])
+    assert not any(id.startswith(("rs_foreign", "rs_turn")) for ids in seen for id in ids)
+    assert seen[-1][: len(seen[0])] == seen[0]
+    assert len(seen[-1]) == len(seen[0]) + 5

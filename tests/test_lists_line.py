@@ -15,11 +15,13 @@ import passed
 import upstream as scripted
 from keeping import VAULT
 from line import Line, config, running
+from waiting import eventually
 
 
 def settings(folder: Path, up: scripted.Upstream) -> dict[str, Any]:
     """Two providers with files, one of them with two keys."""
-    made = config(folder, up.url, pii={"vault_key": VAULT}, output={"unscannable": "allow"})
+    quotas = {"tokens": 10**6, "calls": 1000}
+    made = config(folder, up.url, pii={"vault_key": VAULT}, output={"unscannable": "allow"}, quotas=quotas)
     made["providers"]["claude"] = {"format": "anthropic", "base_url": up.url, "api_key": "sk-ant-upstream"}
     made["models"]["claude"] = {"targets": ["claude/claude-x"], "price": {}}
     made["models"]["/v1/files"] = {"targets": ["up/any", "claude/any"]}
@@ -213,3 +215,50 @@ def test_without_owners_there_is_no_list(up: scripted.Upstream, tmp_path_factory
         with pytest.raises(openai.NotFoundError, match="owners"):
             alice.files.list()
         assert passed.PAGES == []
+
+
+PAGES: dict[str, tuple[int, bytes]] = {
+    "no list": (200, b'{"object": "list"}'),
+    "no ids": (200, b'{"data": [{"name": "secret"}], "has_more": true}'),
+    "no objects": (200, b'{"data": ["secret"], "has_more": false}'),
+    "no JSON": (200, b"secret"),
+    "an error": (500, b'{"error": {"message": "secret"}}'),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_that_is_none(line: Line, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Is an error of the provider, of which nothing leaves."""
+    status, body = PAGES[name]
+    monkeypatch.setattr(passed, "_page", lambda *_: (status, "application/json", body))
+    answer = line.client.get("/v1/files")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+    assert "secret" not in answer.text
+
+
+def test_a_provider_that_reads_no_cursor(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Says the same page for ever: that is the end of the list."""
+    page = b'{"data": [{"id": "file-of-nobody"}], "has_more": true}'
+    monkeypatch.setattr(passed, "_page", lambda *_: (200, "application/json", page))
+    assert line.client.get("/v1/files").json() == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+
+
+def test_an_entry_that_is_said_twice(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object with two ids has the one that was checked."""
+    with openai_of(line) as alice:
+        mine = put(alice)
+    page = f'{{"data": [{{"id": "file-x", "id": "{mine}"}}, {{"id": "{mine}", "id": "file-x"}}], "has_more": false}}'
+    monkeypatch.setattr(passed, "_page", lambda *_: (200, "application/json", page.encode()))
+    answer = line.client.get("/v1/files")
+    assert [one["id"] for one in answer.json()["data"]] == [mine]
+    assert "file-x" not in answer.text
+
+
+def test_a_list_costs_a_request(line: Line) -> None:
+    """However many pages the provider is asked for, and no tokens."""
+    foreign(2500)
+    answer = line.client.get("/v1/files", headers={"x-correlation-id": "list-of-files"})
+    assert (answer.status_code, len(passed.PAGES)) == (200, 3)
+    eventually(lambda: not line.workflow("list-of-files").held.get("tokens"))
+    used = line.workflow("list-of-files").used
+    assert (used["calls"], used.get("tokens", 0)) == (1, 0)

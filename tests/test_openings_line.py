@@ -443,6 +443,18 @@ def test_a_dropped_message_with_parts_after_an_edit(lines: tuple[Line, Line, scr
     compare(lines, Chat(), calls)
 
 
+def test_reasoning_before_a_key(lines: tuple[Line, Line, scripted.Upstream]) -> None:
+    """A body that is read again keeps the ids that its items leave with."""
+    dialect = Responses()
+    said = [*dialect.thought("a"), dialect.said("user", "b"), dialect.said("user", "c")]
+    bodies = [said, [*said, dialect.said("user", "d")], [*said, dialect.said("user", "the key is mg-alice-secret")]]
+    calls = [
+        {"raw": json.dumps({"input": body, "model": "echo", **dialect.settings(9)}), "agent": "alice", "workflow": True}
+        for body in bodies
+    ]
+    compare(lines, dialect, calls)
+
+
 def compare(lines: tuple[Line, Line, scripted.Upstream], dialect: Chat, story: Sequence[Json]) -> None:
     """Send the calls of a story to both gateways."""
     one, other, up = lines

@@ -53,8 +53,12 @@ def test_the_table() -> None:
             assert isinstance(price.get("window", 1), int), name
             assert 0 < price["input"] <= price["output"] < 1000, name
             assert price.get("cached_input", 0) <= price["input"] <= price.get("cache_write", 1000), name
-        assert all(0 < usd < 1000 for usd in listed.get("runs", {}).values())
-    runs = {"web_search": 10, "file_search": 2.5}
+        every = [listed.get("runs", {}), *listed.get("runs_of", {}).values()]
+        assert all(0 < usd < 2000 for runs in every for usd in runs.values())
+        assert listed.get("runs_of", {}).keys() <= listed["models"].keys()
+    sizes = {"container": 30, "container_4g": 120, "container_16g": 480, "container_64g": 1920}
+    runs = {"web_search": 10, "file_search": 2.5, **sizes, "web_search_preview": 25}
+    assert "web_search_preview" not in prices.table()["openai", "gpt-5"].runs  # a model that reasons
     assert prices.table()["openai", "gpt-4o-mini"] == Price(input=0.15, cached_input=0.075, output=0.6, runs=runs)
 
 

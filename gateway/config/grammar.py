@@ -214,8 +214,8 @@ class Price(Section):
     audio_input: float | None = Field(default=None, ge=0)
     """Audio tokens of the request; default: the price of audio, or else of input."""
     runs: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    """USD per thousand runs of tools that the provider runs, by name: `{web_search: 10}`. Charged when the answer
-    reports them; not reserved."""
+    """USD per thousand runs of tools that the provider runs, by name: `{web_search: 10, container: 30}`. Charged when
+    the answer reports them; not reserved."""
     tiers: dict[str, Price] = Field(default_factory=dict)
     """Prices in other service tiers, by name (flex, priority, batch, scale). A price that a tier leaves out is the
     standard price."""

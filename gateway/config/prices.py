@@ -24,7 +24,8 @@ def table() -> Mapping[tuple[str, str], Price]:
     found = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return {
         (kind, name): Price(
-            **{"runs": listed.get("runs", {}), **{key: usd for key, usd in price.items() if key != "window"}}
+            runs={**listed.get("runs", {}), **listed.get("runs_of", {}).get(name, {})},
+            **{key: usd for key, usd in price.items() if key != "window"},
         )
         for kind, listed in found.items()
         for name, price in listed["models"].items()

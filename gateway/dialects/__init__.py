@@ -325,6 +325,8 @@ class Codec(Protocol):
     """Whether a call is one of the model of the state that it names."""
     cites: tuple[bytes, ...]
     """Bytes of which a request holds one if it names what a provider stores, other than in an unscannable part."""
+    recalls: bytes
+    """What a request holds if `recalled` may find anything in it; b"" if that never does."""
     marker: bytes
     """What an answer holds if `makes` may find anything in it; b"" if that never does."""
 
@@ -349,6 +351,13 @@ class Codec(Protocol):
 
     def refers(self, body: Json) -> Sequence[Named]:
         """The states at the provider that a request names, the one that it continues first. Raises Refusal."""
+        ...
+
+    def recalled(self, body: Json, start: int) -> Sequence[Json]:
+        """Items of a request from `start` on that the provider may look up by their id, though they say what they are.
+
+        Only of a request that holds the bytes `recalls`.
+        """
         ...
 
     def defers(self, body: Json) -> bool:

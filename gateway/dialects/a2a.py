@@ -28,6 +28,7 @@ from gateway.texts import Slot
 
 _PUSH: Final = b"ushNotification"
 _ALL: Final = {method: does for methods in METHODS.values() for method, does in methods.items()}
+_NAMES: Final = frozenset({"taskId", "id", "name", "parent"})  # by which some release of the protocol names a task
 _ABOUT_TASKS: Final = frozenset({"id", "historyLength", "metadata", "tenant"})
 """What requests about a task may have."""
 
@@ -96,6 +97,9 @@ class A2a(JsonRpc):
             raise Fault(PARAMS, "A configuration of push notifications must be written without escapes.")
         if self.does in PUSHES:
             key = "taskId" if self.version == "1.0" or self.does == SET else "id"
+            beside = _NAMES - {key, "id" if self.version == "1.0" else ""}  # in 1.0, `id` is that of the configuration
+            if more := sorted(beside & self.params.keys()):
+                raise Fault(PARAMS, f"`params` must have `{key}` alone to name a task; leave out `{more[0]}`.")
             self.tasks = (_id(self.params.get(key), f"params.{key}"),)
             return Intent(self.agent, False, (), 0)
         if self.does not in SENDS:

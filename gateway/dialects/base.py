@@ -62,6 +62,7 @@ class Plain:
     through = False
     inherits = False
     cites: tuple[bytes, ...] = ()
+    recalls = b""
     marker = b""
     restores = True
     client = ""
@@ -157,6 +158,10 @@ class Plain:
 
     def refers(self, body: Json) -> Sequence[Named]:
         """None: requests refer to no state at the provider."""
+        return ()
+
+    def recalled(self, body: Json, start: int) -> Sequence[Json]:
+        """None: a request has no items."""
         return ()
 
     def defers(self, body: Json) -> bool:

@@ -7,9 +7,14 @@ from typing import Any, Final
 
 from gateway.bodies import Json
 from gateway.dialects import integer
+from gateway.dialects.checks import text
+from gateway.dialects.cited import made_by_responses
 
 Runs = tuple[tuple[str, int], ...]
 """Names of tools and their runs, in order of the names; tools that did not run are not in it."""
+CONTAINER: Final = "container"
+_PREVIEW: Final = "web_search_preview"
+_SIZES: Final = frozenset({"4g", "16g", "64g"})
 _MOST: Final = 64  # tools of one answer
 _ITEMS: Final = frozenset(
     {"web_search", "file_search", "code_interpreter", "image_generation", "mcp"}  # of Responses
@@ -34,6 +39,42 @@ def of_items(items: Any) -> Runs:
         if type(kind) is str and kind.endswith("_call") and (name := kind.removesuffix("_call")) in _ITEMS:
             found[name] = found.get(name, 0) + 1
     return _sorted(found)
+
+
+def of_response(answer: Json) -> Runs:
+    """The calls among the items of a response, and the containers in which code ran: `container`, one run each.
+
+    The items do not say what the price depends on, but the tools do, which a response repeats: a search of the older
+    kind is `web_search_preview`, and a container with more memory than the least `container_4g`.
+    """
+    found = dict(of_items(answer.get("output")))
+    containers = made_by_responses(answer) if found or type(answer.get("output")) is list else ()
+    if not (containers or "web_search" in found):
+        return _sorted(found)
+    listed = answer.get("tools")
+    tools = [one for one in listed if type(one) is dict] if type(listed) is list else []
+    if any(text(one.get("type")).startswith(_PREVIEW) for one in tools) and "web_search" in found:
+        found[_PREVIEW] = found.pop("web_search")
+    if containers:
+        found[CONTAINER + max(map(_memory, tools), key=len, default="")] = len(containers)
+    return _sorted(found)
+
+
+def has_containers(runs: Runs) -> bool:
+    """Whether code ran in containers that are counted."""
+    return any(name.startswith(CONTAINER) for name, _ in runs)
+
+
+def used_before(runs: Runs, count: int) -> Runs:
+    """The runs without so many containers, whose use was charged before."""
+    return _sorted({name: n - count if name.startswith(CONTAINER) else n for name, n in runs})
+
+
+def _memory(tool: Json) -> str:
+    """The end of the name of the containers of a tool: their memory, if it is not the least."""
+    place = tool.get("container") or tool.get("environment")
+    size = text(place.get("memory_limit")).lower() if type(place) is dict else ""
+    return f"_{size}" if size in _SIZES else ""
 
 
 def more(runs: Runs, item: Json) -> Runs:

@@ -68,6 +68,10 @@ class Conversations(ResponseItems):
         """Items of earlier answers."""
         return responses_items.refers(_as_input(body))
 
+    def recalled(self, body: Json, start: int) -> Sequence[Json]:
+        """Reasoning in plain words."""
+        return responses_items.recalled(_as_input(body), start)
+
     def keeps(self, body: Json) -> bool:
         """True: this is what the call is for."""
         return True

@@ -67,6 +67,7 @@ class OpenAIResponses(Plain):
     words = WORDS
     cites: tuple[bytes, ...] = (b"container", b"vector_store", b"file_id", b'"prompt"', b'"voice"')
     marker = b"container"
+    recalls = b"reasoning"
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """Model, stream, tools and output limit. Raises Refusal(invalid_request), which names the parameter."""
@@ -84,6 +85,10 @@ class OpenAIResponses(Plain):
     def refers(self, body: Json) -> Sequence[Named]:
         """`previous_response_id` or `conversation`, and items of earlier answers."""
         return responses_items.refers(body)
+
+    def recalled(self, body: Json, start: int) -> Sequence[Json]:
+        """Reasoning in plain words."""
+        return responses_items.recalled(body, start)
 
     def defers(self, body: Json) -> bool:
         """With `background`."""

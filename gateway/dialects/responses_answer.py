@@ -43,7 +43,7 @@ def usage(answer: Json) -> Usage | None:
         reasoning=integer(wrote.get("reasoning_tokens")),
         tier=openai_answer.tier(answer),
         cache_write=integer(read.get("cache_write_tokens")),
-        runs=hosted_runs.of_items(answer.get("output")),
+        runs=hosted_runs.of_response(answer),
     )
 
 

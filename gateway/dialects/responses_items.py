@@ -83,6 +83,16 @@ def refers_to(item: Json) -> bool:
     return said == "item_reference" or (said is None and "role" not in item)
 
 
+def recalled(body: Json, start: int) -> list[Json]:
+    """Reasoning in plain words, with an id: the provider may look for the rest, which is not in the words."""
+    return [
+        item
+        for item in items(body)[start:]
+        if item.get("type") == "reasoning" and type(item.get("id")) is str and not item.get("encrypted_content")
+        if not refers_to(item)
+    ]
+
+
 def _named(kind: str, id: Any, param: str) -> Named:
     if type(id) is not str or not ID.fullmatch(id):
         raise checks.wrong(

@@ -38,6 +38,8 @@ class Answers:
         about, state = call.reference, call.outcome.state
         if call.outcome.made:
             await self.owners.keep_made(call, call.outcome.made)
+            if about is None or call.outcome.claimed:
+                await self.owners.open_sessions(call)
         if about is None:
             if state is not None:
                 await self.owners.keep(call, state)

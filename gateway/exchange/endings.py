@@ -79,6 +79,7 @@ class Endings:
         """Charge and record an answer, unless a caller was charged for it."""
         if await self._owners.charge(call, due.kind, due.id):
             call.outcome.claimed = call.outcome.finished = True
+            await self._owners.open_sessions(call)
             await self._settle.end(call, 200)
         else:
             await self._leave(call, due)
@@ -124,6 +125,7 @@ class Endings:
         if codec in RESULTS:
             outcome.ended = RESULTS[codec][0](body)
         outcome.usage, outcome.tier = codec.usage(body), codec.served_in(body)
+        outcome.made = codec.makes(body) if codec.marker and codec.marker in raw else ()
         if outcome.usage is None and is_empty(codec, body):
             outcome.usage = Usage()
         elif outcome.usage is None or not outcome.usage.output:

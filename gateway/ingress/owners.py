@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
+from hashlib import blake2b
 from typing import Protocol
 
 import orjson
@@ -31,11 +32,14 @@ from gateway.amounts import NO_HISTORY
 from gateway.call import Call, Held, Json, Named, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
 from gateway.dialects.cited import MADE_ELSEWHERE, cited
+from gateway.dialects.hosted_runs import CONTAINER, has_containers, used_before
 from gateway.errors import Refusal
 from gateway.ingress.dues import Dues, read, written
 from gateway.ingress.lists import Lists
 from gateway.ingress.request import named
 from gateway.limits.loops import canonical
+from gateway.redaction import openings
+from gateway.redaction.separate import rename
 from gateway.redaction.stored import held
 from gateway.redaction.vault import Seal
 from gateway.scheduling.judging import OFF_LOOP
@@ -56,11 +60,13 @@ _INSTEAD = {
     "interaction": "Send all steps of the conversation in `input`, with `store` false.",
     "item": "Send the items themselves, with `store` false and reasoning as `encrypted_content`.",
 }
+_SESSION = 20 * 60  # seconds for which a container lives without use
 _SINCE = "Send all items of the conversation in `input`."
 _MADE = {"response": "/v1/responses/{id}", "interaction": "/v1beta/interactions/{id}"}
 _ELSEWHERE = "What was made elsewhere, the operator can share with all teams: stored.shared."
 _DEAD = 3600.0  # seconds after which a call that claimed an answer, and has not charged it, counts as lost
 _MOST = 512  # files and other states that one request may name
+_MOST_RECALLED = 4096
 _HOLDS = {"batch": "file"}  # what the states of an answer are
 _DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
 
@@ -88,6 +94,8 @@ class Owners:
         # A conversation with a known opening names no state, or it would have been read in full (`resume`).
         names = call.codec.refers(call.request.body) if call.request.reading is None else ()
         await self._find_cited(call)
+        if _may_cite(call.request.raw, (call.codec.recalls,) if call.codec.recalls else ()):
+            await self._rename(call)
         beside = call.request.stored
         if not names:
             if self._seal is None and call.codec.defers(call.request.body):
@@ -132,6 +140,27 @@ class Owners:
         agent, first = call.subject.agent if call.subject is not None else "", found[0]
         place = (first.target, first.at)
         request.stored = Stored(request.correlation_id, agent, call.resource.name, *place, account=first.account)
+
+    async def _rename(self, call: Call) -> None:
+        """Give reasoning with the id of another team's, or with an unknown id, an id that no provider knows.
+
+        The words stay: they may come from an answer that was not stored, or from another provider. What follows a known
+        opening is looked at; the opening was, when it was read. Raises Refusal(request_too_large), StoreUnavailable.
+        """
+        request, reading = call.request, openings.of(call)
+        start = reading.opening.number if reading is not None and reading.opening is not None else 0
+        done = {*request.renamed.values()} if request.renamed else ()  # the body may have been read again
+        items = [item for item in call.codec.recalled(request.body, start) if item["id"] not in done]
+        ids = list(dict.fromkeys(item["id"] for item in items))
+        if len(ids) > _MOST_RECALLED:
+            words = f"The request has {len(ids)} items of reasoning with an id; {_MOST_RECALLED} are allowed."
+            raise Refusal("request_too_large", words, param="input")
+        found = zip(ids, await self._several(call.team, "item", ids), strict=True) if ids else ()
+        known = {id for id, stored in found if stored is not None}
+        if unknown := [id for id in ids if id not in known]:
+            request.renamed = {**(request.renamed or {}), **{id: _nobodys(id) for id in unknown}}
+            request.edited = True
+            rename(items, request.renamed)
 
     def _is_shared(self, id: str) -> bool:
         """Whether the operator lets all teams name an id."""
@@ -306,6 +335,28 @@ class Owners:
         except StoreUnavailable as fault:
             _log.error("the owner of a %s could not be recorded: %s", made[0][0], fault)
 
+    async def open_sessions(self, call: Call) -> None:
+        """Charge each container in which the code of an answer ran once in the time for which it lives without use.
+
+        Writes `call.outcome.usage`. If the store fails, the containers are charged.
+        """
+        seal, outcome = self._seal, call.outcome
+        containers = [id for kind, id in outcome.made if kind == CONTAINER]
+        if seal is None or outcome.usage is None or not containers or not has_containers(outcome.usage.runs):
+            return
+        try:
+            new = await asyncio.gather(*(self._claims(call, seal, "session", id, _SESSION) for id in containers))
+        except StoreUnavailable as fault:
+            _log.error("the session of a container could not be recorded: %s", fault)
+            return
+        outcome.usage = replace(outcome.usage, runs=used_before(outcome.usage.runs, new.count(False)))
+
+    async def _claims(self, call: Call, seal: Seal, of: str, id: str, ttl: int) -> bool:
+        """Whether this call is the first of its team in `ttl` seconds to claim an id. Raises StoreUnavailable."""
+        name = self._name(seal, of, id)
+        await self._store.own(call.team, name, self._sealed(seal, call.team, name, {"claim": call.id}), ttl)
+        return bool((await self._claimed(seal, call.team, name)).get("claim") == call.id)
+
     async def adopt(self, call: Call, state: State) -> None:
         """Record the states that an answer about a state names, such as the results of a batch."""
         seal = self._seal
@@ -402,6 +453,11 @@ def _chosen(call: Call, id: str) -> bool:
     """Whether the caller chose the id, by a field that some servers have: it may be that of another team's state."""
     said = [call.request.body.get(name) for name in call.request.fields]
     return any(type(value) is str and value and value in id for value in said)
+
+
+def _nobodys(id: str) -> str:
+    """An id in place of another, always the same, that no provider has given."""
+    return f"rs_{blake2b(id.encode('utf-8', 'replace'), digest_size=16).hexdigest()}"
 
 
 def _opened(seal: Seal, team: str, name: str, sealed: bytes) -> Stored | None:

@@ -65,6 +65,7 @@ def resume(call: Call, server: Server, openings: Openings, known: Known) -> Inte
     request.slots = [*opening.before.slots, *survey.slots, *opening.after.slots]
     request.nested = survey.nested
     request.unscannable = {}
+    request.renamed, request.edited = opening.renamed, bool(opening.renamed)
     request.reading = reading
     return intent._replace(tools=opening.tools)
 

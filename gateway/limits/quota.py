@@ -224,8 +224,15 @@ def charge(price: Price, usage: Usage, asked: str) -> int:
 
 def _runs(price: Price, usage: Usage) -> int:
     """The cost of the tools that the provider ran, in nano-USD, rounded up."""
-    usd = sum((Fraction(str(price.runs.get(name, 0))) * _sane(count) for name, count in usage.runs), Fraction())
+    usd = sum((Fraction(str(_each(price, name))) * _sane(count) for name, count in usage.runs), Fraction())
     return min(MOST, math.ceil(usd * NANO_USD / 1000))
+
+
+def _each(price: Price, name: str) -> float:
+    """USD per thousand runs; without a price of its own, a variant of a tool (`container_4g`) has that of the tool."""
+    if name in price.runs:
+        return price.runs[name]
+    return next((usd for plain, usd in price.runs.items() if name.startswith(f"{plain}_")), 0)
 
 
 def used(debits: Sequence[Debit], usage: Usage, cost: int) -> dict[str, int]:

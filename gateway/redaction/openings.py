@@ -86,6 +86,7 @@ class Opening:
     begin: int  # of the list of messages
     ends: Sequence[int]  # of each message
     starts: Sequence[int]  # the number of texts before each message
+    renamed: Mapping[str, str] | None = None  # see `Request.renamed`
     seam: int = 0  # the end of the last message before those that were dropped: see `trimmed`
 
     @property
@@ -398,6 +399,7 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         begin=reading.begin if known is None else known.begin,
         ends=reading.ends if known is None else [*known.ends, *reading.ends],
         starts=reading.starts if known is None else [*known.starts, *reading.starts],
+        renamed=renamed_in(said, request.renamed),
     )
 
 
@@ -420,6 +422,14 @@ def unread(call: Call) -> int:
     reading = of(call)
     known = reading.opening.end if reading is not None and reading.opening is not None else 0
     return len(call.request.raw) - known
+
+
+def renamed_in(messages: Sequence[Json], renamed: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """The ids that were changed in these messages; None if there are none."""
+    if not renamed:
+        return None
+    ids = {said for one in messages if type(said := one.get("id")) is str}
+    return {old: new for old, new in renamed.items() if new in ids} or None
 
 
 def dumps(call: Call) -> bytes:

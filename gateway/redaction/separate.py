@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from gateway.call import Call
+from gateway.call import Call, Json
 from gateway.dialects import tree
 from gateway.dialects.parts import Joined
 from gateway.redaction import openings
@@ -38,9 +38,17 @@ async def separate(call: Call) -> None:
         await apart(call, len(call.request.raw) >> _STEP, partial(_separate, call, reading))
 
 
+def rename(items: Iterable[Json], renamed: Mapping[str, str]) -> None:
+    """Write the other ids of items (see `Request.renamed`)."""
+    for item in items:
+        item["id"] = renamed.get(item["id"], item["id"])
+
+
 def _separate(call: Call, reading: Reading) -> None:
     request = call.request
     body, survey = tree.parse(request.raw, call.codec.shape, _DEEPEST)
+    if request.renamed:
+        rename(call.codec.recalled(body, 0), request.renamed)
     now = {id(old): new for old, new in zip(request.slots, survey.slots, strict=True)}
     found = [(now[id(slot)], findings) for slot, findings in request.found]
     request.joined = [(_moved(one, now), findings) for one, findings in request.joined]

@@ -23,7 +23,7 @@ from gateway.errors import Refusal
 from gateway.limits.loops import fixed
 from gateway.redaction.adjoining import adjoining
 from gateway.redaction.edits import TRIMMED, Edit, blobs, values
-from gateway.redaction.openings import Clean, Known, Opening, Openings, Passage
+from gateway.redaction.openings import Clean, Known, Opening, Openings, Passage, renamed_in
 from gateway.redaction.restore import LITERAL
 from gateway.texts import Signed, value_of
 
@@ -112,6 +112,7 @@ def _without(call: Call, opening: Opening, gap: _Gap) -> Opening | None:
         steps=_steps(call, opening, gap, received),
         clean=_clean(opening, seam, end),
         edit=_edit(opening.edit, before, opening.after),
+        renamed=renamed_in(messages, opening.renamed),
         sent=sent,
         size=len(sent),
         blobs=blobs([*before.found, *opening.after.found]),

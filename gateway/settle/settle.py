@@ -107,7 +107,9 @@ class Settle:
             if counted.output > usage.output:
                 usage = replace(usage, output=counted.output, input=max(usage.input, counted.input), counted=True)
         if outcome.runs and (usage.counted or not outcome.finished):
-            usage = usage.joined(Usage(runs=outcome.runs))
+            named = [name for name, _ in usage.runs]  # the end of an answer may have told the variant of a tool
+            runs = [one for one in outcome.runs if not any(name.startswith(f"{one[0]}_") for name in named)]
+            usage = usage.joined(Usage(runs=tuple(runs)))
         outcome.usage = usage
         target = Target(outcome.provider, outcome.model)
         name = call.authorization.served_as or call.resource.name

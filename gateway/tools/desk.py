@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
 from gateway.dialects import items, mcp, mcp_params, mcp_questions
-from gateway.dialects.jsonrpc import INVALID, OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
+from gateway.dialects.jsonrpc import OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
@@ -26,12 +26,12 @@ from gateway.policy.visible import Visible
 from gateway.redaction.values import Values
 from gateway.stores import Owners
 from gateway.tools import tasks
-from gateway.tools.asking import Asks, Passing
+from gateway.tools.asking import Asks
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import needs_task, repeats, writes
+from gateway.tools.catalogue import needs_task, writes
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.eras import Eras
-from gateway.tools.later_tasks import LaterTasks, acknowledged, answers
+from gateway.tools.later_tasks import LaterTasks, acknowledged
 from gateway.tools.listening import Listener, Listening, no_stream
 from gateway.tools.pins import Pins
 from gateway.tools.plain_words import PlainWords
@@ -39,17 +39,16 @@ from gateway.tools.rounds import Rounds
 from gateway.tools.said import about, for_later_era, joined, keeps
 from gateway.tools.schema import check
 from gateway.tools.seen import Seen
+from gateway.tools.sending import SESSION_ID, Sending, message_of, no_session
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.sessions import Sessions
 from gateway.tools.task_calls import TaskCalls, Way
-from gateway.tools.task_owners import TaskOwners, TaskRelay
+from gateway.tools.task_owners import TaskOwners
 from gateway.tools.user_tokens import Unconnected
-from gateway.tools.wire import NOTHING, UNOPENED, Hold, Relay, Session, SessionLost, broken
+from gateway.tools.wire import UNOPENED, Relay, Session, SessionLost, broken
 from gateway.upstream.answer import Answer
-
-_SESSION: Final = b"mcp-session-id"
 
 
 class Resumed(NamedTuple):
@@ -87,6 +86,9 @@ class Desk:
         later = LaterTasks(self._owners, sessions, self._rounds)
         self._tasks = TaskCalls(self._owners, later, visible)
         self._listening = Listening(visible, sessions, self._asks, self._owners, later)
+        self._sending = Sending(
+            sessions, self._records, self._owners, self._tasks, self._seen, self._asks, self._rounds, self._eras
+        )
         self._resources = resources
         self._states = states
         self._rows = {name: row for name, row in rows.items() if row.mcp or row.command or row.openapi}
@@ -117,7 +119,7 @@ class Desk:
         Raises Refusal(policy_denied) if the token of the caller has not the scopes of the server.
         """
         self._check_scopes(call, _codec(call).door)
-        opened = self.opened(call, _codec(call).door)
+        opened = self._sending.opened(call, _codec(call).door)
         assert call.subject is not None, "sessions come after identify"
         _codec(call).round_of = partial(self._sessions.round_of, call.subject)
         _codec(call).task_of = partial(self._owners.enter, call, call.subject)
@@ -133,26 +135,10 @@ class Desk:
             data = {"error": NOT_ENOUGH, "server": server}
             raise Fault(OURS, words, code="policy_denied", status=403, data=data)
 
-    def opened(self, call: Call, server: str) -> Opened | None:
-        """The session that a call names; None without one. Raises Refusal(invalid_request) for one it may not use."""
-        id = mcp.header(call.headers, _SESSION)
-        if not id:
-            return None
-        assert call.subject is not None, "sessions come after identify"
-        opened = self._sessions.open(call.subject, server, id)
-        if opened is None:
-            raise _no_session()
-        return opened
-
     async def _check_open(self, call: Call) -> None:
         """Raise Refusal(invalid_request) if the client has ended the session that a call names."""
-        if (id := mcp.header(call.headers, _SESSION)) and await self._records.ended(id):
-            raise _no_session()
-
-    def _joined(self, call: Call, codec: Mcp) -> Opened | None:
-        """The session that a call names, if the gateway has one with the server for it. Raises Refusal."""
-        opened = self.opened(call, codec.door) if codec.door and not codec.modern else None
-        return opened if opened is not None and opened.joined else None
+        if (id := mcp.header(call.headers, SESSION_ID)) and await self._records.ended(id):
+            raise no_session()
 
     async def find(self, call: Call) -> None:
         """Check that the called tool exists and takes the arguments; writes `call.request.label`. Raises Refusal."""
@@ -173,7 +159,9 @@ class Desk:
                 raise Fault(PARAMS, "You may not answer this question of the server.", code="tool_not_found")
             return
         if codec.method in mcp.READS:
-            if codec.method in mcp.UPDATES and (not self._logs(codec.door) or self._joined(call, codec) is None):
+            if codec.method in mcp.UPDATES and (
+                not self._logs(codec.door) or self._sending.joined(call, codec) is None
+            ):
                 raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
             call.request.label, call.request.writes = call.resource.name, False
             if not await self._visible.admits(call):
@@ -211,10 +199,10 @@ class Desk:
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
         try:
-            if codec.question is not None and (opened := self.opened(call, codec.door)):
+            if codec.question is not None and (opened := self._sending.opened(call, codec.door)):
                 await self._asks.answer(call, codec.question, server, opened)
                 return _answer({})
-            raw = await self._tried(call, codec, server, relay)
+            raw = await self._sending.tried(call, codec, server, relay)
             if codec.method == mcp.TASK_UPDATE:
                 return _answer({"jsonrpc": "2.0", "id": codec.id, "result": acknowledged(raw)})
             raw = await self._tasks.answered(call, codec, server, await self._rounds.asked(call, codec, server, raw))
@@ -228,33 +216,33 @@ class Desk:
 
     async def end(self, call: Call, server: str) -> None:
         """End the session that a call names. Raises Refusal(invalid_request)."""
-        opened = self.opened(call, server)
+        opened = self._sending.opened(call, server)
         if opened is None:
-            raise _no_session()
+            raise no_session()
         await self._check_open(call)
-        await self._records.end(mcp.header(call.headers, _SESSION))
+        await self._records.end(mcp.header(call.headers, SESSION_ID))
         if server and opened.joined:
             await self._server(server).end(opened.upstream, caller_of(call))
 
     async def listen(self, call: Call, listener: Listener) -> None:
         """Pass on what a server tells without a request, until the stream ends. Raises Refusal."""
         codec = _codec(call)
-        if await self._listening.resume(call, codec, self.opened(call, codec.door), listener):
+        if await self._listening.resume(call, codec, self._sending.opened(call, codec.door), listener):
             return
         if not codec.door:
             raise Fault(UNKNOWN_METHOD, "Streams are served at the path of one server.", status=404)
         try:
-            opened = self.opened(call, codec.door)
+            opened = self._sending.opened(call, codec.door)
             if opened is not None and not opened.joined:
                 raise no_stream(codec)
             await self._listening.listen(call, codec, self._server(codec.door), opened, listener)
         except SessionLost:
-            raise _no_session() from None
+            raise no_session() from None
 
     def resumes(self, call: Call) -> Resumed | None:
         """How the client of a call comes back to a stream that broke; None if it cannot: before 2025-11-25."""
         codec = _codec(call)
-        opened = self.opened(call, codec.door) if not codec.modern else None
+        opened = self._sending.opened(call, codec.door) if not codec.modern else None
         if opened is None or opened.version != mcp.HANDSHAKE[-1]:
             return None
         assert call.subject is not None, "sessions come after identify"
@@ -265,116 +253,9 @@ class Desk:
         """Tell a server that an answer of the client was refused, so that the server does not wait in vain."""
         codec = _codec(call)
         self._eras.drop(codec)
-        if codec.question is not None and not call.outcome.sent and (opened := self.opened(call, codec.door)):
+        if codec.question is not None and not call.outcome.sent and (opened := self._sending.opened(call, codec.door)):
             with contextlib.suppress(Refusal):
                 await self._asks.turn_down(call, codec.question, self._server(codec.server), opened)
-
-    async def _tried(self, call: Call, codec: Mcp, server: Server, relay: Relay | None) -> bytes:
-        """The response to a call, whose client may be asked before. Raises Refusal."""
-        if codec.round is not None and codec.round.held:
-            return await self._eras.go_on(call, codec, relay)
-        if codec.modern and (able := self._asker(call, codec, server)[0]) and not await server.later(caller_of(call)):
-            return await self._eras.begin(call, codec, server, able, relay, partial(self._sent, call, codec, server))
-        opened = self.opened(call, codec.door) if not codec.modern else None
-        passing = self._asks.passing(call, codec.door, server, opened, relay) if relay is not None else None
-        joined = self._joined(call, codec) is not None
-        hears = TaskRelay(self._owners, call, server, relay, passing) if joined and relay and passing else passing
-        raw = await self._sent(call, codec, server, passing, call.ticket.hold, hears)
-        if passing is None or not passing.able:
-            return raw
-        again = partial(self._ask, call, codec, server, passing, call.ticket.hold, hears)
-        return await self._eras.in_stream(call, server, passing, raw, again)
-
-    def _asker(self, call: Call, codec: Mcp, server: Server) -> tuple[Json, tuple[str, ...]]:
-        """What the client of a call can be asked, and who that is: see `Session.holder`."""
-        if not codec.modern:
-            opened = self.opened(call, codec.door)
-            if opened is None:
-                return {}, ()
-            return mcp_questions.able(opened.able, server.row.asks), opened.upstream.holder
-        assert call.subject is not None, "calls leave after identify"
-        able = codec.able(server.row.asks) if codec.task is None and codec.as_task is None else {}
-        return able, (call.subject.team, call.subject.agent, call.subject.acting, "")
-
-    async def _sent(
-        self,
-        call: Call,
-        codec: Mcp,
-        server: Server,
-        passing: Passing | None,
-        hold: Hold,
-        hears: Relay | None = None,
-    ) -> bytes:
-        """Send a call; once more after a fault if the tool may be called again without effect. Raises Refusal."""
-        try:
-            return await self._ask(call, codec, server, passing, hold, hears)
-        except Refusal as fault:
-            at_once = fault.code == "upstream_error" and fault.retry_after is None
-            asked = passing is not None and passing.asked
-            if not at_once or asked or not await self._repeats(call, codec, server):
-                raise
-        call.outcome.tries += 1
-        return await self._ask(call, codec, server, passing, hold, hears)
-
-    async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
-        """Whether a call may be sent again."""
-        if codec.method in mcp.READS or codec.task is not None:
-            return True
-        if codec.as_task is not None:
-            return False
-        tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
-        return tool is not None and repeats(server.row, tool)
-
-    async def _ask(
-        self,
-        call: Call,
-        codec: Mcp,
-        server: Server,
-        passing: Passing | None,
-        hold: Hold,
-        hears: Relay | None,
-        more: Json = NOTHING,
-    ) -> bytes:
-        """Send a call. `hears`: takes what comes before the answer. `more`: further parameters. Raises Refusal."""
-        called = codec.method == mcp.CALL
-        params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
-        params = {**self._rounds.params(call, codec, params), **more}
-        if codec.as_task is not None:
-            params = {**params, "task": codec.as_task}
-        if codec.answered_asks:
-            params = answers(call, codec)
-        if passing is not None and (joined := self._joined(call, codec)) is not None and joined.upstream.modern:
-            codec.level = await self._records.level(mcp.header(call.headers, _SESSION))
-        if passing is not None and (meta := codec.wanted(passing.token)):
-            params = {**params, mcp.META: meta}
-        message = _message(call, codec, params)
-        return await self._exchange(call, codec, server, message, hears or passing, hold)
-
-    async def _exchange(
-        self,
-        call: Call,
-        codec: Mcp,
-        server: Server,
-        message: Json,
-        relay: Relay | None = None,
-        hold: Hold | None = None,
-    ) -> bytes:
-        """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
-        hold, caller = hold or call.ticket.hold, caller_of(call)
-        headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
-        able, holder = self._asker(call, codec, server) if relay is not None else ({}, ())
-        joined = self._joined(call, codec)
-        if codec.modern and (later := await self._tasks.session(call, codec, server)) is not None:
-            raw = await server.ask_in(later, message, hold, caller, headers, relay)
-        elif joined is None:
-            raw = await server.ask(message, hold, caller, headers, relay, able, holder)
-        else:
-            session = joined.upstream._replace(able=able)
-            try:
-                raw = await server.ask_in(session, message, hold, caller, headers, relay)
-            except SessionLost:
-                raise _no_session() from None
-        return codec.named(raw, message["id"])
 
     async def _control(self, call: Call, codec: Mcp) -> Json:
         """The result of a message of the protocol; nothing for a notification."""
@@ -411,7 +292,9 @@ class Desk:
         assert server is not None, "tasks are served at the path of one server"
 
         async def send(method: str, params: Json) -> bytes:
-            return await self._exchange(call, codec, server, {**_message(call, codec, params), "method": method})
+            return await self._sending.exchange(
+                call, codec, server, {**message_of(call, codec, params), "method": method}
+            )
 
         if codec.task is None:
             return await self._tasks.listed(call, codec, server, send)
@@ -423,7 +306,7 @@ class Desk:
 
     async def _way(self, call: Call, codec: Mcp, server: Server) -> Way:
         """How the client can call tools of a server as tasks. Raises Refusal."""
-        return await self._tasks.way(call, codec, server, joined=self._joined(call, codec) is not None)
+        return await self._tasks.way(call, codec, server, joined=self._sending.joined(call, codec) is not None)
 
     def _logs(self, server: str) -> bool:
         """Whether the log of a server can reach clients: that of a process has no sessions."""
@@ -436,21 +319,21 @@ class Desk:
         """
         if codec.params.get("level") not in mcp.LEVELS:
             raise Fault(PARAMS, f"`params.level` must be one of {', '.join(mcp.LEVELS)}.")
-        opened = self.opened(call, codec.door) if self._logs(codec.door) else None
+        opened = self._sending.opened(call, codec.door) if self._logs(codec.door) else None
         if opened is None:
             raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
         if opened.upstream.modern:
-            await self._records.set_level(mcp.header(call.headers, _SESSION), codec.params["level"])
+            await self._records.set_level(mcp.header(call.headers, SESSION_ID), codec.params["level"])
             return {}
-        message = _message(call, codec, {"level": codec.params["level"]})
-        if _result(await self._exchange(call, codec, self._server(codec.door), message)) is None:
+        message = message_of(call, codec, {"level": codec.params["level"]})
+        if _result(await self._sending.exchange(call, codec, self._server(codec.door), message)) is None:
             raise broken(codec.door, "did not take the level of its log")
         return {}
 
     async def _tell(self, call: Call, codec: Mcp) -> None:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
         id = codec.params.get("requestId")
-        opened = self.opened(call, codec.door) if codec.door else None
+        opened = self._sending.opened(call, codec.door) if codec.door else None
         if codec.method == "notifications/cancelled" and opened and opened.joined and is_id(id):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
             await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
@@ -489,7 +372,7 @@ class Desk:
             able = mcp_questions.able(codec.params.get("capabilities"), server.row.asks)
             upstream, told = await self._meet(call, server, able)
         id = self._sessions.new(call.subject, codec.door, upstream, version, able)
-        call.outcome.headers = ((_SESSION, id.encode()),)
+        call.outcome.headers = ((SESSION_ID, id.encode()),)
         return {"protocolVersion": version, **told}
 
     async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
@@ -502,9 +385,9 @@ class Desk:
             return {kind: [], **done, **self._fresh(codec)}
         cursor = codec.params.get("cursor")
         params = {"cursor": cursor} if type(cursor) is str else {}
-        message = _message(call, codec, params)
+        message = message_of(call, codec, params)
         try:
-            result = _result(await self._exchange(call, codec, self._server(codec.door), message))
+            result = _result(await self._sending.exchange(call, codec, self._server(codec.door), message))
         except Unconnected:
             return {kind: [], **done, **self._fresh(codec)}
         if result is None or type(result.get(kind)) is not list:
@@ -548,11 +431,6 @@ def _codec(call: Call) -> Mcp:
     return codec
 
 
-def _message(call: Call, codec: Mcp, params: Json) -> Json:
-    """A request to a server. Its id is that of the body, which was redacted after the codec read it."""
-    return {"jsonrpc": "2.0", "id": call.request.body["id"], "method": codec.method, "params": params}
-
-
 def _result(raw: bytes) -> Json | None:
     """The result of a response; None for anything else, also for what is nested too deep to be written again."""
     try:
@@ -573,8 +451,3 @@ def _answer(said: bytes | Json) -> Answer:
         yield b""
 
     return Answer(False, said if isinstance(said, bytes) else orjson.dumps(said), nothing(), None)
-
-
-def _no_session() -> Refusal:
-    words = "There is no session with this id. Open one with `initialize`."
-    return Fault(INVALID, words, status=404)

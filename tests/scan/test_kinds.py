@@ -64,6 +64,25 @@ def test_digits_of_a_name(pii: PiiScanner, text: str) -> None:
     assert [one.entity for one in pii.scan("so _4111111111111111_ is")] == ["CREDIT_CARD"]
 
 
+@pytest.mark.parametrize(
+    ("text", "entity", "value"),
+    [
+        ("ssn_219-09-9999", "US_SSN", "219-09-9999"),
+        ("export ssn_219-09-9999_x.txt", "US_SSN", "219-09-9999"),
+        ("so _219-09-9999_ it is", "US_SSN", "219-09-9999"),
+        ("cpf_111.444.777-35.pdf", "BR_CPF", "111.444.777-35"),
+        ("pesel_44051401359_2024", "PL_PESEL", "44051401359"),
+        ("order_219-09-9999", "", ""),
+        ("id_44051401359", "", ""),
+        ("txn_2190999998_a", "", ""),
+    ],
+)
+def test_national_numbers_beside_underscores(pii: PiiScanner, text: str, entity: str, value: str) -> None:
+    """With their name before the underscore, or emphasized; other names are those of ids."""
+    expected = [(entity, value)] if entity else []
+    assert [(one.entity, text[one.start : one.end]) for one in pii.scan(text)] == expected
+
+
 @pytest.mark.parametrize("text", ["ann@example.org_2024.pdf", "_ann@example.org_", "to ann@example.org_x"])
 def test_addresses_before_an_underscore(pii: PiiScanner, text: str) -> None:
     """The address ends where its host does."""

@@ -18,6 +18,7 @@ import regex
 
 from gateway.budget import spend
 from gateway.detect.core import expressions, facts, rewrite
+from gateway.detect.core.context import REACH
 from gateway.detect.core.index import Expression
 from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Family, Match, Rule, RuleSet
@@ -51,6 +52,8 @@ _OTHERS: Final = {
 # The expression is the same as for phone numbers, so that digits in groups cost the index nothing.
 DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
 """Stretches of digits in groups."""
+_WORD_BEFORE: Final = regex.compile(r"([^\W_]++)[\s_:=-]*+\Z")
+_NAME: Final = 32  # characters of a word and of what is between it and a number
 _FEWEST: Final = 5  # characters of a number
 _LONGEST: Final = 48  # maximum characters of a number with its surroundings
 _PIECE: Final = 4096  # characters that are searched without releasing the interpreter lock: a millisecond or two
@@ -339,7 +342,23 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near, names: N
                 found.append(Match(low, high, score, kind.rule))
         return found
 
-    return Family(expression, tuple(kind.rule for kind in kinds), find, _FEWEST)
+    lasts = frozenset(phrase.split()[-1].lower() for kind in kinds for phrase in IDENTITIES[int(kind.key)].words)
+
+    def beside(text: str, start: int, end: int) -> list[Match]:
+        """The same, also where an underscore joins a number to its name (`ssn_219-09-9999`), or begins its emphasis."""
+        found = find(text, start, end)
+        if text[start - 1 : start] != "_" and text[end : end + 1] != "_":
+            return found
+        word = _WORD_BEFORE.search(text, max(0, start - _NAME), start)
+        emphasized = text[start - 1 : start] == "_" and not text[max(0, start - 4) : start].rstrip("_")[-1:].isalnum()
+        if not emphasized and (word is None or word[1].lower() not in lasts):
+            return found
+        low = max(0, start - REACH)
+        piece = text[low : end + RuleSet.MARGIN].replace("_", " ")
+        more = [one._replace(start=one.start + low, end=one.end + low) for one in find(piece, start - low, end - low)]
+        return found + [one for one in more if one.score >= NAMED or (emphasized and one.score > 0)]
+
+    return Family(expression, tuple(kind.rule for kind in kinds), beside if in_digits else find, _FEWEST)
 
 
 def _shortest(kind: _Kind) -> int:
