@@ -87,8 +87,8 @@ Failover works among targets of different formats. The targets' formats are `ope
 - **Refused**: what changes the meaning of an answer and cannot be expressed is refused with `invalid_request` before
   the call; the message names the field and the format. If another target of the model can express it, that one is
   tried.
-- **Dropped**: what only tunes is left out, and named in the header `x-meshgate-dropped`. So are fields that the
-  dialect does not know.
+- **Dropped**: optional tuning parameters are left out, and named in the header `x-meshgate-dropped`. So are
+  fields that the dialect does not know.
 - **Signed state** (signatures of thinking, `encrypted_content`, `thoughtSignature`) is kept in the field that the
   dialect of the client has for it, marked with its target, and returned to that target alone. Chat completions have a
   field for
@@ -96,7 +96,7 @@ Failover works among targets of different formats. The targets' formats are `ope
   and reasoning is in `reasoning_content`.
 - **Not translated**: embeddings, counts of tokens, stored responses. A translated response is never stored (`store:
   false` in the answer). Citations and log probabilities are not part of translated answers.
-- **Charges** are by the report of the provider, also where the dialect of the client has no field for a count.
+- **Charges** are by the usage that the provider reports, also where the dialect of the client has no field for a count.
 - Instructions in the middle of a conversation are moved to its beginning. Messages of one side in a row become one,
   with a blank line between their texts. Ids of tool calls that a provider would refuse are replaced by a digest, in
   calls and results alike.
