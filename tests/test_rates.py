@@ -14,6 +14,7 @@ import pytest
 
 import upstream as scripted
 from line import Line, config, running
+from waiting import eventually
 
 CARD = "my card is 4111 1111 1111 1111"
 # RFC 9651: a list of strings with parameters that are integers, strings or byte sequences.
@@ -148,6 +149,7 @@ def test_limits_on_what_the_policy_says(metered: Line, up: scripted.Upstream) ->
     assert states(first)["attributes.project-requests"]["r"] == 2
     policy = states(first, "ratelimit-policy")["attributes.project-requests"]
     assert (policy["q"], policy["w"], policy["pk"]) == (3, 3600, states(first)["attributes.project-requests"]["pk"])
+    eventually(lambda: not any(metered.workflow("w").held.values()))
     second = metered.chat("hi", max_tokens=5000, agent="mallory")
     assert 10_000 - int(states(second)["attributes.project-tokens"]["r"]) == held + used
     assert "ratelimit" not in metered.chat("hi", "renamed", max_tokens=100).headers

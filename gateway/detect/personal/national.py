@@ -52,7 +52,7 @@ _OTHERS: Final = {
 # The expression is the same as for phone numbers, so that digits in groups cost the index nothing.
 DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
 """Stretches of digits in groups."""
-_WORD_BEFORE: Final = regex.compile(r"([^\W_]++)[\s_:=-]*+\Z")
+_WORD_BEFORE: Final = regex.compile(r"(?<![^\W_])([^\W_]++)[\s_:=-]*+\Z")
 _NAME: Final = 32  # characters of a word and of what is between it and a number
 _FEWEST: Final = 5  # characters of a number
 _LONGEST: Final = 48  # maximum characters of a number with its surroundings
