@@ -7,7 +7,7 @@ belong to the agent (with its team) whose message made them; for anybody else th
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import orjson
@@ -103,7 +103,7 @@ class AgentDesk:
         if codec.names_context:
             await self._take(call, codec)
         if codec.does == CARD:
-            return Answer(False, await self._extended(call, codec, remote, message), _nothing(), None)
+            return Answer.complete(await self._extended(call, codec, remote, message))
         if self._values is not None:
             codec.placed = self._values.placed(call)
             await self._values.restore(call, codec.masked)
@@ -130,7 +130,7 @@ class AgentDesk:
         await self._own(call, codec, raw)
         if codec.does in PUSHES and codec.does != DELETE:
             raw = self._pushes.given(call, codec, raw)
-        return Answer(False, raw, _nothing(), None)
+        return Answer.complete(raw)
 
     async def _interface(self, remote: Remote, version: str) -> card.Interface:
         """Where an agent is called. Raises Refusal."""
@@ -300,11 +300,6 @@ def _codec(call: Call) -> A2a:
     codec = call.codec
     assert isinstance(codec, A2a), "calls of agents have the codec of their protocol"
     return codec
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
 
 
 def unknown_agent() -> Refusal:

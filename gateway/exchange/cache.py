@@ -85,7 +85,7 @@ class Cache:
         outcome = call.outcome
         outcome.dropped = tuple(dropped)
         outcome.provider, outcome.model, outcome.status, outcome.hit = provider, model, 200, True
-        return Answer(streamed, body, _nothing(), None), None
+        return Answer.complete(body, streamed=streamed), None
 
     def _settings_of(self, call: Call) -> Settings | None:
         """Those of the model of a call, unless the policy says otherwise; None if the call is not cached."""
@@ -164,11 +164,6 @@ class Keeping:
 def _served_as(call: Call) -> str:
     """The model that serves a call."""
     return call.authorization.served_as or call.resource.name
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    for data in list[bytes]():
-        yield data
 
 
 def _forbidden(call: Call) -> bool:

@@ -6,7 +6,6 @@ judged, recorded or sent. Fails closed: without the store there is no list.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 import orjson
@@ -46,7 +45,7 @@ async def listed(answers: Answers, forward: Forward, lists: Lists, call: Call, r
     found = await _found(forward, lists, answers, call, codec, about, about.page)
     said = codec.shown(found.page, found.entries, found.more, found.token, about.page.cursor.name == BACK)
     try:
-        await passed(answers, call, Answer(False, orjson.dumps(said), _nothing(), None), reply)
+        await passed(answers, call, Answer.complete(orjson.dumps(said)), reply)
     finally:
         call.outcome.usage, call.outcome.heard = Usage(), []
     call.outcome.finished = True
@@ -120,9 +119,3 @@ def _read(answers: Answers, call: Call, raw: bytes) -> Json:
     except ValueError:
         raise garbage(call, f"something that is not {call.codec.noun}") from None
     return body
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    """No more bytes."""
-    return
-    yield

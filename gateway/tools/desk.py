@@ -7,7 +7,7 @@ Messages of the protocol itself (initialize, lists, pings) are answered here, fr
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -169,7 +169,7 @@ class Desk:
                     PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
                 )
             return
-        tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
+        tool = await self._seen.tool(call, server, codec.called)
         if tool is None:
             raise mcp.unknown_tool()
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
@@ -445,9 +445,4 @@ def _result(raw: bytes) -> Json | None:
 
 def _answer(said: bytes | Json) -> Answer:
     """An answer that is complete; of an object, the result."""
-
-    async def nothing() -> AsyncIterator[bytes]:
-        return
-        yield b""
-
-    return Answer(False, said if isinstance(said, bytes) else orjson.dumps(said), nothing(), None)
+    return Answer.complete(said if isinstance(said, bytes) else orjson.dumps(said))

@@ -8,7 +8,7 @@ caller is passed on but Accept and Accept-Language.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final
@@ -168,12 +168,7 @@ class PlainDesk:
         if said is None and not self._unscannable:
             words = _UNREAD.format(http_tool.media_type(kind) or "unknown")
             raise Refusal("output_blocked", words, stage="output")
-        return Answer(False, said or b'{"status":%d}' % status, _nothing(), None)
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
+        return Answer.complete(said or b'{"status":%d}' % status)
 
 
 def destination(row: Tool) -> Destination:

@@ -55,6 +55,10 @@ class Seen:
         """The tools of a server that are accepted. Raises Unconnected, Refusal, StoreUnavailable."""
         return await self._pins.served(server.name, await server.tools(caller_of(call)), server.row.pins)
 
+    async def tool(self, call: Call, server: Server, name: str) -> Listed | None:
+        """The accepted tool of a server with this name; None without one. Raises as `accepted` does."""
+        return next((one for one in await self.accepted(call, server) if one.name == name), None)
+
     async def _of(self, call: Call, server: Server) -> list[Listed]:
         """The tools of a server that the caller may see, in the order of the server; kept for a minute.
 

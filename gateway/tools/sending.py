@@ -122,7 +122,7 @@ class Sending:
             return True
         if codec.as_task is not None:
             return False
-        tool = next((one for one in await self._seen.accepted(call, server) if one.name == codec.called), None)
+        tool = await self._seen.tool(call, server, codec.called)
         return tool is not None and repeats(server.row, tool)
 
     async def _ask(

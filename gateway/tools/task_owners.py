@@ -90,7 +90,7 @@ class TaskOwners:
 
     async def tool(self, call: Call, server: Server, name: str) -> Listed | None:
         """The tool of a task, if the caller may still call it. Raises Refusal."""
-        listed = next((one for one in await self._seen.accepted(call, server) if one.name == name), None)
+        listed = await self._seen.tool(call, server, name)
         if listed is None:
             return None
         may = await self._visible.may(call, f"{server.name}/{name}", writes=writes(server.row, listed))

@@ -34,6 +34,11 @@ class Answer:
     kind: str = "application/json"
     account: Account | None = None  # where the call is in flight until `close`
 
+    @classmethod
+    def complete(cls, body: bytes, *, streamed: bool = False) -> Answer:
+        """An answer of which nothing is left to be read."""
+        return cls(streamed, body, _nothing(), None)
+
     @property
     def length(self) -> int:
         """The size in bytes that the upstream announced; 0 if it announced none."""
@@ -124,3 +129,8 @@ class Body:
 
 _KNOWING = (Body, Translated)
 """Bodies that tell whether they were read to their end."""
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
