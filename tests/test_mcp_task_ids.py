@@ -110,9 +110,9 @@ class Store:
 class Tools:
     """All tools are accepted; the caller may use one."""
 
-    async def accepted(self, call: Any, server: Any) -> list[Any]:
-        """The tools."""
-        return [SimpleNamespace(name=name, tool={}) for name in ("may", "lost")]
+    async def tool(self, call: Any, server: Any, name: str) -> Any:
+        """An accepted tool."""
+        return SimpleNamespace(name=name, tool={}) if name in ("may", "lost") else None
 
     async def may(self, call: Any, name: str, *, writes: bool | None = None) -> bool:
         """Whether the caller may use a tool."""
@@ -123,7 +123,7 @@ class Tools:
 def test_all_pages_have_the_tasks_of_the_caller(owners: list[str], size: int) -> None:
     """Each once, in the order of the server, however many others it has, and wherever it cuts."""
     tools: Any = Tools()
-    seen: Any = SimpleNamespace(accepted=tools.accepted)
+    seen: Any = SimpleNamespace(tool=tools.tool)
     row = SimpleNamespace(restore=False, write=(), idempotent=())
     server: Any = SimpleNamespace(name="it", row=row)
     tasks = TaskOwners(cast("Any", Store()), SESSIONS, tools, seen, None)
