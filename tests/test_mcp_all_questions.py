@@ -25,7 +25,7 @@ from pydantic import BaseModel
 import tool_server
 from asking_processes import FAST, SCRIPT
 from gateway.dialects import mcp
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, answers, asking, prompt
 from tool_client import Client, failed
 from tool_server import MAIL, Scripted
@@ -55,8 +55,6 @@ def line(served: tuple[Scripted, Scripted], tmp_path_factory: pytest.TempPathFac
     """A gateway before these, one that may ask nothing, and a process."""
     folder = tmp_path_factory.mktemp("all-asking")
     (folder / "plain.py").write_text(SCRIPT)
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     first, second = served
     settings = config(
         folder,
@@ -67,7 +65,7 @@ def line(served: tuple[Scripted, Scripted], tmp_path_factory: pytest.TempPathFac
             "mute": {"mcp": first.url},
             "process": {"command": [sys.executable, str(folder / "plain.py")], "asks": ["elicitation"]},
         },
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "="},
     )
     with running(folder, settings) as started:

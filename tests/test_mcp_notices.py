@@ -14,7 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 
 import tool_server
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_client import Client, text
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
@@ -53,14 +53,12 @@ def server(served: Scripted) -> Scripted:
 def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy."""
     folder = tmp_path_factory.mktemp("notices")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {"mcp": served.url, "timeout": "2s", "max_answer": 300_000, "auth": {"type": "static", "token": OWN}}
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
         tools={"it": row},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "="},
         idempotency={},
     )

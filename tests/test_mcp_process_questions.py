@@ -21,7 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from asking_processes import FAST, SCRIPT, SDK
 from gateway.exchange import kept
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, answers, prompt
 from tool_client import failed, text
 from tool_server import INJECTION, MAIL
@@ -36,8 +36,6 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     folder = tmp_path_factory.mktemp("asking")
     for name, script in (("plain", SCRIPT), ("sdk", SDK), ("fast", FAST)):
         (folder / f"{name}.py").write_text(script)
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     plain = {"command": [sys.executable, str(folder / "plain.py")], "timeout": "10s"}
     settings = config(
         folder,
@@ -47,7 +45,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
             "mute": plain,
             "brief": {**plain, "timeout": "2s", "asks": EVERY, "ask_timeout": "300ms"},
         },
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "=", "entities": {"CREDIT_CARD": "block"}},
         quotas={"tokens": 1_000_000, "cost_usd": 1000},
     )

@@ -16,9 +16,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
+import event_stream
 import tool_server
 from gateway.dialects import mcp_questions
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, Asked, answers, asking, prompt
 from tool_client import Client
 from tool_server import INJECTION, MAIL, Scripted
@@ -46,8 +47,6 @@ def server(served: Scripted) -> Scripted:
 def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with rows of the same server: may ask all, may ask nothing, has little time."""
     folder = tmp_path_factory.mktemp("questions")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     every = ["sampling", "elicitation", "roots"]
     row = {"mcp": served.url, "timeout": "10s", "auth": {"type": "static", "token": OWN}}
     settings = config(
@@ -58,7 +57,7 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             "mute": row,
             "brief": {**row, "timeout": "300ms", "asks": every, "ask_timeout": "300ms"},
         },
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "=", "entities": {"CREDIT_CARD": "block"}},
         quotas={"tokens": 1_000_000, "cost_usd": 1000},
     )
@@ -381,20 +380,14 @@ def test_several_questions_at_once(line: Line, server: Scripted) -> None:
 
     def answer(message: dict[str, Any]) -> Any:
         def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-            handler.close_connection = True
+            send = event_stream.begin(handler)
             for number in range(3):
-                question = {"id": f"q{number}", "method": "elicitation/create"}
-                said: dict[str, Any] = {"jsonrpc": "2.0", **question, "params": {**FORM, "message": str(number)}}
-                handler.wfile.write(b"data: " + json.dumps(said).encode() + b"\n\n")
+                params = {**FORM, "message": str(number)}
+                send({"id": f"q{number}", "method": "elicitation/create", "params": params})
             told = [server.told.get(timeout=10) for _ in range(3)]
             got = {one["id"]: one["result"]["content"]["name"] for one in told}
             result = {"content": [{"type": "text", "text": json.dumps(got)}]}
-            last = {"jsonrpc": "2.0", "id": message["id"], "result": result}
-            handler.wfile.write(b"data: " + json.dumps(last).encode() + b"\n\n")
+            send({"id": message["id"], "result": result})
 
         return write
 

@@ -18,6 +18,7 @@ from mcp.client.client import Client as SdkClient
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 
+import event_stream
 import tool_server
 from gateway.exchange import kept
 from line import Line, config, running
@@ -66,15 +67,7 @@ def telling(server: Scripted) -> None:
         token = message["params"].get("_meta", {}).get("progressToken")
 
         def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-            handler.close_connection = True
-
-            def send(said: dict[str, Any]) -> None:
-                handler.wfile.write(b"data: " + json.dumps({"jsonrpc": "2.0", **said}).encode() + b"\n\n")
-
+            send = event_stream.begin(handler)
             with contextlib.suppress(OSError):
                 while "end" not in (said := server.told.get(timeout=10)):
                     if "progress" in said:

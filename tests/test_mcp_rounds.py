@@ -18,7 +18,7 @@ from pydantic import BaseModel, FileUrl
 
 import tool_server
 from gateway.dialects import mcp
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, later, prompt, required, rounds
 from tool_client import Client, failed
 from tool_server import INJECTION, MAIL, Scripted
@@ -52,14 +52,12 @@ def server(served: Scripted) -> Scripted:
 def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with rows of the same server: may ask all, may ask nothing."""
     folder = tmp_path_factory.mktemp("rounds")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {"mcp": served.url, "timeout": "10s", "auth": {"type": "static", "token": OWN}}
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
         tools={"it": {**row, "asks": ["sampling", "elicitation", "roots"]}, "mute": row},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "="},
         quotas={"tokens": 1_000_000, "cost_usd": 1000},
     )

@@ -24,7 +24,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import Refusal
 from gateway.output.screen import Screen
-from line import Line, config, running
+from line import Line, config, policies, running
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 CARD = b"my card is 4111 1111 1111 1111, thank you very much"
@@ -171,9 +171,7 @@ def test_data_in_a_text_is_blocked(line: Line, up: scripted.Upstream) -> None:
 
 def test_a_policy_decides_where_it_may(up: scripted.Upstream, tmp_path: Any) -> None:
     """`unscannable: allow` leaves it to the policy, which sees kinds."""
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "gateway.rego").write_text(POLICY)
-    settings = config(tmp_path, up.url, pii={"unscannable": "allow"}, policy={"path": str(tmp_path / "policies")})
+    settings = config(tmp_path, up.url, pii={"unscannable": "allow"}, policy=policies(tmp_path, POLICY))
     with running(tmp_path, settings) as line:
         assert line.chat(UNREADABLE["gzip"][0]).status_code == 200
         answer = line.chat(UNREADABLE["a data URL"][0])
