@@ -13,13 +13,10 @@ from threading import Event
 from typing import Any
 
 import httpx
-import httpx2
 import mcp_types as types
 import pytest
 from fastmcp import Client as FastClient
 from fastmcp.client.transports import StreamableHttpTransport
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 
 import event_stream
 import tool_server
@@ -29,7 +26,7 @@ from gateway.exchange import kept
 from gateway.tools import held
 from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, asking, later, prompt, required, rounds
-from tool_client import Client, failed, text
+from tool_client import Client, failed, sdk, text
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -544,14 +541,7 @@ async def test_the_official_sdk_as_a_client_of_the_later_era(sdk_line: Line) -> 
         asked.append(params.message)
         return types.ElicitResult(action="accept", content={"value": "Ann"})
 
-    async with (
-        httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-        SdkClient(
-            streamable_http_client(f"{sdk_line.url}/mcp/it", http_client=http),
-            mode="auto",
-            elicitation_callback=on_elicit,
-        ) as client,
-    ):
+    async with sdk(f"{sdk_line.url}/mcp/it", mode="auto", elicitation_callback=on_elicit) as client:
         result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann"}
     assert asked == ["Name of <EMAIL>?"]

@@ -10,15 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
 from fastmcp import Client as FastClient
 from fastmcp import Context as FastContext
 from fastmcp import FastMCP
 from fastmcp.client.transports import StreamableHttpTransport
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
@@ -27,7 +24,7 @@ from asking_processes import FAST, SCRIPT
 from gateway.dialects import mcp
 from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, answers, asking, prompt
-from tool_client import Client, failed
+from tool_client import Client, failed, sdk
 from tool_server import MAIL, Scripted
 
 
@@ -253,14 +250,7 @@ async def test_the_official_sdk_and_fastmcp(tmp_path: Path) -> None:
             "own": {"command": [sys.executable, str(tmp_path / "fast.py")], "asks": ["elicitation"]},
         }
         with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", tools=tools)) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(
-                    streamable_http_client(f"{line.url}/mcp", http_client=http),
-                    mode="legacy",
-                    elicitation_callback=on_elicit,
-                ) as client,
-            ):
+            async with sdk(f"{line.url}/mcp", mode="legacy", elicitation_callback=on_elicit) as client:
                 for name in tools:
                     result = await client.call_tool(f"{name}_ask", {})
                     assert result.structured_content == {"result": "Ann"}, name

@@ -11,19 +11,16 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
 from fastmcp import Client as FastClient
 from fastmcp.client.transports import StreamableHttpTransport
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 
 from asking_processes import FAST, SCRIPT, SDK
 from gateway.exchange import kept
 from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, answers, prompt
-from tool_client import failed, text
+from tool_client import failed, sdk, text
 from tool_server import INJECTION, MAIL
 from waiting import eventually
 
@@ -311,16 +308,13 @@ async def test_the_official_sdk(sdk_line: Line, mode: Any) -> None:
     async def on_roots(context: Any) -> types.ListRootsResult:
         return types.ListRootsResult.model_validate({"roots": [{"uri": "file:///srv/work"}]})
 
-    async with (
-        httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-        SdkClient(
-            streamable_http_client(f"{sdk_line.url}/mcp/sdk", http_client=http),
-            mode=mode,
-            elicitation_callback=on_elicit,
-            sampling_callback=on_sample,
-            list_roots_callback=on_roots,
-        ) as client,
-    ):
+    async with sdk(
+        f"{sdk_line.url}/mcp/sdk",
+        mode=mode,
+        elicitation_callback=on_elicit,
+        sampling_callback=on_sample,
+        list_roots_callback=on_roots,
+    ) as client:
         result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann something file:///srv/work"}
     assert asked == ["Name of <EMAIL>?"]

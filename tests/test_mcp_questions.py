@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
@@ -21,7 +18,7 @@ import tool_server
 from gateway.dialects import mcp_questions
 from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, Asked, answers, asking, prompt
-from tool_client import Client
+from tool_client import Client, sdk
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -456,15 +453,9 @@ async def test_the_official_sdk(tmp_path: Path, mode: Any) -> None:
         row = {"mcp": url, "asks": ["elicitation", "sampling"]}
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": row})
         with running(tmp_path, settings) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(
-                    streamable_http_client(f"{line.url}/mcp/it", http_client=http),
-                    mode=mode,
-                    elicitation_callback=on_elicit,
-                    sampling_callback=on_sample,
-                ) as client,
-            ):
+            async with sdk(
+                f"{line.url}/mcp/it", mode=mode, elicitation_callback=on_elicit, sampling_callback=on_sample
+            ) as client:
                 result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann something"}
     assert asked == ["Name of <EMAIL>?", "Say something"]

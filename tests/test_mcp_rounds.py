@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.resolve import Elicit, ListRoots, Resolve, Sample
 from pydantic import BaseModel, FileUrl
@@ -20,7 +17,7 @@ import tool_server
 from gateway.dialects import mcp
 from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, later, prompt, required, rounds
-from tool_client import Client, failed
+from tool_client import Client, failed, sdk
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -344,16 +341,13 @@ async def test_the_official_sdk(tmp_path: Path, mode: Any) -> None:
         row = {"mcp": url, "asks": ["elicitation", "sampling", "roots"]}
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": row})
         with running(tmp_path, settings) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(
-                    streamable_http_client(f"{line.url}/mcp/it", http_client=http),
-                    mode=mode,
-                    elicitation_callback=on_elicit,
-                    sampling_callback=on_sample,
-                    list_roots_callback=on_roots,
-                ) as client,
-            ):
+            async with sdk(
+                f"{line.url}/mcp/it",
+                mode=mode,
+                elicitation_callback=on_elicit,
+                sampling_callback=on_sample,
+                list_roots_callback=on_roots,
+            ) as client:
                 result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann something file:///srv/work"}
     assert sorted(seen) == ["Name of <EMAIL>?", "Say something", "roots"]

@@ -12,11 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated
 from mcp.server.mcpserver import Context, MCPServer
 
@@ -28,7 +25,7 @@ from gateway.tools import listening
 from gateway.tools.notices import ACKNOWLEDGED, acknowledged
 from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY
-from tool_client import Client, failed
+from tool_client import Client, failed, sdk
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -502,14 +499,7 @@ async def test_the_official_sdk(tmp_path: Path) -> None:
     with tool_server.serving(server.streamable_http_app()) as url:
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": url}})
         with running(tmp_path, settings) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(
-                    streamable_http_client(f"{line.url}/mcp/it", http_client=http),
-                    mode="legacy",
-                    message_handler=on_message,
-                ) as client,
-            ):
+            async with sdk(f"{line.url}/mcp/it", mode="legacy", message_handler=on_message) as client:
                 for _ in range(20):
                     await client.call_tool("change", {})
                     if any(isinstance(one, types.ToolListChangedNotification) for one in heard):
@@ -536,8 +526,7 @@ async def test_the_official_sdk_subscribes(tmp_path: Path) -> None:
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": url}})
         with running(tmp_path, settings) as line:
             async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(streamable_http_client(f"{line.url}/mcp/it", http_client=http), mode="auto") as client,
+                sdk(f"{line.url}/mcp/it", mode="auto") as client,
                 client.listen(resource_subscriptions=["notes://a"]) as subscription,
             ):
                 await client.call_tool("change", {})
