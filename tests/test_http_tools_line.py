@@ -558,6 +558,22 @@ def test_another_method_in_a_field(line: Line, crm: Crm, name: str, where: str) 
     assert ask(line, "/v1/x", "POST", **fields).status_code == 200
 
 
+def test_no_other_header_is_passed_on(line: Line, crm: Crm) -> None:
+    """Nothing judges headers: whatever else a caller sends stays here, cookies and addresses among it."""
+    names = """
+        cookie user-agent referer origin from range if-none-match forwarded x-forwarded-for via x-request-id prefer dnt
+        x-correlation-id tracestate baggage x-trace x-key x-api-version proxy-authorization
+    """
+    sent = {name: f"a-{name}" for name in names.split()}
+    sent["traceparent"] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    plain = {"accept": "text/plain", "accept-language": "de-CH"}
+    assert ask(line, "/v1/x", headers={**sent, **plain}).status_code == 200
+    ((_, _, headers, _),) = crm.seen
+    assert not set(sent.values()) & set(headers.values())
+    own = {"host", "accept-encoding", "user-agent", "x-key", "connection", "content-length"}
+    assert {name: value for name, value in headers.items() if name not in own} == plain
+
+
 @pytest.mark.parametrize(
     ("name", "value", "passes"),
     [

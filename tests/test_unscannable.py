@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import os
 import zlib
@@ -203,6 +204,16 @@ def test_an_answer_with_sound_or_pictures(allowed: bool) -> None:
             screen.filter(call).whole(whole)
         with pytest.raises(Refusal, match="no scanner can read"):
             screen.filter(call).feed(chunk, codec)
+
+
+def test_data_without_a_known_format_counts_from_1024_characters_on() -> None:
+    """Shorter base64 is taken for a digest or a token, however random; a known format is data at a fraction of that."""
+    random = base64.b64encode(b"".join(hashlib.sha256(bytes([it])).digest() for it in range(40))).decode()
+    scan = Beside(lambda _: []).scan
+    for size in (200, 1000, 1023, 1024, 1025, 1200):
+        found = [one.entity for one in scan(f"see {random[:size]}")]
+        assert found == ([f"{UNSCANNABLE}DATA"] if size >= 1024 else []), size
+    assert [one.entity for one in scan(base64.b64encode(PNG).decode())] == [f"{UNSCANNABLE}IMAGE"]
 
 
 def test_a_look_alike_ends_where_its_word_ends(pii: PiiScanner) -> None:
