@@ -62,6 +62,22 @@ def test_other_text_leaves_as_it_was(pieces: list[str]) -> None:
     assert "".join(map(guard.feed, pieces)) + guard.close() == "".join(pieces)
 
 
+@pytest.mark.parametrize("size", [6, 11, 12, 13])
+def test_values_of_fewer_than_12_characters_are_not_searched_for(size: int) -> None:
+    """They are found in ordinary text; from 12 characters on, they are found everywhere."""
+    value = "q7Zk2mXw9Lp4T"[:size]
+    own, text = OwnSecrets([value]), f"it is {value}, is it not"
+    found = size >= 12
+    assert bool(own) is own.holds(text.encode()) is bool(own.found(text)) is found
+    assert (value in own.hide(text)) is not found
+    guard = own.guard(CALL)
+    if found:
+        with pytest.raises(Refusal):
+            guard.feed(text)
+    else:
+        assert guard.feed(text) + guard.close() == text
+
+
 def test_a_text_of_another_team_is_a_miss() -> None:
     """Counted: each team's first sight of a text is worked out, its second is not."""
     asked: list[str] = []
