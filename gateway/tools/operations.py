@@ -78,15 +78,15 @@ class OperationsWire(Wire):
         return _error(message, UNKNOWN_METHOD, "The method is not served here.")
 
     async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
-        """None."""
+        """None: an HTTP API has no such stream."""
         del session, bearer, last, message
         return None
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
-        """Nothing to tell."""
+        """Do nothing: an HTTP API takes no notifications."""
 
     async def end(self, session: Session, bearer: str = "") -> None:
-        """Nothing to end."""
+        """Do nothing: an HTTP API has no sessions."""
 
     async def close(self) -> None:
         """Nothing: the connections belong to the client."""

@@ -61,7 +61,7 @@ def keeps(promised: Json, raw: bytes) -> bool:
 
 
 def suits(promised: Json, result: object) -> bool:
-    """The same for a result."""
+    """Whether the structured content of a result, if there is any, fits an output schema."""
     if type(result) is not dict or result.get("isError") is True or "structuredContent" not in result:
         return True
     return fits(result["structuredContent"], promised)

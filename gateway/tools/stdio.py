@@ -106,7 +106,7 @@ class StdioWire(Wire):
         return orjson.dumps(said)
 
     async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
-        """None."""
+        """None: a process sends nothing outside of calls."""
         del session, bearer, last, message
         return None
 
