@@ -410,10 +410,10 @@ def messages(call: Call) -> list[Json]:
 
 
 def received(call: Call) -> Json:
-    """The body of a call before any edit, if its beginning is known: the messages of an opening are those that left."""
+    """The body of a call as received: the messages of a known opening are those that left, and ids may be others."""
     reading = of(call)
-    known = reading is not None and reading.opening is not None
-    body: Json = orjson.loads(call.request.raw) if known else call.request.body
+    other = (reading is not None and reading.opening is not None) or call.request.renamed
+    body: Json = orjson.loads(call.request.raw) if other else call.request.body
     return body
 
 
