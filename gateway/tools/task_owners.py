@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from gateway.call import Call, Json, Subject
+from gateway.call import Call, Json, Request, Subject
 from gateway.dialects import mcp
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.dialects.mcp import Mcp
@@ -50,11 +50,11 @@ class TaskOwners:
         self._visible = visible
         self._seen = seen
 
-    def enter(self, call: Call, subject: Subject, server: str, id: object) -> Task | None:
+    def enter(self, request: Request, subject: Subject, server: str, id: object) -> Task | None:
         """The task that a message is about; a message without a workflow is of that of the task."""
         task = self._sessions.task_of(subject, server, id)
-        if task is not None and task.workflow and call.request.alone:
-            call.request.correlation_id, call.request.alone = task.workflow, False
+        if task is not None and task.workflow and request.alone:
+            request.correlation_id, request.alone = task.workflow, False
         return task
 
     async def restore(self, call: Call, server: Server, given: str) -> None:
