@@ -22,7 +22,7 @@ import yaml
 from openai import OpenAI
 
 import upstream as scripted
-from line import Line, config, running
+from line import Line, config, policies, running
 from servers import free_port, listens, process
 
 VAULT = {"vault_key": base64.b64encode(b"k" * 32).decode()}
@@ -357,6 +357,28 @@ decision := {"allow": false, "deny": {{"code": "no_more", "message": "Not any mo
             time.sleep(0.05)
         assert answer.headers["idempotent-replayed"] == "true"
         assert len(up.seen) == seen
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_the_policy_sees_the_chain_of_agents_again(
+    kind: str, up: scripted.Upstream, tmp_path: Path, request: pytest.FixtureRequest, key: str
+) -> None:
+    """That of the workflow of this call: where another agent was before, a kept answer may be refused."""
+    rego = """package gateway
+
+import rego.v1
+
+decision := {"allow": true, "deny": deny}
+
+deny contains {"code": "handed_over", "message": "No", "class": "safety"} if count(input.context.chain) > 1
+"""
+    settings = config(tmp_path, up.url, **state(kind, tmp_path, request), policy=policies(tmp_path, rego))
+    settings["quotas"] = {"hops": 5}
+    with running(tmp_path, settings) as line:
+        assert send(line, key, agent="bob", cid="alone").status_code == 200
+        assert send(line, key, agent="bob", cid="alone").headers["idempotent-replayed"] == "true"
+        assert line.chat(cid="joined").status_code == 200
+        assert told(send(line, key, agent="bob", cid="joined")) == (403, "policy_denied")
 
 
 def test_the_official_client(line: Line, up: scripted.Upstream, key: str) -> None:
