@@ -2,8 +2,10 @@
 
 Config key: `server.scan_budget`. Scanners call `spend` between steps, with a rough count of microseconds; the clock of
 the thread is read once for every `STEP` of them. Reading that clock is a system call, so for work of less than a `STEP`
-the units count as microseconds. A budget belongs to the context of its call (PEP 567), so it follows work that moves to
-another thread; a scanner that is used without a call has no budget.
+the units count as microseconds. That holds for all work outside `begin` and `end`: there, a thread may serve other
+calls between two readings, or the next reading may be on another thread, which has another clock. A budget belongs to
+the context of its call (PEP 567), so it follows work that moves to another thread; a scanner that is used without a
+call has no budget.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Abandoned(Unfinished):
 class Budget:
     """The budget of one call. `left` is in nanoseconds of CPU time; one thread at a time works on it."""
 
-    __slots__ = ("_began", "_mark", "_slice", "_units", "abandoned", "left", "remembered", "seconds", "spent")
+    __slots__ = ("_began", "_mark", "_slice", "_timed", "_units", "abandoned", "left", "remembered", "seconds", "spent")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -57,6 +59,7 @@ class Budget:
         self._mark = 0  # the last reading of the clock of the thread; 0: none since the work began
         self._began = 0  # `spent` when the work began
         self._slice = NEVER
+        self._timed = False  # whether work is between `begin` and `end`, all on one thread
 
     def extend(self, size: int) -> None:
         """Extend the budget for more bytes: one second per megabyte."""
@@ -64,14 +67,18 @@ class Budget:
 
     def begin(self, within: int = NEVER) -> None:
         """Work begins on this thread; `within`: the nanoseconds that may be spent here."""
+        self._charge()
         self._mark = 0
-        self._began = self.spent
         self._slice = within
+        self._timed = True
 
     def end(self) -> None:
         """Work on this thread ends."""
         self._charge()
+        self._mark = 0
+        self._began = self.spent
         self._slice = NEVER
+        self._timed = False
 
     def spend(self, units: int) -> None:
         """Count work in units. Raises Spent, TooLong and Abandoned."""
@@ -86,7 +93,7 @@ class Budget:
         if self.abandoned:
             raise Abandoned
         used = self._charge()
-        if not self._mark:
+        if self._timed and not self._mark:
             self._mark = time.thread_time_ns()
         self._slice -= used
         if self.left < 0:

@@ -475,8 +475,30 @@ def compare(lines: tuple[Line, Line, scripted.Upstream], dialect: Chat, story: S
             call = {**call, "raw": call["raw"].replace(f"@@{number}@@", json.dumps(answer)[1:-1])}
         flow = f"{cid}-{call.get('flow', 0)}"
         expected = send(other, up, call, flow, dialect.path)
-        assert send(one, up, call, flow, dialect.path) == expected
+        got = send(one, up, call, flow, dialect.path)
+        assert got == expected, differing(got, expected)
         answers.append(dialect.wire.hear(expected["told"]).text if expected["status"] == 200 else "none")
+
+
+def differing(got: Any, expected: Any, at: str = "") -> str:
+    """Where two values differ, one line for each place: bodies are long, and reports of failures are cut."""
+    if isinstance(got, dict) and isinstance(expected, dict):
+        keys = sorted({*got, *expected})
+        return "".join(differing(got.get(key), expected.get(key), f"{at}.{key}") for key in keys)
+    if isinstance(got, list) and isinstance(expected, list) and len(got) == len(expected):
+        return "".join(
+            differing(*pair, f"{at}[{number}]") for number, pair in enumerate(zip(got, expected, strict=True))
+        )
+    if got == expected:
+        return ""
+    if isinstance(got, str | bytes) and isinstance(expected, str | bytes) and type(got) is type(expected):
+        same = next(
+            (place for place, (a, b) in enumerate(zip(got, expected, strict=False)) if a != b),
+            min(len(got), len(expected)),
+        )
+        got, expected = got[max(0, same - 40) : same + 160], expected[max(0, same - 40) : same + 160]
+        at += f" from {same}"
+    return f"\n{at}: {str(got)[:400]!r}, expected {str(expected)[:400]!r}"
 
 
 def test_calls_at_the_same_time(lines: tuple[Line, Line, scripted.Upstream]) -> None:

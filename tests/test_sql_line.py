@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,37 @@ def test_a_policy_sees_statements_without_the_section(up: scripted.Upstream, tmp
             headers = {"authorization": "Bearer mg-alice"}
             body = {"model": "echo", "messages": messages}
             assert plain.client.post("/v1/chat/completions", json=body, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_call_is_charged_its_own_time(
+    up: scripted.Upstream, tmp_path: Path, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the event loop, which served other calls before: texts are searched on a thread, then SQL on it."""
+    settings = config(tmp_path, up.url, policy=policies(tmp_path, POLICY), server={"scan_budget": "500ms"})
+    with running(tmp_path, settings) as old:
+        lanes = old.gateway.shared.lanes
+        monkeypatch.setattr(lanes, "slice", 1 if apart else lanes.slice)
+
+        async def serve_others() -> None:
+            end = time.thread_time() + 0.8
+            while time.thread_time() < end:
+                pass
+
+        asyncio.run_coroutine_threadsafe(serve_others(), old.loop).result()
+        joined = " UNION ".join(f"SELECT a{number} FROM t{number} WHERE b = {number}" for number in range(30))
+        function = {"name": "send", "arguments": json.dumps({"sql": joined})}
+        messages = [
+            {"role": "user", "content": "ann@example.org, 212-555-0123 " * 80},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": "c1", "content": "ok"},
+        ]
+        answer = old.chat(messages=messages)
+        assert answer.status_code == 200, answer.text
 
 
 def call(sql: tuple[str, ...] | None = None) -> Call:

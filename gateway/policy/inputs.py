@@ -10,7 +10,7 @@ from gateway.amounts import MOST, NANO_USD, NO_HISTORY, History, Reservation, Un
 from gateway.call import Call, Json, Subject
 from gateway.redaction import openings
 from gateway.redaction.content import CHANNELS, EMPTY
-from gateway.scheduling.judging import LARGE, NEW_TEXT, judge
+from gateway.scheduling.judging import LARGE, judge
 from gateway.texts import Slot
 
 _CALLERS = 4096  # remembered callers
@@ -51,11 +51,10 @@ class Inputs:
         self._callers: dict[int, tuple[Subject, Json]] = {}  # by identity of the subject
 
     async def read(self, call: Call) -> Json:
-        """The input. For a large request, the SQL in tool calls is read in a thread. Raises Spent."""
-        size = openings.unread(call)
-        if self._facts is None or size <= NEW_TEXT:
+        """The input. A thread reads the SQL in tool calls of large requests, and what takes long. Raises Spent."""
+        if self._facts is None:
             return self.of(call)
-        return await judge(call, size > LARGE, self.of, call)
+        return await judge(call, openings.unread(call) > LARGE, self.of, call)
 
     def of(self, call: Call) -> Json:
         """The input as plain JSON.
