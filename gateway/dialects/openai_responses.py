@@ -80,7 +80,7 @@ class OpenAIResponses(Plain):
         settings = responses_items.settings(body)
         openai_models.check(settings)
         states.check(settings, CONTINUES)
-        return Intent(model, stream, self.tools(body), self._ceiling(body, settings))
+        return Intent(model, stream, responses_items.tools(body, settings), self._ceiling(body, settings))
 
     def refers(self, body: Json) -> Sequence[Named]:
         """`previous_response_id` or `conversation`, and items of earlier answers."""
