@@ -97,11 +97,11 @@ class Plain:
         return survey
 
     def arguments(self, call: Json) -> Survey:
-        """The same for a tool call."""
+        """The texts of a tool call, as `whole` finds those of an answer."""
         return self.whole(call)
 
     def overhead(self, body: Json) -> int:
-        """None."""
+        """No tokens beside those of the texts."""
         return 0
 
     def unknown(self, body: Json) -> list[str]:
@@ -185,7 +185,7 @@ class Plain:
         return False
 
     def state(self, answer: Json) -> State | None:
-        """None."""
+        """None: the provider stores nothing."""
         return None
 
     def unstore(self, body: Json) -> bool:
@@ -195,7 +195,7 @@ class Plain:
         return False
 
     def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
-        """Nothing."""
+        """Nothing: the provider makes no container or file for an answer."""
         return ()
 
     def wants_usage(self, body: Json) -> bool:
