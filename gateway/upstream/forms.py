@@ -179,8 +179,7 @@ def is_object(start: bytes) -> bool:
 
 def first_error(start: bytes, codec: Codec) -> Json | None:
     """The error object with which an answer begins; None if the answer begins with anything else."""
-    told = start.count(b'"error"')
-    if not told or told == start.count(b'"error":null') + start.count(b'"error": null'):  # each is that there is none
+    if b'"error"' not in start:
         return None
     text = start.removeprefix(sse.MARK).strip()
     said = _parsed(text if text.startswith(b"{") else _first_data(text + b"\n") or b"")

@@ -1,17 +1,14 @@
-"""What the bytes of an answer show before it is parsed: null in lists, and an error."""
+"""What the bytes of an answer show before it is searched: null in lists."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats.wires import WHOLES, Whole
 from gateway.dialects import nulls
-from gateway.upstream.forms import first_error
 
 WORDS = st.sampled_from(["a", "null", '": null', '":null', '"error": null', '"error"', "error", "object", "type", ""])
 VALUES = st.recursive(
@@ -40,12 +37,3 @@ def test_null_in_a_list(body: Any, form: dict[str, Any]) -> None:
 def test_null_under_a_key() -> None:
     """Is none in a list."""
     assert not nulls.may_hold(b'{"error": null, "user":null, "text": "a, b"}')
-
-
-@pytest.mark.parametrize("wire", WHOLES, ids=lambda wire: wire.name)
-@given(body=BODIES, form=written)
-def test_an_error(wire: Whole, body: Any, form: dict[str, Any]) -> None:
-    """Is found if there is one, and only then."""
-    raw = json.dumps(body, **form).encode()
-    told = wire.codec.error(json.loads(raw)) if b'"error"' in raw else None
-    assert first_error(raw, wire.codec) == told
