@@ -23,7 +23,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
 from gateway.dialects.routes import ROUTES
 from gateway.ingress.request import understand
-from gateway.ingress.resume import summed
+from gateway.ingress.resume import resume, summed
 from gateway.redaction import openings, trimmed
 from gateway.redaction.edits import NO_EDIT
 from gateway.redaction.openings import Opening, Openings, Passage, Reading
@@ -142,7 +142,7 @@ def test_what_composes(codec: Codec, data: st.DataObject) -> None:
     """The steps and the counts of a conversation, of its beginning and then of its rest."""
     messages = data.draw(HISTORY[codec])
     for cut in range(1, len(messages)):
-        if not codec.ends_turn(messages[cut - 1]):
+        if not codec.ends_turn(messages[cut - 1], messages[cut]):
             continue
         parts = [{codec.history: messages[:cut]}, {codec.history: messages[cut:]}]
         first = codec.steps(parts[0])
@@ -235,10 +235,25 @@ def test_shorter_openings_share_the_bytes_of_the_longest() -> None:
 
 
 def test_an_opening_ends_with_a_turn() -> None:
-    """Items of the model that follow each other are one turn: none of them is the end of an opening."""
+    """Items of the model that follow each other are one turn: an opening ends with the last of them."""
     memory, texts = Openings(), [f"{number} {TEXT}" for number in range(20)]
     for size in (8, 9, 10):
         assert read(memory, made(texts[:size], codec=OPENAI_RESPONSES, role="assistant")) is None
+    said = [said_by(OPENAI_RESPONSES, "assistant", text) for text in texts[:8]]
+    for number in range(3):
+        call = made([], codec=OPENAI_RESPONSES)
+        body = {**call.request.body, "input": [*said, said_by(OPENAI_RESPONSES, "user", f"{number}")]}
+        call.request.body, call.request.raw = body, orjson.dumps(body)
+        known = read(memory, call)
+    assert known is not None
+    assert known.number == 8
+    for role, alone in (("user", True), ("assistant", False)):  # the other item would belong to the known turn
+        body = {**call.request.body, "input": [*said, *(said_by(OPENAI_RESPONSES, role, it) for it in texts[8:10])]}
+        call = made([], codec=OPENAI_RESPONSES)
+        call.request.body, call.request.raw = body, orjson.dumps(body)
+        found = memory.find(call)
+        assert found is not None
+        assert (resume(call, Server(), memory, found) is not None) == alone
 
 
 def test_the_path_counts_as_the_body_does() -> None:

@@ -465,6 +465,34 @@ def test_a_target_where_the_first_item_gets_another_id(lines: tuple[Line, Line, 
         compare(lines, dialect, [{"raw": raw, "agent": "alice", "workflow": False} for raw in raws])
 
 
+def test_an_opening_that_ends_with_an_item_of_the_model(lines: tuple[Line, Line, scripted.Upstream]) -> None:
+    """What follows may belong to the same turn: another text, or a call of a tool."""
+    dialect = Responses()
+    pad = [dialect.said("user", f"{at}: {WORDS[-1] * 6}") for at in range(8)]
+    asked = {"type": "function_call", "call_id": "c1", "name": "send", "arguments": "{}"}
+    told = {"type": "function_call_output", "call_id": "c1", "output": "see https://example.com/a"}
+    again = [{**asked, "call_id": "c2"}, {**told, "call_id": "c2"}]
+    said = [*pad, dialect.said("assistant", "ok")]
+    ends: list[list[Json]] = [
+        [],
+        [],
+        [],
+        [asked, told],
+        [dialect.said("assistant", "more")],
+        [told],
+        [asked, *again],
+        [],
+    ]
+    steps = [[{**asked, "call_id": f"s{at}"}, {**told, "call_id": f"s{at}"}] for at in range(8)]
+    ends += [[dialect.said("assistant", "more"), *(it for step in steps[:size] for it in step)] for size in range(8)]
+    for known in (said, [*said, asked], [*said, asked, told, again[0]]):
+        bodies = [[*known, *end, dialect.said("user", f"{at}")] for at, end in enumerate(ends[:8])]
+        bodies += [[*known, *end] for end in ends[8:]]
+        offered = {"tools": [dialect.tool("sends")], **dialect.settings(9)}
+        raws = [json.dumps({"input": body, "model": "echo", **offered}) for body in bodies]
+        compare(lines, dialect, [{"raw": raw, "agent": "alice", "workflow": True} for raw in raws])
+
+
 def compare(lines: tuple[Line, Line, scripted.Upstream], dialect: Chat, story: Sequence[Json]) -> None:
     """Send the calls of a story to both gateways."""
     one, other, up = lines

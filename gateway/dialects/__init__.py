@@ -426,8 +426,8 @@ class Codec(Protocol):
         """The steps of the conversation, for loop detection. `earlier`: the steps before the messages of the body."""
         ...
 
-    def ends_turn(self, message: Json) -> bool:
-        """Whether what follows a message of `history` is read alike with and without what comes before."""
+    def ends_turn(self, message: Json, then: Json) -> bool:
+        """Whether a message of `history` and all after it are read alike with and without `message` before them."""
         ...
 
     def answers(self, body: Json) -> int:

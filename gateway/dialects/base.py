@@ -132,7 +132,7 @@ class Plain:
         """No conversation."""
         return []
 
-    def ends_turn(self, message: Json) -> bool:
+    def ends_turn(self, message: Json, then: Json) -> bool:
         """Always true: each message is one turn."""
         return True
 

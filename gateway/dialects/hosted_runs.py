@@ -47,8 +47,11 @@ def of_response(answer: Json) -> Runs:
     The items do not say what the price depends on, but the tools do, which a response repeats: a search of the older
     kind is `web_search_preview`, and a container with more memory than the least `container_4g`.
     """
-    found = dict(of_items(answer.get("output")))
-    containers = made_by_responses(answer) if found or type(answer.get("output")) is list else ()
+    output = answer.get("output")
+    if type(output) is list and len(output) == 1 and type(output[0]) is dict and output[0].get("type") == "message":
+        return ()  # as most are
+    found = dict(of_items(output))
+    containers = made_by_responses(answer) if found or type(output) is list else ()
     if not (containers or "web_search" in found):
         return _sorted(found)
     listed = answer.get("tools")

@@ -20,7 +20,10 @@ _LISTED: Final = re.compile(rb"[\[,]\s*null")
 
 def may_hold(raw: bytes) -> bool:
     """Whether JSON may have null in a list: there, null does not follow a colon."""
-    return b"null" in raw and _LISTED.search(raw) is not None
+    nulls = raw.count(b"null")
+    if not nulls or nulls == raw.count(b'": null') + raw.count(b'":null'):  # each is the value of a key
+        return False
+    return _LISTED.search(raw) is not None
 
 
 def of_choices(answer: Json) -> bool:

@@ -46,7 +46,7 @@ def single(answer: Json) -> tree.Single | None:
     if choice.get("index") != 0 or choice.get("finish_reason") not in _ENDS or choice.get("logprobs") is not None:
         return None
     text = message.get("content")
-    if message.get("role") != "assistant" or message.get("refusal") or message.get("annotations"):
+    if message.get("role") != "assistant" or any(map(message.get, _BESIDE)) or message.get("function_call") is not None:
         return None
     if type(text) is not str or not text or text[:5] == "data:":
         return None
@@ -169,7 +169,8 @@ def is_padding(value: Any) -> bool:
 
 
 _CHOICE = frozenset({"index", "message", "finish_reason", "logprobs"})
-_SAYS = frozenset({"role", "content", "refusal", "annotations"})
+_BESIDE = ("refusal", "annotations", "tool_calls", "audio", "reasoning_content", "reasoning")
+_SAYS = frozenset({"role", "content", "function_call", *_BESIDE})
 _ENDS = ("stop", "length", "content_filter")
 _PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")
 _REPEATS = frozenset({"logprobs", "top_logprobs", "token_logprobs"})

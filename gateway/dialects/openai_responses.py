@@ -80,7 +80,7 @@ class OpenAIResponses(Plain):
         settings = responses_items.settings(body)
         openai_models.check(settings)
         states.check(settings, CONTINUES)
-        return Intent(model, stream, self.tools(body), self._ceiling(body, settings))
+        return Intent(model, stream, responses_items.tools(body, settings), self._ceiling(body, settings))
 
     def refers(self, body: Json) -> Sequence[Named]:
         """`previous_response_id` or `conversation`, and items of earlier answers."""
@@ -177,9 +177,9 @@ class OpenAIResponses(Plain):
         """Prompts, the model's turns and tool results, in order."""
         return responses_items.steps(responses_items.items(body), earlier)
 
-    def ends_turn(self, message: Json) -> bool:
-        """Unless the model wrote the item: items of the model that follow each other are one turn."""
-        return not (speaks(message) or calls_a_tool(message))
+    def ends_turn(self, message: Json, then: Json) -> bool:
+        """Unless the model wrote both items: items of the model that follow each other are one turn."""
+        return not (_is_of_model(then) and _is_of_model(message))
 
     def overhead(self, body: Json) -> int:
         """The tokens around items."""
@@ -311,6 +311,10 @@ class OpenAIResponses(Plain):
     def refuse_in_text(self, refusal: Refusal, request_id: str, model: str, answers: int, reason: str) -> Json | None:
         """An incomplete response whose text is the reason."""
         return responses_answer.refused(refusal, request_id, {"model": model, "usage": None}, reason)
+
+
+def _is_of_model(item: Json) -> bool:
+    return speaks(item) or calls_a_tool(item)
 
 
 def strays(answer: Json) -> list[Json]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gateway.bodies import Json, Usage
 from gateway.dialects import count, hosted_runs, integer, openai_answer, terms, tree
+from gateway.dialects.openai_strays import fields
 from gateway.dialects.responses_tables import kind
 from gateway.errors import Refusal
 
@@ -21,8 +22,9 @@ QUIET: Final = frozenset(
 )
 PART: Final = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
 _MESSAGE: Final = frozenset({"id", "type", "status", "role", "phase"})
-_ITEM: Final = frozenset({"id", "type", "status", "role", "content"})
+_ITEM: Final = _MESSAGE | {"content"}
 _AUTHORS: Final = ("assistant", None)
+_PHASES: Final = ("commentary", "final_answer", None)
 _STATES: Final = ("completed", "incomplete", "in_progress", None)
 _SAID: Final = {
     "output_text": ("text", frozenset({"type", "text", "annotations", "logprobs"})),
@@ -88,13 +90,15 @@ def is_message(item: Json) -> bool:
 def single(answer: Json) -> tree.Single | None:
     """See `Codec.single`: one message with one text."""
     output = answer["output"]
-    if len(output) != 1 or not answer.keys() <= QUIET:
+    if len(output) != 1 or not (answer.keys() <= QUIET or next(fields(answer, QUIET), None) is None):
         return None
     item = output[0]
     content, id = item.get("content"), item.get("id")
     if type(content) is not list or len(content) != 1 or not item.keys() <= _ITEM:
         return None
     if item.get("type") != "message" or item.get("role") not in _AUTHORS or item.get("status") not in _STATES:
+        return None
+    if item.get("phase") not in _PHASES:
         return None
     part = content[0]
     if type(part) is not dict or part.get("type") != "output_text" or not part.keys() <= _SAID["output_text"][1]:

@@ -14,7 +14,7 @@ from gateway.dialects.checks import text
 from gateway.dialects.openai_steps import plain, waiting
 from gateway.dialects.responses_tables import calls_a_tool, kind, speaks, tool
 
-_LISTS: Final = ("content", "summary", "output", "outputs", "results", "tools")
+_LISTS: Final = frozenset({"content", "summary", "output", "outputs", "results", "tools"})
 _CONTENT: Final = frozenset({"input", "instructions", "prompt", "text", "metadata"})  # fields without settings
 _LOOKED_UP: Final = {"image_generation_call": ("result",), "reasoning": ("encrypted_content", "content", "summary")}
 """Type of an item -> the fields, of which one has what the item is."""
@@ -76,11 +76,13 @@ def refers_to(item: Json) -> bool:
     So are an image and reasoning with nothing but an id: the provider would look for the rest.
     """
     said = item.get("type")
+    if said is None:
+        return "role" not in item
     if said == "message":  # as most are
         return False
     if (whole := _LOOKED_UP.get(text(said))) is not None and item.get("id") is not None:
         return not any(item.get(key) for key in whole)
-    return said == "item_reference" or (said is None and "role" not in item)
+    return bool(said == "item_reference")
 
 
 def recalled(body: Json, start: int) -> list[Json]:
@@ -111,14 +113,16 @@ def state(answer: Json) -> State | None:
 
 
 def _check_item(item: Json) -> None:
-    said, content = item.get("type"), item.get("content")
+    said, content, role = item.get("type"), item.get("content"), item.get("role")
+    if (said is None or said == "message") and type(role) is str and role.strip() and type(content) is str:
+        return  # as most are
     if said is not None and type(said) is not str:
         raise checks.wrong("input", "must hold items whose type is a string")
     if refers_to(item):
         _named("item", item.get("id"), "input")
         return
     if said in (None, "message"):
-        if not text(item.get("role")).strip():
+        if not text(role).strip():
             raise checks.wrong("input", "must hold messages with a role")
         if type(content) is not str and type(content) is not list:
             raise checks.wrong("input", "must hold messages whose content is a string or a list of parts")
@@ -136,9 +140,12 @@ def count(items: Sequence[Any]) -> tuple[int, int]:
     for item in items:
         if type(item) is not dict:
             continue
-        parts += sum(len(item[key]) for key in _LISTS if type(item.get(key)) is list)
-        calls = calls + 1 if calls_a_tool(item) else 0
-        most = max(most, calls)
+        for key in _LISTS & item.keys():
+            if type(item[key]) is list:
+                parts += len(item[key])
+        calls = calls + 1 if "type" in item and calls_a_tool(item) else 0
+        if calls > most:
+            most = calls
     return parts, most
 
 
@@ -154,16 +161,21 @@ def messages(body: Json) -> list[Json]:
     """The items as lists of parts that are one text each: see `parts.joined`."""
     said: list[Json] = []
     for item in items(body):
+        if len(item) == 2 and type(item.get("content")) is str and "role" in item:  # as most are
+            continue
         said += [{"content": item[key]} for key in ("content", "output", "summary") if type(item.get(key)) is list]
     return said
 
 
 def settings(body: Json) -> Json:
     """The fields of a request except its content. Changes of fields must be written back: see `write_back`."""
-    found = {key: value for key, value in body.items() if key not in _CONTENT}
-    for key, apart in _APART.items():
-        if type(held := body.get(key)) is dict:
-            found[key] = {name: value for name, value in held.items() if name not in apart}
+    found = {**body}
+    for key in _CONTENT & body.keys():
+        del found[key]
+    if not _APART.keys().isdisjoint(body):
+        for key, apart in _APART.items():
+            if type(held := body.get(key)) is dict:
+                found[key] = {name: value for name, value in held.items() if name not in apart}
     return found
 
 
@@ -177,15 +189,21 @@ def write_back(body: Json, settings: Json) -> None:
         body[key] = {**value, **kept} if kept else value
 
 
-def _offered(body: Json) -> Json:
+def _offered(body: Json, known: Json | None = None) -> Json:
     """The settings, with the items as messages, which may offer tools too."""
     said = body.get("input")
-    return {**settings(body), "messages": said if type(said) is list else []}
+    return {**(settings(body) if known is None else known), "messages": said if type(said) is list else []}
 
 
-def tools(body: Json) -> tuple[str, ...]:
-    """Every name of a tool in the request, in any field or item. Raises Refusal(invalid_request)."""
-    names = dict.fromkeys(openai_tools.names(_offered(body)))
+def tools(body: Json, settings: Json | None = None) -> tuple[str, ...]:
+    """Every name of a tool in the request, in any field or item. Raises Refusal(invalid_request).
+
+    `settings`: those of the request, if known.
+    """
+    offered = openai_tools.names(_offered(body, settings))
+    if not offered:
+        return ()
+    names = dict.fromkeys(offered)
     for family in _ANY_NAME:  # `web_search_preview_2025_03_11` is `web_search` to policies, and in answers
         if any(name.startswith(f"{family}_") for name in names):
             names.setdefault(family)
@@ -224,7 +242,7 @@ def steps(said: Sequence[Json], earlier: Sequence[Step] = ()) -> list[Step]:
     Items of the model that follow each other are one turn. A result belongs to an earlier call with its id.
     """
     found: list[Step] = []
-    asked = waiting(earlier, every=True)
+    asked: dict[str, deque[ToolUse]] | None = None  # known from the first result on
     uses: list[ToolUse] | None = None
     for item in said:
         if speaks(item):
@@ -235,6 +253,7 @@ def steps(said: Sequence[Json], earlier: Sequence[Step] = ()) -> list[Step]:
         found += _turn(uses, asked)
         uses = None
         if kind(item).endswith("_output"):
+            asked = waiting([*earlier, *found], every=True) if asked is None else asked
             if asking := asked.get(text(item.get("call_id")) or text(item.get("id"))):
                 found.append(Step("result", plain(item.get("output")), (asking.popleft(),)))
         elif item.get("role") == "user":
@@ -242,10 +261,11 @@ def steps(said: Sequence[Json], earlier: Sequence[Step] = ()) -> list[Step]:
     return [*found, *_turn(uses, asked)]
 
 
-def _turn(uses: list[ToolUse] | None, asked: dict[str, deque[ToolUse]]) -> Iterator[Step]:
+def _turn(uses: list[ToolUse] | None, asked: dict[str, deque[ToolUse]] | None) -> Iterator[Step]:
     if uses is not None:
-        for use in uses:
-            asked.setdefault(use.id, deque()).append(use)
+        if asked is not None:
+            for use in uses:
+                asked.setdefault(use.id, deque()).append(use)
         yield Step("turn", "", tuple(uses))
 
 

@@ -29,6 +29,8 @@ def resume(call: Call, server: Server, openings: Openings, known: Known) -> Inte
         if read is None:
             return None
         messages, survey = read
+        if not codec.ends_turn(opening.body[history][-1], messages[0]):
+            return None
         body = {**opening.asked, history: messages}
         intent = codec.parse(body, call.values)
         counts = summed(opening.counts, codec.items(body))

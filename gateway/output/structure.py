@@ -50,7 +50,7 @@ def pieces(answer: Any, words: Container[str], single: Single | None = None) -> 
                 if kind is str:
                     if key in KEYS and value not in words and 0 < len(value) <= _LONGEST:
                         (below if below else found).append(value)
-                elif kind is list or (kind is dict and not _SAYING.isdisjoint(map(type, value.values()))):
+                elif (kind is list and value) or (kind is dict and not _SAYING.isdisjoint(map(type, value.values()))):
                     below.append(value)
             if below:
                 below.reverse()

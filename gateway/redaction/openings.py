@@ -284,7 +284,7 @@ class Openings:
         if found is None or not one.last.endswith(raw[found.close :]):
             return None
         ends = [end for end in found.messages[:-1] if end <= same]  # the last message counts as new
-        while ends and not call.codec.ends_turn(messages[len(ends) - 1]):
+        while ends and not call.codec.ends_turn(messages[len(ends) - 1], messages[len(ends)]):
             ends.pop()
         if not ends or ends[-1] < LEAST:
             return None

@@ -28,8 +28,9 @@ TEXTS = [
 ]
 KEYS = ["type", "text", "name", "content", "logprobs", "annotations", "tool_calls", "toolCalls", "phone", "id", "phase"]
 KEYS += ["role", "status", "finish_reason", "refusal", "index", "arguments", "object", "output", "choices", "message"]
+KEYS += ["reasoning", "reasoning_content", "function_call", "audio", "billing", "a1b2c3d4e5f6"]
 VALUES: list[Any] = [None, 0, 4012888888881881, 1.5, True, [], {}, ["a"], {"type": "tool_use", "name": "send"}, *TEXTS]
-VALUES += ["output_text", "message", "function_call", "stop", "length", "tool_calls", "in_progress", [{}], {"a": "b"}]
+VALUES += ["output_text", "message", "function_call", "stop", "length", "tool_calls", "final_answer", [{}], {"a": "b"}]
 VALUES += [[{"type": "output_text", "text": "more"}], [{"token": "a", "logprob": 0}], "rs_1 or 219-09-9998"]
 
 
@@ -63,7 +64,7 @@ def answers(draw: st.DrawFn, wire: Whole) -> Any:
 
 
 @each
-@settings(max_examples=examples(200, 4000), deadline=None)
+@settings(max_examples=examples(300, 4000), deadline=None)
 @given(data=st.data())
 def test_what_is_read_of_a_single_text(wire: Whole, data: st.DataObject) -> None:
     """The same texts, lists and names; and there is no tool call, no repetition and no alternative text."""
