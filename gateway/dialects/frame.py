@@ -123,20 +123,28 @@ class Frame(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Events: their pieces as one text, the sizes of the pieces in characters, the ends of the events in bytes.
+    """Events: their pieces as one text, and the sizes of the pieces in characters.
 
-    `numbers`: for each place with a number, the numbers of the events.
+    `widths`: the bytes of each value that differs, event by event; `around`: all other bytes of an event.
+    `numbers`: for each place with a number, the numbers of the events, as written.
     """
 
     text: str
     sizes: Sequence[int]
-    ends: Sequence[int]
-    numbers: Sequence[Sequence[int]] = ()
+    widths: Sequence[int]
+    around: int
+    numbers: Sequence[Sequence[bytes]] = ()
+
+    def end(self, many: int) -> int:
+        """The bytes of the first `many` events."""
+        return many * self.around + sum(self.widths[: many * (len(self.widths) // len(self.sizes))])
 
     def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
         """The bytes and the piece of each event, given the bytes of all."""
+        values = len(self.widths) // len(self.sizes)
         begin = at = 0
-        for end, size in zip(self.ends, self.sizes, strict=True):
+        for number, size in enumerate(self.sizes):
+            end = begin + self.around + sum(self.widths[number * values : (number + 1) * values])
             yield raw[begin:end], self.text[at : at + size]
             begin, at = end, at + size
 
@@ -150,10 +158,8 @@ class Series(NamedTuple):
     widths: Sequence[int]
 
     def read(self) -> Read:
-        """The events by their ends."""
-        around = len(self.frame.before) + len(self.frame.after)
-        ends = list(accumulate([around + width for width in self.widths]))
-        return Read(self.text, self.sizes, ends)
+        """The events, which differ in their piece alone."""
+        return Read(self.text, self.sizes, self.widths, len(self.frame.before) + len(self.frame.after))
 
     def encode(self, raw: bytes, text: str) -> bytes:
         """The events with another text, given their bytes.

@@ -28,10 +28,10 @@ def only(data: Json) -> Json | None:
     return said[0] if len(said) == 1 else None
 
 
-def counted(data: Json, keys: Sequence[str], reports: Sequence[Sequence[int]]) -> Json:
+def counted(data: Json, keys: Sequence[str], reports: Sequence[Sequence[bytes]]) -> Json:
     """An event with the largest counts of a series, which are cumulative, given the counts by key.
 
     `data`: the event that taught the frame.
     """
-    most = dict(zip(keys, map(max, reports), strict=True))
+    most = dict(zip(keys, [max(map(int, {*report})) for report in reports], strict=True))
     return {**data, "usageMetadata": {**(data.get("usageMetadata") or {}), **most}} if most else data

@@ -114,7 +114,7 @@ class GeminiStream(Ordered):
         read = frame.read(data, at) if index not in self._ends else None
         if read is None:
             return None
-        chunk = Chunk(data[at : at + read.ends[-1]])
+        chunk = Chunk(data[at : at + read.end(len(read.sizes))])
         chunk.series = Series(_NO_FRAME, read.text, read.sizes, read.sizes)  # its events are not read again
         chunk.usage = usage(gemini_frame.counted(first, frame.numbers, read.numbers))
 

@@ -41,8 +41,7 @@ class Lot:
 
     def raw(self, raw: bytes, first: int, last: int) -> bytes:
         """The bytes of these events, given the bytes of all."""
-        ends = self.read.ends
-        return raw[ends[first - 1] if first else 0 : ends[last - 1] if last else 0]
+        return raw[self.read.end(first) : self.read.end(last)]
 
     def split(self) -> Sequence[Chunk]:
         """The events as separate chunks."""
