@@ -18,9 +18,9 @@ from gateway.dialects.frame import Read, printable
 
 _LONGEST: Final = 32 * 1024  # bytes of a piece, and of a series; a longer event is parsed in full
 _DIGITS: Final = 6
-NUMBER: Final = re.compile(rb"(0|[1-9][0-9]{0,%d})" % (_DIGITS - 1))
+NUMBER: Final = re.compile(rb"(0|[1-9][0-9]{0,%d}+)" % (_DIGITS - 1))
 """A number of at most six digits, which is no personal data."""
-TEXT: Final = re.compile(rb'"([^"\\\x00-\x1f]{0,%d})"' % _LONGEST)
+TEXT: Final = re.compile(rb'"([^"\\\x00-\x1f]{0,%d}+)"' % _LONGEST)
 """A string without escapes: the piece."""
 PADDING: Final = re.compile(rb'("(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")')
 """Padding as in `openai_answer.is_padding`."""
@@ -93,22 +93,26 @@ class DeltaFrame:
         width = self._row.groups
         others = values[:: width + 1]  # bytes before each event, and after the last
         del values[:: width + 1]
-        many = next((number for number, other in enumerate(others) if other), len(others) - 1)
-        many = self._equal(data, at, values[: many * width], many)
+        many = len(others) - 1
+        if any(others[:many]):
+            many = next(number for number, other in enumerate(others) if other)
+            del values[many * width :]
+        if not data.startswith(self._event * many % tuple(values), at):
+            many = self._equal(data, at, values, many)
         sizes, text = _sizes(values[self._text : many * width : width])
         if not sizes:
             return None
-        values = values[: len(sizes) * width]
+        del values[len(sizes) * width :]
         widths = list(map(len, values))
         return Read(text, sizes, widths, self._around, [values[column::width] for column in self._columns])
 
     def _equal(self, data: bytes, at: int, values: Sequence[bytes], many: int) -> int:
-        """The number of events from `at` on that have the bytes of this frame around these values."""
+        """The number of events from `at` on that have the bytes of this frame around these values; less than `many`."""
 
         def differ(some: int) -> bool:
             return not data.startswith(self._event * some % tuple(values[: some * self._row.groups]), at)
 
-        return bisect_left(range(1, many + 1), True, key=differ) if differ(many) else many
+        return bisect_left(range(1, many), True, key=differ)
 
 
 @lru_cache(maxsize=256)

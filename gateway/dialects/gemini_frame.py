@@ -33,5 +33,11 @@ def counted(data: Json, keys: Sequence[str], reports: Sequence[Sequence[bytes]])
 
     `data`: the event that taught the frame.
     """
-    most = dict(zip(keys, [max(map(int, {*report})) for report in reports], strict=True))
+    most = dict(zip(keys, [_most(report) for report in reports], strict=True))
     return {**data, "usageMetadata": {**(data.get("usageMetadata") or {}), **most}} if most else data
+
+
+def _most(report: Sequence[bytes]) -> int:
+    """The largest count; most counts of a series are equal."""
+    first = report[0]
+    return int(first) if report.count(first) == len(report) else max(map(int, report))

@@ -41,7 +41,7 @@ class Lot:
 
     def raw(self, raw: bytes, first: int, last: int) -> bytes:
         """The bytes of these events, given the bytes of all."""
-        return raw[self.read.end(first) : self.read.end(last)]
+        return raw[self.read.end(first) if first else 0 : self.read.end(last) if last < len(self) else None]
 
     def split(self) -> Sequence[Chunk]:
         """The events as separate chunks."""

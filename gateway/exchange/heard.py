@@ -12,7 +12,7 @@ MAX_COUNTED = 1024 * 1024  # maximum bytes of an unreadable answer whose tokens 
 
 def hear(outcome: Outcome, chunk: Chunk) -> int:
     """Record the texts and the usage of a chunk; returns the number of characters."""
-    if chunk.series is not None:
+    if chunk.series is not None and chunk.usage is None:
         text = chunk.series.text
         outcome.heard.append(text)
         outcome.outdated = outcome.usage is not None

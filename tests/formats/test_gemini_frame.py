@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Usage
+from gateway.call import Outcome, Usage
 from gateway.dialects import Chunk
 from gateway.dialects.gemini_stream import GeminiStream
+from gateway.exchange.heard import hear
 
 
 def event(text: str, count: int, end: str = "\n\n", **more: Any) -> bytes:
@@ -47,6 +48,15 @@ def test_a_series_is_one_chunk(end: str) -> None:
     assert texts(chunks) == ["Hello ", "you ", "all"]
     assert [chunk.raw for chunk in single(chunks)] == said
     assert used(chunks).output == 3
+
+
+def test_an_answer_that_breaks_off_is_charged_by_the_largest_report() -> None:
+    outcome = Outcome()
+    for chunk in GeminiStream().feed(event("Hello ", 1) + event("you ", 700) + event("all", 20)):
+        hear(outcome, chunk)
+    assert outcome.usage is not None
+    assert (outcome.usage.output, outcome.outdated) == (700, False)
+    assert "".join(outcome.heard) == "Hello you all"
 
 
 def test_an_edited_event_of_a_series_is_written_as_any_other() -> None:
