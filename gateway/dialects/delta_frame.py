@@ -97,14 +97,17 @@ class DeltaFrame:
         if any(others[:many]):
             many = next(number for number, other in enumerate(others) if other)
             del values[many * width :]
-        if not data.startswith(self._event * many % tuple(values), at):
+        raw = self._event * many % tuple(values)
+        if not data.startswith(raw, at):
             many = self._equal(data, at, values, many)
         sizes, text = _sizes(values[self._text : many * width : width])
         if not sizes:
             return None
-        del values[len(sizes) * width :]
-        widths = list(map(len, values))
-        return Read(text, sizes, widths, self._around, [values[column::width] for column in self._columns])
+        if len(sizes) * width < len(values):
+            del values[len(sizes) * width :]
+            raw = self._event * len(sizes) % tuple(values)
+        numbers = [values[column::width] for column in self._columns]
+        return Read(raw, text, sizes, list(map(len, values)), self._around, numbers)
 
     def _equal(self, data: bytes, at: int, values: Sequence[bytes], many: int) -> int:
         """The number of events from `at` on that have the bytes of this frame around these values; less than `many`."""

@@ -123,29 +123,33 @@ class Frame(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Events: their pieces as one text, and the sizes of the pieces in characters.
+    """Events: their bytes, their pieces as one text, and the sizes of the pieces in characters.
 
     `widths`: the bytes of each value that differs, event by event; `around`: all other bytes of an event.
     `numbers`: for each place with a number, the numbers of the events, as written.
     """
 
+    raw: bytes
     text: str
     sizes: Sequence[int]
     widths: Sequence[int]
     around: int
     numbers: Sequence[Sequence[bytes]] = ()
 
-    def end(self, many: int) -> int:
-        """The bytes of the first `many` events."""
-        return many * self.around + sum(self.widths[: many * (len(self.widths) // len(self.sizes))])
+    def begin(self, number: int) -> int:
+        """Where an event begins in the bytes; their end, for the number of all events."""
+        if not number:
+            return 0
+        many = len(self.sizes)
+        return len(self.raw) - (many - number) * self.around - sum(self.widths[number * len(self.widths) // many :])
 
-    def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
-        """The bytes and the piece of each event, given the bytes of all."""
+    def events(self) -> Iterator[tuple[bytes, str]]:
+        """The bytes and the piece of each event."""
         values = len(self.widths) // len(self.sizes)
         begin = at = 0
         for number, size in enumerate(self.sizes):
             end = begin + self.around + sum(self.widths[number * values : (number + 1) * values])
-            yield raw[begin:end], self.text[at : at + size]
+            yield self.raw[begin:end], self.text[at : at + size]
             begin, at = end, at + size
 
 
@@ -157,9 +161,9 @@ class Series(NamedTuple):
     sizes: Sequence[int]
     widths: Sequence[int]
 
-    def read(self) -> Read:
-        """The events, which differ in their piece alone."""
-        return Read(self.text, self.sizes, self.widths, len(self.frame.before) + len(self.frame.after))
+    def read(self, raw: bytes) -> Read:
+        """The events, given their bytes: they differ in their piece alone."""
+        return Read(raw, self.text, self.sizes, self.widths, len(self.frame.before) + len(self.frame.after))
 
     def encode(self, raw: bytes, text: str) -> bytes:
         """The events with another text, given their bytes.

@@ -12,10 +12,13 @@ MAX_COUNTED = 1024 * 1024  # maximum bytes of an unreadable answer whose tokens 
 
 def hear(outcome: Outcome, chunk: Chunk) -> int:
     """Record the texts and the usage of a chunk; returns the number of characters."""
-    if chunk.series is not None and chunk.usage is None:
+    if chunk.series is not None:
         text = chunk.series.text
         outcome.heard.append(text)
-        outcome.outdated = outcome.usage is not None
+        if chunk.usage is None:
+            outcome.outdated = outcome.usage is not None
+        else:
+            outcome.usage, outcome.outdated = chunk.usage.joined(outcome.usage), False
         return len(text)
     said = chunk.said()
     outcome.heard += said
