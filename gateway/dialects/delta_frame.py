@@ -1,8 +1,8 @@
 """Series of events with pieces of one text, which differ in the piece and in a few numbers or padding beside it.
 
 A `DeltaFrame` is learned from one fully parsed event, and then reads the following events without parsing JSON. All
-other bytes of these events are those of the parsed event. An escape, another field or an incomplete event is left to
-the full parser. See `frame`, which does the same for dialects whose events differ in the piece alone.
+other bytes of these events are those of the parsed event. Another field or an incomplete event is left to the full
+parser. See `frame`, which does the same for dialects whose events differ in the piece alone.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from gateway.dialects.frame import Read, printable
+from gateway.dialects.frame import Read, printable, readable
 
 _LONGEST: Final = 32 * 1024  # bytes of a piece, and of a series; a longer event is parsed in full
 _DIGITS: Final = 6
 NUMBER: Final = re.compile(rb"(0|[1-9][0-9]{0,%d}+)" % (_DIGITS - 1))
 """A number of at most six digits, which is no personal data."""
-TEXT: Final = re.compile(rb'"([^"\\\x00-\x1f]{0,%d}+)"' % _LONGEST)
-"""A string without escapes: the piece."""
+TEXT: Final = re.compile(rb'"([^"\\\x00-\x1f]*+(?:\\[ -~][^"\\\x00-\x1f]*+)*+)"')
+"""A string: the piece."""
 PADDING: Final = re.compile(rb'("(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")')
 """Padding as in `openai_answer.is_padding`."""
 _BEGIN: Final = 5  # bytes of an event by which a pattern finds it: `data:` or `event`
@@ -132,10 +132,13 @@ def _row(begin: bytes, sizes: Sequence[int], places: Sequence[re.Pattern[bytes]]
 def _sizes(pieces: Sequence[bytes]) -> tuple[list[int], str]:
     """The sizes in characters of the pieces before the first with a character that is not printable, and their text.
 
-    Raises ValueError for a piece that is not UTF-8.
+    A piece may have escapes for line breaks and printable characters. Raises ValueError for one that is not UTF-8.
     """
     said = b"".join(pieces)
     try:
+        if b"\\" in said:
+            texts = readable(pieces)
+            return list(map(len, texts)), "".join(texts)
         text = said.decode()
         sizes = list(map(len, pieces if len(text) == len(said) else [piece.decode() for piece in pieces]))
     except UnicodeDecodeError:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, takewhile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import orjson
@@ -82,8 +82,8 @@ class Frame(NamedTuple):
         widths = list(map(len, pieces))
         try:
             if b'"' in said or b"\\" in said:
-                texts = list(takewhile(_is_clean, map(_string, pieces)))
-                text, sizes = "".join(filter(None, texts)), [len(one) for one in texts if one is not None]
+                texts = readable(pieces)
+                text, sizes = "".join(texts), list(map(len, texts))
             else:
                 text = said.decode()
                 sizes = widths if len(text) == len(said) else [len(piece.decode()) for piece in pieces]
@@ -199,8 +199,15 @@ def _string(piece: bytes) -> str | None:
     return None if b'"' in piece else piece.decode()
 
 
-def _is_clean(text: str | None) -> bool:
-    return text is not None and (text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable())
+def readable(pieces: Iterable[bytes]) -> list[str]:
+    """The texts of strings of JSON, given without quotes, before the first that is no string, or not printable."""
+    found = []
+    for piece in pieces:
+        text = _string(piece)
+        if text is None or not (text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable()):
+            break
+        found.append(text)
+    return found
 
 
 def printable(text: str, sizes: Sequence[int]) -> list[int]:
