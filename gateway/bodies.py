@@ -6,7 +6,7 @@ The words that codecs and calls share: `call` has them, too, for everything that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 Json = dict[str, Any]
@@ -36,13 +36,22 @@ class Usage:
         """This report merged with an earlier report of the same answer: a count never decreases."""
         if other is None:
             return self
-        amounts = ("input", "output", "cached", "reasoning", "audio", "audio_input", "cache_write")
-        most = {name: max(getattr(self, name), getattr(other, name)) for name in amounts}
         runs = self.runs
         if other.runs:
             counts = dict(other.runs)
             runs = tuple(sorted({**counts, **{name: max(n, counts.get(name, 0)) for name, n in runs}}.items()))
-        return replace(self, **most, tier=self.tier or other.tier, runs=runs)
+        return Usage(
+            input=max(self.input, other.input),
+            output=max(self.output, other.output),
+            cached=max(self.cached, other.cached),
+            reasoning=max(self.reasoning, other.reasoning),
+            audio=max(self.audio, other.audio),
+            counted=self.counted,
+            audio_input=max(self.audio_input, other.audio_input),
+            tier=self.tier or other.tier,
+            cache_write=max(self.cache_write, other.cache_write),
+            runs=runs,
+        )
 
 
 class ToolUse(NamedTuple):

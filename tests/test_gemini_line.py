@@ -109,6 +109,14 @@ def test_an_answer_leaves_as_it_came(line: Line, up: scripted.Upstream) -> None:
     assert up.last.path == "/v1beta/models/echo:streamGenerateContent?alt=sse"
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1beta/models/echo:generateContent?$alt=json", "/v1beta/models/ech%6f%3AgenerateContent"]
+)
+def test_a_path_may_be_written_in_any_way(line: Line, up: scripted.Upstream, path: str) -> None:
+    assert line.client.post(path, json={"contents": [{"parts": [{"text": "two"}]}]}).status_code == 200
+    assert up.last.path.startswith("/v1beta/models/echo:generateContent")
+
+
 def test_the_version_is_that_of_the_caller(line: Line, up: scripted.Upstream) -> None:
     """In the path of the provider, whose base URL may name another."""
     body = {"contents": [{"parts": [{"text": "hi"}]}]}

@@ -151,11 +151,11 @@ class AnthropicStream(Ordered):
 
     def _series(self, series: Series, raw: bytes) -> Chunk:
         """A chunk of events that each hold a piece of the open block."""
-        chunk, key, read = Chunk(raw), series.frame.channel[1], series.read()
+        chunk, key, read = Chunk(raw), series.frame.channel[1], series.read(raw)
 
         def make() -> list[Chunk]:
             events = []
-            for own, piece in read.events(raw):
+            for own, piece in read.events():
                 event = Chunk(own)
                 event.series = series
                 if key != _MAIN:

@@ -383,7 +383,7 @@ class Ordered:
     def some(self, chunk: Chunk, first: int, last: int) -> bytes | None:
         """The same bytes."""
         assert chunk.lot is not None
-        return chunk.lot.raw(chunk.raw, first, last)
+        return chunk.lot.raw(first, last)
 
     def finish(self) -> bytes:
         """Nothing: the last event of the provider ends the answer."""

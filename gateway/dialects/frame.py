@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, takewhile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import orjson
@@ -82,8 +82,8 @@ class Frame(NamedTuple):
         widths = list(map(len, pieces))
         try:
             if b'"' in said or b"\\" in said:
-                texts = list(takewhile(_is_clean, map(_string, pieces)))
-                text, sizes = "".join(filter(None, texts)), [len(one) for one in texts if one is not None]
+                texts = readable(pieces)
+                text, sizes = "".join(texts), list(map(len, texts))
             else:
                 text = said.decode()
                 sizes = widths if len(text) == len(said) else [len(piece.decode()) for piece in pieces]
@@ -123,21 +123,33 @@ class Frame(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Events: their pieces as one text, the sizes of the pieces in characters, the ends of the events in bytes.
+    """Events: their bytes, their pieces as one text, and the sizes of the pieces in characters.
 
-    `numbers`: for each place with a number, the numbers of the events.
+    `widths`: the bytes of each value that differs, event by event; `around`: all other bytes of an event.
+    `numbers`: for each place with a number, the numbers of the events, as written.
     """
 
+    raw: bytes
     text: str
     sizes: Sequence[int]
-    ends: Sequence[int]
-    numbers: Sequence[Sequence[int]] = ()
+    widths: Sequence[int]
+    around: int
+    numbers: Sequence[Sequence[bytes]] = ()
 
-    def events(self, raw: bytes) -> Iterator[tuple[bytes, str]]:
-        """The bytes and the piece of each event, given the bytes of all."""
+    def begin(self, number: int) -> int:
+        """Where an event begins in the bytes; their end, for the number of all events."""
+        if not number:
+            return 0
+        many = len(self.sizes)
+        return len(self.raw) - (many - number) * self.around - sum(self.widths[number * len(self.widths) // many :])
+
+    def events(self) -> Iterator[tuple[bytes, str]]:
+        """The bytes and the piece of each event."""
+        values = len(self.widths) // len(self.sizes)
         begin = at = 0
-        for end, size in zip(self.ends, self.sizes, strict=True):
-            yield raw[begin:end], self.text[at : at + size]
+        for number, size in enumerate(self.sizes):
+            end = begin + self.around + sum(self.widths[number * values : (number + 1) * values])
+            yield self.raw[begin:end], self.text[at : at + size]
             begin, at = end, at + size
 
 
@@ -149,11 +161,9 @@ class Series(NamedTuple):
     sizes: Sequence[int]
     widths: Sequence[int]
 
-    def read(self) -> Read:
-        """The events by their ends."""
-        around = len(self.frame.before) + len(self.frame.after)
-        ends = list(accumulate([around + width for width in self.widths]))
-        return Read(self.text, self.sizes, ends)
+    def read(self, raw: bytes) -> Read:
+        """The events, given their bytes: they differ in their piece alone."""
+        return Read(raw, self.text, self.sizes, self.widths, len(self.frame.before) + len(self.frame.after))
 
     def encode(self, raw: bytes, text: str) -> bytes:
         """The events with another text, given their bytes.
@@ -189,8 +199,15 @@ def _string(piece: bytes) -> str | None:
     return None if b'"' in piece else piece.decode()
 
 
-def _is_clean(text: str | None) -> bool:
-    return text is not None and (text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable())
+def readable(pieces: Iterable[bytes]) -> list[str]:
+    """The texts of strings of JSON, given without quotes, before the first that is no string, or not printable."""
+    found = []
+    for piece in pieces:
+        text = _string(piece)
+        if text is None or not (text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable()):
+            break
+        found.append(text)
+    return found
 
 
 def printable(text: str, sizes: Sequence[int]) -> list[int]:

@@ -173,7 +173,7 @@ class Gemini(Plain):
     def items(self, body: Json) -> dict[str, int]:
         """The number of messages, parts, tools and tool calls of a request."""
         messages = body["contents"]
-        found = [list(each_part(message)) for message in messages]
+        found = [each_part(message) for message in messages]
         return {
             "messages": len(messages),
             "tools": len(self.tools(body)),

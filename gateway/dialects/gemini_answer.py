@@ -18,12 +18,9 @@ def usage(answer: Json) -> Usage | None:
     told = answer.get("usageMetadata")
     if type(told) is not dict:
         return None
-    counts = [
-        count(told.get(name, 0))
-        for name in ("promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
-    ]
-    prompt, tools, said, thoughts = counts
-    if prompt is None or tools is None or said is None or thoughts is None or "promptTokenCount" not in told:
+    prompt, tools = count(told.get("promptTokenCount")), count(told.get("toolUsePromptTokenCount", 0))
+    said, thoughts = count(told.get("candidatesTokenCount", 0)), count(told.get("thoughtsTokenCount", 0))
+    if prompt is None or tools is None or said is None or thoughts is None:
         return None
     return Usage(
         input=prompt + tools,
@@ -45,7 +42,9 @@ def lists_of_one(answer: Json) -> int:
 
 def _audio(details: Any) -> int:
     """The tokens of audio among the tokens of all modalities."""
-    told = [one for one in details if type(one) is dict] if type(details) is list else []
+    if type(details) is not list:
+        return 0
+    told = [one for one in details if type(one) is dict]
     return sum(integer(one.get("tokenCount")) for one in told if one.get("modality") == "AUDIO")
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.bodies import Json
 from gateway.dialects.delta_frame import NUMBER, TEXT, DeltaFrame, Place
 from gateway.dialects.gemini_tables import candidates, parts
+
+_TOTAL: Final = "totalTokenCount"
+_GROWING: Final = frozenset({"candidatesTokenCount", "thoughtsTokenCount", _TOTAL})
+"""The counts that are not the same in all events of a stream."""
 
 
 def learn(raw: bytes, data: Json) -> DeltaFrame | None:
@@ -15,7 +20,7 @@ def learn(raw: bytes, data: Json) -> DeltaFrame | None:
     if part is None or part.keys() != {"text"} or not (type(part["text"]) is str and part["text"].isprintable()):
         return None
     counts: Json = data.get("usageMetadata") or {}
-    places = [Place(name, count, NUMBER) for name, count in counts.items() if type(count) is int]
+    places = [Place(name, count, NUMBER) for name, count in counts.items() if name in _GROWING and type(count) is int]
     return DeltaFrame.learn(raw, [Place("text", part["text"], TEXT), *places])
 
 
@@ -28,10 +33,16 @@ def only(data: Json) -> Json | None:
     return said[0] if len(said) == 1 else None
 
 
-def counted(data: Json, keys: Sequence[str], reports: Sequence[Sequence[int]]) -> Json:
+def counted(data: Json, keys: Sequence[str], reports: Sequence[Sequence[bytes]]) -> Json:
     """An event with the largest counts of a series, which are cumulative, given the counts by key.
 
-    `data`: the event that taught the frame.
+    `data`: the event that taught the frame. Its total stays: nothing is charged by it.
     """
-    most = dict(zip(keys, map(max, reports), strict=True))
-    return {**data, "usageMetadata": {**(data.get("usageMetadata") or {}), **most}} if most else data
+    most = {key: _most(report) for key, report in zip(keys, reports, strict=True) if key != _TOTAL}
+    return {**data, "usageMetadata": {**data["usageMetadata"], **most}} if most else data
+
+
+def _most(report: Sequence[bytes]) -> int:
+    """The largest count."""
+    first = report[0]
+    return int(first) if report.count(first) == len(report) else max(map(int, report))

@@ -19,7 +19,7 @@ def steps(messages: list[Json], earlier: Sequence[Step] = ()) -> list[Step]:
     found: list[Step] = []
     asked = waiting(earlier)
     for message in messages:
-        parts = list(each_part(message))
+        parts = each_part(message)
         if message.get("role") == "model":
             uses, asked = tuple(_uses(parts)), {}
             for use in uses:

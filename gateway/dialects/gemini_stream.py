@@ -114,13 +114,13 @@ class GeminiStream(Ordered):
         read = frame.read(data, at) if index not in self._ends else None
         if read is None:
             return None
-        chunk = Chunk(data[at : at + read.ends[-1]])
+        chunk = Chunk(read.raw)
         chunk.series = Series(_NO_FRAME, read.text, read.sizes, read.sizes)  # its events are not read again
         chunk.usage = usage(gemini_frame.counted(first, frame.numbers, read.numbers))
 
         def make() -> list[Chunk]:
             events = []
-            for raw, text in read.events(chunk.raw):
+            for raw, text in read.events():
                 event = Chunk(raw)
                 event.series = chunk.series
                 if text:

@@ -6,7 +6,7 @@ The API reads each field by two names, in camel case and with underscores, so ea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -129,8 +129,11 @@ def candidates(answer: Json) -> list[Json]:
     found = answer.get("candidates")
     if found is None:
         return []
-    if type(found) is not list or not all(type(one) is dict for one in found):
+    if type(found) is not list:
         raise ValueError("its candidates are no objects")
+    for one in found:
+        if type(one) is not dict:
+            raise ValueError("its candidates are no objects")
     return found
 
 
@@ -140,9 +143,11 @@ def parts(candidate: Json) -> list[Json]:
     found = content.get("parts") if type(content) is dict else None
     if found is None and (content is None or type(content) is dict):
         return []
-    if type(found) is not list or not all(type(part) is dict for part in found):
+    if type(found) is not list:
         raise ValueError("its parts are no objects")
     for part in found:
+        if type(part) is not dict:
+            raise ValueError("its parts are no objects")
         if len(part) > 1 and len(DATA & part.keys()) > 1:
             raise ValueError("a part is more than one thing")
     return found
@@ -179,6 +184,6 @@ def called(part: Json) -> str:
     return ""
 
 
-def each_part(content: Any) -> Iterator[Json]:
+def each_part(content: Any) -> list[Json]:
     """The parts of a message of a request that are objects."""
-    yield from (part for part in listed(content.get("parts")) if type(part) is dict)
+    return [part for part in listed(content.get("parts")) if type(part) is dict]

@@ -41,14 +41,16 @@ def names(body: Json) -> tuple[str, ...]:
             raise wrong("toolConfig", f"must have a list of names in `{_ALLOWED}`")
         found.update(dict.fromkeys(map(_name, allowed)))
     for holder, known in _holders(body):
-        if strange := _strange(holder, known):
-            found.update(dict.fromkeys(openai_tools.names(strange)))
+        found.update(dict.fromkeys(openai_tools.names(_strange(holder, known))))
     return tuple(found)
 
 
 def hosted(body: Json) -> list[Json]:
     """The tools that the provider runs, as objects: see `dialects.hosted`."""
-    return [*runs.shown(_hosted(body)), *(one for it, known in _holders(body) for one in runs.of(_strange(it, known)))]
+    found = runs.shown(_hosted(body))
+    for holder, known in _holders(body):
+        found += runs.of(_strange(holder, known))
+    return found
 
 
 def _hosted(body: Json) -> Iterator[tuple[str, str, str]]:
@@ -58,21 +60,22 @@ def _hosted(body: Json) -> Iterator[tuple[str, str, str]]:
                 yield from runs.run(camel(key), value)
 
 
-def _holders(body: Json) -> Iterator[tuple[Json, Mapping[str, object]]]:
+def _holders(body: Json) -> list[tuple[Json, Mapping[str, object]]]:
     """The objects that may offer tools in fields that the dialect does not have, with the fields that it has."""
-    yield body, BODY.keys
+    found: list[tuple[Json, Mapping[str, object]]] = [] if body.keys() <= BODY.keys.keys() else [(body, BODY.keys)]
     settings = field(body, "generationConfig")
-    if type(settings) is dict:
-        yield settings, SETTINGS.keys
+    if type(settings) is dict and not settings.keys() <= SETTINGS.keys.keys():
+        found.append((settings, SETTINGS.keys))
     for message in body.get("contents") or ():
-        yield message, CONTENT.keys
-        for part in each_part(message):
-            yield part, PART.keys
+        if not message.keys() <= CONTENT.keys.keys():
+            found.append((message, CONTENT.keys))
+        found += [(part, PART.keys) for part in each_part(message) if not part.keys() <= PART.keys.keys()]
+    return found
 
 
 def _strange(holder: Json, known: Mapping[str, object]) -> Json:
     """The fields that the dialect does not have."""
-    return {} if holder.keys() <= known.keys() else {key: value for key, value in holder.items() if key not in known}
+    return {key: value for key, value in holder.items() if key not in known}
 
 
 def _entries(body: Json) -> list[Json]:
@@ -173,7 +176,7 @@ def strip(body: Json, unwanted: frozenset[str]) -> bool:
         else:
             _unchoose(body)
         changed = True
-    for holder, known in list(_holders(body)):
+    for holder, known in _holders(body):
         kept = strange = _strange(holder, known)
         if strange and openai_tools.strip(kept := dict(strange), unwanted):
             for key in strange.keys() - kept.keys():

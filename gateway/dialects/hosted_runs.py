@@ -93,9 +93,12 @@ def more(runs: Runs, item: Json) -> Runs:
 
 def of_candidates(candidates: Any) -> Runs:
     """The searches that candidates of Gemini are grounded in."""
-    grounds = [one.get("groundingMetadata") for one in candidates if type(one) is dict] if candidates else []
-    queries = [one.get("webSearchQueries") for one in grounds if type(one) is dict]
-    return _sorted({"google_search": sum(len(listed) for listed in queries if type(listed) is list)})
+    searches = 0
+    for one in candidates or ():
+        grounds = one.get("groundingMetadata") if type(one) is dict else None
+        queries = grounds.get("webSearchQueries") if type(grounds) is dict else None
+        searches += len(queries) if type(queries) is list else 0
+    return (("google_search", searches),) if searches else ()
 
 
 def summed(several: Iterable[Runs]) -> Runs:

@@ -39,10 +39,9 @@ class Lot:
         """The text of the events from `first` on, before `last`."""
         return self.read.text[self._ends[first - 1] if first else 0 : self._ends[last - 1] if last else 0]
 
-    def raw(self, raw: bytes, first: int, last: int) -> bytes:
-        """The bytes of these events, given the bytes of all."""
-        ends = self.read.ends
-        return raw[ends[first - 1] if first else 0 : ends[last - 1] if last else 0]
+    def raw(self, first: int, last: int) -> bytes:
+        """The bytes of these events."""
+        return self.read.raw[self.read.begin(first) : self.read.begin(last)]
 
     def split(self) -> Sequence[Chunk]:
         """The events as separate chunks."""

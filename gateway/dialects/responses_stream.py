@@ -152,13 +152,13 @@ class ResponsesStream(Ordered):
         read = frame.frame.read(data, at)
         if read is None:
             return None
-        chunk = Event(data[at : at + read.ends[-1]])
+        chunk = Event(read.raw)
 
         def make() -> list[Event]:
             events = []
-            for (raw, text), number in zip(read.events(chunk.raw), *read.numbers, strict=True):
+            for (raw, text), number in zip(read.events(), *read.numbers, strict=True):
                 event = Event(raw)
-                event.framed, event.number = frame, number
+                event.framed, event.number = frame, int(number)
                 holder = {"delta": text}
                 event.pieces.append((frame.said, holder, "delta", text))
                 if text:
@@ -556,8 +556,8 @@ class ResponsesStream(Ordered):
             return None
         text = lot.text(first, last)
         framed.said.left.append(text)
-        self._closing.say(framed.place, lot.read.numbers[0][first:last], text)
-        return lot.raw(chunk.raw, first, last)
+        self._closing.say(framed.place, list(map(int, lot.read.numbers[0][first:last])), text)
+        return lot.raw(first, last)
 
     def refuse(self, refusal: Refusal, request_id: str, reason: str = "", *, bare: bool = False) -> bytes:
         """The end of a refused answer: incomplete for `content_filter` with the reason, or an error event."""

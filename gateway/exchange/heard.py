@@ -15,7 +15,10 @@ def hear(outcome: Outcome, chunk: Chunk) -> int:
     if chunk.series is not None:
         text = chunk.series.text
         outcome.heard.append(text)
-        outcome.outdated = outcome.usage is not None
+        if chunk.usage is None:
+            outcome.outdated = outcome.usage is not None
+        else:
+            outcome.usage, outcome.outdated = chunk.usage.joined(outcome.usage), False
         return len(text)
     said = chunk.said()
     outcome.heard += said

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,16 @@ class Gateway:
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
-    def direct(self, path: str) -> Callable[[Exchange], Awaitable[None]] | None:
+    def direct(self, path: str, query: bytes) -> Callable[[Exchange], Awaitable[None]] | None:
         """What serves a POST to a path without ASGI's scope and messages; None if the application itself must."""
-        return None if self.runtime.config.server.cors else self._calls.get(path)
+        if self.runtime.config.server.cors:
+            return None
+        if path in self._calls:
+            return self._calls[path]
+        match = self._router.find(path)
+        if match is None or match.template not in self._calls:
+            return None
+        return partial(self._calls[match.template], values=match.values, asked=query)
 
     def leave(self) -> None:
         """The gateway is about to stop: what has no end by itself ends now."""

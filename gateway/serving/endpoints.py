@@ -109,8 +109,8 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
     yield REGISTRY[1], partial(_answered, gateway, "GET HEAD PUT DELETE")
 
 
-def calls(gateway: Gateway) -> dict[str, Callable[[Exchange], Awaitable[None]]]:
-    """What serves a call, by path, for a server that hands over exchanges instead of ASGI's scopes."""
+def calls(gateway: Gateway) -> dict[str, Callable[..., Awaitable[None]]]:
+    """What serves a call (`serve`), by path template, for a server that hands over exchanges, not ASGI's scopes."""
     return {path: partial(serve, gateway, codec, path) for path, codec in ROUTES.items()}
 
 

@@ -48,6 +48,8 @@ SWEEP = 0.2  # seconds between two checks of the deadlines
 BACKLOG = 2048
 _SOCKETS = frozenset(path.encode() for path in SOCKETS)
 _PATHS = {path.encode(): path for path in ROUTES}  # of most requests: they need not be parsed
+# A path that ends with a verb (Gemini's), and its query: such a URL need not be parsed, either.
+_VERB = re.compile(rb"(/(?!/)[A-Za-z0-9._~:/-]*:[A-Za-z]+)(?:\?([A-Za-z0-9._~=&-]*))?")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")  # RFC 3986, 3.2.2
 
 
@@ -123,11 +125,11 @@ def _error_answer(refusal: Refusal, default_headers: Sequence[tuple[bytes, bytes
 
 Begin = Callable[[Cycle], Awaitable[None]]
 """Serves a request."""
-Direct = Callable[[str], Begin | None]
-"""The application's own way to serve a POST to a path; None without one: see `Gateway.direct`."""
+Direct = Callable[[str, bytes], Begin | None]
+"""The application's own way to serve a POST to a path with a query; None without one: see `Gateway.direct`."""
 
 
-def _nothing(_: str) -> None:
+def _nothing(_: str, __: bytes) -> None:
     """Any other ASGI application has no way of its own."""
 
 
@@ -242,7 +244,9 @@ class Protocol(HttpToolsProtocol):
         lasts = version != "1.0" and not waits and parser.should_keep_alive()
         cycle = Cycle(self, headers, keep_alive=lasts, waits=waits, bare=method == b"HEAD")
         path = _PATHS.get(url) if method == b"POST" else None
-        begin = self.direct(path) if path is not None else None
+        begin = self.direct(path, b"") if path is not None else None
+        if begin is None and method == b"POST" and (plain := _VERB.fullmatch(url)) is not None:
+            begin = self.direct(plain[1].decode("ascii"), plain[2] or b"")
         if begin is None:
             begin = partial(self._by_scope, self._scope(version, method.decode("ascii"), url, headers))
         self.headers = []  # trailers must not join the headers that the app reads (RFC 9110, 6.5.1)

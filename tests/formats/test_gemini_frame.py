@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Usage
+from gateway.call import Outcome, Usage
 from gateway.dialects import Chunk
 from gateway.dialects.gemini_stream import GeminiStream
+from gateway.exchange.heard import hear
 
 
 def event(text: str, count: int, end: str = "\n\n", **more: Any) -> bytes:
@@ -49,6 +50,26 @@ def test_a_series_is_one_chunk(end: str) -> None:
     assert used(chunks).output == 3
 
 
+def test_pieces_with_escapes_are_in_the_series() -> None:
+    said = [event("Hello ", 1), event('"Ann"\n', 2), event("\u4f60\U0001f600", 3), event("a\\b", 4)]
+    chunks = list(GeminiStream().feed(b"".join(said)))
+    assert [chunk.series is not None for chunk in chunks] == [False, True]
+    assert texts(chunks) == ["Hello ", '"Ann"\n', "\u4f60\U0001f600", "a\\b"]
+    assert [chunk.raw for chunk in single(chunks)] == said
+    edited = single(chunks)[1]
+    edited.fields[0].holder["text"], edited.edited = '"Bob"\n', True
+    assert GeminiStream().encode(edited) == event('"Bob"\n', 2)
+
+
+def test_an_answer_that_breaks_off_is_charged_by_the_largest_report() -> None:
+    outcome = Outcome()
+    for chunk in GeminiStream().feed(event("Hello ", 1) + event("you ", 700) + event("all", 20)):
+        hear(outcome, chunk)
+    assert outcome.usage is not None
+    assert (outcome.usage.output, outcome.outdated) == (700, False)
+    assert "".join(outcome.heard) == "Hello you all"
+
+
 def test_an_edited_event_of_a_series_is_written_as_any_other() -> None:
     stream = GeminiStream()
     first, edited = single(list(stream.feed(event("Hello ", 1) + event("Ann", 2))))
@@ -66,7 +87,8 @@ def test_an_edited_event_of_a_series_is_written_as_any_other() -> None:
         event("Ann", 2).replace(b'"parts"', b'"parts": [{"text": "Bob"}], "parts"'),
         event("Ann", 2).replace(b'{"text"', b'{"thought": true, "text"'),
         event("Ann", 4_711_000_000_000_000),
-        event('"Ann"', 2),
+        event("An\x00n", 2),
+        event("An\ud83d", 2),
         event("An\x7fn", 2),
     ],
 )
