@@ -21,7 +21,8 @@ from mcp.server.mcpserver import Context, MCPServer
 import tool_server
 from gateway.exchange import kept
 from line import Line, config, running
-from mcp_asking import ABLE, ACCEPTED, FORM, Asked
+from mcp_asking import ACCEPTED, FORM, Asked
+from mcp_telling import opened, progress, telling
 from tool_client import Client, text
 from tool_server import Scripted
 from waiting import eventually
@@ -59,36 +60,6 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield started
 
 
-def telling(server: Scripted) -> None:
-    """The server tells what `server.told` says, one message at a time, and ends with the response."""
-
-    def answer(message: dict[str, Any]) -> Any:
-        token = message["params"].get("_meta", {}).get("progressToken")
-
-        def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-            handler.close_connection = True
-
-            def send(said: dict[str, Any]) -> None:
-                handler.wfile.write(b"data: " + json.dumps({"jsonrpc": "2.0", **said}).encode() + b"\n\n")
-
-            with contextlib.suppress(OSError):
-                while "end" not in (said := server.told.get(timeout=10)):
-                    if "progress" in said:
-                        params = {"progressToken": token, **said}
-                        send({"method": "notifications/progress", "params": params})
-                    else:
-                        send(said)
-                send({"id": message["id"], "result": {"content": [{"type": "text", "text": "done"}]}})
-
-        return write
-
-    server.answers["tools/call"] = answer
-
-
 class Events:
     """The events of a response of HTTP: pairs of id and message."""
 
@@ -115,12 +86,6 @@ class Events:
         return found
 
 
-def opened(line: Line, *, path: str = "/mcp/it", agent: str = "alice", version: str = "2025-11-25") -> str:
-    """A session."""
-    params = {"protocolVersion": version, "capabilities": ABLE, "clientInfo": {"name": "t", "version": "1"}}
-    return str(Client(line, path, agent).send("initialize", params).headers["mcp-session-id"])
-
-
 @contextlib.contextmanager
 def calling(line: Line, session: str, *, path: str = "/mcp/it", tool: str = "get_it") -> Iterator[Events]:
     """The stream of a call that wants progress; leaving breaks the connection."""
@@ -137,11 +102,6 @@ def resuming(line: Line, session: str, last: str, *, path: str = "/mcp/it", agen
     headers = {**Client(line, path, agent).headers, "mcp-session-id": session, "last-event-id": last}
     with httpx.Client(timeout=20) as client, client.stream("GET", line.url + path, headers=headers) as response:
         yield Events(response)
-
-
-def progress(said: Any) -> Any:
-    """The number in a report of progress."""
-    return said["params"]["progress"]
 
 
 def begun(line: Line, server: Scripted, session: str, **more: Any) -> str:

@@ -214,6 +214,8 @@ class Mcp(JsonRpc):
         """The questions of a task that the message answers, by the key that the caller got."""
         self.keys: Mapping[str, str] = {}
         """Keys of questions in the answer that the caller gets under another: key of the server -> that key."""
+        self.original = b""
+        """The message as the client sent it."""
         self._declared: Json = {}  # capabilities of the client of a request of the later era
         self._state: str | None = None  # that of the round before, as the client got it
         self._answers: object = None  # the id of that question, as the client got it
@@ -318,6 +320,7 @@ class Mcp(JsonRpc):
 
         That is the id of an answer to a question, and the state of a round.
         """
+        self.original = raw
         if self.listens:  # a GET, which has no body
             return orjson.dumps({"jsonrpc": "2.0", "method": LISTEN})
         if b'"result"' not in raw and b'"error"' not in raw and _STATE not in raw:

@@ -154,6 +154,7 @@ class Gateway:
             self.shared.remotes = Remotes(clients["direct"])
             self.shared.deliveries = Deliveries(store, telemetry.pushed)
             stack.push_async_callback(self.shared.servers.close)
+            stack.push_async_callback(self.shared.siblings.close)
             stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)
             stack.push_async_callback(self._close_candidate)

@@ -73,6 +73,10 @@ class Asks:
         await self._tell(call, question, server, opened, said)
         call.outcome.status = 200
 
+    def waits_here(self, question: Question, opened: Opened) -> bool:
+        """Whether a call of the worker waits for the answer to a question, as the server asked in a result."""
+        return _session(question, opened).modern
+
     async def turn_down(self, call: Call, question: Question, server: Server, opened: Opened) -> None:
         """Tell a server that the answer was refused. Raises Refusal."""
         error = {"code": OURS, "message": "The gateway did not pass the answer of the client on."}

@@ -20,6 +20,7 @@ from gateway.dialects.jsonrpc import OURS, PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.identity.resource import NOT_ENOUGH, Resources
+from gateway.ids import WORKER, worker_of
 from gateway.ingress.request import SESSION
 from gateway.output.sqlgate import SqlGate
 from gateway.policy.visible import Visible
@@ -33,6 +34,7 @@ from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.eras import Eras
 from gateway.tools.later_tasks import LaterTasks, acknowledged
 from gateway.tools.listening import Listener, Listening, no_stream
+from gateway.tools.notices import CANCELLED
 from gateway.tools.pins import Pins
 from gateway.tools.plain_words import PlainWords
 from gateway.tools.rounds import Rounds
@@ -139,6 +141,26 @@ class Desk:
         """Raise Refusal(invalid_request) if the client has ended the session that a call names."""
         if (id := mcp.header(call.headers, SESSION_ID)) and await self._records.ended(id):
             raise no_session()
+
+    def worker(self, call: Call) -> str:
+        """The other worker that has what a message goes on with; "" for none."""
+        codec, worker = _codec(call), ""
+        if codec.round is not None and codec.round.held:
+            worker = worker_of(codec.round.state)
+        elif codec.question is not None:
+            asked = codec.question
+            opened = self._sending.opened(call, codec.door)
+            process = codec.server in self._rows and bool(self._rows[codec.server].command)
+            if opened is not None and (process or self._asks.waits_here(asked, opened)):
+                worker = worker_of(asked.id)
+        elif codec.method == mcp.LISTEN:
+            worker = self._listening.kept_by(call, codec, self._sending.opened(call, codec.door))
+        return worker if worker != WORKER else ""
+
+    def concerns_all(self, call: Call) -> bool:
+        """Whether a message may be about a call of any worker: each has processes of its own."""
+        codec = _codec(call)
+        return codec.method == CANCELLED and codec.door in self._rows and bool(self._rows[codec.door].command)
 
     async def find(self, call: Call) -> None:
         """Check that the called tool exists and takes the arguments; writes `call.request.label`. Raises Refusal."""
@@ -334,7 +356,7 @@ class Desk:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
         id = codec.params.get("requestId")
         opened = self._sending.opened(call, codec.door) if codec.door else None
-        if codec.method == "notifications/cancelled" and opened and opened.joined and is_id(id):
+        if codec.method == CANCELLED and opened and opened.joined and is_id(id):
             message = {"jsonrpc": "2.0", "method": codec.method, "params": {"requestId": id}}
             await self._server(codec.door).tell_in(opened.upstream, message, caller_of(call))
 

@@ -18,6 +18,7 @@ from gateway.dialects import mcp
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault
 from gateway.dialects.mcp import LISTENING, Mcp
 from gateway.errors import Refusal
+from gateway.ids import worker_of
 from gateway.policy.visible import Visible
 from gateway.tools.asking import Asks
 from gateway.tools.caller import caller_of
@@ -93,6 +94,14 @@ class Listening:
         self._tasks = tasks
         self._later = later
 
+    def kept_by(self, call: Call, codec: Mcp, opened: Opened | None) -> str:
+        """The worker that keeps the answer with which a client goes on; "" for none."""
+        given = mcp.header(call.headers, b"last-event-id")
+        if opened is None or not given or call.subject is None:
+            return ""
+        at = self._sessions.place(call.subject, codec.door, opened, given)
+        return worker_of(at[0]) if isinstance(at, tuple) else ""
+
     async def resume(self, call: Call, codec: Mcp, opened: Opened | None, listener: Listener) -> bool:
         """Go on with the answer of a call whose stream broke, to its end. Raises Refusal.
 
@@ -104,12 +113,12 @@ class Listening:
         assert call.subject is not None, "streams come after identify"
         at = self._sessions.place(call.subject, codec.door, opened, given)
         if at is None:
-            raise _no_event()
+            raise no_event()
         if isinstance(at, str):
             return False
         async with asyncio.timeout(LISTENING):
             if not await listener.again(*at):
-                raise _no_event()
+                raise no_event()
         return True
 
     async def listen(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:
@@ -133,7 +142,7 @@ class Listening:
         given = mcp.header(call.headers, b"last-event-id")
         last = self._sessions.place(subject, server.name, opened, given) if given else ""
         if not isinstance(last, str):
-            raise _no_event()
+            raise no_event()
         stream = await server.listen(opened.upstream, caller, last=last)
         if stream is None:
             raise no_stream(codec)
@@ -240,6 +249,7 @@ def no_stream(codec: Mcp) -> Refusal:
     return Refusal("invalid_request", words, status=405, headers=((b"allow", b"POST, DELETE"),))
 
 
-def _no_event() -> Refusal:
+def no_event() -> Refusal:
+    """The refusal for a client that comes back to an event that it did not get, or too late."""
     words = "Last-Event-ID is not the id of an event of this session, or what followed is not kept any more."
     return Fault(INVALID, words, status=400)

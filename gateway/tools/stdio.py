@@ -25,7 +25,7 @@ from gateway.call import Json
 from gateway.config.tools import Tool
 from gateway.dialects import mcp
 from gateway.errors import Refusal
-from gateway.ids import uuid7
+from gateway.ids import uuid7_here
 from gateway.tools.child import GRACE, Flood, Strays, add, kill, started
 from gateway.tools.notices import CANCELLED, PROGRESS
 from gateway.tools.wire import (
@@ -252,7 +252,7 @@ class StdioWire(Wire):
             questions += 1
             if questions > QUESTIONS:
                 raise asked_too_much(self._name)
-            id = uuid7()
+            id = uuid7_here()
             self._questions[id] = said["id"]
             error = await relay.ask({**said, "id": id})
             if error is None:
