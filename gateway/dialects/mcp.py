@@ -250,9 +250,8 @@ class Mcp(JsonRpc):
 
     @property
     def may_listen(self) -> bool:
-        """Whether a GET opens a stream: at the path of one server or to go on with an answer; not in the later era."""
-        opens = bool(self.door) or bool(header(self._headers, b"last-event-id"))
-        return opens and header(self._headers, b"mcp-protocol-version") != MODERN
+        """Whether a GET opens a stream: not in the later era."""
+        return header(self._headers, b"mcp-protocol-version") != MODERN
 
     @property
     def takes_events(self) -> bool:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, Protocol
 
-from gateway.call import Call, Json
+from gateway.call import Call, Json, Resource
 from gateway.dialects import mcp
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault
 from gateway.dialects.mcp import LISTENING, Mcp
@@ -23,14 +23,28 @@ from gateway.policy.visible import Visible
 from gateway.tools.asking import Asks
 from gateway.tools.caller import caller_of
 from gateway.tools.later_tasks import LaterTasks
-from gateway.tools.notices import SUBSCRIPTION, TASK_CHANGED, TASK_STATUS, Beside, acknowledged, news
+from gateway.tools.notices import (
+    ACKNOWLEDGED,
+    CHANGED,
+    MESSAGE,
+    SUBSCRIPTION,
+    TASK_CHANGED,
+    TASK_STATUS,
+    UPDATED,
+    Beside,
+    acknowledged,
+    news,
+)
 from gateway.tools.server import Server
-from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.session_records import SessionRecords
+from gateway.tools.sessions import SESSION_ID, Opened, Sessions
+from gateway.tools.sources import LISTS, WATCHED, NoStream, merged, source, tells, until
 from gateway.tools.task_owners import Found, TaskOwners
 from gateway.tools.wire import Relay, broken, reply
 
 TOOL: Final = "listen"
 """The name under which the policy judges a stream, as a call of a tool of the server."""
+TOOLS_CHANGED: Final = "toolsListChanged"
 _WINDOW: Final = 60.0  # seconds
 _NOTICES: Final = 1000  # of a server in a window
 _QUESTIONS: Final = 16  # of a server in a window
@@ -41,7 +55,7 @@ _READS: Final = {
     "resourceSubscriptions": "read_resource",
 }
 """What a client can listen for -> the tool that it must be allowed to call."""
-_URIS: Final = 1000  # that a client can listen for
+URIS: Final = 1000  # that a client can listen for
 
 
 class Listener(Relay, Protocol):
@@ -87,8 +101,17 @@ class _Pace:
 class Listening:
     """Opens streams, and passes on what they tell."""
 
-    def __init__(self, visible: Visible, sessions: Sessions, asks: Asks, tasks: TaskOwners, later: LaterTasks) -> None:
+    def __init__(
+        self,
+        visible: Visible,
+        sessions: Sessions,
+        records: SessionRecords,
+        asks: Asks,
+        tasks: TaskOwners,
+        later: LaterTasks,
+    ) -> None:
         self._visible = visible
+        self._records = records
         self._sessions = sessions
         self._asks = asks
         self._tasks = tasks
@@ -123,7 +146,7 @@ class Listening:
 
     async def listen(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:
         """Pass on what a server tells, until it ends the stream. Raises Refusal."""
-        if not server.row.mcp or not await self._may(call, server, TOOL):
+        if not await self._hears(call, server):
             raise no_stream(codec)
         async with asyncio.timeout(LISTENING):
             if codec.method == mcp.SUBSCRIBE:
@@ -131,14 +154,106 @@ class Listening:
             else:
                 await self._told(call, codec, server, opened, listener)
 
+    async def listen_to_all(
+        self, call: Call, codec: Mcp, servers: Sequence[Server], opened: Opened | None, listener: Listener
+    ) -> None:
+        """Pass on what all servers tell of their tools and their logs: of nothing else, the path has a list.
+
+        Clients of the later era hear nothing of logs. Raises Refusal.
+        """
+        heard = [server for server in servers if await self._hears(call, server)]
+        if not heard:
+            raise no_stream(codec)
+        wanted: Json = {TOOLS_CHANGED: True}
+        level = ""
+        if codec.method == mcp.SUBSCRIBE:
+            wanted = {key: True for key in await self._wanted(call, None) if key == TOOLS_CHANGED}
+        else:
+            _check_session(codec, opened)
+            level = await self._records.level(mcp.header(call.headers, SESSION_ID))
+        async with asyncio.timeout(LISTENING):
+            await listener.keep()
+            if codec.method == mcp.SUBSCRIBE:
+                await _agree(codec, wanted, listener)
+            asked = call.resource
+            async with aclosing(merged(heard, caller_of(call), wanted, level, _NOTICES)) as told:
+                async for server, said in told:
+                    call.resource = Resource("tool", server.name)  # whoever told this may label the workflow
+                    try:
+                        await self._tell_of(call, codec, server.name, said, listener)
+                    finally:
+                        call.resource = asked
+
+    async def _tell_of(self, call: Call, codec: Mcp, server: str, said: Json, listener: Listener) -> None:
+        """Pass on what one of all servers tells."""
+        params = said["params"]
+        if said["method"] == CHANGED["tools"]:
+            await listener.tell(_marked(codec, said))
+        elif said["method"] == MESSAGE and codec.method == mcp.LISTEN:
+            level = await self._records.level(mcp.header(call.headers, SESSION_ID))
+            if not level or mcp.LEVELS.index(params["level"]) >= mcp.LEVELS.index(level):
+                logger = f"{server}/{params['logger']}" if "logger" in params else server
+                await listener.tell({**said, "params": {**params, "logger": logger}})
+
+    async def _bridged(self, call: Call, codec: Mcp, server: Server, wanted: Json, listener: Listener) -> None:
+        """The answer to a subscription, of a server of the earlier era. Raises Refusal."""
+        caller, pace = caller_of(call), _Pace(server.name, _NOTICES)
+        await server.seat(caller)
+        wanted = tells(server.told(caller), wanted)
+        if server.row.command:
+            wanted.pop(WATCHED, None)
+        try:
+            async with source(server, caller, wanted) as told:
+                await listener.keep()
+                await _agree(codec, wanted, listener)
+                async for said in told:
+                    pace.count()
+                    if said["method"] in (*CHANGED.values(), UPDATED):
+                        await listener.tell(_marked(codec, said))
+        except NoStream:
+            raise Fault(UNKNOWN_METHOD, "The server has no subscriptions.", status=404) from None
+        await listener.end({"resultType": "complete", mcp.META: {SUBSCRIPTION: codec.id}})
+
+    async def _bridged_session(self, call: Call, codec: Mcp, server: Server, listener: Listener) -> None:
+        """The stream of a session, of a server of the later era. Raises Refusal.
+
+        The server is asked anew when the client has chosen other resources.
+        """
+        caller, pace, id = caller_of(call), _Pace(server.name, _NOTICES), mcp.header(call.headers, SESSION_ID)
+        await server.seat(caller)
+        lists = await self._allowed(call, server, dict.fromkeys(LISTS, True))
+        uris: list[str] = []
+
+        async def over() -> bool:
+            return await self._records.watched(id) != uris
+
+        while True:
+            uris = await self._records.watched(id)
+            try:
+                async with source(server, caller, tells(server.told(caller), {**lists, WATCHED: uris})) as told:
+                    await listener.keep()
+                    async with aclosing(until(told, over)) as heard:
+                        async for said in heard:
+                            pace.count()
+                            await listener.tell(said)
+            except NoStream:
+                raise no_stream(codec) from None
+            if not await over():
+                break
+        await listener.end(None)
+
+    async def _allowed(self, call: Call, server: Server, wanted: Json) -> Json:
+        """Of what a client wants to hear, what it may."""
+        return {key: it for key, it in wanted.items() if not _READS[key] or await self._may(call, server, _READS[key])}
+
     async def _told(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:
         """The stream of a session."""
-        if opened is None:
-            raise Fault(INVALID, "A stream belongs to a session: send Mcp-Session-Id.", status=400)
-        if not codec.takes_events:
-            raise Fault(INVALID, "The answer is an event stream: send `Accept: text/event-stream`.", status=406)
+        opened = _check_session(codec, opened)
         subject, caller = call.subject, caller_of(call)
         assert subject is not None, "streams come after identify"
+        if opened.upstream.modern:
+            await self._bridged_session(call, codec, server, listener)
+            return
         given = mcp.header(call.headers, b"last-event-id")
         last = self._sessions.place(subject, server.name, opened, given) if given else ""
         if not isinstance(last, str):
@@ -172,7 +287,8 @@ class Listening:
         wanted, tasks = await self._wanted(call, server), dict[str, Found]()
         session = await server.later(caller_of(call))
         if session is None:
-            raise Fault(UNKNOWN_METHOD, "The server has no subscriptions of this version.", status=404)
+            await self._bridged(call, codec, server, wanted, listener)
+            return
         if (ids := call.request.body["params"]["notifications"].get(mcp.TASK_IDS)) is not None:
             tasks = await self._later.wanted(call, codec, server, ids)
         if not server.later_tasks or server.row.restore:  # results may have values that only the tool got
@@ -202,8 +318,8 @@ class Listening:
                     await listener.tell({**kept, "params": {**kept["params"], mcp.META: meta}})
         await listener.end({"resultType": "complete", mcp.META: meta})
 
-    async def _wanted(self, call: Call, server: Server) -> Json:
-        """What a client wants to hear, and may. Raises Refusal(invalid_request)."""
+    async def _wanted(self, call: Call, server: Server | None) -> Json:
+        """What a client wants to hear of a server (None: of all), and may. Raises Refusal(invalid_request)."""
         said = call.request.body["params"].get("notifications")
         if type(said) is not dict:
             raise Fault(PARAMS, "`params.notifications` must be an object.", status=400)
@@ -211,15 +327,40 @@ class Listening:
         for key, tool in _READS.items():
             value = said.get(key)
             if key == "resourceSubscriptions":
-                fits = type(value) is list and len(value) <= _URIS and all(type(uri) is str for uri in value)
+                fits = type(value) is list and len(value) <= URIS and all(type(uri) is str for uri in value)
             else:
                 fits = value is True
-            if fits and (not tool or await self._may(call, server, tool)):
+            if fits and (not tool or (server is not None and await self._may(call, server, tool))):
                 wanted[key] = value
         return wanted
 
+    async def _hears(self, call: Call, server: Server) -> bool:
+        """Whether a server can tell something without a request, and the caller may hear it."""
+        return bool(server.row.mcp or server.row.command) and await self._may(call, server, TOOL)
+
     async def _may(self, call: Call, server: Server, tool: str) -> bool:
         return await self._visible.may(call, f"{server.name}/{tool}", writes=False)
+
+
+def _check_session(codec: Mcp, opened: Opened | None) -> Opened:
+    """The session of a stream. Raises Refusal(invalid_request)."""
+    if opened is None:
+        raise Fault(INVALID, "A stream belongs to a session: send Mcp-Session-Id.", status=400)
+    if not codec.takes_events:
+        raise Fault(INVALID, "The answer is an event stream: send `Accept: text/event-stream`.", status=406)
+    return opened
+
+
+async def _agree(codec: Mcp, wanted: Json, listener: Listener) -> None:
+    """Acknowledge a subscription to what servers do not know as one."""
+    await listener.tell(_marked(codec, {"method": ACKNOWLEDGED, "params": {"notifications": wanted}}))
+
+
+def _marked(codec: Mcp, said: Json) -> Json:
+    """A notification of a subscription, with its id; of a session unchanged."""
+    if codec.method != mcp.SUBSCRIBE:
+        return said
+    return {**said, "params": {**said["params"], mcp.META: {SUBSCRIPTION: codec.id}}}
 
 
 async def _pass_on(

@@ -6,7 +6,6 @@ A server may ask the client before its answer or in its answer: see `asking`, `r
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
 
 from gateway.call import Call, Json
 from gateway.dialects import mcp, mcp_params, mcp_questions
@@ -22,12 +21,10 @@ from gateway.tools.rounds import Rounds
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.sessions import SESSION_ID, Opened, Sessions
 from gateway.tools.task_calls import TaskCalls
 from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.wire import NOTHING, Hold, Relay, SessionLost
-
-SESSION_ID: Final = b"mcp-session-id"
 
 
 class Sending:
