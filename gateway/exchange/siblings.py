@@ -30,7 +30,7 @@ PEER: Final = b"x-meshgate-peer"
 """Header between workers: the address of the caller."""
 _OURS: Final = frozenset({b"origin", b"expect", b"content-encoding", PEER})  # answered, or read, by this worker
 _HOP: Final = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"te", b"upgrade"})
-_NOT_PASSED: Final = _HOP | {b"date"}
+_NOT_PASSED: Final = _HOP | {b"date", b"vary"}  # which this worker adds
 _CONNECT: Final = 5.0  # seconds
 _Answering = AbstractAsyncContextManager[aiohttp.ClientResponse]
 _STREAM: Final = "text/event-stream"
