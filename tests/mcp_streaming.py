@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import event_stream
 from gateway.dialects import mcp
 from line import Line
 from mcp_asking import ABLE
@@ -43,11 +44,7 @@ class Streams:
         if self.status != 200:
             handler.reply(self.status, b"")
             return
-        handler.send_response(200)
-        handler.send_header("content-type", "text/event-stream")
-        handler.send_header("connection", "close")
-        handler.end_headers()
-        handler.close_connection = True
+        event_stream.begin(handler)
         try:
             while (said := self.says.get(timeout=10)) is not END:
                 if _has_gone(handler):  # the message is for the next stream

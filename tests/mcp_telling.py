@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import Any
 
+import event_stream
 from line import Line
 from mcp_asking import ABLE
 from tool_client import Client
@@ -19,15 +19,7 @@ def telling(server: Scripted) -> None:
         token = message["params"].get("_meta", {}).get("progressToken")
 
         def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-            handler.close_connection = True
-
-            def send(said: dict[str, Any]) -> None:
-                handler.wfile.write(b"data: " + json.dumps({"jsonrpc": "2.0", **said}).encode() + b"\n\n")
-
+            send = event_stream.begin(handler)
             with contextlib.suppress(OSError):
                 while "end" not in (said := server.told.get(timeout=10)):
                     if "progress" in said:

@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated
 from mcp.server.mcpserver import Context, MCPServer
 
@@ -23,10 +20,10 @@ from gateway.dialects import mcp
 from gateway.stores import Key
 from gateway.tools import listening
 from gateway.tools.notices import ACKNOWLEDGED, acknowledged
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ACCEPTED, FORM, OWN, POLICY
 from mcp_streaming import CHANGED, END, SUBSCRIPTION, UPDATED, Streams, listening_to, log, session, subscribed
-from tool_client import Client, failed
+from tool_client import Client, failed, sdk
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -70,17 +67,15 @@ def streams(server: Scripted) -> Iterator[Streams]:
 def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway before the server, and one that policy lets nobody listen to."""
     folder = tmp_path_factory.mktemp("streams")
-    (folder / "policies").mkdir()
     named = '{"server": input.action.server, "name": input.action.name}'
     hidden = '{{"server": "quiet", "name": "listen"}, {"server": "it", "name": "get_prompt"}}'
     rules = POLICY.replace("not input.action.name in", f"not {named} in").replace('{"answer_roots"}', hidden)
-    (folder / "policies" / "gateway.rego").write_text(rules)
     row = {"mcp": served.url, "timeout": "5s", "auth": {"type": "static", "token": OWN}}
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
         tools={"it": {**row, "asks": ["elicitation"]}, "quiet": row},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, rules),
         pii={"vault_key": "A" * 43 + "="},
         server={"drain": "20s"},
         delegations={"ttl": "1h"},
@@ -409,14 +404,7 @@ async def test_the_official_sdk(tmp_path: Path) -> None:
     with tool_server.serving(server.streamable_http_app()) as url:
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": url}})
         with running(tmp_path, settings) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(
-                    streamable_http_client(f"{line.url}/mcp/it", http_client=http),
-                    mode="legacy",
-                    message_handler=on_message,
-                ) as client,
-            ):
+            async with sdk(f"{line.url}/mcp/it", mode="legacy", message_handler=on_message) as client:
                 for _ in range(20):
                     await client.call_tool("change", {})
                     if any(isinstance(one, types.ToolListChangedNotification) for one in heard):
@@ -443,8 +431,7 @@ async def test_the_official_sdk_subscribes(tmp_path: Path) -> None:
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": url}})
         with running(tmp_path, settings) as line:
             async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(streamable_http_client(f"{line.url}/mcp/it", http_client=http), mode="auto") as client,
+                sdk(f"{line.url}/mcp/it", mode="auto") as client,
                 client.listen(resource_subscriptions=["notes://a"]) as subscription,
             ):
                 await client.call_tool("change", {})

@@ -20,7 +20,7 @@ from gateway.config.sections import Action, Pii
 from gateway.detect.personal.scanner import canonical
 from gateway.errors import ConfigError
 from gateway.redaction.actions import ORDER, Actions, Rules, together
-from line import Line, config, running
+from line import Line, config, policies, running
 
 TEXT = "Write to ann@example.org or 212-555-0123."
 ACTIONS: st.SearchStrategy[Action] = st.sampled_from(ORDER)
@@ -95,13 +95,11 @@ def test_the_first_rule_that_matches(made: Call, email: Action, card: Action) ->
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway whose provider `house` may see all but phone numbers, with a policy."""
     folder = tmp_path_factory.mktemp("rules")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     pii = {
         "rules": [{"match": {"provider": "house"}, "default": "allow", "entities": {"PHONE": "mask"}}],
         "restore_tools": {"deny": ["nobody_*"]},
     }
-    settings = config(folder, up.url, pii=pii, policy={"path": str(folder / "policies")})
+    settings = config(folder, up.url, pii=pii, policy=policies(folder, POLICY))
     settings["providers"]["house"] = settings["providers"]["up"]
     settings["models"] |= {
         "inhouse": {"targets": ["house/reset", "house/echo"]},
