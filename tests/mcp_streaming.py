@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import event_stream
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from line import Line
 from mcp_asking import ABLE
 from tool_client import Client
@@ -118,10 +118,10 @@ def listening_to(line: Line, id: str, *, path: str = "/mcp/it", agent: str = "al
 @contextmanager
 def subscribed(line: Line, wanted: Any, *, path: str = "/mcp/it", id: Any = "l1") -> Iterator[Open]:
     """A subscription of the later era."""
-    meta = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: {}}
+    meta = {mcp_names.VERSION: mcp_names.MODERN, mcp_names.CAPABILITIES: {}}
     message = {"jsonrpc": "2.0", "id": id, "method": "subscriptions/listen"}
     message["params"] = {"notifications": wanted, "_meta": meta}
-    sent = {"accept": "application/json, text/event-stream", "mcp-protocol-version": mcp.MODERN}
+    sent = {"accept": "application/json, text/event-stream", "mcp-protocol-version": mcp_names.MODERN}
     sent["mcp-method"] = "subscriptions/listen"
     with line.client.stream("POST", path, json=message, headers=sent) as response:
         yield Open(response)

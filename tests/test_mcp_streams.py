@@ -16,7 +16,7 @@ from mcp.client.subscriptions import ResourceUpdated
 from mcp.server.mcpserver import Context, MCPServer
 
 import tool_server
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.stores import Key
 from gateway.tools import listening
 from gateway.tools.notices import ACKNOWLEDGED, acknowledged
@@ -50,7 +50,7 @@ def server(served: Scripted) -> Scripted:
     served.answers["server/discover"] = lambda message: {
         "jsonrpc": "2.0",
         "id": message["id"],
-        "result": {"supportedVersions": [mcp.MODERN], "capabilities": {}, "resultType": "complete"},
+        "result": {"supportedVersions": [mcp_names.MODERN], "capabilities": {}, "resultType": "complete"},
     }
     return served
 
@@ -176,7 +176,7 @@ def test_a_server_may_ask_in_a_stream(line: Line, server: Scripted, streams: Str
     ("path", "headers", "status"),
     [
         ("/mcp", {}, 404),
-        ("/mcp/it", {"mcp_protocol_version": mcp.MODERN}, 405),
+        ("/mcp/it", {"mcp_protocol_version": mcp_names.MODERN}, 405),
         ("/mcp/it", {"mcp_session_id": ""}, 400),
         ("/mcp/it", {"mcp_session_id": "made up"}, 404),
         ("/mcp/it", {"agent": "bob"}, 404),

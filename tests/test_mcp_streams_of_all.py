@@ -18,7 +18,7 @@ from mcp.client.subscriptions import ToolsListChanged
 from mcp.server.mcpserver import Context, MCPServer
 
 import tool_server
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.tools import sources
 from line import Line, config, running
 from mcp_asking import POLICY
@@ -93,7 +93,7 @@ def new(served: tuple[Scripted, Scripted]) -> Iterator[Streams]:
     made.answers.clear()
     made.seen.clear()
     made.answers["initialize"] = unknown
-    result = {"supportedVersions": [mcp.MODERN], "capabilities": ABOUT, "resultType": "complete"}
+    result = {"supportedVersions": [mcp_names.MODERN], "capabilities": ABOUT, "resultType": "complete"}
     made.answers["server/discover"] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": result}
     streams = Streams(made)
     del made.answers["GET"]
@@ -216,7 +216,7 @@ def test_a_server_that_floods(line: Line, old: Streams, new: Streams, monkeypatc
         ({"agent": "bob"}, 404),
         ({"accept": "application/json"}, 406),
         ({"last_event_id": "x"}, 400),
-        ({"mcp_protocol_version": mcp.MODERN}, 405),
+        ({"mcp_protocol_version": mcp_names.MODERN}, 405),
     ],
 )
 def test_who_gets_no_stream(line: Line, old: Streams, new: Streams, headers: dict[str, str], status: int) -> None:
@@ -254,8 +254,8 @@ def test_a_later_client_before_an_earlier_server(line: Line, old: Streams) -> No
     wanted = {"toolsListChanged": True, "promptsListChanged": True, "resourceSubscriptions": ["notes://a"]}
     told = Client(line, "/mcp/old").send(
         "server/discover",
-        {"_meta": {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: {}}},
-        mcp_protocol_version=mcp.MODERN,
+        {"_meta": {mcp_names.VERSION: mcp_names.MODERN, mcp_names.CAPABILITIES: {}}},
+        mcp_protocol_version=mcp_names.MODERN,
         mcp_method="server/discover",
     )
     assert told.json()["result"]["capabilities"]["resources"] == {"subscribe": True, "listChanged": True}

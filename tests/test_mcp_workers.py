@@ -26,7 +26,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 import tool_server
 from asking_processes import FAST, SCRIPT
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from line import Line, config
 from mcp_asking import ACCEPTED, FORM, Asked, answers, asking, later, required, rounds
 from mcp_telling import opened, progress, telling
@@ -117,7 +117,7 @@ def new(served: tuple[Scripted, Scripted]) -> Scripted:
     made = served[1]
     made.answers.clear()
     made.answers["initialize"] = unknown
-    result = {"supportedVersions": [mcp.MODERN], "capabilities": {"tools": {}}, "resultType": "complete"}
+    result = {"supportedVersions": [mcp_names.MODERN], "capabilities": {"tools": {}}, "resultType": "complete"}
     made.answers["server/discover"] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": result}
     return made
 

@@ -18,7 +18,8 @@ from typing import Final
 import aiohttp
 
 from gateway.call import Call
-from gateway.dialects.mcp import LISTEN, Mcp
+from gateway.dialects.mcp import Mcp
+from gateway.dialects.mcp_names import LISTEN
 from gateway.errors import Refusal
 from gateway.ids import WORKER
 from gateway.ingress.reply import Reply

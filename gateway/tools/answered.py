@@ -9,7 +9,7 @@ import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import items, mcp, mcp_questions
+from gateway.dialects import items, mcp_era, mcp_names, mcp_questions
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.policy.visible import Visible
@@ -72,24 +72,24 @@ class Answered:
                 told = about(_ALL, logs=False, streams=True)
                 if codec.door:
                     _, told = await self._meet(call, self._server(codec.door))
-                told[mcp.META] = {mcp.SERVER: told.pop("serverInfo")}
-                return {**told, "supportedVersions": list(mcp.VERSIONS), **self._fresh(codec)}
-            case mcp.SET_LEVEL:
+                told[mcp_names.META] = {mcp_names.SERVER: told.pop("serverInfo")}
+                return {**told, "supportedVersions": list(mcp_names.VERSIONS), **self._fresh(codec)}
+            case mcp_names.SET_LEVEL:
                 return await self._set_level(call, codec)
-            case _ if codec.task is not None or codec.method == mcp.TASK_LIST:
+            case _ if codec.task is not None or codec.method == mcp_names.TASK_LIST:
                 return await self._of_tasks(call, codec)
-            case mcp.LIST:
+            case mcp_names.LIST:
                 return {"tools": await self._list(call, codec), **self._fresh(codec)}
-            case _ if codec.method in mcp.LISTS:
+            case _ if codec.method in mcp_names.LISTS:
                 return await self._readable(call, codec, done)
-            case mcp.CALL if codec.query is not None:
+            case mcp_names.CALL if codec.query is not None:
                 return {**found(await self._all(call, codec), codec.query), **done}
         return done
 
     async def _of_tasks(self, call: Call, codec: Mcp) -> Json:
         """The answer about a task, or the list of tasks. Raises Refusal."""
         server = self._server(codec.door) if codec.door else None
-        if codec.method == mcp.TASK_LIST and (server is None or not await self._lists_tasks(call, codec, server)):
+        if codec.method == mcp_names.TASK_LIST and (server is None or not await self._lists_tasks(call, codec, server)):
             raise Fault(UNKNOWN_METHOD, "The server lists no tasks, or there is no session with it at this path.")
         assert server is not None, "tasks are served at the path of one server"
 
@@ -119,14 +119,14 @@ class Answered:
 
         Servers of the later era are told with each call.
         """
-        if codec.params.get("level") not in mcp.LEVELS:
-            raise Fault(PARAMS, f"`params.level` must be one of {', '.join(mcp.LEVELS)}.")
+        if codec.params.get("level") not in mcp_names.LEVELS:
+            raise Fault(PARAMS, f"`params.level` must be one of {', '.join(mcp_names.LEVELS)}.")
         logs = self.logs(codec.door) or not codec.door
         opened = self._sending.opened(call, codec.door) if logs else None
         if opened is None:
             raise Fault(UNKNOWN_METHOD, "The method is served in a session, and not for a process.")
         if opened.upstream.modern or not codec.door:
-            await self._records.set_level(mcp.header(call.headers, SESSION_ID), codec.params["level"])
+            await self._records.set_level(mcp_era.header(call.headers, SESSION_ID), codec.params["level"])
             return {}
         message = message_of(call, codec, {"level": codec.params["level"]})
         if _result(await self._sending.exchange(call, codec, self._server(codec.door), message)) is None:
@@ -159,14 +159,14 @@ class Answered:
         if able is not None and offered:
             told["capabilities"]["tasks"] = offered
         if able is None and (offered or server.later_tasks):
-            told["capabilities"][mcp.EXTENSIONS] = {mcp.TASK_EXTENSION: {}}
+            told["capabilities"][mcp_names.EXTENSIONS] = {mcp_names.TASK_EXTENSION: {}}
         return session, told
 
     async def _initialize(self, call: Call, codec: Mcp) -> Json:
         """Open a session for this client, with the server if the path names one."""
         assert call.subject is not None, "sessions come after identify"
         wanted = codec.params.get("protocolVersion")
-        version = wanted if wanted in mcp.HANDSHAKE else mcp.HANDSHAKE[-1]
+        version = wanted if wanted in mcp_names.HANDSHAKE else mcp_names.HANDSHAKE[-1]
         upstream, told, able = Session(version), about(_ALL, logs=True, streams=True), Json()
         if not codec.door:
             kinds = {kind for row in self._rows.values() for kind in row.asks}
@@ -181,7 +181,7 @@ class Answered:
 
     async def _readable(self, call: Call, codec: Mcp, done: Json) -> Json:
         """The list of resources or prompts of a server, as the server has it; an empty one if none may be read."""
-        name = mcp.READS[mcp.LISTS[codec.method]]
+        name = mcp_names.READS[mcp_names.LISTS[codec.method]]
         kind = codec.method.split("/")[-2] if codec.method != "resources/templates/list" else "resourceTemplates"
         if not codec.door and codec.modern:  # which must not serve what discovery does not have
             raise Fault(UNKNOWN_METHOD, "The path of all servers has tools alone.", status=404)

@@ -15,7 +15,7 @@ import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, mcp_params
+from gateway.dialects import mcp, mcp_era, mcp_names, mcp_params
 from gateway.dialects.jsonrpc import OURS, PARAMS, UNKNOWN_METHOD, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
@@ -139,7 +139,7 @@ class Desk:
 
     async def _check_open(self, call: Call) -> None:
         """Raise Refusal(invalid_request) if the client has ended the session that a call names."""
-        if (id := mcp.header(call.headers, SESSION_ID)) and await self._records.ended(id):
+        if (id := mcp_era.header(call.headers, SESSION_ID)) and await self._records.ended(id):
             raise no_session()
 
     def worker(self, call: Call) -> str:
@@ -153,7 +153,7 @@ class Desk:
             process = codec.server in self._rows and bool(self._rows[codec.server].command)
             if opened is not None and (process or self._asks.waits_here(asked, opened)):
                 worker = worker_of(asked.id)
-        elif codec.method == mcp.LISTEN:
+        elif codec.method == mcp_names.LISTEN:
             worker = self._listening.kept_by(call, codec, self._sending.opened(call, codec.door))
         return worker if worker != WORKER else ""
 
@@ -180,8 +180,8 @@ class Desk:
             if not await self._visible.admits(call):
                 raise Fault(PARAMS, "You may not answer this question of the server.", code="tool_not_found")
             return
-        if codec.method in mcp.READS:
-            if codec.method in mcp.UPDATES and (
+        if codec.method in mcp_names.READS:
+            if codec.method in mcp_names.UPDATES and (
                 not self._answered.logs(codec.door) or self._sending.joined(call, codec) is None
             ):
                 raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
@@ -216,7 +216,7 @@ class Desk:
         if call.request.control:
             result = await self._answered.result(call, codec)
             return _answer({"jsonrpc": "2.0", "id": codec.id, "result": result})
-        if codec.method in mcp.UPDATES and (kept := self._sending.joined(call, codec)) and kept.upstream.modern:
+        if codec.method in mcp_names.UPDATES and (kept := self._sending.joined(call, codec)) and kept.upstream.modern:
             return await self._watch(call, codec)
         server = self._server(codec.server)
         await self._tasks.leaves(call, codec, server)
@@ -227,7 +227,7 @@ class Desk:
                 await self._asks.answer(call, codec.question, server, opened)
                 return _answer({})
             raw = await self._sending.tried(call, codec, server, relay)
-            if codec.method == mcp.TASK_UPDATE:
+            if codec.method == mcp_names.TASK_UPDATE:
                 return _answer({"jsonrpc": "2.0", "id": codec.id, "result": acknowledged(raw)})
             raw = await self._tasks.answered(call, codec, server, await self._rounds.asked(call, codec, server, raw))
             if codec.promised and not keeps(codec.promised, raw):
@@ -240,8 +240,8 @@ class Desk:
 
     async def _watch(self, call: Call, codec: Mcp) -> Answer:
         """Note which resources a client watches, at a server that is told with each stream. Raises Refusal."""
-        on = codec.method == mcp.UPDATES[0]
-        id = mcp.header(call.headers, SESSION_ID)
+        on = codec.method == mcp_names.UPDATES[0]
+        id = mcp_era.header(call.headers, SESSION_ID)
         if not await self._records.watch(id, codec.given["uri"], on=on, most=URIS):
             raise Fault(PARAMS, f"The session watches {URIS} resources already.")
         call.outcome.status = 200
@@ -253,7 +253,7 @@ class Desk:
         if opened is None:
             raise no_session()
         await self._check_open(call)
-        await self._records.end(mcp.header(call.headers, SESSION_ID))
+        await self._records.end(mcp_era.header(call.headers, SESSION_ID))
         if server and opened.joined:
             await self._server(server).end(opened.upstream, caller_of(call))
 
@@ -278,7 +278,7 @@ class Desk:
         """How the client of a call comes back to a stream that broke; None if it cannot: before 2025-11-25."""
         codec = _codec(call)
         opened = self._sending.opened(call, codec.door) if not codec.modern else None
-        if opened is None or opened.version != mcp.HANDSHAKE[-1]:
+        if opened is None or opened.version != mcp_names.HANDSHAKE[-1]:
             return None
         assert call.subject is not None, "sessions come after identify"
         session = f"{call.subject.team}\0{call.subject.agent}\0{opened.workflow}"

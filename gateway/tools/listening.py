@@ -14,9 +14,10 @@ from contextlib import aclosing
 from typing import Final, Protocol
 
 from gateway.call import Call, Json, Resource
-from gateway.dialects import mcp
+from gateway.dialects import mcp_era, mcp_names
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault
-from gateway.dialects.mcp import LISTENING, Mcp
+from gateway.dialects.mcp import Mcp
+from gateway.dialects.mcp_names import LISTENING
 from gateway.errors import Refusal
 from gateway.ids import worker_of
 from gateway.policy.visible import Visible
@@ -119,7 +120,7 @@ class Listening:
 
     def kept_by(self, call: Call, codec: Mcp, opened: Opened | None) -> str:
         """The worker that keeps the answer with which a client goes on; "" for none."""
-        given = mcp.header(call.headers, b"last-event-id")
+        given = mcp_era.header(call.headers, b"last-event-id")
         if opened is None or not given or call.subject is None:
             return ""
         at = self._sessions.place(call.subject, codec.door, opened, given)
@@ -130,7 +131,7 @@ class Listening:
 
         False if the client names no event of an answer.
         """
-        given = mcp.header(call.headers, b"last-event-id") if codec.method == mcp.LISTEN else ""
+        given = mcp_era.header(call.headers, b"last-event-id") if codec.method == mcp_names.LISTEN else ""
         if opened is None or not given:
             return False
         assert call.subject is not None, "streams come after identify"
@@ -149,7 +150,7 @@ class Listening:
         if not await self._hears(call, server):
             raise no_stream(codec)
         async with asyncio.timeout(LISTENING):
-            if codec.method == mcp.SUBSCRIBE:
+            if codec.method == mcp_names.SUBSCRIBE:
                 await self._subscribed(call, codec, server, listener)
             else:
                 await self._told(call, codec, server, opened, listener)
@@ -166,14 +167,14 @@ class Listening:
             raise no_stream(codec)
         wanted: Json = {TOOLS_CHANGED: True}
         level = ""
-        if codec.method == mcp.SUBSCRIBE:
+        if codec.method == mcp_names.SUBSCRIBE:
             wanted = {key: True for key in await self._wanted(call, None) if key == TOOLS_CHANGED}
         else:
             _check_session(codec, opened)
-            level = await self._records.level(mcp.header(call.headers, SESSION_ID))
+            level = await self._records.level(mcp_era.header(call.headers, SESSION_ID))
         async with asyncio.timeout(LISTENING):
             await listener.keep()
-            if codec.method == mcp.SUBSCRIBE:
+            if codec.method == mcp_names.SUBSCRIBE:
                 await _agree(codec, wanted, listener)
             asked = call.resource
             async with aclosing(merged(heard, caller_of(call), wanted, level, _NOTICES)) as told:
@@ -189,9 +190,9 @@ class Listening:
         params = said["params"]
         if said["method"] == CHANGED["tools"]:
             await listener.tell(_marked(codec, said))
-        elif said["method"] == MESSAGE and codec.method == mcp.LISTEN:
-            level = await self._records.level(mcp.header(call.headers, SESSION_ID))
-            if not level or mcp.LEVELS.index(params["level"]) >= mcp.LEVELS.index(level):
+        elif said["method"] == MESSAGE and codec.method == mcp_names.LISTEN:
+            level = await self._records.level(mcp_era.header(call.headers, SESSION_ID))
+            if not level or mcp_names.LEVELS.index(params["level"]) >= mcp_names.LEVELS.index(level):
                 logger = f"{server}/{params['logger']}" if "logger" in params else server
                 await listener.tell({**said, "params": {**params, "logger": logger}})
 
@@ -212,14 +213,14 @@ class Listening:
                         await listener.tell(_marked(codec, said))
         except NoStream:
             raise Fault(UNKNOWN_METHOD, "The server has no subscriptions.", status=404) from None
-        await listener.end({"resultType": "complete", mcp.META: {SUBSCRIPTION: codec.id}})
+        await listener.end({"resultType": "complete", mcp_names.META: {SUBSCRIPTION: codec.id}})
 
     async def _bridged_session(self, call: Call, codec: Mcp, server: Server, listener: Listener) -> None:
         """The stream of a session, of a server of the later era. Raises Refusal.
 
         The server is asked anew when the client has chosen other resources.
         """
-        caller, pace, id = caller_of(call), _Pace(server.name, _NOTICES), mcp.header(call.headers, SESSION_ID)
+        caller, pace, id = caller_of(call), _Pace(server.name, _NOTICES), mcp_era.header(call.headers, SESSION_ID)
         await server.seat(caller)
         lists = await self._allowed(call, server, dict.fromkeys(LISTS, True))
         uris: list[str] = []
@@ -254,7 +255,7 @@ class Listening:
         if opened.upstream.modern:
             await self._bridged_session(call, codec, server, listener)
             return
-        given = mcp.header(call.headers, b"last-event-id")
+        given = mcp_era.header(call.headers, b"last-event-id")
         last = self._sessions.place(subject, server.name, opened, given) if given else ""
         if not isinstance(last, str):
             raise no_event()
@@ -289,15 +290,15 @@ class Listening:
         if session is None:
             await self._bridged(call, codec, server, wanted, listener)
             return
-        if (ids := call.request.body["params"]["notifications"].get(mcp.TASK_IDS)) is not None:
+        if (ids := call.request.body["params"]["notifications"].get(mcp_names.TASK_IDS)) is not None:
             tasks = await self._later.wanted(call, codec, server, ids)
         if not server.later_tasks or server.row.restore:  # results may have values that only the tool got
             tasks.clear()
         if tasks:
             session = session._replace(able=codec.declaring(server.row.asks))
-            wanted[mcp.TASK_IDS] = [*tasks]
+            wanted[mcp_names.TASK_IDS] = [*tasks]
         id = call.request.body["id"]
-        message = {"jsonrpc": "2.0", "id": id, "method": mcp.SUBSCRIBE, "params": {"notifications": wanted}}
+        message = {"jsonrpc": "2.0", "id": id, "method": mcp_names.SUBSCRIBE, "params": {"notifications": wanted}}
         stream = await server.listen(session, caller_of(call), message=message)
         if stream is None:
             raise Fault(UNKNOWN_METHOD, "The server has no subscriptions.", status=404)
@@ -315,8 +316,8 @@ class Listening:
                 elif said["method"] != TASK_CHANGED:
                     await _pass_on(said, listener, meta, wanted, tasks)
                 elif (kept := await self._later.told(call, codec, server, said, tasks)) is not None:
-                    await listener.tell({**kept, "params": {**kept["params"], mcp.META: meta}})
-        await listener.end({"resultType": "complete", mcp.META: meta})
+                    await listener.tell({**kept, "params": {**kept["params"], mcp_names.META: meta}})
+        await listener.end({"resultType": "complete", mcp_names.META: meta})
 
     async def _wanted(self, call: Call, server: Server | None) -> Json:
         """What a client wants to hear of a server (None: of all), and may. Raises Refusal(invalid_request)."""
@@ -358,9 +359,9 @@ async def _agree(codec: Mcp, wanted: Json, listener: Listener) -> None:
 
 def _marked(codec: Mcp, said: Json) -> Json:
     """A notification of a subscription, with its id; of a session unchanged."""
-    if codec.method != mcp.SUBSCRIBE:
+    if codec.method != mcp_names.SUBSCRIBE:
         return said
-    return {**said, "params": {**said["params"], mcp.META: {SUBSCRIPTION: codec.id}}}
+    return {**said, "params": {**said["params"], mcp_names.META: {SUBSCRIPTION: codec.id}}}
 
 
 async def _pass_on(
@@ -375,16 +376,16 @@ async def _pass_on(
     if kept is None:
         return
     if meta is not None:
-        kept["params"][mcp.META] = meta
-    agreed = kept["params"].get("notifications", {}).pop(mcp.TASK_IDS, None)
+        kept["params"][mcp_names.META] = meta
+    agreed = kept["params"].get("notifications", {}).pop(mcp_names.TASK_IDS, None)
     if agreed is not None:
-        kept["beside"] = Beside(added={("notifications", mcp.TASK_IDS): [tasks[id][1] for id in agreed]})
+        kept["beside"] = Beside(added={("notifications", mcp_names.TASK_IDS): [tasks[id][1] for id in agreed]})
     await listener.tell(kept)
 
 
 def no_stream(codec: Mcp) -> Refusal:
     """The refusal for a client that gets no stream."""
-    if codec.method == mcp.SUBSCRIBE:
+    if codec.method == mcp_names.SUBSCRIBE:
         return Fault(UNKNOWN_METHOD, "There is nothing to listen to here.", status=404)
     words = "The server has no stream without a request, or you may not listen to it."
     return Refusal("invalid_request", words, status=405, headers=((b"allow", b"POST, DELETE"),))

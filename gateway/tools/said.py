@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.dialects.jsonrpc import PARAMS
 from gateway.tools.catalogue import Listed
 from gateway.tools.schema import fits
@@ -28,8 +28,8 @@ def about(said: Json, *, logs: bool, streams: bool, watches: bool = False) -> Js
     `said`: by the server. `logs`: whether its log can reach the client. `streams`: whether what it tells without a
     request can. `watches`: whether the client can choose resources of which it hears.
     """
-    meta = said.get(mcp.META)
-    info = said.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
+    meta = said.get(mcp_names.META)
+    info = said.get("serverInfo") or (meta.get(mcp_names.SERVER) if type(meta) is dict else None)
     able = said.get("capabilities")
     wanted = (*_OFFERED, "logging") if logs else _OFFERED
     able = able if type(able) is dict else {}

@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from gateway.call import Json
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.errors import Refusal
 from gateway.ids import uuid7
 from gateway.tools.credentials import Caller
@@ -65,7 +65,7 @@ async def source(
         session = await server.open(caller) if later is None else later
     if session.modern:
         params: Json = {"notifications": {key: value for key, value in wanted.items() if value}}
-        message = {"jsonrpc": "2.0", "id": uuid7(), "method": mcp.SUBSCRIBE, "params": params}
+        message = {"jsonrpc": "2.0", "id": uuid7(), "method": mcp_names.SUBSCRIBE, "params": params}
     try:
         if own:
             await _choose(server, session, caller, wanted, level)
@@ -85,7 +85,7 @@ async def _choose(server: Server, session: Session, caller: Caller, wanted: Json
     for uri in wanted.get(WATCHED, ()):
         await _ask(server, session, caller, "resources/subscribe", {"uri": uri})
     if level:
-        await _ask(server, session, caller, mcp.SET_LEVEL, {"level": level})
+        await _ask(server, session, caller, mcp_names.SET_LEVEL, {"level": level})
 
 
 async def _heard(

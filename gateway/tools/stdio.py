@@ -23,7 +23,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.errors import Refusal
 from gateway.ids import uuid7_here
 from gateway.tools.child import GRACE, Flood, Strays, add, kill, started
@@ -201,7 +201,7 @@ class StdioWire(Wire):
             params = {"protocolVersion": OFFERED, "capabilities": self._able, "clientInfo": _SELF}
             message: Json = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
             result = orjson.loads(await self._send(process, message)).get("result")
-            if type(result) is not dict or result.get("protocolVersion") not in mcp.HANDSHAKE:
+            if type(result) is not dict or result.get("protocolVersion") not in mcp_names.HANDSHAKE:
                 raise broken(self._name, "opens no session of a version that the gateway has", down=True)
             self._session, self._about = Session(str(result["protocolVersion"])), result
             await self._write(process, {"jsonrpc": "2.0", "method": "notifications/initialized"})
@@ -226,7 +226,7 @@ class StdioWire(Wire):
         self._waiting[id] = asked
         if relay is not None and self._able:
             self._asking = asked
-        meta = message.get("params", {}).get(mcp.META)
+        meta = message.get("params", {}).get(mcp_names.META)
         token = meta.get("progressToken") if relay is not None and type(meta) is dict else None
         if token is not None:
             self._telling[token] = asked
