@@ -46,6 +46,11 @@ class Lanes(Protocol):
 class Ticket(Protocol):
     """The share of the gateway that one call holds until its end: see `serving.shares`."""
 
+    @property
+    def address(self) -> str:
+        """The address of the caller, as shares have it."""
+        ...
+
     def claim(self, team: str) -> None:
         """Assign the call to a team. Raises Refusal(overloaded)."""
 

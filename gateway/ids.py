@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from typing import Final
 
 import uuid_utils
 
 CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
+WORKER: Final = os.urandom(8).hex()
+"""The name of this process among the workers of a gateway."""
 
 
 def uuid7(at: float | None = None) -> str:
     """A UUIDv7 (RFC 9562, section 5.7) of now or of a Unix time; ids that a process makes are in order."""
     return str(uuid_utils.uuid7() if at is None else uuid_utils.uuid7(nanoseconds=int(at * 1_000_000_000)))
+
+
+def uuid7_here() -> str:
+    """A UUIDv7 after the name of this process, for what the process alone has: see `worker_of`."""
+    return f"{WORKER}.{uuid7()}"
+
+
+def worker_of(id: object) -> str:
+    """The name of the process that made an id with `uuid7_here`; "" if the id has none."""
+    worker, dot, _ = id.partition(".") if type(id) is str else ("", "", "")
+    return worker if dot else ""
 
 
 def is_correlation_id(text: str) -> bool:

@@ -18,6 +18,7 @@ from gateway.call import Call
 from gateway.errors import Failures, Refusal, release, trace
 from gateway.exchange.desks import Desks
 from gateway.exchange.forward import Exchange
+from gateway.exchange.siblings import Siblings
 from gateway.identity.identify import Identity, credential
 from gateway.ingress.idempotency import REPLAYED, Idempotency
 from gateway.ingress.read import Ingress
@@ -48,6 +49,7 @@ class Line:
     authorize: Authorize
     durable: Durable
     exchange: Exchange
+    siblings: Siblings
     settle: Settle
     failures: Failures
 
@@ -60,6 +62,12 @@ class Line:
             if call.codec.name == "mcp":
                 self.desks.mcp.enter(call)
             await self.ingress.read(call, receive)
+            if call.codec.name == "mcp":
+                if worker := self.desks.mcp.worker(call):
+                    await self.siblings.hand_over(call, worker, reply)
+                    return
+                if self.desks.mcp.concerns_all(call):
+                    await self.siblings.tell_all(call)
             if self.idempotency is not None and call.reference is None and not call.request.control:
                 await self.idempotency.recall(call)
             call.step("reserve")
@@ -105,7 +113,8 @@ class Line:
         finally:
             call.step("settle")
             reply.ending = True
-            await self.settle.end(call, reply.status)
+            if not reply.passed:
+                await self.settle.end(call, reply.status)
 
     async def identify(self, call: Call) -> None:
         """Who calls, and whether that team has room for one call more. Raises Refusal."""

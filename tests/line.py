@@ -8,7 +8,7 @@ import gc
 import hashlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +139,10 @@ def gemini_config(folder: Path, upstream: str, **fields: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, settings: dict[str, Any]) -> Iterator[Line]:
-    """A gateway under these settings until the block ends."""
+def running(
+    folder: Path, settings: dict[str, Any], new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> Iterator[Line]:
+    """A gateway under these settings until the block ends, on a loop of asyncio unless `new_loop` makes another."""
     O200k().count("a")  # else the first call of the process that counts settles after its answer has left
     path = folder / "gateway.yaml"
     path.write_text(yaml.safe_dump(settings))
@@ -160,7 +162,8 @@ def running(folder: Path, settings: dict[str, Any]) -> Iterator[Line]:
     def serve() -> None:
         with contextlib.suppress(SystemExit):  # what uvicorn ends with when it cannot start
             try:
-                asyncio.run(server.serve())
+                with asyncio.Runner(loop_factory=new_loop) as runner:
+                    runner.run(server.serve())
             finally:
                 ready.set()
 

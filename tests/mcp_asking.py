@@ -8,7 +8,7 @@ import queue
 from typing import Any
 
 import event_stream
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from line import Line
 from tool_client import Client, text
 from tool_server import Scripted
@@ -138,9 +138,9 @@ def later(
     **more: Any,
 ) -> Any:
     """The response of HTTP to a call of the later era."""
-    said = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: able, **(meta or {})}
+    said = {mcp_names.VERSION: mcp_names.MODERN, mcp_names.CAPABILITIES: able, **(meta or {})}
     params = {"name": tool, "arguments": arguments or {}, "_meta": said, **more}
-    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "tools/call", "mcp_name": tool}
+    headers = {"mcp_protocol_version": mcp_names.MODERN, "mcp_method": "tools/call", "mcp_name": tool}
     return Client(line, path, agent).send("tools/call", params, **headers, **({"x_correlation_id": cid} if cid else {}))
 
 

@@ -21,7 +21,7 @@ from fastmcp.client.transports import StreamableHttpTransport
 import event_stream
 import tool_server
 from asking_processes import FAST, SCRIPT
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.exchange import kept
 from gateway.tools import held
 from line import Line, config, policies, running
@@ -42,7 +42,7 @@ def unknown(message: dict[str, Any]) -> dict[str, Any]:
 
 def discovered(message: dict[str, Any]) -> dict[str, Any]:
     """The answer of a server of the later era to `server/discover`."""
-    result = {"supportedVersions": [mcp.MODERN], "capabilities": {"tools": {}}, "resultType": "complete"}
+    result = {"supportedVersions": [mcp_names.MODERN], "capabilities": {"tools": {}}, "resultType": "complete"}
     return {"jsonrpc": "2.0", "id": message["id"], "result": result}
 
 
@@ -332,10 +332,10 @@ def test_a_client_that_goes_away_while_the_server_works(line: Line, old: Scripte
         "arguments": {},
         "requestState": state,
         "inputResponses": {"q1": ACCEPTED},
-        "_meta": {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: ABLE},
+        "_meta": {mcp_names.VERSION: mcp_names.MODERN, mcp_names.CAPABILITIES: ABLE},
     }
     message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
-    headers = {**Client(line).headers, "mcp-protocol-version": mcp.MODERN, "mcp-method": "tools/call"}
+    headers = {**Client(line).headers, "mcp-protocol-version": mcp_names.MODERN, "mcp-method": "tools/call"}
     headers |= {"mcp-name": "get_it"}
     with pytest.raises(httpx.TimeoutException):
         httpx.post(f"{line.url}/mcp/it", json=message, headers=headers, timeout=0.5)
@@ -390,7 +390,7 @@ def test_a_client_of_the_earlier_era_is_asked_in_its_stream(line: Line, new: Scr
     assert asked.questions[0]["params"] == {**FORM, "message": "Is it <EMAIL>?"}
     assert STATE not in json.dumps(asked.questions)
     first, second = [body["params"] for _, body in new.seen if body["method"] == "tools/call"]
-    assert first["_meta"][mcp.CAPABILITIES] == second["_meta"][mcp.CAPABILITIES] == ABLE
+    assert first["_meta"][mcp_names.CAPABILITIES] == second["_meta"][mcp_names.CAPABILITIES] == ABLE
     assert first["arguments"] == second["arguments"] == {}
     eventually(lambda: nothing_is_held(line))
 
@@ -495,7 +495,7 @@ def test_who_is_not_asked_by_a_server_of_the_later_era(line: Line, new: Scripted
     rounds(new, {"a": {"method": "elicitation/create", "params": FORM}})
     for told in (Client(line, "/mcp/new").call("get_it"), Asked(line, "/mcp/new", able={}).call()):
         assert failed(told) == (-32000, "upstream_error")
-    said = [body["params"]["_meta"][mcp.CAPABILITIES] for _, body in new.seen if body["method"] == "tools/call"]
+    said = [body["params"]["_meta"][mcp_names.CAPABILITIES] for _, body in new.seen if body["method"] == "tools/call"]
     assert set(map(json.dumps, said)) == {"{}"}
 
 

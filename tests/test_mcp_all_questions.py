@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 import tool_server
 from asking_processes import FAST, SCRIPT
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, answers, asking, prompt
 from tool_client import Client, failed, sdk
@@ -176,7 +176,7 @@ def test_rounds_of_the_later_era(line: Line, servers: tuple[Scripted, Scripted])
         server.answers["server/discover"] = lambda message: {
             "jsonrpc": "2.0",
             "id": message["id"],
-            "result": {"supportedVersions": [mcp.MODERN], "capabilities": {}, "resultType": "complete"},
+            "result": {"supportedVersions": [mcp_names.MODERN], "capabilities": {}, "resultType": "complete"},
         }
         server.answers["tools/call"] = lambda message: {
             "jsonrpc": "2.0",
@@ -191,8 +191,8 @@ def test_rounds_of_the_later_era(line: Line, servers: tuple[Scripted, Scripted])
         }
 
     def call(tool: str, **more: Any) -> Any:
-        meta = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: ABLE}
-        headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "tools/call", "mcp_name": tool}
+        meta = {mcp_names.VERSION: mcp_names.MODERN, mcp_names.CAPABILITIES: ABLE}
+        headers = {"mcp_protocol_version": mcp_names.MODERN, "mcp_method": "tools/call", "mcp_name": tool}
         params = {"name": tool, "arguments": {}, "_meta": meta, **more}
         return Client(line, "/mcp").send("tools/call", params, **headers).json()
 

@@ -10,7 +10,7 @@ import pytest
 
 import tool_server
 from gateway.bodies import Json
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.errors import Refusal
 from gateway.tools import catalogue
 from gateway.tools.schema import check
@@ -18,7 +18,7 @@ from line import Line, config, running
 from tool_client import Client, failed
 from tool_server import Scripted, tool
 
-META = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: {}}
+META = {mcp_names.VERSION: mcp_names.MODERN, mcp_names.CAPABILITIES: {}}
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_an_answer_about_eras_that_is_none(line: Line, server: Scripted) -> None
     """The server has the earlier era."""
     server.answers["server/discover"] = lambda message: (200, b"{bad")
     line.gateway.runtime.line.desks.mcp._server("it")._later = (False, -1.0)
-    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "server/discover"}
+    headers = {"mcp_protocol_version": mcp_names.MODERN, "mcp_method": "server/discover"}
     assert "result" in Client(line).send("server/discover", {"_meta": META}, **headers).json()
 
 
@@ -230,7 +230,7 @@ def test_a_lost_session_is_opened_again(line: Line, server: Scripted) -> None:
     assert (gone.status_code, failed(gone.json())) == (404, (-32600, "invalid_request"))
 
 
-MODERN = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "tools/call", "mcp_name": "get_it"}
+MODERN = {"mcp_protocol_version": mcp_names.MODERN, "mcp_method": "tools/call", "mcp_name": "get_it"}
 
 
 @pytest.mark.parametrize(
@@ -241,10 +241,10 @@ MODERN = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "tools/call", "mcp_n
         (META, {**MODERN, "mcp_name": "send_it"}, 400, -32020),
         (META, {**MODERN, "mcp_method": "tools/list"}, 400, -32020),
         (META, {**MODERN, "mcp_protocol_version": "2025-11-25"}, 400, -32020),
-        (META, {"mcp_protocol_version": mcp.MODERN}, 400, -32020),
+        (META, {"mcp_protocol_version": mcp_names.MODERN}, 400, -32020),
         ({}, MODERN, 400, -32602),
-        ({mcp.VERSION: mcp.MODERN}, MODERN, 400, -32602),
-        ({**META, mcp.VERSION: "2030-01-01"}, {**MODERN, "mcp_protocol_version": "2030-01-01"}, 400, -32022),
+        ({mcp_names.VERSION: mcp_names.MODERN}, MODERN, 400, -32602),
+        ({**META, mcp_names.VERSION: "2030-01-01"}, {**MODERN, "mcp_protocol_version": "2030-01-01"}, 400, -32022),
     ],
 )
 def test_headers_of_the_later_era(
@@ -261,7 +261,7 @@ def test_headers_of_the_later_era(
 def test_repeated_headers(line: Line) -> None:
     """Which of two would count is not asked."""
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_it", "_meta": META}}
-    names = [("mcp-protocol-version", mcp.MODERN), ("mcp-method", "tools/call"), ("mcp-name", "get_it")]
+    names = [("mcp-protocol-version", mcp_names.MODERN), ("mcp-method", "tools/call"), ("mcp-name", "get_it")]
     headers = [("authorization", "Bearer mg-alice"), *names, ("mcp-name", "send_it")]
     got = line.client.post("/mcp/it", json=body, headers=headers)
     assert (got.status_code, got.json()["error"]["code"]) == (400, -32020)
@@ -269,7 +269,7 @@ def test_repeated_headers(line: Line) -> None:
 
 def test_a_method_of_the_other_era(line: Line) -> None:
     """404 in the later era, as its transport says."""
-    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "initialize"}
+    headers = {"mcp_protocol_version": mcp_names.MODERN, "mcp_method": "initialize"}
     got = Client(line).send("initialize", {"_meta": META}, **headers)
     assert (got.status_code, got.json()["error"]["code"]) == (404, -32601)
 
@@ -325,8 +325,8 @@ def test_headers_of_arguments_leave_as_the_arguments_do(
         assert "result" in Client(fresh, "/mcp/new").call("get_it", {"region": tool_server.MAIL})
     headers, message = next(one for one in reversed(server.seen) if one[1]["method"] == "tools/call")
     assert (headers["mcp-param-region"], headers["mcp-name"]) == ("<EMAIL_1>", "get_it")
-    assert headers["mcp-protocol-version"] == mcp.MODERN
-    assert message["params"]["_meta"][mcp.VERSION] == mcp.MODERN
+    assert headers["mcp-protocol-version"] == mcp_names.MODERN
+    assert message["params"]["_meta"][mcp_names.VERSION] == mcp_names.MODERN
 
 
 def test_meta_is_an_object(line: Line) -> None:

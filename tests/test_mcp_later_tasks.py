@@ -13,7 +13,7 @@ import pytest
 
 import event_stream
 import tool_server
-from gateway.dialects import mcp
+from gateway.dialects import mcp, mcp_names
 from gateway.dialects.mcp_questions import TaskAsk
 from gateway.errors import Refusal
 from gateway.tools.later_tasks import answers
@@ -25,7 +25,7 @@ from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
 TIME = "2026-08-01T00:00:00Z"
-TASKS: dict[str, Any] = {"extensions": {mcp.TASK_EXTENSION: {}}}
+TASKS: dict[str, Any] = {"extensions": {mcp_names.TASK_EXTENSION: {}}}
 SHOWN = {"createdAt": TIME, "lastUpdatedAt": TIME, "ttlMs": 60000, "pollIntervalMs": 5}
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 ASKS = {"method": "elicitation/create", "params": FORM}
@@ -50,11 +50,14 @@ class Later:
         """The response to a request."""
         made = {"jsonrpc": "2.0", "id": message["id"]}
         params = message["params"]
-        able = params["_meta"][mcp.CAPABILITIES] if "_meta" in params else {}
+        able = params["_meta"][mcp_names.CAPABILITIES] if "_meta" in params else {}
         state = {**self.state, "status": self.status, **self.more}
         match message["method"]:
             case "server/discover":
-                result: dict[str, Any] = {"supportedVersions": ["2025-11-25", mcp.MODERN], "capabilities": self.offers}
+                result: dict[str, Any] = {
+                    "supportedVersions": ["2025-11-25", mcp_names.MODERN],
+                    "capabilities": self.offers,
+                }
                 return {**made, "result": {**result, "resultType": "complete"}}
             case "tools/call" if "extensions" in able:
                 return {**made, "result": {**state, "resultType": "task"}}
@@ -125,9 +128,9 @@ class Caller:
 
     def raw(self, method: str, params: dict[str, Any], **headers: str) -> Any:
         """The response of HTTP to a request."""
-        meta = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: self.able}
-        sent = {"mcp_protocol_version": mcp.MODERN, "mcp_method": method, **headers}
-        name = params.get(mcp.NAMED.get(method, ""))
+        meta = {mcp_names.VERSION: mcp_names.MODERN, mcp_names.CAPABILITIES: self.able}
+        sent = {"mcp_protocol_version": mcp_names.MODERN, "mcp_method": method, **headers}
+        name = params.get(mcp_names.NAMED.get(method, ""))
         sent |= {"mcp_name": name} if "mcp_name" not in headers and type(name) is str else {}
         return self.client.send(method, {**params, "_meta": meta}, **sent)
 
@@ -159,7 +162,7 @@ def test_a_call_becomes_a_task(line: Line, server: Scripted, later: Later) -> No
     assert "l-1" not in id
     headers, body = server.seen[-1]
     assert (headers["mcp-method"], headers["mcp-name"]) == ("tools/call", "may")
-    assert body["params"]["_meta"][mcp.CAPABILITIES] == TASKS
+    assert body["params"]["_meta"][mcp_names.CAPABILITIES] == TASKS
     state = alice.get(id)["result"]
     assert state == {**made, "resultType": "complete", "taskId": id}
     headers, body = server.seen[-1]
@@ -241,7 +244,7 @@ def test_a_task_belongs_to_its_caller(line: Line, server: Scripted, later: Later
         answer = Caller(line).send(method, {"taskId": other, "inputResponses": {"a": ACCEPTED}})
         assert failed(answer) == (-32602, "invalid_request")
     answer = Caller(line).raw(method, {"taskId": id}, mcp_name="l-1")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, mcp.MISMATCH)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, mcp_names.MISMATCH)
     assert [body["method"] for _, body in server.seen if body["method"].startswith("tasks/")] == []
 
 
@@ -509,7 +512,7 @@ def test_a_client_hears_of_its_tasks(line: Line, server: Scripted, later: Later)
     acknowledged, *heard, end = Stream(server).heard(alice, wanted, told, x_correlation_id="of-tasks")
     sent = next(body for _, body in server.seen if body["method"] == "subscriptions/listen")["params"]
     assert sent["notifications"] == {"taskIds": ["l-1", "l-2"]}
-    assert sent["_meta"][mcp.CAPABILITIES]["extensions"] == TASKS["extensions"]
+    assert sent["_meta"][mcp_names.CAPABILITIES]["extensions"] == TASKS["extensions"]
     assert acknowledged["params"]["notifications"] == {"taskIds": [mine, also]}
     assert [one["method"] for one in heard] == ["notifications/tasks"] * 4
     said = [{key: one["params"][key] for key in one["params"] if key not in (*SHOWN, "_meta")} for one in heard]
@@ -639,4 +642,4 @@ def test_a_task_crosses_from_the_earlier_era_only(line: Line, server: Scripted, 
     for method in ("tasks/get", "tasks/cancel", "tasks/result"):
         answer = User(line).about(method, id)
         assert failed(answer) == (-32602, "invalid_request")
-        assert mcp.MODERN in answer["error"]["message"]
+        assert mcp_names.MODERN in answer["error"]["message"]

@@ -15,11 +15,11 @@ import httpx
 import pytest
 from mcp.server.mcpserver import Context, MCPServer
 
-import event_stream
 import tool_server
 from gateway.exchange import kept
 from line import Line, config, running
-from mcp_asking import ABLE, ACCEPTED, FORM, Asked
+from mcp_asking import ACCEPTED, FORM, Asked
+from mcp_telling import opened, progress, telling
 from tool_client import Client, sdk, text
 from tool_server import Scripted
 from waiting import eventually
@@ -57,28 +57,6 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield started
 
 
-def telling(server: Scripted) -> None:
-    """The server tells what `server.told` says, one message at a time, and ends with the response."""
-
-    def answer(message: dict[str, Any]) -> Any:
-        token = message["params"].get("_meta", {}).get("progressToken")
-
-        def write(handler: Any) -> None:
-            send = event_stream.begin(handler)
-            with contextlib.suppress(OSError):
-                while "end" not in (said := server.told.get(timeout=10)):
-                    if "progress" in said:
-                        params = {"progressToken": token, **said}
-                        send({"method": "notifications/progress", "params": params})
-                    else:
-                        send(said)
-                send({"id": message["id"], "result": {"content": [{"type": "text", "text": "done"}]}})
-
-        return write
-
-    server.answers["tools/call"] = answer
-
-
 class Events:
     """The events of a response of HTTP: pairs of id and message."""
 
@@ -105,12 +83,6 @@ class Events:
         return found
 
 
-def opened(line: Line, *, path: str = "/mcp/it", agent: str = "alice", version: str = "2025-11-25") -> str:
-    """A session."""
-    params = {"protocolVersion": version, "capabilities": ABLE, "clientInfo": {"name": "t", "version": "1"}}
-    return str(Client(line, path, agent).send("initialize", params).headers["mcp-session-id"])
-
-
 @contextlib.contextmanager
 def calling(line: Line, session: str, *, path: str = "/mcp/it", tool: str = "get_it") -> Iterator[Events]:
     """The stream of a call that wants progress; leaving breaks the connection."""
@@ -127,11 +99,6 @@ def resuming(line: Line, session: str, last: str, *, path: str = "/mcp/it", agen
     headers = {**Client(line, path, agent).headers, "mcp-session-id": session, "last-event-id": last}
     with httpx.Client(timeout=20) as client, client.stream("GET", line.url + path, headers=headers) as response:
         yield Events(response)
-
-
-def progress(said: Any) -> Any:
-    """The number in a report of progress."""
-    return said["params"]["progress"]
 
 
 def begun(line: Line, server: Scripted, session: str, **more: Any) -> str:

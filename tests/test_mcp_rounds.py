@@ -14,7 +14,7 @@ from mcp.server.mcpserver.resolve import Elicit, ListRoots, Resolve, Sample
 from pydantic import BaseModel, FileUrl
 
 import tool_server
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, later, prompt, required, rounds
 from tool_client import Client, failed, sdk
@@ -40,7 +40,7 @@ def server(served: Scripted) -> Scripted:
     served.answers["server/discover"] = lambda message: {
         "jsonrpc": "2.0",
         "id": message["id"],
-        "result": {"supportedVersions": ["2025-11-25", mcp.MODERN], "capabilities": {}, "resultType": "complete"},
+        "result": {"supportedVersions": ["2025-11-25", mcp_names.MODERN], "capabilities": {}, "resultType": "complete"},
     }
     return served
 
@@ -84,9 +84,9 @@ def test_questions_and_answers_pass(line: Line, server: Scripted) -> None:
     got = server.seen[-1][1]["params"]
     assert got["inputResponses"] == {**answers, "a": {"action": "accept", "content": {"mail": "<EMAIL_1>"}}}
     assert told(second)[1] == got["requestState"] == STATE
-    assert got["_meta"][mcp.CAPABILITIES] == ABLE
+    assert got["_meta"][mcp_names.CAPABILITIES] == ABLE
     assert (got["name"], got["arguments"]) == ("get_it", {})
-    assert server.seen[-1][0]["mcp-protocol-version"] == mcp.MODERN
+    assert server.seen[-1][0]["mcp-protocol-version"] == mcp_names.MODERN
 
 
 def test_a_server_without_a_state(line: Line, server: Scripted) -> None:
@@ -115,8 +115,8 @@ def test_a_state_without_questions(line: Line, server: Scripted) -> None:
 def test_prompts_may_ask(line: Line, server: Scripted) -> None:
     """As tools may."""
     rounds(server, {"a": question()})
-    meta = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: ABLE}
-    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "prompts/get", "mcp_name": "p"}
+    meta = {mcp_names.VERSION: mcp_names.MODERN, mcp_names.CAPABILITIES: ABLE}
+    headers = {"mcp_protocol_version": mcp_names.MODERN, "mcp_method": "prompts/get", "mcp_name": "p"}
     params = {"name": "p", "_meta": meta}
     _, state = required(Client(line).send("prompts/get", params, **headers))
     params |= {"inputResponses": {"a": ACCEPTED}, "requestState": state}
@@ -263,7 +263,7 @@ def test_who_is_not_asked(line: Line, server: Scripted, path: str, able: Any) ->
     rounds(server, {"a": question()})
     answer = later(line, path=path, able=able).json()
     assert answer["error"]["data"]["code"] == "upstream_error"
-    assert server.seen[-1][1]["params"].get("_meta", {}).get(mcp.CAPABILITIES, {}) == {}
+    assert server.seen[-1][1]["params"].get("_meta", {}).get(mcp_names.CAPABILITIES, {}) == {}
 
 
 def test_clients_of_the_earlier_era_are_not_asked_by_servers_of_the_later(line: Line, server: Scripted) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from line import Line, config, running
 from tool_client import Client, failed, sdk, text
@@ -144,6 +145,16 @@ def test_calls_share_one_process(line: Line) -> None:
     assert client.tools() == ["do"]
     assert do(line, "pid") == do(line, "pid")
     assert client.send("tools/call", {"name": "do", "arguments": {}}, id="mine").json()["id"] == "mine"
+
+
+def test_on_the_event_loop_of_the_command(tmp_path: Path) -> None:
+    """Which is uvloop."""
+    (tmp_path / "plain.py").write_text(SCRIPT)
+    tools = {"plain": {"command": [sys.executable, str(tmp_path / "plain.py")], "timeout": "10s"}}
+    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", tools=tools), uvloop.new_event_loop) as line:
+        assert do(line, "hello") == "hello"
+        assert failed(Client(line, "/mcp/plain").call("do", {"what": "die"}))[1] == "upstream_error"
+        eventually(lambda: again(line))
 
 
 async def test_the_sdk(line: Line) -> None:

@@ -6,9 +6,7 @@ import asyncio
 import hashlib
 import json
 import queue
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,54 +15,17 @@ import pytest
 from mcp.client.subscriptions import ResourceUpdated
 from mcp.server.mcpserver import Context, MCPServer
 
-import event_stream
 import tool_server
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.stores import Key
 from gateway.tools import listening
 from gateway.tools.notices import ACKNOWLEDGED, acknowledged
 from line import Line, config, policies, running
-from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY
+from mcp_asking import ACCEPTED, FORM, OWN, POLICY
+from mcp_streaming import CHANGED, END, SUBSCRIPTION, UPDATED, Streams, listening_to, log, session, subscribed
 from tool_client import Client, failed, sdk
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
-
-END: Any = object()
-CHANGED = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
-UPDATED = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "notes://a"}}
-SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
-
-
-def log(data: Any) -> dict[str, Any]:
-    """A message of a log."""
-    return {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": data}}
-
-
-class Streams:
-    """The streams of a scripted server: what is put into `says` is sent, with an id of the event if it is a pair."""
-
-    def __init__(self, server: Scripted) -> None:
-        self.server = server
-        self.says: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.status = 200
-        self.gone = threading.Event()
-        server.answers["GET"] = lambda _: self.write
-        server.answers["subscriptions/listen"] = lambda _: self.write
-
-    def write(self, handler: Any) -> None:
-        """Answer a request for a stream."""
-        if self.status != 200:
-            handler.reply(self.status, b"")
-            return
-        event_stream.begin(handler)
-        try:
-            while (said := self.says.get(timeout=10)) is not END:
-                id, said = said if type(said) is tuple else ("", said)
-                named = f"id: {id}\n" if id else ""
-                data = said if type(said) is str else json.dumps(said)
-                handler.wfile.write(f"{named}data: {data}\n\n".encode())
-        except (OSError, queue.Empty):
-            self.gone.set()
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +50,7 @@ def server(served: Scripted) -> Scripted:
     served.answers["server/discover"] = lambda message: {
         "jsonrpc": "2.0",
         "id": message["id"],
-        "result": {"supportedVersions": [mcp.MODERN], "capabilities": {}, "resultType": "complete"},
+        "result": {"supportedVersions": [mcp_names.MODERN], "capabilities": {}, "resultType": "complete"},
     }
     return served
 
@@ -121,64 +82,6 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     )
     with running(folder, settings) as started:
         yield started
-
-
-class Open:
-    """A stream of a client: its messages and the ids of its events."""
-
-    def __init__(self, response: Any) -> None:
-        self.response = response
-        self._lines = response.iter_lines()
-        self.id = ""
-
-    def next(self) -> Any:
-        """The next message; None for an event without one; the end raises StopIteration."""
-        self.id = ""
-        data: str | None = None
-        for one in self._lines:
-            if one.startswith("id: "):
-                self.id = one.removeprefix("id: ")
-            elif one.startswith("data: "):
-                data = one.removeprefix("data: ")
-            elif not one and (data is not None or self.id):
-                return json.loads(data) if data else None
-        raise StopIteration
-
-    def rest(self) -> list[Any]:
-        """All messages until the end."""
-        found = []
-        try:
-            while True:
-                found.append(self.next())
-        except StopIteration:
-            return found
-
-
-def session(line: Line, path: str = "/mcp/it", agent: str = "alice") -> str:
-    """The id of a new session of a client that can be asked."""
-    params = {"protocolVersion": "2025-11-25", "capabilities": ABLE, "clientInfo": {"name": "t", "version": "1"}}
-    return str(Client(line, path, agent).send("initialize", params).headers["mcp-session-id"])
-
-
-@contextmanager
-def listening_to(line: Line, id: str, *, path: str = "/mcp/it", agent: str = "alice", **headers: str) -> Iterator[Open]:
-    """The stream of a session."""
-    sent = {"authorization": f"Bearer mg-{agent}", "accept": "text/event-stream", "mcp-session-id": id}
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    with line.client.stream("GET", path, headers=sent) as response:
-        yield Open(response)
-
-
-@contextmanager
-def subscribed(line: Line, wanted: Any, *, path: str = "/mcp/it", id: Any = "l1") -> Iterator[Open]:
-    """A subscription of the later era."""
-    meta = {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: {}}
-    message = {"jsonrpc": "2.0", "id": id, "method": "subscriptions/listen"}
-    message["params"] = {"notifications": wanted, "_meta": meta}
-    sent = {"accept": "application/json, text/event-stream", "mcp-protocol-version": mcp.MODERN}
-    sent["mcp-method"] = "subscriptions/listen"
-    with line.client.stream("POST", path, json=message, headers=sent) as response:
-        yield Open(response)
 
 
 def test_a_session_hears_what_the_server_tells(line: Line, server: Scripted, streams: Streams) -> None:
@@ -272,8 +175,8 @@ def test_a_server_may_ask_in_a_stream(line: Line, server: Scripted, streams: Str
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
-        ("/mcp", {}, 405),
-        ("/mcp/it", {"mcp_protocol_version": mcp.MODERN}, 405),
+        ("/mcp", {}, 404),
+        ("/mcp/it", {"mcp_protocol_version": mcp_names.MODERN}, 405),
         ("/mcp/it", {"mcp_session_id": ""}, 400),
         ("/mcp/it", {"mcp_session_id": "made up"}, 404),
         ("/mcp/it", {"agent": "bob"}, 404),
@@ -424,7 +327,10 @@ def test_clients_hear_what_they_can_listen_for(line: Line, server: Scripted) -> 
         "prompts": {},
         "logging": {},
     }
-    assert Client(line, "/mcp").send("initialize", params).json()["result"]["capabilities"] == {"tools": {}}
+    assert Client(line, "/mcp").send("initialize", params).json()["result"]["capabilities"] == {
+        "tools": {"listChanged": True},
+        "logging": {},
+    }
 
 
 def test_a_subscription_of_the_later_era(line: Line, server: Scripted, streams: Streams) -> None:
@@ -459,7 +365,6 @@ def test_a_subscription_of_the_later_era(line: Line, server: Scripted, streams: 
 @pytest.mark.parametrize(
     ("path", "wanted", "status", "code"),
     [
-        ("/mcp", {}, 404, -32601),
         ("/mcp/quiet", {}, 404, -32601),
         ("/mcp/it", [], 400, -32602),
     ],
@@ -467,7 +372,7 @@ def test_a_subscription_of_the_later_era(line: Line, server: Scripted, streams: 
 def test_subscriptions_that_are_not_served(
     line: Line, streams: Streams, path: str, wanted: Any, status: int, code: int
 ) -> None:
-    """At the path of all servers, by policy, and without a filter."""
+    """By policy, and without a filter."""
     with subscribed(line, wanted, path=path) as stream:
         assert stream.response.status_code == status
         assert json.loads(stream.response.read())["error"]["code"] == code

@@ -14,7 +14,7 @@ import authorization_server
 import tool_server
 from authorization_server import EXCHANGE, Issuer
 from gateway.config.tools import Tool
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.errors import Refusal
 from gateway.tools.credentials import Caller, Credential, check_echo
 from gateway.tools.registry import Credentials
@@ -344,8 +344,8 @@ def test_each_caller_hears_its_own_instructions(line: Line, served: tuple[Issuer
     }
     unknown = {"code": -32601, "message": "x"}
     server.answers["server/discover"] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "error": unknown}
-    headers = {"mcp_protocol_version": mcp.MODERN, "mcp_method": "server/discover"}
-    params = {"_meta": {mcp.VERSION: mcp.MODERN, mcp.CAPABILITIES: {}}}
+    headers = {"mcp_protocol_version": mcp_names.MODERN, "mcp_method": "server/discover"}
+    params = {"_meta": {mcp_names.VERSION: mcp_names.MODERN, mcp_names.CAPABILITIES: {}}}
 
     def heard(who: str) -> Any:
         client = Client(line, "/mcp/each")

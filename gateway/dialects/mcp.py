@@ -7,8 +7,6 @@ Requests are judged by their body; headers that say something else, or occur twi
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
@@ -17,91 +15,21 @@ import orjson
 
 from gateway.bodies import Headers, Json
 from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
+from gateway.dialects import mcp_names as names
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
+from gateway.dialects.mcp_era import compare, declared, header
 from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round, Task, TaskAsk
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Single, Survey
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
-MODERN: Final = "2026-07-28"
-HANDSHAKE: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-"""Versions with `initialize`, oldest first."""
-VERSIONS: Final = (*HANDSHAKE, MODERN)
-META: Final = "_meta"
-VERSION: Final = "io.modelcontextprotocol/protocolVersion"
-CLIENT: Final = "io.modelcontextprotocol/clientInfo"
-SERVER: Final = "io.modelcontextprotocol/serverInfo"
-LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
-CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
-MISMATCH: Final = -32020
-UNSUPPORTED: Final = -32022
-ELICITATION: Final = -32042
-"""The user must open a URL first (2025-11-25)."""
-CALL: Final = "tools/call"
-LIST: Final = "tools/list"
-SEARCH_TOOLS: Final = "search_tools"
-CALL_TOOL: Final = "call_tool"
-EXTENSIONS: Final = "extensions"
-TASK_EXTENSION: Final = "io.modelcontextprotocol/tasks"
-"""Tasks in the later era, which a client declares with each request."""
-MISSING: Final = -32021
-"""The client has not declared a capability that the request needs."""
-UPDATES: Final = ("resources/subscribe", "resources/unsubscribe")
-"""Methods of sessions that choose of which resources the server tells changes."""
-LISTENING: Final = 1800.0
-"""Seconds after which a stream of what a server tells without a request ends."""
-SUBSCRIBE: Final = "subscriptions/listen"
-LISTEN: Final = "listen"
-"""The method of a GET, which has none."""
-TASK_IDS: Final = "taskIds"
-"""The tasks of which a client wants to hear."""
-TASK_RESULT: Final = "tasks/result"
-TASK_GET: Final = "tasks/get"
-TASK_CANCEL: Final = "tasks/cancel"
-TASKS: Final = (TASK_GET, TASK_CANCEL)
-"""Methods about a task in both eras, beside `tasks/result` in the earlier, and `tasks/update` in the later one."""
-TASK_UPDATE: Final = "tasks/update"
-TASK_LIST: Final = "tasks/list"
-NAMED: Final[Mapping[str, str]] = {
-    CALL: "name",
-    "prompts/get": "name",
-    "resources/read": "uri",
-    **dict.fromkeys((*TASKS, TASK_UPDATE), "taskId"),
-}
-"""Method -> the parameter that the header `Mcp-Name` repeats."""
-RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
-LONGEST_TASK: Final = 1024
-"""Characters of the id of a task."""
-COMPLETE: Final = "completion/complete"
-SET_LEVEL: Final = "logging/setLevel"
-LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
-"""Of messages of a log (RFC 5424)."""
-READS: Final[Mapping[str, str]] = {
-    "resources/read": "read_resource",
-    "prompts/get": "get_prompt",
-    COMPLETE: "complete",
-    **dict.fromkeys(UPDATES, "read_resource"),
-}
-"""Method that reads something of a server -> the name under which it is judged, as a call of a tool."""
-LISTS: Final[Mapping[str, str]] = {
-    "resources/list": "resources/read",
-    "resources/templates/list": "resources/read",
-    "prompts/list": "prompts/get",
-}
-"""Method that lists what can be read -> the method that reads it."""
-_BOTH: Final = frozenset({LIST, CALL, *READS, *LISTS})
-OLD_METHODS: Final = _BOTH | {"initialize", "ping", SET_LEVEL, TASK_RESULT, TASK_LIST, *TASKS}
-NEW_METHODS: Final = (_BOTH - {*UPDATES}) | {"server/discover", SUBSCRIBE, TASK_UPDATE, *TASKS}
-_ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 _STATE: Final = STATE.encode()
 _ERROR: Final = b'"error"'
-_VERSION: Final = re.compile(r"[A-Za-z]?[0-9][0-9A-Za-z.-]{0,31}")
-_ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 _LISTED: Final = frozenset({"content", "contents", "messages"})  # of results: lists whose texts a model reads as one
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
-_UNSENT: Final = (META, "capabilities", "clientInfo", TASK_IDS)
+_UNSENT: Final = (names.META, "capabilities", "clientInfo", names.TASK_IDS)
 """Parameters that are not forwarded, and therefore not judged."""
 _REQUEST: Final = Shape(
     opaque=frozenset({"jsonrpc", "method", "id", "name", "protocolVersion", "progressToken", "cursor"})
@@ -120,24 +48,6 @@ _ANSWER: Final = Shape(
     roles={"result": "tool", "error": "tool"},
     pictures=frozenset({"data", "blob"}),
 )
-
-
-def header(headers: Headers, name: bytes) -> str:
-    """The value of a header, decoded if it is in base64 (`=?base64?...?=`); "" without the header."""
-    value = next((value for key, value in headers if key == name), b"").decode("latin-1").strip()
-    encoded = _ENCODED.fullmatch(value)
-    if encoded is None:
-        return value
-    try:
-        return base64.b64decode(encoded[1], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return value
-
-
-def written(value: str) -> str:
-    """A value as a header has it: in base64 if it is not plain ASCII."""
-    plain = value.isascii() and value.isprintable() and value == value.strip() and not _ENCODED.fullmatch(value)
-    return value if plain else f"=?base64?{base64.b64encode(value.encode()).decode()}?="
 
 
 def unknown_tool() -> Refusal:
@@ -214,6 +124,8 @@ class Mcp(JsonRpc):
         """The questions of a task that the message answers, by the key that the caller got."""
         self.keys: Mapping[str, str] = {}
         """Keys of questions in the answer that the caller gets under another: key of the server -> that key."""
+        self.original = b""
+        """The message as the client sent it."""
         self._declared: Json = {}  # capabilities of the client of a request of the later era
         self._state: str | None = None  # that of the round before, as the client got it
         self._answers: object = None  # the id of that question, as the client got it
@@ -223,8 +135,8 @@ class Mcp(JsonRpc):
     @property
     def takes_tasks(self) -> bool:
         """Whether a call may become a task of the later era: the client declares the extension, at one server."""
-        said = self._declared.get(EXTENSIONS)
-        return bool(self.door) and type(said) is dict and type(said.get(TASK_EXTENSION)) is dict
+        said = self._declared.get(names.EXTENSIONS)
+        return bool(self.door) and type(said) is dict and type(said.get(names.TASK_EXTENSION)) is dict
 
     @property
     def sampled(self) -> int:
@@ -248,9 +160,8 @@ class Mcp(JsonRpc):
 
     @property
     def may_listen(self) -> bool:
-        """Whether a GET opens a stream: at the path of one server or to go on with an answer; not in the later era."""
-        opens = bool(self.door) or bool(header(self._headers, b"last-event-id"))
-        return opens and header(self._headers, b"mcp-protocol-version") != MODERN
+        """Whether a GET opens a stream: not in the later era."""
+        return header(self._headers, b"mcp-protocol-version") != names.MODERN
 
     @property
     def takes_events(self) -> bool:
@@ -260,7 +171,7 @@ class Mcp(JsonRpc):
     def wanted(self, token: str) -> Json:
         """What a server is told of the notifications that the client wants. `token`: that of progress."""
         found: Json = {} if self.progress is None else {"progressToken": token}
-        return {**found, LOG_LEVEL: self.level} if self.level else found
+        return {**found, names.LOG_LEVEL: self.level} if self.level else found
 
     def event(self, message: bytes, id: str = "") -> bytes:
         """A message as an event of a stream. Line breaks in JSON are space between values, and would end the event."""
@@ -276,7 +187,7 @@ class Mcp(JsonRpc):
             code = orjson.loads(body)["error"]["code"]
         except (orjson.JSONDecodeError, LookupError, TypeError):
             return 200
-        return 400 if code == MISSING else 200
+        return 400 if code == names.MISSING else 200
 
     @property
     def told(self) -> bool:
@@ -289,7 +200,7 @@ class Mcp(JsonRpc):
         if isinstance(url, str) and not self.modern:
             asked = {"mode": "url", "elicitationId": request_id, "url": url, "message": refusal.message}
             made["data"]["elicitations"] = [asked]
-            made["code"] = ELICITATION
+            made["code"] = names.ELICITATION
         return made
 
     def able(self, kinds: Collection[str]) -> Json:
@@ -298,7 +209,7 @@ class Mcp(JsonRpc):
 
     def declaring(self, kinds: Collection[str]) -> Json:
         """The capabilities of a client that takes tasks of the later era, with what it can be asked."""
-        return {**self.able(kinds), EXTENSIONS: {TASK_EXTENSION: {}}}
+        return {**self.able(kinds), names.EXTENSIONS: {names.TASK_EXTENSION: {}}}
 
     def adding(self, body: bytes) -> bytes:
         """A judged answer with what the gateway adds. Raises Refusal(output_blocked).
@@ -318,8 +229,9 @@ class Mcp(JsonRpc):
 
         That is the id of an answer to a question, and the state of a round.
         """
+        self.original = raw
         if self.listens:  # a GET, which has no body
-            return orjson.dumps({"jsonrpc": "2.0", "method": LISTEN})
+            return orjson.dumps({"jsonrpc": "2.0", "method": names.LISTEN})
         if b'"result"' not in raw and b'"error"' not in raw and _STATE not in raw:
             return raw
         try:
@@ -343,42 +255,45 @@ class Mcp(JsonRpc):
     def asked(self, body: Json) -> Json:
         """Method and parameters, without what describes the request."""
         params = body.get("params")
-        rest = {key: value for key, value in params.items() if key != META} if type(params) is dict else params
+        rest = {key: value for key, value in params.items() if key != names.META} if type(params) is dict else params
         found = {"method": body.get("method"), "params": rest}
         return found if self._state is None else {**found, STATE: self._state}
 
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The tool as `server/name`; the server for other messages. Raises Refusal(invalid_request, tool_not_found)."""
         self.open(body)
-        self._check_version()
-        meta = self.params.get(META)
+        capabilities = declared(self._headers, self.method, self.params)
+        if capabilities is not None:
+            self.modern, self._declared = True, capabilities
+            compare(self._headers, self.method, self.params)
+        meta = self.params.get(names.META)
         if type(meta) is dict:
-            token, level = meta.get("progressToken"), meta.get(LOG_LEVEL)
+            token, level = meta.get("progressToken"), meta.get(names.LOG_LEVEL)
             self.progress = token if is_id(token) else None
-            self.level = level if self.modern and level in LEVELS else ""
+            self.level = level if self.modern and level in names.LEVELS else ""
         if self.answered:
-            known = NEW_METHODS if self.modern else OLD_METHODS
+            known = names.NEW_METHODS if self.modern else names.OLD_METHODS
             if self.method not in known:
                 status = 404 if self.modern else 200
                 raise Fault(UNKNOWN_METHOD, "The method is not served here.", status=status)
         if not self.method:
             return self._answering(body)
-        self.listens |= self.method == SUBSCRIBE and self.answered
-        if self.method in READS and not self.told:
+        self.listens |= self.method == names.SUBSCRIBE and self.answered
+        if self.method in names.READS and not self.told:
             return self._reading()
-        if self.method in (TASK_RESULT, TASK_UPDATE, *TASKS) and not self.told:
+        if self.method in (names.TASK_RESULT, names.TASK_UPDATE, *names.TASKS) and not self.told:
             return self._about_task()
-        if self.method != CALL or self.told:
+        if self.method != names.CALL or self.told:
             return Intent(self.server, False, (), 0, control=True)
         name, arguments = self.params.get("name"), self.params.get("arguments")
         if arguments is None:
             arguments = self.params["arguments"] = {}
         if type(arguments) is not dict:
             raise Fault(PARAMS, "`params.arguments` must be an object.")
-        if self.searched and name == SEARCH_TOOLS:
+        if self.searched and name == names.SEARCH_TOOLS:
             self.query = arguments["query"] if type(arguments.get("query")) is str else ""
             return Intent(self.server, False, (), 0, control=True)
-        if self.searched and name == CALL_TOOL:
+        if self.searched and name == names.CALL_TOOL:
             self.found = True
             name, arguments = arguments.get("name"), arguments.setdefault("arguments", {})
             if type(arguments) is not dict:
@@ -416,15 +331,15 @@ class Mcp(JsonRpc):
             raise Fault(
                 UNKNOWN_METHOD, "The method is served at the path of one server.", status=404 * self.modern or 200
             )
-        if self.method == COMPLETE:
+        if self.method == names.COMPLETE:
             for param in ("ref", "argument"):
                 if type(self.params.get(param)) is not dict:
                     raise Fault(PARAMS, f"`params.{param}` must be an object.")
-        elif type(self.params.get(param := NAMED.get(self.method, "uri"))) is not str:
+        elif type(self.params.get(param := names.NAMED.get(self.method, "uri"))) is not str:
             raise Fault(PARAMS, f"`params.{param}` must be a string.")
         for name in (*_UNSENT, "notifications"):
             self.params.pop(name, None)
-        self.called, self.given = READS[self.method], self.params
+        self.called, self.given = names.READS[self.method], self.params
         self._resume()
         return Intent(f"{self.server}/{self.called}", False, (), 0, self.params)
 
@@ -437,9 +352,9 @@ class Mcp(JsonRpc):
         if self.task is None or type(id) is not str:
             raise Fault(PARAMS, "You have no task with this id.")
         self.task_id, self.given = id, {"taskId": self.task.id}
-        if self.method in TASKS:
+        if self.method in names.TASKS:
             return Intent(self.server, False, (), 0, control=True)
-        if self.method == TASK_UPDATE:
+        if self.method == names.TASK_UPDATE:
             return self._updating(self.task)
         self.called = "task_result"
         return Intent(f"{self.server}/{self.called}", False, (), 0, {"tool": self.task.tool})
@@ -499,34 +414,6 @@ class Mcp(JsonRpc):
                 return server, name[len(server) + 1 :]
         raise unknown_tool()
 
-    def _check_version(self) -> None:
-        """Determine the era, and compare headers with the body. Raises Refusal(invalid_request)."""
-        seen = [name for name, _ in self._headers if name in _ROUTING]
-        if len(set(seen)) != len(seen):
-            raise Fault(MISMATCH, "A header of the protocol occurs twice.", status=400)
-        meta = self.params.get(META)
-        if meta is not None and type(meta) is not dict:
-            raise Fault(PARAMS, f"`params.{META}` must be an object.", status=400)
-        said = meta.get(VERSION) if type(meta) is dict else None
-        shown = header(self._headers, b"mcp-protocol-version")
-        if said is None and shown != MODERN:
-            if shown and shown not in HANDSHAKE and self.method != "initialize":
-                raise _unsupported(shown)
-            return
-        if type(said) is not str or type(meta) is not dict or type(meta.get(CAPABILITIES)) is not dict:
-            raise Fault(PARAMS, f"`params._meta` must have `{VERSION}` and `{CAPABILITIES}`.", status=400)
-        if said != shown:
-            raise Fault(MISMATCH, "The header MCP-Protocol-Version differs from the version in the body.", status=400)
-        if said != MODERN:
-            raise _unsupported(said)
-        self.modern, self._declared = True, meta[CAPABILITIES]
-        if header(self._headers, b"mcp-method") != self.method:
-            raise Fault(MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
-        named = header(self._headers, b"mcp-name")
-        unnamed = not named and self.method in (TASK_UPDATE, *TASKS)  # clients leave the header out there
-        if (param := NAMED.get(self.method)) and not unnamed and named != self.params.get(param):
-            raise Fault(MISMATCH, f"The header Mcp-Name differs from `params.{param}`.", status=400)
-
 
 def _nothing_asked(id: object) -> None:
     """Outside a session, nobody was asked anything."""
@@ -545,13 +432,8 @@ def _no_ask(server: str, task: Task, key: str) -> None:
 
 def missing_tasks() -> Fault:
     """The refusal for a request of the later era that needs the extension for tasks."""
-    needed: Json = {"requiredCapabilities": {EXTENSIONS: {TASK_EXTENSION: {}}}}
-    words = f"This needs the extension {TASK_EXTENSION} in the capabilities of the client, at the path of one server."
-    return Fault(MISSING, words, status=400, data=needed)
-
-
-def _unsupported(asked: str) -> Fault:
-    data: Json = {"supported": list(VERSIONS)}
-    if _VERSION.fullmatch(asked):
-        data["requested"] = asked
-    return Fault(UNSUPPORTED, f"This version is not served; use one of {', '.join(VERSIONS)}.", status=400, data=data)
+    needed: Json = {"requiredCapabilities": {names.EXTENSIONS: {names.TASK_EXTENSION: {}}}}
+    words = (
+        f"This needs the extension {names.TASK_EXTENSION} in the capabilities of the client, at the path of one server."
+    )
+    return Fault(names.MISSING, words, status=400, data=needed)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gateway.bodies import Headers
-from gateway.dialects import mcp
+from gateway.dialects import mcp_era, mcp_names
 from gateway.dialects.jsonrpc import Fault
 
 _KEY: Final = "x-mcp-header"
@@ -46,7 +46,7 @@ def _found(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 def written(named: Paths, arguments: Mapping[str, Any]) -> dict[str, str]:
     """The headers for these arguments; none for an argument that is missing, null or no plain value."""
     return {
-        _PREFIX + name: mcp.written(text)
+        _PREFIX + name: mcp_era.written(text)
         for path, name in named.items()
         if (text := _text(arguments, path)) is not None
     }
@@ -58,10 +58,10 @@ def check(named: Paths, arguments: Mapping[str, Any], headers: Headers) -> None:
         header = (_PREFIX + name).lower().encode()
         values = [value for key, value in headers if key == header]
         text = _text(arguments, path)
-        said = mcp.header([(header, value) for value in values], header) if values else None
+        said = mcp_era.header([(header, value) for value in values], header) if values else None
         if len(values) > 1 or said != text:
             words = f"The header {_PREFIX}{name} differs from its argument in the body, or occurs twice."
-            raise Fault(mcp.MISMATCH, words, status=400)
+            raise Fault(mcp_names.MISMATCH, words, status=400)
 
 
 def _text(arguments: Any, path: tuple[str, ...]) -> str | None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
-from gateway.ids import uuid7
+from gateway.ids import uuid7_here
 
 _STREAMS: Final = 8  # of a session
 _BYTES: Final = 1024 * 1024  # of a session
@@ -24,7 +24,7 @@ class KeptStream:
     """The events of one answer. `task`: of its call. `key`: of its caller."""
 
     def __init__(self, streams: KeptStreams, session: str, task: asyncio.Task[object], key: bytes) -> None:
-        self.id = uuid7()
+        self.id = uuid7_here()
         self.session = session
         self.key = key
         self.size = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from operator import sub, truediv
@@ -68,7 +68,10 @@ class Pieces(Protocol):
 class Reply:
     """Sends one answer: whole, streamed or refused. `status` is the status sent, or 499 if the caller had gone."""
 
-    __slots__ = ("_array", "_call", "_extra", "_parts", "_put", "begun", "codec", "ending", "kept", "over", "status")
+    __slots__ = (
+        *("_array", "_call", "_extra", "_parts", "_put"),
+        *("begun", "codec", "ending", "kept", "over", "passed", "status"),
+    )
 
     def __init__(self, parts: Replies, call: Call, put: Put) -> None:
         self._parts = parts
@@ -81,6 +84,7 @@ class Reply:
         self._extra: list[tuple[bytes, bytes]] = []
         self.begun = False
         self.over = False
+        self.passed = False  # the answer is that of another worker, which records the call
         self.ending = False  # the call is being settled: a disconnect has no effect any more
 
     async def whole(
@@ -117,6 +121,15 @@ class Reply:
         head = None if self.begun else self._stream_head()
         self.over = True
         await self._put(data, more=False, head=head)
+
+    async def pass_on(self, head: Head, pieces: AsyncIterable[bytes]) -> None:
+        """Send the answer that another worker has made, as it is."""
+        self.status, self.begun, self.passed = head[0], True, True
+        await self._put(b"", more=True, head=head)
+        async for piece in pieces:
+            await self._put(piece, more=True)
+        self.over = True
+        await self._put(b"", more=False)
 
     def _stream_head(self) -> Head:
         """The status and headers of a stream, which begins."""

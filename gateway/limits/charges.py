@@ -11,7 +11,8 @@ from gateway.call import Call, Target, ToolUse, Usage
 from gateway.config.a2a import RemoteAgent
 from gateway.config.tools import Tool
 from gateway.dialects.http_tool import HttpTool
-from gateway.dialects.mcp import LISTENING, Mcp
+from gateway.dialects.mcp import Mcp
+from gateway.dialects.mcp_names import LISTENING
 from gateway.dialects.mcp_questions import RESPONSES
 from gateway.limits.loops import Loops
 

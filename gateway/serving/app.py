@@ -85,13 +85,12 @@ class Gateway:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            if origins := self.runtime.config.server.cors:
+            if (origins := self.runtime.config.server.cors) and cors.covers(scope["path"]):
                 origin = cors.allowed(scope, origins)
                 if origin and cors.is_preflight(scope):
                     await empty(send, 204, cors.preflight(scope, origin))
                     return
-                if origin:
-                    scope, send = cors.readable(scope, send, origin)
+                scope, send = cors.readable(scope, send, origin)
             match = self._router.find(scope["path"])
             if match is None:
                 await self._control(scope, receive, send)
@@ -161,6 +160,7 @@ class Gateway:
             self.shared.remotes = Remotes(clients["direct"])
             self.shared.deliveries = Deliveries(store, telemetry.pushed)
             stack.push_async_callback(self.shared.servers.close)
+            stack.push_async_callback(self.shared.siblings.close)
             stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)
             stack.push_async_callback(self._close_candidate)

@@ -35,9 +35,14 @@ _MAX_AGE = b"600"  # seconds that a browser may cache a preflight; also how long
 _NAMES = re.compile(rb"[A-Za-z0-9_-]{1,64}(?:[ \t]*,[ \t]*[A-Za-z0-9_-]{1,64}){0,63}")
 
 
+def covers(path: str) -> bool:
+    """Whether answers of a path may be read by pages of some origin."""
+    return f"{path}/".startswith(PATHS)
+
+
 def allowed(scope: Scope, origins: Sequence[str]) -> bytes:
     """The value of `Access-Control-Allow-Origin`; empty if the origin may not read the answer."""
-    origin = header(scope["headers"], b"origin") if f"{scope['path']}/".startswith(PATHS) else b""
+    origin = header(scope["headers"], b"origin")
     if not origin:
         return b""
     if "*" in origins:
@@ -69,12 +74,14 @@ def preflight(scope: Scope, origin: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def readable(scope: Scope, send: Any, origin: bytes) -> tuple[Scope, Any]:
-    """Scope and `send` of a request whose answer gets the headers with which a page may read it."""
-    more = (
-        (b"access-control-allow-origin", origin),
-        (b"access-control-expose-headers", EXPOSED),
-        (b"vary", b"Origin"),
-    )
+    """Scope and `send` of a request whose answer gets the headers with which a page of `origin` may read it.
+
+    Each answer says that it depends on the origin, also one to no page or to a page of another origin: a cache must not
+    give this one to a page that may read it (WHATWG Fetch, 3.2.5).
+    """
+    more: tuple[tuple[bytes, bytes], ...] = ((b"vary", b"Origin"),)
+    if origin:
+        more = ((b"access-control-allow-origin", origin), (b"access-control-expose-headers", EXPOSED), *more)
 
     async def sending(message: Any) -> None:
         if message["type"] == "http.response.start":

@@ -1,7 +1,8 @@
 """The gateway as a process: one or several workers, and the banner.
 
 Workers share only the port: on Linux each listens on a socket of its own, and the system divides connections between
-them; elsewhere they share one socket. Their state is in Redis; each has its own caches and counters.
+them; elsewhere they share one socket. Their state is in Redis; each has its own caches and counters, and hands over
+what another worker has begun (`exchange.siblings`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gateway import __version__
 from gateway.config.grammar import Config
 from gateway.config.load import Loaded, load
 from gateway.errors import ConfigError
+from gateway.exchange.siblings import door
 from gateway.record.workers import FOLDER
 from gateway.serving.app import Gateway
 from gateway.serving.server import Server, make_server
@@ -101,7 +103,7 @@ def _run(
         tell()
 
     gateway = Gateway(loaded, loaded.files[0] if loaded.files else None, ready)
-    server = make_server(gateway, loaded.config.server, sockets=[listener])
+    server = make_server(gateway, loaded.config.server, sockets=[listener], door=door())
     try:
         server.run()
     except SystemExit:  # uvicorn's exit if the application does not start

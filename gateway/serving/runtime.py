@@ -42,6 +42,7 @@ from gateway.exchange.desks import Desks
 from gateway.exchange.endings import Endings
 from gateway.exchange.forward import Exchange
 from gateway.exchange.listen import Listeners
+from gateway.exchange.siblings import Siblings
 from gateway.identity.delegations import Delegations
 from gateway.identity.identify import Identity
 from gateway.identity.resource import Resources
@@ -129,6 +130,7 @@ class Shared:
     census: dict[str, int] = field(default_factory=dict)  # state -> number of workflows, a few seconds old
     stopping: bool = False
     listeners: Listeners = field(default_factory=Listeners)
+    siblings: Siblings = field(default_factory=Siblings)
     scanners: dict[Any, Any] = field(default_factory=dict)
     servers: Servers | None = None  # the tool servers
     remotes: Remotes | None = None  # the other agents
@@ -462,6 +464,7 @@ def _line(
         exchange=Exchange(
             forward, answers, desks, Results(flow, texts, contents), shared.listeners, _cache(config, shared, parts)
         ),
+        siblings=shared.siblings,
         settle=Settle(store, parts.loops, texts, forward, charges, recorder, failures, owners),
         failures=failures,
     )

@@ -12,12 +12,14 @@ times a second, replaces a timer for each connection.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import re
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -30,10 +32,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.config import grammar
 from gateway.dialects.routes import ROUTES, SOCKETS
 from gateway.errors import Refusal
+from gateway.exchange.siblings import PEER
 from gateway.serving.cycle import Cycle
 from gateway.serving.peers import Peers
 from gateway.serving.shares import place
 
+_log = logging.getLogger("meshgate")
 Phase = Literal["head", "body", "answer", "idle", "end"]
 
 App = Callable[..., Awaitable[None]]
@@ -123,6 +127,12 @@ def _error_answer(refusal: Refusal, default_headers: Sequence[tuple[bytes, bytes
     return b"".join([STATUS_LINE[refusal.status], *lines, b"\r\n", body])
 
 
+def _peer(headers: list[tuple[bytes, bytes]]) -> tuple[str, int] | None:
+    """The client of a request that another worker hands over."""
+    given = next((value for name, value in headers if name == PEER), None)
+    return None if given is None else (given.decode("latin-1"), 0)
+
+
 Begin = Callable[[Cycle], Awaitable[None]]
 """Serves a request."""
 Direct = Callable[[str, bytes], Begin | None]
@@ -158,6 +168,7 @@ class Protocol(HttpToolsProtocol):
         self.leaving = False
         self.upgraded = False  # the connection is that of a WebSocket
         self.born = 0.0
+        self.inner = False  # the connection is that of another worker
         self.backlog: float | None = None  # deadline for the client to read pending data
 
     # the connection
@@ -166,6 +177,8 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.place, self.born = place(self.client), self.loop.time()
         self.since = self.born
+        if self.inner:
+            return
         victim, why = self.peers.join(self, self.born)
         if len(self.connections) > 2 * self.peers.limit:
             transport.abort()
@@ -233,6 +246,8 @@ class Protocol(HttpToolsProtocol):
         parser, headers, url = self.parser, self.headers, self.url
         version, method = parser.get_http_version(), parser.get_method()
         check_head(version, method, url, headers, self.settings, self.unread)
+        if self.inner:
+            self.client = _peer(headers)
         if len(self.ahead) >= MAX_AHEAD:
             raise _malformed(f"More than {MAX_AHEAD} requests were sent ahead of their answers.")
         self.unread = self.body_bytes = 0
@@ -476,16 +491,33 @@ class _Config(uvicorn.Config):
 class Server(uvicorn.Server):
     """uvicorn's server with the sweep, and a stop in which cancelled calls are settled before the stores close."""
 
-    def __init__(self, config: _Config, sockets: list[socket.socket] | None) -> None:
+    def __init__(self, config: _Config, sockets: list[socket.socket] | None, door: Path | None) -> None:
         super().__init__(config)
+        self._settings = config
         self._sockets = sockets
+        self._door = door
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await super().serve(sockets or self._sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._door is not None:
+            await self._open_door(self._door)
         self._sweep(asyncio.get_running_loop())
+
+    async def _open_door(self, path: Path) -> None:
+        """Listen to other workers, unless the system takes no such path."""
+        try:
+            self.servers.append(await asyncio.get_running_loop().create_unix_server(self._inner, path=str(path)))
+        except OSError as fault:
+            _log.error("other workers cannot hand calls over, as %s is no path of a socket: %s", path, fault)
+
+    def _inner(self) -> Protocol:
+        """The protocol of a connection of another worker."""
+        made = Protocol(self._settings, server_state=self.server_state, app_state=self.lifespan.state)
+        made.inner = True
+        return made
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if (leave := getattr(self.config.app, "leave", None)) is not None:
@@ -512,9 +544,12 @@ class Server(uvicorn.Server):
             raise
 
 
-def make_server(app: App, settings: grammar.Server, *, sockets: list[socket.socket] | None = None) -> Server:
+def make_server(
+    app: App, settings: grammar.Server, *, sockets: list[socket.socket] | None = None, door: Path | None = None
+) -> Server:
     """A server for an ASGI 3 app, for `run()` or `await serve()`. SIGTERM and SIGINT stop it within `drain` seconds.
 
-    `sockets`: bound sockets to listen on, in place of `settings.host` and `settings.port`.
+    `sockets`: bound sockets to listen on, in place of `settings.host` and `settings.port`. `door`: the path of a socket
+    for other workers, which say whose requests they hand over.
     """
-    return Server(_Config(app, settings), sockets)
+    return Server(_Config(app, settings), sockets, door)

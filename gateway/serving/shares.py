@@ -139,6 +139,11 @@ class Ticket:
         shares.calls += 1
         shares.keep(address)
 
+    @property
+    def address(self) -> str:
+        """The address of the caller: see `place`."""
+        return self._address.key.removeprefix("address ")
+
     def claim(self, team: str) -> None:
         """Assign the call to a team. Raises Refusal(overloaded)."""
         shares = self._shares
@@ -154,7 +159,7 @@ class Ticket:
 
     def stranger(self) -> Refusal | None:
         """Count the call as one without a valid key: see `Shares.stranger`."""
-        return self._shares.stranger(self._limits, self._address.key.removeprefix("address "))
+        return self._shares.stranger(self._limits, self.address)
 
     def hold(self, size: int) -> None:
         """Hold `size` more bytes until the call ends. Raises Refusal(overloaded)."""
@@ -189,6 +194,11 @@ class Uncounted(Ticket):
 
     def __init__(self) -> None:
         pass
+
+    @property
+    def address(self) -> str:
+        """No client has called."""
+        return ""
 
     def claim(self, team: str) -> None:
         """No team's share is taken."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from gateway.call import Call, Json
-from gateway.dialects import mcp, mcp_questions
+from gateway.dialects import mcp_names, mcp_questions
 from gateway.dialects.jsonrpc import INVALID, OURS, UNKNOWN_METHOD
 from gateway.dialects.mcp_questions import ASKS, Question
 from gateway.ids import uuid7
@@ -69,9 +69,13 @@ class Asks:
         if "error" in body:
             said: Json = {"error": {key: body["error"][key] for key in ("code", "message")}}
         else:
-            said = {"result": {key: value for key, value in body["result"].items() if key != mcp.META}}
+            said = {"result": {key: value for key, value in body["result"].items() if key != mcp_names.META}}
         await self._tell(call, question, server, opened, said)
         call.outcome.status = 200
+
+    def waits_here(self, question: Question, opened: Opened) -> bool:
+        """Whether a call of the worker waits for the answer to a question, as the server asked in a result."""
+        return _session(question, opened).modern
 
     async def turn_down(self, call: Call, question: Question, server: Server, opened: Opened) -> None:
         """Tell a server that the answer was refused. Raises Refusal."""

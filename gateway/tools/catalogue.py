@@ -16,7 +16,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
-from gateway.dialects.mcp import EXTENSIONS, LIST, TASK_EXTENSION
+from gateway.dialects.mcp_names import EXTENSIONS, LIST, TASK_EXTENSION
 from gateway.dialects.tree import Shape, Survey
 from gateway.errors import Refusal
 from gateway.limits.loops import canonical

@@ -9,7 +9,7 @@ import signal
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 import orjson
 
@@ -51,8 +51,7 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the process."""
         super().connection_made(transport)
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._started = transport
+        self._started = cast(asyncio.SubprocessTransport, transport)  # that of uvloop is no subclass
 
     def process_exited(self) -> None:
         """End what the process started. What has left its group cannot hold the pipes."""

@@ -13,7 +13,7 @@ from typing import Final
 import orjson
 
 from gateway.call import Json
-from gateway.dialects.mcp import CALL_TOOL, SEARCH_TOOLS
+from gateway.dialects.mcp_names import CALL_TOOL, SEARCH_TOOLS
 from gateway.tools.catalogue import FIELDS
 
 _FOUND: Final = 10  # tools of one answer

@@ -18,7 +18,7 @@ from gateway.dialects.jsonrpc import OURS
 from gateway.dialects.mcp import Mcp
 from gateway.dialects.mcp_questions import RESPONSES, STATE
 from gateway.errors import Refusal
-from gateway.ids import uuid7
+from gateway.ids import uuid7_here
 from gateway.tools.asking import Asks, Passing
 from gateway.tools.caller import caller_of
 from gateway.tools.held import Held, HeldCall
@@ -117,7 +117,7 @@ class Eras:
             ids: dict[str, str] = {}
             for key, question in questions.items():
                 asked: Json = question if type(question) is dict else {}
-                id = ids[key] = uuid7()
+                id = ids[key] = uuid7_here()
                 waits[id] = asyncio.get_running_loop().create_future()
                 error = await passing.ask({"params": {}, **asked, "method": asked.get("method"), "id": id})
                 if error is not None:

@@ -1,7 +1,8 @@
 """Calls that wait for answers of their clients within the gateway, because client and server are of different eras.
 
 What waits is bounded, for each agent and for the process, and ends with the time of its call, with the key of its
-caller, and with the process. Another gateway has nothing of it: an answer that arrives there is refused.
+caller, and with the process. Other workers of the gateway hand answers over (`exchange.siblings`); another gateway has
+nothing of it: an answer that arrives there is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gateway import budget
 from gateway.call import Call, Json
 from gateway.dialects.mcp_questions import Question
 from gateway.errors import Refusal, release
-from gateway.ids import uuid7
+from gateway.ids import uuid7_here
 from gateway.tools.notices import PROGRESS
 from gateway.tools.server import Server
 from gateway.tools.wire import Hold, Relay, Session, broken, unasked
@@ -93,7 +94,7 @@ class Held:
 
     def keep(self, held: HeldCall, seconds: float) -> str:
         """Keep a call until the client continues it, or until `seconds` are over; returns the state to find it."""
-        state = held.state = uuid7()
+        state = held.state = uuid7_here()
         self._held[state] = held
         held.timer = asyncio.get_running_loop().call_later(seconds, held.end)
         return state

@@ -17,8 +17,8 @@ from yarl import URL
 
 from gateway.call import Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, sse, surrogates
-from gateway.dialects.mcp import MODERN
+from gateway.dialects import mcp_era, mcp_names, sse, surrogates
+from gateway.dialects.mcp_names import MODERN
 from gateway.tools.wire import (
     CHANGED,
     NO_HEADERS,
@@ -53,7 +53,7 @@ _DEPTH = 200  # levels that every encoder writes
 
 def of_gateway(able: Json = NOTHING) -> Json:
     """What each request of the later era says of the gateway, in `params._meta`. `able`: what can be asked."""
-    return {mcp.VERSION: MODERN, mcp.CLIENT: _SELF, mcp.CAPABILITIES: able}
+    return {mcp_names.VERSION: MODERN, mcp_names.CLIENT: _SELF, mcp_names.CAPABILITIES: able}
 
 
 class HttpWire(Wire):
@@ -75,7 +75,11 @@ class HttpWire(Wire):
         self._to = Destination(URL(row.mcp), CIMultiDict({**headers, **row.headers}), timeouts)
 
     async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
-        """Open a session with the handshake, or where a server has none, ask what the server is."""
+        """Open a session with the handshake, or where a server has none, ask what the server is.
+
+        The handshake comes first: a server with both eras does not say so in `server/discover` (the official SDK names
+        the later version alone), and only in a session of the earlier era can it ask a client of that era in mid-call.
+        """
         params = {"protocolVersion": OFFERED, "capabilities": able, "clientInfo": _SELF}
         message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
         async with self._in_time():
@@ -87,7 +91,7 @@ class HttpWire(Wire):
             opening = Session(OFFERED, id)
             said = _object(await self._body(response, opening, 0, unheld, bearer)) if response.status < 500 else {}
             result = said.get("result")
-            if type(result) is dict and result.get("protocolVersion") in mcp.VERSIONS:
+            if type(result) is dict and result.get("protocolVersion") in mcp_names.VERSIONS:
                 session = Session(str(result["protocolVersion"]), id)
                 await self.tell(session, {"jsonrpc": "2.0", "method": "notifications/initialized"}, bearer)
                 return session, result
@@ -128,11 +132,11 @@ class HttpWire(Wire):
         if session.modern:
             message = {
                 **message,
-                "params": {**params, mcp.META: {**params.get(mcp.META, {}), **of_gateway(session.able)}},
+                "params": {**params, mcp_names.META: {**params.get(mcp_names.META, {}), **of_gateway(session.able)}},
             }
             headers |= {"Mcp-Method": method, **more}
-            if param := mcp.NAMED.get(method):
-                headers["Mcp-Name"] = mcp.written(params[param])
+            if param := mcp_names.NAMED.get(method):
+                headers["Mcp-Name"] = mcp_era.written(params[param])
         if session.id:
             headers["Mcp-Session-Id"] = session.id
         response = await self._post(message, headers, bearer)
@@ -155,7 +159,7 @@ class HttpWire(Wire):
         data = b""
         if message is not None:
             headers.append(("Mcp-Method", message["method"]))
-            data = orjson.dumps({**message, "params": {**message["params"], mcp.META: of_gateway(session.able)}})
+            data = orjson.dumps({**message, "params": {**message["params"], mcp_names.META: of_gateway(session.able)}})
         to = self._to.having(headers)
         to = Destination(to.url, to.headers, _LISTENING, "GET" if message is None else "POST")
         try:

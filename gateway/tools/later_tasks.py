@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from gateway.call import Call, Json
-from gateway.dialects import mcp, mcp_questions
+from gateway.dialects import mcp, mcp_names, mcp_questions
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.dialects.mcp_questions import RESPONSES, Task, TaskAsk
@@ -62,11 +62,11 @@ class LaterTasks:
     async def state(self, call: Call, codec: Mcp, server: Server, task: Task, ask: Ask) -> Json:
         """The state of the task that a message is about, with its result or its questions. Raises Refusal."""
         codec.added["taskId",] = codec.task_id
-        result = _result(await ask(mcp.TASK_GET))
+        result = _result(await ask(mcp_names.TASK_GET))
         told = in_later_form(described(server, result, words=True, later=task.later))
         if not task.later:
             if told["status"] in _ENDED:
-                told |= _ended(server, await ask(mcp.TASK_RESULT))
+                told |= _ended(server, await ask(mcp_names.TASK_RESULT))
             elif told["status"] == "input_required":  # the gateway has told the server that nobody can be asked
                 told["status"] = "working"
         else:
@@ -116,7 +116,7 @@ class LaterTasks:
         """What a state has beside the task itself. Raises Refusal."""
         match said.get("status"):
             case "completed" if type(said.get("result")) is dict:
-                kept = {key: value for key, value in said["result"].items() if key != mcp.META}
+                kept = {key: value for key, value in said["result"].items() if key != mcp_names.META}
                 return {"result": kept}, NOTHING_BESIDE
             case "failed" if (error := _error(said.get("error"))) is not None:
                 return {"error": error}, NOTHING_BESIDE
@@ -170,7 +170,10 @@ def _ended(server: Server, raw: bytes) -> Json:
     """The end of a task of 2025-11-25: the state of the extension, with result or error. Raises Refusal."""
     said = parsed(raw)
     if type(said.get("result")) is dict:
-        return {"status": "completed", "result": {key: it for key, it in said["result"].items() if key != mcp.META}}
+        return {
+            "status": "completed",
+            "result": {key: it for key, it in said["result"].items() if key != mcp_names.META},
+        }
     if (error := _error(said.get("error"))) is not None:
         return {"status": "failed", "error": error}
     raise broken(server.name, "has no result of a task that has ended")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from gateway.call import Json
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.dialects.mcp_questions import Task
 
 PROGRESS = "notifications/progress"
@@ -53,7 +53,7 @@ def passed(said: Json, token: str) -> Json | None:
             if type(params.get("message")) is str:
                 kept["message"] = params["message"]
             return {"method": PROGRESS, "params": kept}
-        case "notifications/message" if params.get("level") in mcp.LEVELS and "data" in params:
+        case "notifications/message" if params.get("level") in mcp_names.LEVELS and "data" in params:
             kept = {"level": params["level"], "data": params["data"]}
             if type(params.get("logger")) is str:
                 kept["logger"] = params["logger"]

@@ -15,7 +15,7 @@ import orjson
 from gateway.call import Json
 from gateway.config.openapi import Operation, described
 from gateway.config.tools import Tool
-from gateway.dialects import http_tool, mcp
+from gateway.dialects import http_tool, mcp_names
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
 from gateway.tools.breaker import Attempt, Breaker
 from gateway.tools.plain import destination
@@ -70,9 +70,9 @@ class OperationsWire(Wire):
         """The list of operations, or the answer of one."""
         del session, headers, relay  # of MCP
         match message["method"]:
-            case mcp.LIST:
+            case mcp_names.LIST:
                 return _result(message, {"tools": [_tool(one) for one in self._operations.values()]})
-            case mcp.CALL:
+            case mcp_names.CALL:
                 async with self._breaker.attempt() as attempt, InTime(self._name, self._row.timeout):
                     return await self._call(message, hold, bearer, attempt)
         return _error(message, UNKNOWN_METHOD, "The method is not served here.")

@@ -90,7 +90,7 @@ class Processes(Wire):
             raise broken(self._name, f"has {_MOST} calls in which it may ask")
         if len(self._busy) + len(self._idle) >= _MOST:
             self._expire(next(iter(self._idle)))
-        wire = StdioWire(self._name, self._row, able)
+        wire = StdioWire(self._name, self._row, able, self._shared.news)
         wire.follow(self._changed)
         return wire
 
@@ -105,7 +105,7 @@ class Processes(Wire):
         task.add_done_callback(self._ending.discard)
 
     async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
-        """None: a process sends nothing outside of calls."""
+        """See `StdioWire.listen`: of all processes."""
         return await self._shared.listen(session, bearer, last, message)
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:

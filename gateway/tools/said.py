@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from gateway.call import Json
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.dialects.jsonrpc import PARAMS
 from gateway.tools.catalogue import Listed
 from gateway.tools.schema import fits
@@ -22,21 +22,21 @@ _NO_RESOURCE: Final = -32002  # up to 2025-11-25; later an invalid parameter
 _OFFERED: Final = ("resources", "prompts", "completions")
 
 
-def about(said: Json, *, logs: bool, streams: bool) -> Json:
+def about(said: Json, *, logs: bool, streams: bool, watches: bool = False) -> Json:
     """What a client hears of a server: what the gateway serves of it, who it is, and its instructions.
 
     `said`: by the server. `logs`: whether its log can reach the client. `streams`: whether what it tells without a
-    request can.
+    request can. `watches`: whether the client can choose resources of which it hears.
     """
-    meta = said.get(mcp.META)
-    info = said.get("serverInfo") or (meta.get(mcp.SERVER) if type(meta) is dict else None)
+    meta = said.get(mcp_names.META)
+    info = said.get("serverInfo") or (meta.get(mcp_names.SERVER) if type(meta) is dict else None)
     able = said.get("capabilities")
     wanted = (*_OFFERED, "logging") if logs else _OFFERED
     able = able if type(able) is dict else {}
     offered = {name: able[name] for name in wanted if type(able.get(name)) is dict}
     if type(able.get("tools")) is dict:
         offered = {"tools": able["tools"], **offered}
-    tells = ("listChanged", "subscribe") if streams else ()
+    tells = [*(("listChanged",) if streams else ()), *(("subscribe",) if watches else ())]
     told: Json = {
         "capabilities": {
             "tools": {},

@@ -6,10 +6,9 @@ A server may ask the client before its answer or in its answer: see `asking`, `r
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
 
 from gateway.call import Call, Json
-from gateway.dialects import mcp, mcp_params, mcp_questions
+from gateway.dialects import mcp_era, mcp_names, mcp_params, mcp_questions
 from gateway.dialects.jsonrpc import INVALID, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
@@ -22,12 +21,10 @@ from gateway.tools.rounds import Rounds
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import Opened, Sessions
+from gateway.tools.sessions import SESSION_ID, Opened, Sessions
 from gateway.tools.task_calls import TaskCalls
 from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.wire import NOTHING, Hold, Relay, SessionLost
-
-SESSION_ID: Final = b"mcp-session-id"
 
 
 class Sending:
@@ -55,7 +52,7 @@ class Sending:
 
     def opened(self, call: Call, server: str) -> Opened | None:
         """The session that a call names; None without one. Raises Refusal(invalid_request) for one it may not use."""
-        id = mcp.header(call.headers, SESSION_ID)
+        id = mcp_era.header(call.headers, SESSION_ID)
         if not id:
             return None
         assert call.subject is not None, "sessions come after identify"
@@ -118,7 +115,7 @@ class Sending:
 
     async def _repeats(self, call: Call, codec: Mcp, server: Server) -> bool:
         """Whether a call may be sent again."""
-        if codec.method in mcp.READS or codec.task is not None:
+        if codec.method in mcp_names.READS or codec.task is not None:
             return True
         if codec.as_task is not None:
             return False
@@ -136,7 +133,7 @@ class Sending:
         more: Json = NOTHING,
     ) -> bytes:
         """Send a call. `hears`: takes what comes before the answer. `more`: further parameters. Raises Refusal."""
-        called = codec.method == mcp.CALL
+        called = codec.method == mcp_names.CALL
         params: Json = {"name": codec.called, "arguments": codec.given} if called else codec.given
         params = {**self._rounds.params(call, codec, params), **more}
         if codec.as_task is not None:
@@ -144,9 +141,9 @@ class Sending:
         if codec.answered_asks:
             params = answers(call, codec)
         if passing is not None and (joined := self.joined(call, codec)) is not None and joined.upstream.modern:
-            codec.level = await self._records.level(mcp.header(call.headers, SESSION_ID))
+            codec.level = await self._records.level(mcp_era.header(call.headers, SESSION_ID))
         if passing is not None and (meta := codec.wanted(passing.token)):
-            params = {**params, mcp.META: meta}
+            params = {**params, mcp_names.META: meta}
         message = message_of(call, codec, params)
         return await self.exchange(call, codec, server, message, hears or passing, hold)
 

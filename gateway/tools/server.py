@@ -15,7 +15,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, surrogates
+from gateway.dialects import mcp_names, surrogates
 from gateway.dialects.jsonrpc import named
 from gateway.errors import Refusal
 from gateway.ids import uuid7
@@ -155,12 +155,12 @@ class Server:
         if until < self._clock():
             has = await self._has_later(caller)
             self._later = has, self._clock() + _ERA
-        return Session(mcp.MODERN) if has else None
+        return Session(mcp_names.MODERN) if has else None
 
     async def _has_later(self, caller: Caller) -> bool:
         message: Json = {"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {}}
         try:
-            said = orjson.loads(await self.ask_in(Session(mcp.MODERN), message, unheld, caller))
+            said = orjson.loads(await self.ask_in(Session(mcp_names.MODERN), message, unheld, caller))
         except Unanswered:
             raise
         except (Refusal, orjson.JSONDecodeError):  # it does not know the method, in a way of its own
@@ -168,7 +168,7 @@ class Server:
         result = said.get("result") if type(said) is dict else None
         versions = result.get("supportedVersions") if type(result) is dict else None
         self.later_tasks = catalogue.has_later_tasks(result) if type(result) is dict else False
-        return type(versions) is list and mcp.MODERN in versions
+        return type(versions) is list and mcp_names.MODERN in versions
 
     async def ask(
         self,

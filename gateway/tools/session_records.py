@@ -1,4 +1,5 @@
-"""What is known of the sessions of clients beside their ids: that a session has ended, or the level of its log.
+"""What is known of the sessions of clients beside their ids: that a session has ended, the level of its log, and
+which resources of a server of the later era its client watches.
 
 The ids of sessions are sealed, and good for as long as their clients use them. A session that its client ended must not
 be served again (MCP 2025-11-25, transports: session management), by no gateway. So the end is recorded in the state. A
@@ -7,6 +8,7 @@ gateway believes for a few seconds what it read. Fails closed: if the store does
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +21,7 @@ _KEPT: Final = 30 * 86400  # seconds
 _FRESH: Final = 5.0  # seconds for which a record that was read is believed
 _MOST: Final = 10_000  # sessions whose records are remembered
 _ALL: Final = ""  # the id of a session names its caller
+_WATCHED: Final = "\0watched"
 _ENDED: Final = b"ended"
 
 
@@ -32,6 +35,7 @@ class SessionRecords:
         self._sessions = sessions
         self._clock = clock
         self._most = most
+        self._writing = asyncio.Lock()
         self._known: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
 
     @property
@@ -55,6 +59,24 @@ class SessionRecords:
     async def set_level(self, id: str, level: str) -> None:
         """Record the level of the log. Raises StoreUnavailable."""
         await self._write(id, level.encode())
+
+    async def watched(self, id: str) -> list[str]:
+        """The resources that the client of a session watches. Raises StoreUnavailable."""
+        record = await self._record(id + _WATCHED)
+        return [str(uri) for uri in self._sessions.recorded(id, record)] if record else []
+
+    async def watch(self, id: str, uri: str, *, on: bool, most: int) -> bool:
+        """Record that the client of a session watches a resource, or no more; False if it watches `most` already.
+
+        Raises StoreUnavailable.
+        """
+        async with self._writing:
+            known = await self.watched(id)
+            rest = [one for one in known if one != uri]
+            if on and len(rest) >= most:
+                return False
+            await self._write(id + _WATCHED, self._sessions.record(id, [*rest, uri] if on else rest))
+            return True
 
     async def _record(self, id: str) -> bytes:
         name, now = self._sessions.name(id), self._clock()

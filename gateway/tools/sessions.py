@@ -24,6 +24,7 @@ from gateway.redaction.vault import Seal
 from gateway.stores import Clock
 from gateway.tools.wire import UNOPENED, Session
 
+SESSION_ID: Final = b"mcp-session-id"
 _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
 _PARTS: Final = 5  # of the id of a session
@@ -139,6 +140,14 @@ class Sessions:
     def task_name(self, server: str, id: str) -> str:
         """The name under which the owner of a task is recorded. `id`: that the server gave."""
         return self._seal.digest(f"mcp task\0{server}", id).hex()
+
+    def record(self, id: str, said: object) -> bytes:
+        """What is recorded of a session, sealed."""
+        return self._seal.enclose(f"mcp record\0{id}", orjson.dumps(said))
+
+    def recorded(self, id: str, record: bytes) -> Any:
+        """What was recorded. Raises InvalidTag."""
+        return orjson.loads(self._seal.disclose(f"mcp record\0{id}", record))
 
     def page(self, subject: Subject, server: str, cursor: str | None, passed: int) -> str:
         """The cursor with which a caller gets more tasks: after `passed` of those at the server's cursor."""

@@ -23,11 +23,13 @@ import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.errors import Refusal
-from gateway.ids import uuid7
+from gateway.ids import uuid7_here
 from gateway.tools.child import GRACE, Flood, Strays, add, kill, started
 from gateway.tools.notices import CANCELLED, PROGRESS
+from gateway.tools.notices import CHANGED as LISTS_CHANGED
+from gateway.tools.process_news import ProcessNews
 from gateway.tools.wire import (
     CHANGED,
     NO_HEADERS,
@@ -57,10 +59,13 @@ _SELF: Json = {"name": "meshgate", "version": "1"}
 class StdioWire(Wire):
     """One process, by its row of `tools`. For one event loop. `able`: what clients can be asked, as capabilities."""
 
-    def __init__(self, name: str, row: Tool, able: Json = NOTHING) -> None:
+    def __init__(self, name: str, row: Tool, able: Json = NOTHING, news: ProcessNews | None = None) -> None:
         self._name = name
         self._row = row
         self._able = able
+        self.news = news or ProcessNews()
+        """What the process tells without a request; processes of one row may share this."""
+        self._owns_news = news is None
         self._asking: _Asked | None = None  # the call in which the process may ask
         self._questions: dict[str, object] = {}  # id that the client got -> id that the process gave
         self._starting = asyncio.Lock()
@@ -106,9 +111,9 @@ class StdioWire(Wire):
         return orjson.dumps(said)
 
     async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
-        """None: a process sends nothing outside of calls."""
+        """Which lists have changed. The process is not started for this."""
         del session, bearer, last, message
-        return None
+        return self.news.heard()
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification, or the answer to a question, which has the id that the client got."""
@@ -144,6 +149,8 @@ class StdioWire(Wire):
 
     async def close(self) -> None:
         """End the process: by the end of its input, else by a signal."""
+        if self._owns_news:
+            self.news.close()
         process, self._process = self._process, None
         if process is None:
             return
@@ -194,7 +201,7 @@ class StdioWire(Wire):
             params = {"protocolVersion": OFFERED, "capabilities": self._able, "clientInfo": _SELF}
             message: Json = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
             result = orjson.loads(await self._send(process, message)).get("result")
-            if type(result) is not dict or result.get("protocolVersion") not in mcp.HANDSHAKE:
+            if type(result) is not dict or result.get("protocolVersion") not in mcp_names.HANDSHAKE:
                 raise broken(self._name, "opens no session of a version that the gateway has", down=True)
             self._session, self._about = Session(str(result["protocolVersion"])), result
             await self._write(process, {"jsonrpc": "2.0", "method": "notifications/initialized"})
@@ -219,7 +226,7 @@ class StdioWire(Wire):
         self._waiting[id] = asked
         if relay is not None and self._able:
             self._asking = asked
-        meta = message.get("params", {}).get(mcp.META)
+        meta = message.get("params", {}).get(mcp_names.META)
         token = meta.get("progressToken") if relay is not None and type(meta) is dict else None
         if token is not None:
             self._telling[token] = asked
@@ -253,7 +260,7 @@ class StdioWire(Wire):
             questions += 1
             if questions > QUESTIONS:
                 raise asked_too_much(self._name)
-            id = uuid7()
+            id = uuid7_here()
             self._questions[id] = said["id"]
             error = await relay.ask({**said, "id": id})
             if error is None:
@@ -304,8 +311,10 @@ class StdioWire(Wire):
             self._hear(self._asking, said, len(line))
         elif "id" in said:  # of no call whose client can be asked
             add(process, reply(said))
-        elif said["method"] == CHANGED:
-            self._changed()
+        elif said["method"] in LISTS_CHANGED.values():
+            if said["method"] == CHANGED:
+                self._changed()
+            self.news.tell(said)
         elif said["method"] == PROGRESS and type(params := said.get("params")) is dict:
             self._tell(params.get("progressToken"), said, len(line))
 

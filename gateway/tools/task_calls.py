@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 from gateway.call import Call, Json
-from gateway.dialects import mcp, mcp_questions
+from gateway.dialects import mcp, mcp_names, mcp_questions
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.dialects.mcp_questions import Task
@@ -29,7 +29,7 @@ Send = Callable[[str, Json], Awaitable[bytes]]
 """Sends a method with parameters to the server of a call; returns the response."""
 _AS_TASK: Final = (
     "This tool can only be called as a task (execution.taskSupport: required): in a session at the path of its server, "
-    f"or with the extension {mcp.TASK_EXTENSION}, if the server offers tasks."
+    f"or with the extension {mcp_names.TASK_EXTENSION}, if the server offers tasks."
 )
 
 
@@ -45,12 +45,12 @@ class TaskCalls:
         """Check that the task of a message is the caller's. Raises Refusal."""
         tool = await self._owners.tool_of(call, server, task, codec.task_id)
         also = {mcp_questions.answering(asked.kind) for asked in codec.answered_asks.values()}
-        also |= {"task_result"} if codec.modern and codec.method == mcp.TASK_GET else set()
+        also |= {"task_result"} if codec.modern and codec.method == mcp_names.TASK_GET else set()
         may = [await self._visible.may(call, f"{server.name}/{name}") for name in also]
         if tool is None or not all(may) or not (call.request.control or await self._visible.admits(call)):
             raise Fault(PARAMS, "You have no task with this id.", code="tool_not_found")
         if task.later and not codec.modern:
-            raise Fault(PARAMS, f"The task is one of version {mcp.MODERN}, of a client of that version.")
+            raise Fault(PARAMS, f"The task is one of version {mcp_names.MODERN}, of a client of that version.")
         promised = tool.tool.get("outputSchema")
         codec.promised = promised if type(promised) is dict else {}
 
@@ -92,24 +92,24 @@ class TaskCalls:
 
     async def leaves(self, call: Call, codec: Mcp, server: Server) -> None:
         """Find the values of a task, or keep them, before a message about the task leaves. Raises StoreUnavailable."""
-        if codec.method == mcp.TASK_RESULT:
+        if codec.method == mcp_names.TASK_RESULT:
             await self._owners.restore(call, server, codec.task_id)
-        elif codec.method == mcp.TASK_UPDATE:
+        elif codec.method == mcp_names.TASK_UPDATE:
             await self._owners.keep(call, server, codec.task_id)
 
     async def answered(self, call: Call, codec: Mcp, server: Server, raw: bytes) -> bytes:
         """The response to a call, without the server's id of a task. Raises Refusal, StoreUnavailable."""
         if codec.as_task is not None:
             return await self._owners.taken(call, codec, server, raw)
-        if codec.method == mcp.CALL:
+        if codec.method == mcp_names.CALL:
             return await self._later.taken(call, codec, server, raw)
-        return related(codec, server, raw) if codec.method == mcp.TASK_RESULT else raw
+        return related(codec, server, raw) if codec.method == mcp_names.TASK_RESULT else raw
 
     async def listed(self, call: Call, codec: Mcp, server: Server, send: Send) -> Json:
         """A page of the caller's tasks at the server of its session. Raises Refusal, StoreUnavailable."""
 
         async def ask(params: Json) -> bytes:
-            return await send(mcp.TASK_LIST, params)
+            return await send(mcp_names.TASK_LIST, params)
 
         return await self._owners.listed(call, codec, server, ask)
 
@@ -121,7 +121,7 @@ class TaskCalls:
 
         if not codec.modern:
             return state(codec, server, await ask(codec.method))
-        if codec.method == mcp.TASK_CANCEL:
+        if codec.method == mcp_names.TASK_CANCEL:
             return acknowledged(await ask(codec.method))
         await self._owners.restore(call, server, codec.task_id)
         return await self._later.state(call, codec, server, task, ask)

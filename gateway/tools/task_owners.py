@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from gateway.call import Call, Json, Request, Subject
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.dialects.mcp_questions import Task
@@ -175,7 +175,7 @@ class TaskOwners:
         `said`: what the server says of the task. `later`: see `Task`. Raises Refusal, StoreUnavailable.
         """
         id = said.get("taskId")
-        if type(id) is not str or len(id) > mcp.LONGEST_TASK:
+        if type(id) is not str or len(id) > mcp_names.LONGEST_TASK:
             raise broken(server.name, "made a task without a usable id")
         task = Task(codec.called, id, later, call.request.correlation_id)
         assert call.subject is not None, "calls leave after identify"
@@ -195,7 +195,7 @@ class TaskOwners:
     async def _find(self, call: Call, server: Server, said: Json) -> Found | None:
         """The task that a server describes; None if it is not the caller's. Raises StoreUnavailable."""
         id = said.get("taskId")
-        if type(id) is not str or len(id) > mcp.LONGEST_TASK:
+        if type(id) is not str or len(id) > mcp_names.LONGEST_TASK:
             return None
         assert call.subject is not None, "tasks are of callers"
         given = await self._given(server, id)

@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 
 from gateway.call import Json
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.tools.server import Server
@@ -54,8 +54,8 @@ def related(codec: Mcp, server: Server, raw: bytes) -> bytes:
     result = said.get("result")
     if type(result) is not dict:
         return raw
-    result.pop(mcp.META, None)
-    codec.added[mcp.META, mcp.RELATED_TASK, "taskId"] = codec.task_id
+    result.pop(mcp_names.META, None)
+    codec.added[mcp_names.META, mcp_names.RELATED_TASK, "taskId"] = codec.task_id
     return written(server.name, said)
 
 

@@ -10,7 +10,7 @@ import orjson
 
 from gateway.call import Json
 from gateway.dialects.jsonrpc import INVALID, UNKNOWN_METHOD, Fault
-from gateway.dialects.mcp import HANDSHAKE, MODERN
+from gateway.dialects.mcp_names import HANDSHAKE, MODERN
 from gateway.errors import Refusal
 
 OFFERED: Final = HANDSHAKE[-1]

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 import environments
 import tool_server
-from gateway.dialects import mcp
+from gateway.dialects import mcp_names
 from line import Line, config, running
 from tool_client import sdk
 from tool_server import MAIL
@@ -86,7 +86,7 @@ def _without_sessions(app: Any) -> Any:
     """A server that refuses the handshake of the earlier era."""
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
-        modern = (b"mcp-protocol-version", mcp.MODERN.encode()) in scope.get("headers", ())
+        modern = (b"mcp-protocol-version", mcp_names.MODERN.encode()) in scope.get("headers", ())
         if scope["type"] != "http" or modern:
             await app(scope, receive, send)
             return

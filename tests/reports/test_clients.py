@@ -268,11 +268,14 @@ def test_pages_of_listed_origins_may_call(line: Line, path: str) -> None:
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", f"{PAGE}.evil.example", f"{PAGE}:8443", "*"])
 def test_pages_of_other_origins_may_not(line: Line, origin: str) -> None:
-    """Neither ask nor read."""
+    """Neither ask nor read. A cache learns that other pages may."""
     for answer in (
         preflight(line, "/v1/chat/completions", origin),
         line.client.get("/v1/models", headers={"origin": origin}),
+        line.client.get("/mcp", headers={"origin": origin}),
+        line.client.get("/v1/models"),
     ):
+        assert answer.headers["vary"] == "Origin"
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 

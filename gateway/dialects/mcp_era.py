@@ -1,0 +1,80 @@
+"""The era of a request of the Model Context Protocol, and its headers, which must say what the body says."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final
+
+from gateway.bodies import Headers, Json
+from gateway.dialects import mcp_names as names
+from gateway.dialects.jsonrpc import PARAMS, Fault
+
+_ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
+_VERSION: Final = re.compile(r"[A-Za-z]?[0-9][0-9A-Za-z.-]{0,31}")
+_ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
+
+
+def header(headers: Headers, name: bytes) -> str:
+    """The value of a header, decoded if it is in base64 (`=?base64?...?=`); "" without the header."""
+    value = next((value for key, value in headers if key == name), b"").decode("latin-1").strip()
+    encoded = _ENCODED.fullmatch(value)
+    if encoded is None:
+        return value
+    try:
+        return base64.b64decode(encoded[1], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return value
+
+
+def written(value: str) -> str:
+    """A value as a header has it: in base64 if it is not plain ASCII."""
+    plain = value.isascii() and value.isprintable() and value == value.strip() and not _ENCODED.fullmatch(value)
+    return value if plain else f"=?base64?{base64.b64encode(value.encode()).decode()}?="
+
+
+def declared(headers: Headers, method: str, params: Json) -> Json | None:
+    """The capabilities that a client of the later era declares with a request; None for the earlier era.
+
+    Raises Refusal(invalid_request).
+    """
+    seen = [name for name, _ in headers if name in _ROUTING]
+    if len(set(seen)) != len(seen):
+        raise Fault(names.MISMATCH, "A header of the protocol occurs twice.", status=400)
+    meta = params.get(names.META)
+    if meta is not None and type(meta) is not dict:
+        raise Fault(PARAMS, f"`params.{names.META}` must be an object.", status=400)
+    said = meta.get(names.VERSION) if type(meta) is dict else None
+    shown = header(headers, b"mcp-protocol-version")
+    if said is None and shown != names.MODERN:
+        if shown and shown not in names.HANDSHAKE and method != "initialize":
+            raise _unsupported(shown)
+        return None
+    if type(said) is not str or type(meta) is not dict or type(meta.get(names.CAPABILITIES)) is not dict:
+        raise Fault(PARAMS, f"`params._meta` must have `{names.VERSION}` and `{names.CAPABILITIES}`.", status=400)
+    if said != shown:
+        raise Fault(names.MISMATCH, "The header MCP-Protocol-Version differs from the version in the body.", status=400)
+    if said != names.MODERN:
+        raise _unsupported(said)
+    found: Json = meta[names.CAPABILITIES]
+    return found
+
+
+def compare(headers: Headers, method: str, params: Json) -> None:
+    """Compare the headers of a request of the later era with its body. Raises Refusal(invalid_request)."""
+    if header(headers, b"mcp-method") != method:
+        raise Fault(names.MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
+    named = header(headers, b"mcp-name")
+    unnamed = not named and method in (names.TASK_UPDATE, *names.TASKS)  # clients leave the header out there
+    if (param := names.NAMED.get(method)) and not unnamed and named != params.get(param):
+        raise Fault(names.MISMATCH, f"The header Mcp-Name differs from `params.{param}`.", status=400)
+
+
+def _unsupported(asked: str) -> Fault:
+    data: Json = {"supported": list(names.VERSIONS)}
+    if _VERSION.fullmatch(asked):
+        data["requested"] = asked
+    return Fault(
+        names.UNSUPPORTED, f"This version is not served; use one of {', '.join(names.VERSIONS)}.", status=400, data=data
+    )

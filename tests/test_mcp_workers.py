@@ -1,0 +1,285 @@
+"""Two workers of one gateway: what one has begun goes on at the other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import httpx2
+import mcp_types as types
+import pytest
+import yaml
+from mcp.client.client import Client as SdkClient
+from mcp.client.streamable_http import streamable_http_client
+
+import tool_server
+from asking_processes import FAST, SCRIPT
+from gateway.dialects import mcp_names
+from line import Line, config
+from mcp_asking import ACCEPTED, FORM, Asked, answers, asking, later, required, rounds
+from mcp_telling import opened, progress, telling
+from tool_client import Client, failed, text
+from tool_server import Scripted
+from waiting import eventually
+
+ASK = ("elicitation/create", FORM)
+
+
+class Worker:
+    """One worker, which is called at its own socket. Has what helpers need of a `Line`."""
+
+    def __init__(self, port: int, door: Path) -> None:
+        self.door = door
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(door)),
+            base_url=self.url,
+            headers={"authorization": "Bearer mg-alice"},
+            timeout=30,
+        )
+
+    @property
+    def line(self) -> Line:
+        """The same, for helpers."""
+        return cast(Line, self)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(self.door))
+            said = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", said)[0])
+
+
+@contextlib.contextmanager
+def working(folder: Path, settings: dict[str, Any]) -> Iterator[tuple[Worker, Worker]]:
+    """The real command with two workers."""
+    path = folder / "gateway.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(path), "--workers", "2", "--port", str(port)]
+    short = folder / "w"
+    short.mkdir()
+    environment = {**os.environ, "TMPDIR": str(short)}
+    with subprocess.Popen(command, env=environment) as supervisor:
+        try:
+            eventually(lambda: len(list(short.glob("meshgate-*/*.sock"))) == 2, 120)
+            doors = sorted(short.glob("meshgate-*/*.sock"))
+            assert doors[0].parent.stat().st_mode & 0o077 == 0
+            first, second = (Worker(port, door) for door in doors)
+            yield first, second
+            first.client.close()
+            second.client.close()
+        finally:
+            supervisor.terminate()
+            supervisor.wait(60)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Scripted, Scripted]]:
+    """A server of the earlier era, and one of the later."""
+    with tool_server.scripted() as old, tool_server.scripted() as new:
+        for made in (old, new):
+            made.tools = [tool_server.tool("get_it", annotations={"readOnlyHint": True})]
+        yield old, new
+
+
+@pytest.fixture
+def old(served: tuple[Scripted, Scripted]) -> Iterator[Scripted]:
+    """The server of the earlier era, as new."""
+    made = served[0]
+    made.answers.clear()
+    made.seen.clear()
+    made.told = queue.SimpleQueue()
+    made.answers["server/discover"] = unknown
+    yield made
+    for _ in range(20):
+        made.told.put({"end": True})
+
+
+@pytest.fixture
+def new(served: tuple[Scripted, Scripted]) -> Scripted:
+    """The server of the later era, as new."""
+    made = served[1]
+    made.answers.clear()
+    made.answers["initialize"] = unknown
+    result = {"supportedVersions": [mcp_names.MODERN], "capabilities": {"tools": {}}, "resultType": "complete"}
+    made.answers["server/discover"] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": result}
+    return made
+
+
+def unknown(message: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a server that has not this method."""
+    return {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "Method not found"}}
+
+
+def settings_of(folder: Path, redis_url: str, tools: dict[str, Any]) -> dict[str, Any]:
+    """The configuration."""
+    audit = {"path": str(folder / "audit.db")}
+    vault = {"vault_key": "A" * 43 + "="}
+    return config(folder, "http://127.0.0.1:9/v1", state=redis_url, audit=audit, pii=vault, tools=tools)
+
+
+@pytest.fixture(scope="module")
+def workers(
+    served: tuple[Scripted, Scripted], redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Worker, Worker]]:
+    """A gateway before both, and before a process."""
+    folder = tmp_path_factory.mktemp("w")
+    (folder / "plain.py").write_text(SCRIPT)
+    rows: dict[str, Any] = {}
+    for name, one in zip("ab", served, strict=True):
+        rows[name] = {"mcp": one.url, "timeout": "20s", "asks": ["elicitation"]}
+    rows["process"] = {"command": [sys.executable, str(folder / "plain.py")], "asks": ["elicitation"]}
+    (folder / "fast.py").write_text(FAST)
+    rows["fast"] = {"command": [sys.executable, str(folder / "fast.py")], "asks": ["elicitation"], "timeout": "30s"}
+    with working(folder, settings_of(folder, redis_url, rows)) as made:
+        yield made
+
+
+def test_a_held_call_goes_on_at_the_other_worker(workers: tuple[Worker, Worker], old: Scripted) -> None:
+    """A later client at an earlier server: each round at another worker; judged and recorded by one of them."""
+    first, second = workers
+    asking(old, ASK, ASK)
+    questions, state = required(later(first.line, path="/mcp/a"))
+    assert questions == {"q1": {"method": ASK[0], "params": FORM}}
+    questions, state = required(
+        later(second.line, path="/mcp/a", requestState=state, inputResponses={"q1": {"action": "decline"}})
+    )
+    stranger = later(
+        second.line, path="/mcp/a", agent="bob", requestState=state, inputResponses={"q2": {"action": "decline"}}
+    )
+    assert stranger.status_code == 400
+    answer = later(
+        second.line, path="/mcp/a", requestState=state, inputResponses={"q2": {"action": "accept", "content": {}}}
+    )
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(text(answer.json())) == [
+        {"result": {"action": "decline"}},
+        {"result": {"action": "accept", "content": {}}},
+    ]
+    again = later(second.line, path="/mcp/a", requestState=state, inputResponses={"q2": {"action": "decline"}})
+    assert (again.status_code, failed(again.json())[1]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("path", ["/mcp/b", "/mcp/process"])
+def test_an_answer_reaches_the_worker_of_the_call(workers: tuple[Worker, Worker], new: Scripted, path: str) -> None:
+    """An earlier client, which is asked in the stream of its call: by a later server, or by a process."""
+    first, second = workers
+    rounds(new, {"k": {"method": ASK[0], "params": FORM}})
+    for here, there in ((first, second), (second, first)):
+        asked = Asked(here.line, path)
+
+        def answer(question: Any, asked: Asked = asked, there: Worker = there) -> None:
+            client = Client(there.line, path)
+            body = json.dumps({"jsonrpc": "2.0", "id": question["id"], "result": ACCEPTED})
+            asked.taken.append(client.post(body, mcp_session_id=asked.session).status_code)
+
+        said = asked.call(answer, arguments={"questions": [ASK]})
+        assert asked.taken == [202]
+        assert "accept" in json.dumps(answers(said))
+
+
+def test_a_stream_goes_on_at_the_other_worker(workers: tuple[Worker, Worker], old: Scripted) -> None:
+    """What came while nobody listened, and what comes then, as it comes."""
+    first, second = workers
+    session = opened(first.line, path="/mcp/a")
+    telling(old)
+    old.told.put({"progress": 1})
+    headers = {**Client(first.line).headers, "mcp-session-id": session}
+    params = {"name": "get_it", "arguments": {}, "_meta": {"progressToken": "t"}}
+    message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
+    id = ""
+    with first.client.stream("POST", "/mcp/a", json=message, headers=headers) as response:
+        for one in response.iter_lines():
+            id = one[4:] if one.startswith("id: ") else id
+            if one.startswith("data: "):
+                break
+    old.told.put({"progress": 2})
+    sent = {**headers, "last-event-id": id}
+    with second.client.stream("GET", "/mcp/a", headers=sent) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        events = (json.loads(one[6:]) for one in response.iter_lines() if one.startswith("data: "))
+        assert progress(next(events)) == 2
+        old.told.put({"progress": 3})
+        assert progress(next(events)) == 3
+        old.told.put({"end": True})
+        assert text(list(events)[-1]) == "done"
+    with second.client.stream("GET", "/mcp/a", headers={**sent, "last-event-id": id[:-4] + "AAAA"}) as response:
+        assert response.status_code == 400
+
+
+def test_a_cancellation_reaches_the_process_of_the_other_worker(workers: tuple[Worker, Worker]) -> None:
+    """The call ends, although each worker has processes of its own."""
+    first, second = workers
+    asked = Asked(first.line, "/mcp/process")
+
+    def cancel(question: Any) -> None:
+        del question
+        body = json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}})
+        assert Client(second.line, "/mcp/process").post(body, mcp_session_id=asked.session).status_code == 202
+
+    assert "cancel" in json.dumps(asked.call(cancel, arguments={"questions": [ASK]})["error"])
+
+
+class _Turns(httpx2.AsyncBaseTransport):
+    """Each request goes to another worker than the one before."""
+
+    def __init__(self, workers: tuple[Worker, Worker]) -> None:
+        self._all = [httpx2.AsyncHTTPTransport(uds=str(one.door)) for one in workers]
+        self._turns = cycle(self._all)
+
+    async def aclose(self) -> None:
+        for one in self._all:
+            await one.aclose()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return await next(self._turns).handle_async_request(request)
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_the_official_client(workers: tuple[Worker, Worker], mode: Any) -> None:
+    """Of both eras, before a server of fastmcp that runs as a process and asks in mid-call."""
+
+    async def on_elicit(context: Any, params: Any) -> types.ElicitResult:
+        return types.ElicitResult(action="accept", content={"value": "Ann"})
+
+    headers = {"authorization": "Bearer mg-alice"}
+    async with (
+        httpx2.AsyncClient(transport=_Turns(workers), headers=headers, timeout=20) as http,
+        SdkClient(
+            streamable_http_client(f"{workers[0].url}/mcp/fast", http_client=http),
+            mode=mode,
+            elicitation_callback=on_elicit,
+        ) as client,
+    ):
+        for _ in range(4):
+            result = await client.call_tool("ask", {})
+            assert not result.is_error
+            assert result.structured_content == {"result": "Ann"}
+
+
+def test_a_dead_worker(workers: tuple[Worker, Worker], old: Scripted) -> None:
+    """What went on there is lost: the error of the protocol, at once."""
+    first, second = workers
+    asking(old, ASK)
+    _, state = required(later(first.line, path="/mcp/a"))
+    os.kill(first.pid, signal.SIGKILL)
+    answer = later(second.line, path="/mcp/a", requestState=state, inputResponses={"q1": {"action": "decline"}})
+    assert (answer.status_code, failed(answer.json())[1]) == (400, "invalid_request")
+    assert "Call again" in answer.json()["error"]["message"]
+    assert later(second.line, path="/mcp/a").status_code == 200
