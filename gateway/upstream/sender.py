@@ -68,8 +68,7 @@ class Sender:
         if self._providers[provider].format == "demo":
             return demonstrated(call)
         if call.reference is not None:
-            body = (openings.dumps(call) if changed else call.request.raw) if call.reference.reads else b""
-            return await self._refer(call, call.reference, account.health, body)
+            return await self._refer(call, call.reference, account.health, _told(call, changed))
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
         if call.request.form:
@@ -190,6 +189,15 @@ class Sender:
             raise broken(provider, fault, "did not answer in time", UNREACHED) from None
         call.outcome.status = response.status
         return response
+
+
+def _told(call: Call, changed: bool) -> bytes:
+    """The body of a call about a state that a provider stores."""
+    if call.reference is None or not call.reference.reads:
+        return b""
+    if call.request.form:
+        return multipart.write(call.request.body, call.id)
+    return openings.dumps(call) if changed else call.request.raw
 
 
 def _having(to: Destination, call: Call, codec: Codec | None = None) -> Destination:
