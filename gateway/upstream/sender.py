@@ -50,7 +50,7 @@ class Sender:
         """Send the call to a target. Raises Failed where another target may answer, else Refusal."""
         provider, model = target
         outcome = call.outcome
-        outcome.provider, outcome.model, outcome.status = provider, model, 0
+        outcome.provider, outcome.model, outcome.status, outcome.written = provider, model, 0, False
         outcome.account = account.name
         outcome.tries += 1
         codec, changed = call.codec, call.redaction.changed or call.authorization.edited or call.request.edited
@@ -184,8 +184,10 @@ class Sender:
             to = await self._signers[provider].signed(to, body)
         try:
             client = self._by_dialect[call.codec.client] if call.codec.client else self._clients[provider]
-            response = await client.post(to, body)
+            call.outcome.status = 0
+            response = await client.post(to, body, call.outcome)
         except FAULTS as fault:
+            call.outcome.written = False
             raise broken(provider, fault, "did not answer in time", UNREACHED) from None
         call.outcome.status = response.status
         return response
