@@ -120,5 +120,17 @@ def trace(fault: BaseException) -> str:
     return f"{type(fault).__name__}\n{''.join(traceback.format_tb(fault.__traceback__))}".rstrip()
 
 
+def release(fault: BaseException | None) -> None:
+    """Free what the frames of a handled fault hold: a frame that holds the fault, too, is a cycle with all of its call.
+
+    Such cycles wait for a full garbage collection, which hardly ever comes (`serving.heap`).
+    """
+    while fault is not None:
+        traceback.clear_frames(fault.__traceback__)
+        fault.__traceback__ = None
+        before, fault.__context__, fault.__cause__ = fault.__context__, None, None
+        fault = before
+
+
 class ConfigError(Exception):
     """A mistake in the configuration, a policy or a command. The message names file, line, key and allowed values."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gateway import budget
 from gateway.budget import Spent
 from gateway.call import Call
-from gateway.errors import Failures, Refusal, trace
+from gateway.errors import Failures, Refusal, release, trace
 from gateway.exchange.desks import Desks
 from gateway.exchange.forward import Exchange
 from gateway.identity.identify import Identity, credential
@@ -85,16 +85,20 @@ class Line:
             await self.exchange.refuse(call, refusal, reply)
         except StoreUnavailable as fault:
             _log.error("state store: %s", fault)
+            release(fault)
             words = "The state store does not answer; try again later."
             await self.exchange.refuse(call, Refusal("state_unavailable", words), reply)
-        except Spent:
+        except Spent as fault:
+            release(fault)
             await self.exchange.refuse(call, spent(call), reply)
-        except (Disconnected, asyncio.CancelledError):
+        except (Disconnected, asyncio.CancelledError) as fault:
+            release(fault)
             reply.abandon()
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as fault:  # also what an extension raises that is no Exception
             _log.error("call %s failed in %s: %s", call.id, call.stage, trace(fault))
+            release(fault)
             self.failures(call.stage)
             words = f"The gateway failed to serve this call; its id is {call.id}."
             await self.exchange.refuse(call, Refusal("overloaded", words), reply)

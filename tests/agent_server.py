@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
 
+import event_stream
+
 SENDS = {"1.0": "SendMessage", "0.3": "message/send"}
 GETS = {"1.0": "GetTask", "0.3": "tasks/get"}
 CANCELS = {"1.0": "CancelTask", "0.3": "tasks/cancel"}
@@ -183,11 +185,7 @@ def scripted() -> Iterator[Scripted]:
             self.wfile.write(body)
 
         def stream(self, pieces: Iterator[bytes]) -> None:
-            self.send_response(200)
-            self.send_header("content-type", "text/event-stream")
-            self.send_header("connection", "close")
-            self.end_headers()
-            self.close_connection = True
+            event_stream.begin(self)
             try:
                 for piece in pieces:
                     self.wfile.write(piece)

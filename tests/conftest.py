@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ import pytest
 import quick
 import upstream as scripted
 from budgets import NIGHTLY
+from gateway.call import Call
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.stores import Store
 from redis_cluster import cluster
@@ -66,6 +68,28 @@ def _is_quick(item: pytest.Item) -> bool:
             and quick.VARIANTS & {value for value in variant.params.values() if isinstance(value, str)}
         )
     )
+
+
+@pytest.fixture(autouse=True)
+def freed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In tests of the whole line: no call waits for the garbage collector, which collects old objects hardly ever."""
+    name = request.module.__name__
+    if "_line" not in name and not name.startswith(("test_mcp", "test_a2a")):
+        yield
+        return
+    gc.freeze()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield
+        gc.collect()
+        calls = [one.route for one in gc.garbage if type(one) is Call]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+        gc.unfreeze()
+    assert not calls, "these calls are in cycles, or held by one"
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,14 @@ def config(folder: Path, upstream: str, **fields: Any) -> dict[str, Any]:
     }
 
 
+def policies(folder: Path, rego: str) -> dict[str, Any]:
+    """The section for a bundle of one file, which is written."""
+    bundle = folder / "policies"
+    bundle.mkdir()
+    (bundle / "gateway.rego").write_text(rego)
+    return {"path": str(bundle)}
+
+
 GEMINI_MODELS = "echo call think think-call mid-error nousage script status-400 status-429 status-500"
 
 

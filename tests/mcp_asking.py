@@ -7,6 +7,7 @@ import json
 import queue
 from typing import Any
 
+import event_stream
 from gateway.dialects import mcp
 from line import Line
 from tool_client import Client, text
@@ -47,14 +48,7 @@ def asking(server: Scripted, *questions: tuple[str, Any], after: bytes = b"") ->
 
     def answer(message: dict[str, Any]) -> Any:
         def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-
-            def send(said: dict[str, Any]) -> None:
-                handler.wfile.write(b"data: " + json.dumps({"jsonrpc": "2.0", **said}).encode() + b"\n\n")
-
+            send = event_stream.begin(handler)
             said = []
             for method, params in questions:
                 send({"id": next(_numbers), "method": method, **({} if params is None else {"params": params})})
@@ -65,7 +59,6 @@ def asking(server: Scripted, *questions: tuple[str, Any], after: bytes = b"") ->
             handler.wfile.write(after)
             told = [{key: one[key] for key in ("result", "error") if key in one} for one in said]
             send({"id": message["id"], "result": {"content": [{"type": "text", "text": json.dumps(told)}]}})
-            handler.close_connection = True
 
         return write
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import tool_server
 from line import Line
 from tool_client import Client
 from tool_server import MAIL, Scripted
@@ -44,6 +47,15 @@ SHOWN = {
     "ttl": 60000,
     "pollInterval": 5,
 }
+
+
+@contextmanager
+def offering() -> Iterator[Scripted]:
+    """A server with a tool of each kind of `SUPPORT`."""
+    with tool_server.scripted() as made:
+        fields = {name: {} if said is None else {"execution": said} for name, said in SUPPORT.items()}
+        made.tools = [tool_server.tool(name, **more) for name, more in fields.items()]
+        yield made
 
 
 class Tasks:

@@ -20,7 +20,7 @@ from gateway.dialects import a2a_called
 from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
 from gateway.upstream.client import Destination
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_server import MAIL
 
 CARD = "4111 1111 1111 1111"
@@ -52,8 +52,6 @@ def agent(up: Scripted) -> Scripted:
 def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway in front of that agent, and of others that it cannot call."""
     folder = tmp_path_factory.mktemp("called")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     with scripted() as grpc:
         grpc.card = {
             "name": "G",
@@ -65,7 +63,7 @@ def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lin
         }
         rows = {"planner": {"url": up.url, "auth": {"token": "agent-token-9"}, "max_answer": 100_000}}
         rows["distant"] = {"url": grpc.url}
-        fields = {"a2a": rows, "policy": {"path": str(folder / "policies")}, "output": {"pii": "block"}}
+        fields = {"a2a": rows, "policy": policies(folder, POLICY), "output": {"pii": "block"}}
         with running(folder, config(folder, "http://127.0.0.1:9/v1", **fields)) as started:
             yield started
 

@@ -22,7 +22,7 @@ from agent_server import (
     scripted,
     task,
 )
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_server import INJECTION, MAIL
 
 HOOK = {"url": "https://example.com/hook"}
@@ -66,14 +66,12 @@ def agent(up: Scripted) -> Scripted:
 def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy, quotas and prices."""
     folder = tmp_path_factory.mktemp("a2a")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {"url": up.url, "price": 0.25, "timeout": "5s", "max_answer": 100_000, "auth": {"token": "agent-token-9"}}
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
         a2a={"planner": row, "secret": {"url": up.url}, "dead": {"url": "http://127.0.0.1:9"}},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         quotas={"cost_usd": 1, "calls": 50, "repeats": 3},
         pii={"entities": {"CREDIT_CARD": "block"}},
     )
@@ -298,9 +296,7 @@ def test_a_card_that_lies(tmp_path: Path) -> None:
             "skills": [skill, {**skill, "id": "bad", "description": INJECTION}, "odd"],
         }
         other.answer = lambda method, params: other.card
-        (tmp_path / "policies").mkdir()
-        (tmp_path / "policies" / "gateway.rego").write_text(POLICY)
-        policy = {"path": str(tmp_path / "policies")}
+        policy = policies(tmp_path, POLICY)
         settings = config(tmp_path, "http://127.0.0.1:9/v1", a2a={"planner": {"url": other.url}}, policy=policy)
         with running(tmp_path, settings) as line:
             plain = line.client.get("/a2a/planner/.well-known/agent-card.json").json()

@@ -17,7 +17,7 @@ from agent_server import GETS, POLICY, SENDS, Scripted, interface, scripted, tas
 from gateway.agents import desk, push
 from gateway.agents.deliver import Deliveries, Sent
 from gateway.stores import Key, open_store
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_server import INJECTION, MAIL
 from waiting import eventually
 
@@ -85,12 +85,10 @@ def agent(up: Scripted) -> Scripted:
 def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy; the agent reaches the gateway at the address that the tests use."""
     folder = tmp_path_factory.mktemp("push")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {"url": up.url, "push": {"url": "http://gateway.example", "hosts": ["127.0.0.1"]}}
     fields = {
         "a2a": {"planner": row, "twin": row, "quiet": {"url": up.url}},
-        "policy": {"path": str(folder / "policies")},
+        "policy": policies(folder, POLICY),
         "quotas": {"calls": 1000},
         "output": {"pii": "block"},
     }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent_server import POLICY, Scripted, scripted, task
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_server import MAIL
 
 CARD = "4111 1111 1111 1111"
@@ -40,11 +40,9 @@ def agent(up: Scripted) -> Scripted:
 def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy and quotas."""
     folder = tmp_path_factory.mktemp("rest")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     fields = {
         "a2a": {"planner": {"url": up.url, "price": 0.25}},
-        "policy": {"path": str(folder / "policies")},
+        "policy": policies(folder, POLICY),
         "quotas": {"cost_usd": 100, "calls": 100},
         "output": {"pii": "block"},
     }

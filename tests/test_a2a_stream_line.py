@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent_server import GETS, POLICY, STREAMS, SUBSCRIBES, Scripted, own_code, scripted, task
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_server import INJECTION, MAIL
 
 versions = pytest.mark.parametrize("version", list(STREAMS))
@@ -50,12 +50,10 @@ def agent(up: Scripted) -> Scripted:
 def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy, quotas and prices."""
     folder = tmp_path_factory.mktemp("a2a")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {"url": up.url, "price": 0.25, "timeout": "10s", "max_answer": 100_000}
     fields = {
         "a2a": {"planner": row},
-        "policy": {"path": str(folder / "policies")},
+        "policy": policies(folder, POLICY),
         "quotas": {"cost_usd": 100, "calls": 1000},
         "output": {"pii": "block"},
     }

@@ -63,6 +63,7 @@ def test_faults(
         patch.setattr(owner, part, breaks)
         answer = line.client.request(method, path, headers=headers, json=body)
     assert (answer.status_code, answer.headers["x-meshgate-code"]) == (status, code)
+    assert ("retry-after" in answer.headers) is (code == "state_unavailable")
     assert "secret.example" not in answer.text
     assert "1111" not in answer.text
     again = line.client.request(method, path, headers=headers, json=body)

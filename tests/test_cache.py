@@ -25,12 +25,6 @@ from line import Line, config, running
 from waiting import eventually
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    with scripted.running() as upstream:
-        yield upstream
-
-
 @pytest.fixture
 def line(up: scripted.Upstream, tmp_path: Path) -> Iterator[Line]:
     up.seen.clear()
@@ -86,6 +80,30 @@ def test_what_is_another_call(line: Line, up: scripted.Upstream) -> None:
     assert line.chat("hello", agent="bob", temperature=0).headers["x-meshgate-cache"] == "hit"  # of the same team
     assert line.chat("hello", "any-echo", temperature=0).headers["x-meshgate-cache"] == "hit"
     assert len(up.seen) == number
+
+
+def test_other_roles_and_forwarded_headers_are_another_call(up: scripted.Upstream, tmp_path: Path) -> None:
+    """Of the same team: a policy may decide by roles, and a provider answers by headers."""
+    up.seen.clear()
+    found = config(tmp_path, up.url)
+    found["models"]["echo"]["cache"] = {"ttl": "1h"}
+    found["agents"]["bob"]["roles"] = ["developer", "reader"]
+    body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
+    callers = [
+        {"authorization": f"Bearer mg-{agent}", **more}
+        for agent in ("alice", "bob")
+        for more in (
+            {},
+            {"openai-beta": "assistants=v2"},
+            {"openai-beta": "assistants=v1"},
+            {"x-other": "not forwarded"},
+        )
+    ]
+    with running(tmp_path, found) as line:
+        for headers in callers * 2:
+            answer = line.client.post("/v1/chat/completions", json=body, headers=headers)
+            assert answer.status_code == 200
+    assert len(up.seen) == 6
 
 
 def test_a_kept_answer_has_the_values_of_its_caller(line: Line, up: scripted.Upstream, tmp_path: Path) -> None:

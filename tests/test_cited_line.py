@@ -449,3 +449,34 @@ def test_reasoning_in_a_long_conversation(line: Line, up: scripted.Upstream) -> 
     assert not any(id.startswith(("rs_foreign", "rs_turn")) for ids in seen for id in ids)
     assert seen[-1][: len(seen[0])] == seen[0]
     assert len(seen[-1]) == len(seen[0]) + 5
+
+
+def test_a_container_in_a_known_opening(line: Line, up: scripted.Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner is looked for with every call, and a name after an opening without names is seen."""
+    id, word = "cntr_of_a_long_talk", "run for long"
+    made = responding.whole({"model": "script", "input": word})
+    up.script[word] = {**made, "output": [{**ITEM, "container_id": id}, *made["output"]]}
+    tools = [{**INTERPRETER, "container": {"type": "auto"}}]
+    assert ask(line, "/v1/responses", {"model": "script", "input": word, "tools": tools}).status_code == 200
+    up.script["go on"] = responding.whole({"model": "script", "input": "go on"})
+    pad = [{"role": "user", "content": f"{at} " + "word " * 400} for at in range(12)]
+    said, ran = {"role": "user", "content": "go on"}, {**ITEM, "container_id": id}
+
+    def status(*items: dict[str, Any], **headers: str) -> int:
+        body = {"model": "script", "input": [*items, said], "store": False}
+        answer: int = ask(line, "/v1/responses", body, **headers).status_code
+        return answer
+
+    names, names_none = {"x-correlation-id": "names"}, {"x-correlation-id": "names-none"}
+    for turn in range(4):
+        more = [{"role": "user", "content": f"turn {turn}"}] * (turn + 1)
+        assert status(ran, *pad, *more, **names) == status(*pad, *more, **names_none) == 200
+    assert status(*pad, ran, **names_none) == 200
+    assert status(*pad, {**ran, "container_id": "cntr_x"}, **names_none) == 404
+
+    async def unknown(team: str, name: str) -> bytes | None:
+        return None
+
+    monkeypatch.setattr(line.gateway.shared.store, "owned", unknown)
+    assert status(ran, *pad, *more, said, **names) == 404
+    assert status(*pad, *more, said, **names_none) == 200

@@ -25,7 +25,7 @@ from gateway.identity.delegations import LONGEST, PREFIX, Delegations, narrowed
 from gateway.identity.identify import Identity
 from gateway.redaction.vault import Seal
 from gateway.stores import Key
-from line import Line, config, running
+from line import Line, config, policies, running
 from waiting import eventually
 
 Clock = Callable[[], float]
@@ -60,15 +60,13 @@ deny contains {"code": "deep", "message": "Too deep", "class": "safety"} if {
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy, quotas, a limit, and a tool server."""
     folder = tmp_path_factory.mktemp("delegations")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     with tool_server.scripted() as tools, upstream.running() as up:
         tools.tools = [tool_server.tool(name) for name in ("get_it", "send_it")]
         settings = config(
             folder,
             up.url,
             tools={"it": {"mcp": tools.url, "refresh": "1h"}},
-            policy={"path": str(folder / "policies")},
+            policy=policies(folder, POLICY),
             quotas={"cost_usd": 5, "tokens": 1_000_000, "calls": 200, "hops": 3},
             delegations={"ttl": "1h", "most": 6},
             limits=[{"per": "agent", "match": {"agent": "bob"}, "requests": "4/h"}],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import upstream as scripted
-from line import Line, config, running
+from line import Line, config, policies, running
 
 CARD = "4111 1111 1111 1111"
 SQL = "DELETE FROM users WHERE id = 3"
@@ -43,14 +43,12 @@ INJECTION = (
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy that knows what embeddings are, quotas, and token ids let through."""
     folder = tmp_path_factory.mktemp("embeddings")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     settings = config(
         folder,
         up.url,
         pii={"entities": {"CREDIT_CARD": "block"}, "unscannable": "allow"},
         output={"sql": ["select"]},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         quotas={"tokens": 1000},
         limits=[{"per": "agent", "match": {"agent": "mallory"}, "tokens": "60/h"}],
         server={"max_values": 5_000},

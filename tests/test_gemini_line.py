@@ -13,7 +13,7 @@ from google import genai
 import generating
 import upstream as scripted
 from formats.wires import Gemini, datas
-from line import KEYS, Line, gemini_config, running
+from line import KEYS, Line, gemini_config, policies, running
 
 WIRE = Gemini()
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -47,14 +47,12 @@ obligations := {"strip_tools": ["wipe"], "limit": {"max_tokens": 50}} if "wipe" 
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy, quotas, and checks of answers."""
     folder = tmp_path_factory.mktemp("gemini")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     made = gemini_config(
         folder,
         up.url,
         pii={"entities": {"CREDIT_CARD": "block"}, "unscannable": "allow"},
         output={"sql": ["select"], "secrets": "block"},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         quotas={"tokens": 9000, "repeats": 2},
         idempotency={},
     )

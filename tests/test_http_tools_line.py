@@ -17,7 +17,7 @@ import yaml
 from gateway.cli import main
 from gateway.config.load import load
 from gateway.errors import ConfigError
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_client import Client
 
 CARD = "4111 1111 1111 1111"
@@ -109,8 +109,6 @@ def crm(served: Crm) -> Crm:
 def line(served: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy, limits, quotas and a price."""
     folder = tmp_path_factory.mktemp("http-tools")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {
         "http": served.url,
         "methods": ["GET", "HEAD", "POST", "DELETE"],
@@ -124,7 +122,7 @@ def line(served: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line
         folder,
         "http://127.0.0.1:9/v1",
         tools={"crm": row, "other": {"http": served.url}, "dead": {"http": "http://127.0.0.1:9"}},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         quotas={"cost_usd": 1, "calls": 200, "repeats": 3},
         pii={"entities": {"CREDIT_CARD": "block"}},
         output={"secrets": "block", "pii": "redact", "sql": ["select"]},
@@ -340,8 +338,6 @@ def described(served: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A gateway whose tool has a document."""
     folder = tmp_path_factory.mktemp("openapi")
     (folder / "crm.yaml").write_text(DOCUMENT)
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY.replace("GET /v1/hidden", "delete_order"))
     row = {
         "http": served.url,
         "methods": ["GET", "POST", "DELETE"],
@@ -353,7 +349,7 @@ def described(served: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         folder,
         "http://127.0.0.1:9/v1",
         tools={"crm": row},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY.replace("GET /v1/hidden", "delete_order")),
         quotas={"cost_usd": 1},
     )
     with running(folder, settings) as started:
@@ -560,6 +556,22 @@ def test_another_method_in_a_field(line: Line, crm: Crm, name: str, where: str) 
     assert crm.seen == []
     fields = {where: {name: "post", "method": "PUT"}}
     assert ask(line, "/v1/x", "POST", **fields).status_code == 200
+
+
+def test_no_other_header_is_passed_on(line: Line, crm: Crm) -> None:
+    """Nothing judges headers: whatever else a caller sends stays here, cookies and addresses among it."""
+    names = """
+        cookie user-agent referer origin from range if-none-match forwarded x-forwarded-for via x-request-id prefer dnt
+        x-correlation-id tracestate baggage x-trace x-key x-api-version proxy-authorization
+    """
+    sent = {name: f"a-{name}" for name in names.split()}
+    sent["traceparent"] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    plain = {"accept": "text/plain", "accept-language": "de-CH"}
+    assert ask(line, "/v1/x", headers={**sent, **plain}).status_code == 200
+    ((_, _, headers, _),) = crm.seen
+    assert not set(sent.values()) & set(headers.values())
+    own = {"host", "accept-encoding", "user-agent", "x-key", "connection", "content-length"}
+    assert {name: value for name, value in headers.items() if name not in own} == plain
 
 
 @pytest.mark.parametrize(

@@ -13,22 +13,20 @@ from threading import Event
 from typing import Any
 
 import httpx
-import httpx2
 import mcp_types as types
 import pytest
 from fastmcp import Client as FastClient
 from fastmcp.client.transports import StreamableHttpTransport
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 
+import event_stream
 import tool_server
 from asking_processes import FAST, SCRIPT
 from gateway.dialects import mcp
 from gateway.exchange import kept
 from gateway.tools import held
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, asking, later, prompt, required, rounds
-from tool_client import Client, failed, text
+from tool_client import Client, failed, sdk, text
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -84,8 +82,6 @@ def line(served: tuple[Scripted, Scripted], tmp_path_factory: pytest.TempPathFac
     """A gateway before both, and a process."""
     folder = tmp_path_factory.mktemp("eras")
     (folder / "plain.py").write_text(SCRIPT)
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     with running(folder, settings_of(folder, *served)) as started:
         yield started
 
@@ -104,7 +100,7 @@ def settings_of(folder: Path, old: Scripted, new: Scripted) -> Any:
             "newbrief": {**second, **brief},
             "process": {"command": [sys.executable, str(folder / "plain.py")], "asks": EVERY},
         },
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "=", "entities": {"CREDIT_CARD": "block"}},
         quotas={"tokens": 1_000_000, "cost_usd": 1000},
     )
@@ -158,11 +154,7 @@ def test_several_questions_at_once(line: Line, old: Scripted) -> None:
 
     def answer(message: dict[str, Any]) -> Any:
         def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-            handler.close_connection = True
+            send = event_stream.begin(handler)
             events = b""
             for id in ("a", "b"):
                 said = {"jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": {**FORM, "message": id}}
@@ -170,8 +162,7 @@ def test_several_questions_at_once(line: Line, old: Scripted) -> None:
             handler.wfile.write(events)
             got = {one["id"]: one.get("result") for one in (old.told.get(timeout=10) for _ in range(2))}
             result = {"content": [{"type": "text", "text": json.dumps(got)}]}
-            last = {"jsonrpc": "2.0", "id": message["id"], "result": result}
-            handler.wfile.write(b"data: " + json.dumps(last).encode() + b"\n\n")
+            send({"id": message["id"], "result": result})
 
         return write
 
@@ -193,14 +184,7 @@ def test_progress_reaches_the_request_that_is_there(line: Line, old: Scripted) -
         token = message["params"]["_meta"]["progressToken"]
 
         def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-            handler.close_connection = True
-
-            def send(said: dict[str, Any]) -> None:
-                handler.wfile.write(b"data: " + json.dumps({"jsonrpc": "2.0", **said}).encode() + b"\n\n")
+            send = event_stream.begin(handler)
 
             def tell(number: int) -> None:
                 send({"method": "notifications/progress", "params": {"progressToken": token, "progress": number}})
@@ -265,8 +249,6 @@ def test_another_gateway_has_nothing_of_it(
 ) -> None:
     """With the same key: an error at once. So after a restart."""
     (tmp_path / "plain.py").write_text(SCRIPT)
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "gateway.rego").write_text(POLICY)
     asking(old, ASK)
     with running(tmp_path, settings_of(tmp_path, *served)) as other:
         _, state = required(later(other))
@@ -332,13 +314,8 @@ def test_a_client_that_goes_away_while_the_server_works(line: Line, old: Scripte
 
     def answer(message: dict[str, Any]) -> Any:
         def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-            handler.close_connection = True
-            said = {"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": FORM}
-            handler.wfile.write(b"data: " + json.dumps(said).encode() + b"\n\n")
+            send = event_stream.begin(handler)
+            send({"id": 1, "method": "elicitation/create", "params": FORM})
             old.told.get(timeout=10)
             with contextlib.suppress(OSError):
                 while True:
@@ -564,14 +541,7 @@ async def test_the_official_sdk_as_a_client_of_the_later_era(sdk_line: Line) -> 
         asked.append(params.message)
         return types.ElicitResult(action="accept", content={"value": "Ann"})
 
-    async with (
-        httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-        SdkClient(
-            streamable_http_client(f"{sdk_line.url}/mcp/it", http_client=http),
-            mode="auto",
-            elicitation_callback=on_elicit,
-        ) as client,
-    ):
+    async with sdk(f"{sdk_line.url}/mcp/it", mode="auto", elicitation_callback=on_elicit) as client:
         result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann"}
     assert asked == ["Name of <EMAIL>?"]

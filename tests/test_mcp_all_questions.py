@@ -10,24 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
 from fastmcp import Client as FastClient
 from fastmcp import Context as FastContext
 from fastmcp import FastMCP
 from fastmcp.client.transports import StreamableHttpTransport
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
 import tool_server
 from asking_processes import FAST, SCRIPT
 from gateway.dialects import mcp
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, answers, asking, prompt
-from tool_client import Client, failed
+from tool_client import Client, failed, sdk
 from tool_server import MAIL, Scripted
 
 
@@ -55,8 +52,6 @@ def line(served: tuple[Scripted, Scripted], tmp_path_factory: pytest.TempPathFac
     """A gateway before these, one that may ask nothing, and a process."""
     folder = tmp_path_factory.mktemp("all-asking")
     (folder / "plain.py").write_text(SCRIPT)
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     first, second = served
     settings = config(
         folder,
@@ -67,7 +62,7 @@ def line(served: tuple[Scripted, Scripted], tmp_path_factory: pytest.TempPathFac
             "mute": {"mcp": first.url},
             "process": {"command": [sys.executable, str(folder / "plain.py")], "asks": ["elicitation"]},
         },
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "="},
     )
     with running(folder, settings) as started:
@@ -255,14 +250,7 @@ async def test_the_official_sdk_and_fastmcp(tmp_path: Path) -> None:
             "own": {"command": [sys.executable, str(tmp_path / "fast.py")], "asks": ["elicitation"]},
         }
         with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", tools=tools)) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(
-                    streamable_http_client(f"{line.url}/mcp", http_client=http),
-                    mode="legacy",
-                    elicitation_callback=on_elicit,
-                ) as client,
-            ):
+            async with sdk(f"{line.url}/mcp", mode="legacy", elicitation_callback=on_elicit) as client:
                 for name in tools:
                     result = await client.call_tool(f"{name}_ask", {})
                     assert result.structured_content == {"result": "Ann"}, name

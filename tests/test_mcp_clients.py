@@ -6,15 +6,14 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx2
 import pytest
 from mcp.client.client import Client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.types import TextContent, TextResourceContents
 
 import tool_server
 from line import Line, config, running
+from tool_client import sdk
 from tool_server import Orders
 
 ERAS = ["legacy", "auto"]
@@ -41,10 +40,7 @@ def line(orders: Orders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 @contextlib.asynccontextmanager
 async def connected(line: Line, mode: Any, path: str = "/mcp/orders") -> AsyncIterator[Client]:
     """A client of the SDK with a gateway key: only URL and key differ from a direct connection."""
-    async with (
-        httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-        Client(streamable_http_client(f"{line.url}{path}", http_client=http), mode=mode) as client,
-    ):
+    async with sdk(f"{line.url}{path}", mode=mode) as client:
         yield client
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+import event_stream
 import tool_server
 from gateway.dialects import mcp
 from gateway.dialects.mcp_questions import TaskAsk
 from gateway.errors import Refusal
 from gateway.tools.later_tasks import answers
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, SAMPLED, prompt
 from mcp_tasking import POLICY, Tasks, User
 from tool_client import Client, failed, text
@@ -84,14 +85,12 @@ def server() -> Iterator[Scripted]:
 def line(server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway before the server: one may ask, one may not."""
     folder = tmp_path_factory.mktemp("later")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     rows = {"it": {"mcp": server.url, "asks": ["sampling", "elicitation"]}, "mute": {"mcp": server.url}}
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
         tools=rows,
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         delegations={"ttl": "1h", "most": 6},
         quotas={"tokens": 1_000_000, "calls": 1000},
     )
@@ -458,15 +457,10 @@ class Stream:
 
     def write(self, id: Any, handler: Any) -> None:
         """The stream."""
-        handler.send_response(200)
-        handler.send_header("content-type", "text/event-stream")
-        handler.send_header("connection", "close")
-        handler.end_headers()
-        handler.close_connection = True
+        send = event_stream.begin(handler)
         while (said := self.says.get(timeout=10)) is not None:
-            handler.wfile.write(f"data: {json.dumps({'jsonrpc': '2.0', **said})}\n\n".encode())
-        end = {"jsonrpc": "2.0", "id": id, "result": {"resultType": "complete"}}
-        handler.wfile.write(f"data: {json.dumps(end)}\n\n".encode())
+            send(said)
+        send({"id": id, "result": {"resultType": "complete"}})
 
     def heard(self, caller: Caller, wanted: Any, told: list[Any], **headers: str) -> list[Any]:
         """What a client hears of this."""

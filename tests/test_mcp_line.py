@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tool_server
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_client import Client, failed, text
 from tool_server import INJECTION, MAIL, Scripted
 
@@ -71,8 +71,6 @@ def server(up_tools: Scripted) -> Scripted:
 def line(up_tools: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy, quotas, limits and prices."""
     folder = tmp_path_factory.mktemp("mcp")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     up_tools.tools = [tool_server.tool(name) for name in ("get_it", "send_it", "hidden", "slow")]
     up_tools.tools[0]["inputSchema"] = {"type": "object", "properties": {"n": {"type": "integer"}}}
     row = {"mcp": up_tools.url, "price": {"get_*": 0.25}, "timeout": "500ms", "max_answer": 100_000, "refresh": "1h"}
@@ -80,7 +78,7 @@ def line(up_tools: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         folder,
         "http://127.0.0.1:9/v1",
         tools={"it": row, "dead": {"mcp": "http://127.0.0.1:9/mcp"}},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         quotas={"cost_usd": 1, "calls": 50, "repeats": 3},
         limits=[{"per": "tool", "match": {"agent": "bob"}, "requests": "2/h"}],
         pii={"entities": {"CREDIT_CARD": "block"}},

@@ -7,15 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 
 import tool_server
-from line import Line, config, running
-from tool_client import Client, text
+from line import Line, config, policies, running
+from tool_client import Client, sdk, text
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -53,14 +50,12 @@ def server(served: Scripted) -> Scripted:
 def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy."""
     folder = tmp_path_factory.mktemp("notices")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {"mcp": served.url, "timeout": "2s", "max_answer": 300_000, "auth": {"type": "static", "token": OWN}}
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
         tools={"it": row},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "="},
         idempotency={},
     )
@@ -233,10 +228,7 @@ async def test_the_official_sdk(tmp_path: Path, mode: Any) -> None:
     with tool_server.serving(server.streamable_http_app()) as url:
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": url}})
         with running(tmp_path, settings) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(streamable_http_client(f"{line.url}/mcp/it", http_client=http), mode=mode) as client,
-            ):
+            async with sdk(f"{line.url}/mcp/it", mode=mode) as client:
                 result = await client.call_tool("tell", {}, progress_callback=on_progress)
     assert told == [(1, 2, "half of <EMAIL>")]
     assert result.structured_content == {"result": "done"}

@@ -11,19 +11,16 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
 from fastmcp import Client as FastClient
 from fastmcp.client.transports import StreamableHttpTransport
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 
 from asking_processes import FAST, SCRIPT, SDK
 from gateway.exchange import kept
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, answers, prompt
-from tool_client import failed, text
+from tool_client import failed, sdk, text
 from tool_server import INJECTION, MAIL
 from waiting import eventually
 
@@ -36,8 +33,6 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     folder = tmp_path_factory.mktemp("asking")
     for name, script in (("plain", SCRIPT), ("sdk", SDK), ("fast", FAST)):
         (folder / f"{name}.py").write_text(script)
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     plain = {"command": [sys.executable, str(folder / "plain.py")], "timeout": "10s"}
     settings = config(
         folder,
@@ -47,7 +42,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
             "mute": plain,
             "brief": {**plain, "timeout": "2s", "asks": EVERY, "ask_timeout": "300ms"},
         },
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "=", "entities": {"CREDIT_CARD": "block"}},
         quotas={"tokens": 1_000_000, "cost_usd": 1000},
     )
@@ -313,16 +308,13 @@ async def test_the_official_sdk(sdk_line: Line, mode: Any) -> None:
     async def on_roots(context: Any) -> types.ListRootsResult:
         return types.ListRootsResult.model_validate({"roots": [{"uri": "file:///srv/work"}]})
 
-    async with (
-        httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-        SdkClient(
-            streamable_http_client(f"{sdk_line.url}/mcp/sdk", http_client=http),
-            mode=mode,
-            elicitation_callback=on_elicit,
-            sampling_callback=on_sample,
-            list_roots_callback=on_roots,
-        ) as client,
-    ):
+    async with sdk(
+        f"{sdk_line.url}/mcp/sdk",
+        mode=mode,
+        elicitation_callback=on_elicit,
+        sampling_callback=on_sample,
+        list_roots_callback=on_roots,
+    ) as client:
         result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann something file:///srv/work"}
     assert asked == ["Name of <EMAIL>?"]

@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
+import event_stream
 import tool_server
 from gateway.dialects import mcp_questions
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, Asked, answers, asking, prompt
-from tool_client import Client
+from tool_client import Client, sdk
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -46,8 +44,6 @@ def server(served: Scripted) -> Scripted:
 def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with rows of the same server: may ask all, may ask nothing, has little time."""
     folder = tmp_path_factory.mktemp("questions")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     every = ["sampling", "elicitation", "roots"]
     row = {"mcp": served.url, "timeout": "10s", "auth": {"type": "static", "token": OWN}}
     settings = config(
@@ -58,7 +54,7 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             "mute": row,
             "brief": {**row, "timeout": "300ms", "asks": every, "ask_timeout": "300ms"},
         },
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "=", "entities": {"CREDIT_CARD": "block"}},
         quotas={"tokens": 1_000_000, "cost_usd": 1000},
     )
@@ -381,20 +377,14 @@ def test_several_questions_at_once(line: Line, server: Scripted) -> None:
 
     def answer(message: dict[str, Any]) -> Any:
         def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-            handler.close_connection = True
+            send = event_stream.begin(handler)
             for number in range(3):
-                question = {"id": f"q{number}", "method": "elicitation/create"}
-                said: dict[str, Any] = {"jsonrpc": "2.0", **question, "params": {**FORM, "message": str(number)}}
-                handler.wfile.write(b"data: " + json.dumps(said).encode() + b"\n\n")
+                params = {**FORM, "message": str(number)}
+                send({"id": f"q{number}", "method": "elicitation/create", "params": params})
             told = [server.told.get(timeout=10) for _ in range(3)]
             got = {one["id"]: one["result"]["content"]["name"] for one in told}
             result = {"content": [{"type": "text", "text": json.dumps(got)}]}
-            last = {"jsonrpc": "2.0", "id": message["id"], "result": result}
-            handler.wfile.write(b"data: " + json.dumps(last).encode() + b"\n\n")
+            send({"id": message["id"], "result": result})
 
         return write
 
@@ -463,15 +453,9 @@ async def test_the_official_sdk(tmp_path: Path, mode: Any) -> None:
         row = {"mcp": url, "asks": ["elicitation", "sampling"]}
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": row})
         with running(tmp_path, settings) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(
-                    streamable_http_client(f"{line.url}/mcp/it", http_client=http),
-                    mode=mode,
-                    elicitation_callback=on_elicit,
-                    sampling_callback=on_sample,
-                ) as client,
-            ):
+            async with sdk(
+                f"{line.url}/mcp/it", mode=mode, elicitation_callback=on_elicit, sampling_callback=on_sample
+            ) as client:
                 result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann something"}
     assert asked == ["Name of <EMAIL>?", "Say something"]

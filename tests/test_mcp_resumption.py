@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import httpx2
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 
+import event_stream
 import tool_server
 from gateway.exchange import kept
 from line import Line, config, running
 from mcp_asking import ABLE, ACCEPTED, FORM, Asked
-from tool_client import Client, text
+from tool_client import Client, sdk, text
 from tool_server import Scripted
 from waiting import eventually
 
@@ -66,15 +64,7 @@ def telling(server: Scripted) -> None:
         token = message["params"].get("_meta", {}).get("progressToken")
 
         def write(handler: Any) -> None:
-            handler.send_response(200)
-            handler.send_header("content-type", "text/event-stream")
-            handler.send_header("connection", "close")
-            handler.end_headers()
-            handler.close_connection = True
-
-            def send(said: dict[str, Any]) -> None:
-                handler.wfile.write(b"data: " + json.dumps({"jsonrpc": "2.0", **said}).encode() + b"\n\n")
-
+            send = event_stream.begin(handler)
             with contextlib.suppress(OSError):
                 while "end" not in (said := server.told.get(timeout=10)):
                     if "progress" in said:
@@ -408,10 +398,7 @@ async def test_the_official_sdk(tmp_path: Path) -> None:
     with tool_server.serving(server.streamable_http_app()) as url:
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": url}})
         with running(tmp_path, settings) as line, breaking(line.url, breaks) as proxy:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(streamable_http_client(f"{proxy}/mcp/it", http_client=http), mode="legacy") as client,
-            ):
+            async with sdk(f"{proxy}/mcp/it", mode="legacy") as client:
                 result = await client.call_tool("work", {}, progress_callback=on_progress)
     assert broke.is_set()
     assert result.structured_content == {"result": "done"}

@@ -7,20 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.resolve import Elicit, ListRoots, Resolve, Sample
 from pydantic import BaseModel, FileUrl
 
 import tool_server
 from gateway.dialects import mcp
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY, SAMPLED, later, prompt, required, rounds
-from tool_client import Client, failed
+from tool_client import Client, failed, sdk
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -52,14 +49,12 @@ def server(served: Scripted) -> Scripted:
 def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with rows of the same server: may ask all, may ask nothing."""
     folder = tmp_path_factory.mktemp("rounds")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     row = {"mcp": served.url, "timeout": "10s", "auth": {"type": "static", "token": OWN}}
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
         tools={"it": {**row, "asks": ["sampling", "elicitation", "roots"]}, "mute": row},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "="},
         quotas={"tokens": 1_000_000, "cost_usd": 1000},
     )
@@ -346,16 +341,13 @@ async def test_the_official_sdk(tmp_path: Path, mode: Any) -> None:
         row = {"mcp": url, "asks": ["elicitation", "sampling", "roots"]}
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": row})
         with running(tmp_path, settings) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(
-                    streamable_http_client(f"{line.url}/mcp/it", http_client=http),
-                    mode=mode,
-                    elicitation_callback=on_elicit,
-                    sampling_callback=on_sample,
-                    list_roots_callback=on_roots,
-                ) as client,
-            ):
+            async with sdk(
+                f"{line.url}/mcp/it",
+                mode=mode,
+                elicitation_callback=on_elicit,
+                sampling_callback=on_sample,
+                list_roots_callback=on_roots,
+            ) as client:
                 result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann something file:///srv/work"}
     assert sorted(seen) == ["Name of <EMAIL>?", "Say something", "roots"]

@@ -10,13 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 
 from line import Line, config, running
-from tool_client import Client, failed, text
+from tool_client import Client, failed, sdk, text
 from waiting import eventually
 
 # A server in plain Python: its tool does what the argument says.
@@ -156,10 +153,7 @@ async def test_the_sdk(line: Line) -> None:
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         told_of.append((progress, total, message))
 
-    async with (
-        httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-        SdkClient(streamable_http_client(f"{line.url}/mcp/sdk", http_client=http)) as client,
-    ):
+    async with sdk(f"{line.url}/mcp/sdk") as client:
         result = await client.call_tool("add", {"a": 2, "b": 3}, progress_callback=on_progress)
     assert result.structured_content == {"result": 5}
     assert told_of == [(1, 2, "half")]

@@ -12,22 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated
 from mcp.server.mcpserver import Context, MCPServer
 
+import event_stream
 import tool_server
 from gateway.dialects import mcp
 from gateway.stores import Key
 from gateway.tools import listening
 from gateway.tools.notices import ACKNOWLEDGED, acknowledged
-from line import Line, config, running
+from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, OWN, POLICY
-from tool_client import Client, failed
+from tool_client import Client, failed, sdk
 from tool_server import INJECTION, MAIL, Scripted
 from waiting import eventually
 
@@ -58,11 +56,7 @@ class Streams:
         if self.status != 200:
             handler.reply(self.status, b"")
             return
-        handler.send_response(200)
-        handler.send_header("content-type", "text/event-stream")
-        handler.send_header("connection", "close")
-        handler.end_headers()
-        handler.close_connection = True
+        event_stream.begin(handler)
         try:
             while (said := self.says.get(timeout=10)) is not END:
                 id, said = said if type(said) is tuple else ("", said)
@@ -112,17 +106,15 @@ def streams(server: Scripted) -> Iterator[Streams]:
 def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway before the server, and one that policy lets nobody listen to."""
     folder = tmp_path_factory.mktemp("streams")
-    (folder / "policies").mkdir()
     named = '{"server": input.action.server, "name": input.action.name}'
     hidden = '{{"server": "quiet", "name": "listen"}, {"server": "it", "name": "get_prompt"}}'
     rules = POLICY.replace("not input.action.name in", f"not {named} in").replace('{"answer_roots"}', hidden)
-    (folder / "policies" / "gateway.rego").write_text(rules)
     row = {"mcp": served.url, "timeout": "5s", "auth": {"type": "static", "token": OWN}}
     settings = config(
         folder,
         "http://127.0.0.1:9/v1",
         tools={"it": {**row, "asks": ["elicitation"]}, "quiet": row},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, rules),
         pii={"vault_key": "A" * 43 + "="},
         server={"drain": "20s"},
         delegations={"ttl": "1h"},
@@ -507,14 +499,7 @@ async def test_the_official_sdk(tmp_path: Path) -> None:
     with tool_server.serving(server.streamable_http_app()) as url:
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": url}})
         with running(tmp_path, settings) as line:
-            async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(
-                    streamable_http_client(f"{line.url}/mcp/it", http_client=http),
-                    mode="legacy",
-                    message_handler=on_message,
-                ) as client,
-            ):
+            async with sdk(f"{line.url}/mcp/it", mode="legacy", message_handler=on_message) as client:
                 for _ in range(20):
                     await client.call_tool("change", {})
                     if any(isinstance(one, types.ToolListChangedNotification) for one in heard):
@@ -541,8 +526,7 @@ async def test_the_official_sdk_subscribes(tmp_path: Path) -> None:
         settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": url}})
         with running(tmp_path, settings) as line:
             async with (
-                httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-                SdkClient(streamable_http_client(f"{line.url}/mcp/it", http_client=http), mode="auto") as client,
+                sdk(f"{line.url}/mcp/it", mode="auto") as client,
                 client.listen(resource_subscriptions=["notes://a"]) as subscription,
             ):
                 await client.call_tool("change", {})

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import tool_server
+import event_stream
 from gateway.stores import StoreUnavailable
-from line import Line, config, running
-from mcp_tasking import POLICY, SHOWN, SUPPORT, Tasks, User
+from line import Line, config, policies, running
+from mcp_tasking import POLICY, SHOWN, Tasks, User, offering
 from tool_client import Client, failed
 from tool_server import INJECTION, MAIL, Scripted
 
@@ -56,13 +56,9 @@ class Many(Tasks):
 
     def stream(self, handler: Any) -> None:
         """The stream of a session."""
-        handler.send_response(200)
-        handler.send_header("content-type", "text/event-stream")
-        handler.send_header("connection", "close")
-        handler.end_headers()
-        handler.close_connection = True
+        send = event_stream.begin(handler)
         while (said := self.says.get(timeout=10)) is not ENDED:
-            handler.wfile.write(f"data: {json.dumps(said)}\n\n".encode())
+            send(said)
 
     def tell(self, *said: Any) -> None:
         """Say this in the stream, and end it."""
@@ -79,9 +75,7 @@ def status(id: Any, **more: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Scripted]:
     """A server with a tool of each kind."""
-    with tool_server.scripted() as made:
-        fields = {name: {} if said is None else {"execution": said} for name, said in SUPPORT.items()}
-        made.tools = [tool_server.tool(name, **more) for name, more in fields.items()]
+    with offering() as made:
         yield made
 
 
@@ -89,10 +83,8 @@ def server() -> Iterator[Scripted]:
 def line(server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with the same server twice."""
     folder = tmp_path_factory.mktemp("lists")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     rows = {"it": {"mcp": server.url}, "other": {"mcp": server.url}}
-    policy = {"path": str(folder / "policies")}
+    policy = policies(folder, POLICY)
     settings = config(folder, "http://127.0.0.1:9/v1", tools=rows, policy=policy, delegations={"ttl": "1h", "most": 6})
     with running(folder, settings) as started:
         yield started

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-import tool_server
-from line import Line, config, running
-from mcp_tasking import POLICY, SERVED, SHOWN, SUPPORT, Tasks, User
+from line import Line, config, policies, running
+from mcp_tasking import POLICY, SERVED, SHOWN, Tasks, User, offering
 from tool_client import Client, failed, text
 from tool_server import INJECTION, MAIL, Scripted
 
@@ -18,9 +17,7 @@ from tool_server import INJECTION, MAIL, Scripted
 @pytest.fixture(scope="module")
 def server() -> Iterator[Scripted]:
     """A server with a tool of each kind."""
-    with tool_server.scripted() as made:
-        fields = {name: {} if said is None else {"execution": said} for name, said in SUPPORT.items()}
-        made.tools = [tool_server.tool(name, **more) for name, more in fields.items()]
+    with offering() as made:
         yield made
 
 
@@ -28,10 +25,8 @@ def server() -> Iterator[Scripted]:
 def line(server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with the same server twice: listed, and searched for."""
     folder = tmp_path_factory.mktemp("tasks")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     rows = {"it": {"mcp": server.url}, "found": {"mcp": server.url, "discovery": "search"}}
-    policy = {"path": str(folder / "policies")}
+    policy = policies(folder, POLICY)
     settings = config(folder, "http://127.0.0.1:9/v1", tools=rows, policy=policy, delegations={"ttl": "1h", "most": 6})
     with running(folder, settings) as started:
         yield started

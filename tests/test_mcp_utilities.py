@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tool_server
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_client import Client, failed
 from tool_server import MAIL, Scripted
 
@@ -56,10 +56,8 @@ def server(served: Scripted) -> Scripted:
 def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy, before that server and one that the gateway runs."""
     folder = tmp_path_factory.mktemp("utilities")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     tools = {"it": {"mcp": served.url, "timeout": "5s"}, "process": {"command": [sys.executable, "-c", "pass"]}}
-    policy = {"path": str(folder / "policies")}
+    policy = policies(folder, POLICY)
     with running(folder, config(folder, "http://127.0.0.1:9/v1", tools=tools, policy=policy)) as started:
         yield started
 

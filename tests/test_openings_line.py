@@ -455,6 +455,16 @@ def test_reasoning_before_a_key(lines: tuple[Line, Line, scripted.Upstream]) -> 
     compare(lines, dialect, calls)
 
 
+def test_a_target_where_the_first_item_gets_another_id(lines: tuple[Line, Line, scripted.Upstream]) -> None:
+    """A conversation without a name goes to one target, whether its opening is known or not."""
+    dialect = Responses()
+    for number in range(8):
+        said = [*dialect.thought(f"{number}"), dialect.said("user", "b")]
+        bodies = [[*said, *(dialect.said("user", f"{turn}") for turn in range(size))] for size in range(1, 5)]
+        raws = [json.dumps({"input": body, "model": "echo", **dialect.settings(9)}) for body in bodies]
+        compare(lines, dialect, [{"raw": raw, "agent": "alice", "workflow": False} for raw in raws])
+
+
 def compare(lines: tuple[Line, Line, scripted.Upstream], dialect: Chat, story: Sequence[Json]) -> None:
     """Send the calls of a story to both gateways."""
     one, other, up = lines

@@ -12,7 +12,7 @@ import tool_server
 from gateway.cli import main
 from gateway.tools import pins
 from gateway.tools.catalogue import digest, listed
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_client import Client, failed
 from tool_server import INJECTION, Scripted, tool
 from waiting import eventually
@@ -88,9 +88,7 @@ def test_a_definition_with_instructions_is_not_accepted_at_first_sight(tmp_path:
     """Nor anywhere in its schema; the others of the list are."""
     schema = {"type": "object", "properties": {"a": {"type": "string", "description": INJECTION}}}
     server.tools = [tool("get_it"), tool("help", INJECTION), tool("deep", inputSchema=schema)]
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "gateway.rego").write_text('package gateway\n\ndecision := {"allow": true}\n')
-    policy = {"path": str(tmp_path / "policies")}
+    policy = policies(tmp_path, 'package gateway\n\ndecision := {"allow": true}\n')
     settings = config(tmp_path, "http://127.0.0.1:9/v1", tools={"it": {"mcp": server.url}}, policy=policy)
     with running(tmp_path, settings) as line:
         assert Client(line, "/mcp/it").tools() == ["get_it"]

@@ -147,7 +147,7 @@ def test_the_file_is_read_again(up: scripted.Upstream, tmp_path: Path) -> None:
         assert sent(started, "EMP-123456 on Bluebird") == "<EMPLOYEE_ID_1> on Bluebird"
         own(tmp_path, STAFF, PROJECTS)
         check: Callable[[], bool] = lambda: "<PROJECT_1>" in sent(started, "EMP-123456 on Bluebird")  # noqa: E731
-        eventually(check, 20)
+        eventually(check, 120)
         own(tmp_path, {**STAFF, "patterns": [{"name": "x", "regex": "(", "score": 1}]})
         eventually(lambda: started.metric("meshgate_reload_failed", what="config") == 1)
         assert "<PROJECT_1>" in sent(started, "Bluebird again")

@@ -20,7 +20,7 @@ from gateway.cli import main
 from gateway.config.a2a import RemoteAgent
 from gateway.errors import Refusal
 from gateway.upstream.client import Destination, Response
-from line import Line, config, running
+from line import Line, config, policies, running
 from tool_server import INJECTION, MAIL
 from waiting import eventually
 
@@ -62,12 +62,8 @@ def up() -> Iterator[Scripted]:
 def line(up: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy that hides some agents."""
     folder = tmp_path_factory.mktemp("registry")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(SEES)
     rows = {"planner": {"url": up.url, "price": 0.25}, "secret": {"url": up.url}, "dead": {"url": "http://127.0.0.1:9"}}
-    settings = config(
-        folder, "http://127.0.0.1:9/v1", a2a=rows, policy={"path": str(folder / "policies")}, delegations={}
-    )
+    settings = config(folder, "http://127.0.0.1:9/v1", a2a=rows, policy=policies(folder, SEES), delegations={})
     with running(folder, settings) as started:
         yield started
 
@@ -320,9 +316,7 @@ def test_schemas_that_take_long(line: Line, name: str) -> None:
 def test_cards_are_judged_as_offers(up: Scripted, tmp_path: Path, text: str) -> None:
     """What no agent could register is not shown of a row, either."""
     card, skill = up.card, {"id": "plan", "name": "Plan", "description": text, "tags": []}
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "gateway.rego").write_text(SEES)
-    rows, policy = {"planner": {"url": up.url}}, {"path": str(tmp_path / "policies")}
+    rows, policy = {"planner": {"url": up.url}}, policies(tmp_path, SEES)
     up.card = {**card, "skills": [skill]}
     try:
         with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", a2a=rows, policy=policy)) as line:

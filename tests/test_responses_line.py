@@ -12,7 +12,7 @@ import pytest
 import responding
 import upstream as scripted
 from formats.wires import Responses, datas
-from line import KEYS, Line, config, running
+from line import KEYS, Line, config, policies, running
 from raw_provider import Raw
 from waiting import eventually
 
@@ -48,14 +48,12 @@ obligations := {"strip_tools": ["wipe"], "limit": {"max_tokens": 50}} if "wipe" 
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway with a policy, quotas, and checks of answers."""
     folder = tmp_path_factory.mktemp("responses")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     settings = config(
         folder,
         up.url,
         pii={"entities": {"CREDIT_CARD": "block"}, "unscannable": "allow"},
         output={"sql": ["select"], "secrets": "block"},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         quotas={"tokens": 9000, "repeats": 2},
         idempotency={},
     )

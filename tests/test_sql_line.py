@@ -16,7 +16,7 @@ from gateway.config.sections import Output, Sql
 from gateway.errors import Refusal
 from gateway.output.sqlgate import SqlFacts, SqlGate
 from gateway.texts import Nested, Slot
-from line import Line, config, running
+from line import Line, config, policies, running
 
 POLICY = """package gateway
 
@@ -37,13 +37,11 @@ obligations := {"sql": ["select"]} if input.action.max_tokens == 7
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway that lets reads and bounded deletes pass, and asks a policy."""
     folder = tmp_path_factory.mktemp("sql")
-    (folder / "policies").mkdir()
-    (folder / "policies" / "gateway.rego").write_text(POLICY)
     settings = config(
         folder,
         up.url,
         output={"sql": {"allow": ["select", "delete"], "deny_tables": ["secrets"], "deny_columns": ["ssn"]}},
-        policy={"path": str(folder / "policies")},
+        policy=policies(folder, POLICY),
         pii=None,
         idempotency=None,
     )
@@ -115,9 +113,7 @@ def test_a_policy_sees_the_statements_of_tool_calls(line: Line) -> None:
 
 def test_a_policy_sees_statements_without_the_section(up: scripted.Upstream, tmp_path: Path) -> None:
     """Rules on SQL hold for a configuration that says nothing of SQL."""
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "gateway.rego").write_text(POLICY)
-    with running(tmp_path, config(tmp_path, up.url, policy={"path": str(tmp_path / "policies")})) as plain:
+    with running(tmp_path, config(tmp_path, up.url, policy=policies(tmp_path, POLICY))) as plain:
         for sql, status in (("SELECT 1", 200), ("UPDATE users SET a = 1", 403)):
             function = {"name": "send", "arguments": json.dumps({"sql": sql})}
             called = {"id": "c1", "type": "function", "function": function}

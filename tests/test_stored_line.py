@@ -22,7 +22,7 @@ from gateway.ingress.owners import Owners
 from gateway.redaction.vault import Seal
 from gateway.stores import StoreUnavailable
 from keeping import settings
-from line import KEYS, Line, running
+from line import KEYS, Line, policies, running
 from waiting import eventually
 
 WIRE = Responses()
@@ -180,10 +180,8 @@ def test_a_blocked_answer_has_no_owner(line: Line, up: scripted.Upstream, stream
 
 def test_tool_calls_are_known_to_the_next_call(up: scripted.Upstream, tmp_path: Path) -> None:
     """Their results count as results of these tools, although the calls are at the provider."""
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "gateway.rego").write_text(POLICY)
     tool = {"type": "function", "name": "send", "parameters": {}}
-    with running(tmp_path, settings(tmp_path, up, policy={"path": str(tmp_path / "policies")})) as line:
+    with running(tmp_path, settings(tmp_path, up, policy=policies(tmp_path, POLICY))) as line:
         for stream in (False, True):
             first = ask(line, "one", model="keep-call", tools=[tool], stream=stream)
             whole = datas(first.content)[-1]["response"] if stream else first.json()
@@ -381,9 +379,7 @@ deny contains {"code": "called", "message": "No", "class": "safety"} if {
 
 def test_labels_outlive_the_record_of_the_workflow(up: scripted.Upstream, tmp_path: Path) -> None:
     """With the stored conversation: the texts that caused them are not judged again."""
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "gateway.rego").write_text(LABELS)
-    made = settings(tmp_path, up, policy={"path": str(tmp_path / "policies")})
+    made = settings(tmp_path, up, policy=policies(tmp_path, LABELS))
     read, send, wipe = [dict[str, Any](type="function", name=name, parameters={}) for name in ("read", "send", "wipe")]
     with running(tmp_path, made) as line:
         first = id_of(ask(line, "one", tools=[read], cid="w"))

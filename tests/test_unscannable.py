@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import os
 import zlib
@@ -24,7 +25,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_tables import SHAPE
 from gateway.errors import Refusal
 from gateway.output.screen import Screen
-from line import Line, config, running
+from line import Line, config, policies, running
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 CARD = b"my card is 4111 1111 1111 1111, thank you very much"
@@ -171,9 +172,7 @@ def test_data_in_a_text_is_blocked(line: Line, up: scripted.Upstream) -> None:
 
 def test_a_policy_decides_where_it_may(up: scripted.Upstream, tmp_path: Any) -> None:
     """`unscannable: allow` leaves it to the policy, which sees kinds."""
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "gateway.rego").write_text(POLICY)
-    settings = config(tmp_path, up.url, pii={"unscannable": "allow"}, policy={"path": str(tmp_path / "policies")})
+    settings = config(tmp_path, up.url, pii={"unscannable": "allow"}, policy=policies(tmp_path, POLICY))
     with running(tmp_path, settings) as line:
         assert line.chat(UNREADABLE["gzip"][0]).status_code == 200
         answer = line.chat(UNREADABLE["a data URL"][0])
@@ -205,6 +204,16 @@ def test_an_answer_with_sound_or_pictures(allowed: bool) -> None:
             screen.filter(call).whole(whole)
         with pytest.raises(Refusal, match="no scanner can read"):
             screen.filter(call).feed(chunk, codec)
+
+
+def test_data_without_a_known_format_counts_from_1024_characters_on() -> None:
+    """Shorter base64 is taken for a digest or a token, however random; a known format is data at a fraction of that."""
+    random = base64.b64encode(b"".join(hashlib.sha256(bytes([it])).digest() for it in range(40))).decode()
+    scan = Beside(lambda _: []).scan
+    for size in (200, 1000, 1023, 1024, 1025, 1200):
+        found = [one.entity for one in scan(f"see {random[:size]}")]
+        assert found == ([f"{UNSCANNABLE}DATA"] if size >= 1024 else []), size
+    assert [one.entity for one in scan(base64.b64encode(PNG).decode())] == [f"{UNSCANNABLE}IMAGE"]
 
 
 def test_a_look_alike_ends_where_its_word_ends(pii: PiiScanner) -> None:

@@ -1,9 +1,15 @@
-"""A client of tools that writes each message itself."""
+"""Clients of tools: one that writes each message itself, and that of the official SDK."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+
+import httpx2
+from mcp.client.client import Client as SdkClient
+from mcp.client.streamable_http import streamable_http_client
 
 from line import Line
 
@@ -41,6 +47,16 @@ class Client:
     def tools(self) -> list[str]:
         """The names of the tools in the list."""
         return [tool["name"] for tool in self.send("tools/list").json()["result"]["tools"]]
+
+
+@asynccontextmanager
+async def sdk(url: str, **options: Any) -> AsyncIterator[SdkClient]:
+    """The client of the SDK with the key of alice. `options`: those of `mcp.client.client.Client`."""
+    async with (
+        httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
+        SdkClient(streamable_http_client(url, http_client=http), **options) as client,
+    ):
+        yield client
 
 
 def failed(answer: Any) -> tuple[int, str]:

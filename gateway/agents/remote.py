@@ -20,7 +20,7 @@ from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a_called, items, surrogates
 from gateway.dialects.a2a_rest import KIND
 from gateway.errors import Refusal
-from gateway.upstream.bodies import received
+from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 Hold = Callable[[int], None]
@@ -95,12 +95,7 @@ class Remote:
     async def begin(self, version: str, at: Interface, message: Json) -> Response:
         """Send a request whose answer may be a stream; returns once the answer begins. Raises Refusal."""
         to, body = self._request(version, at, message)
-        try:
-            return await self._client.post(to.having([("Accept", _EVENTS)]), body)
-        except TimeoutError:
-            raise self._broken("did not answer in time", late=True) from None
-        except OSError as fault:
-            raise self._broken(f"could not be reached ({type(fault).__name__})") from None
+        return await begun(self._client, to.having([("Accept", _EVENTS)]), body, self._broken)
 
     async def whole(self, response: Response, at: Interface, message: Json, hold: Hold) -> bytes:
         """An answer that has begun, as a response. Raises Refusal."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.dialects.frame import Series
     from gateway.dialects.lots import Lot
     from gateway.dialects.parts import Joined
-    from gateway.dialects.tree import Shape, Survey
+    from gateway.dialects.tree import Shape, Single, Survey
 
 Channel = tuple[int, str]
 """One running text of an answer: (number of the choice or block, field); a nested field is a path."""
@@ -494,8 +494,15 @@ class Codec(Protocol):
         """Whether an object is a whole answer, not an event of a stream."""
         ...
 
-    def whole(self, answer: Json) -> Survey:
-        """Every text position of a whole answer."""
+    def single(self, answer: Json) -> Single | None:
+        """The text of a whole answer that is nothing but one text, in fields of the dialect. None for any other answer.
+
+        Such an answer has no tool call, in any shape, and no log probabilities.
+        """
+        ...
+
+    def whole(self, answer: Json, single: Single | None = None) -> Survey:
+        """Every text position of a whole answer; `single`: that of the answer, if there is one."""
         ...
 
     def runs(self, answer: Json, survey: Survey) -> list[tuple[Field, list[Slot]]]:

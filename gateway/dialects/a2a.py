@@ -22,7 +22,7 @@ from gateway.dialects.field_table import Table, table
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
 from gateway.dialects.parts import Joined, in_lists, joined
-from gateway.dialects.tree import Survey
+from gateway.dialects.tree import Single, Survey
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
@@ -190,9 +190,9 @@ class A2a(JsonRpc):
         found = files(body.get("params"))
         return {"file": found} if found else {}
 
-    def whole(self, answer: Json) -> Survey:
+    def whole(self, answer: Json, single: Single | None = None) -> Survey:
         """Every string, and the files; the parts of a message or an artifact are also one text."""
-        survey = super().whole(answer)
+        survey = super().whole(answer, single)
         if found := files(answer.get("result")):
             survey.kinds["file"] = survey.kinds.get("file", 0) + found
         return survey

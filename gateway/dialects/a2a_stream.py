@@ -42,7 +42,7 @@ class Event(Chunk):
         self.told: Told | None = None
 
     def said(self) -> list[str]:
-        """Nothing."""
+        """Nothing: the text of an agent is not charged."""
         return []
 
 

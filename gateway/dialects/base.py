@@ -15,7 +15,7 @@ from gateway.dialects.checks import must_store
 from gateway.dialects.field_table import Table
 from gateway.dialects.fields import Run
 from gateway.dialects.parts import Joined
-from gateway.dialects.tree import Shape, Survey
+from gateway.dialects.tree import Shape, Single, Survey
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
@@ -86,18 +86,22 @@ class Plain:
         """Always true: there are no events."""
         return True
 
-    def whole(self, answer: Json) -> Survey:
+    def single(self, answer: Json) -> Single | None:
+        """None: all of an answer is read."""
+        return None
+
+    def whole(self, answer: Json, single: Single | None = None) -> Survey:
         """Every string, except for the structure that the table of the answer names."""
         survey = Survey(self.answer)
-        survey.walk(answer)
+        survey.walk(answer, single=single)
         return survey
 
     def arguments(self, call: Json) -> Survey:
-        """The same for a tool call."""
+        """The texts of a tool call, as `whole` finds those of an answer."""
         return self.whole(call)
 
     def overhead(self, body: Json) -> int:
-        """None."""
+        """No tokens beside those of the texts."""
         return 0
 
     def unknown(self, body: Json) -> list[str]:
@@ -181,7 +185,7 @@ class Plain:
         return False
 
     def state(self, answer: Json) -> State | None:
-        """None."""
+        """None: the provider stores nothing."""
         return None
 
     def unstore(self, body: Json) -> bool:
@@ -191,7 +195,7 @@ class Plain:
         return False
 
     def makes(self, answer: Json) -> Sequence[tuple[str, str]]:
-        """Nothing."""
+        """Nothing: the provider makes no container or file for an answer."""
         return ()
 
     def wants_usage(self, body: Json) -> bool:
@@ -314,6 +318,7 @@ class Ungenerated(Plain):
     makes = Plain.makes
     unstore = Plain.unstore
     is_whole = Plain.is_whole
+    single = Plain.single
     runs = Plain.runs
     calls = Plain.calls
     strays = Plain.strays

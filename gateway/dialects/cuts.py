@@ -67,11 +67,14 @@ def common(one: bytes, other: bytes, start: int = 0) -> int:
     low, high, step = start, min(len(one), len(other)), _BLOCK
     while low < high:
         at = min(low + step, high)
-        if one[low:at] == other[low:at]:
+        part, same = one[low:at], other[low:at]
+        if part == same:
             low, step = at, 2 * step
+        elif at - low <= _BLOCK:  # the highest bit in which the numbers differ is in the first byte that differs
+            return at - ((int.from_bytes(part) ^ int.from_bytes(same)).bit_length() + 7) // 8
         else:
-            high = at - 1
-            step = (high - low + 1) // 2 or 1
+            high = at
+            step = (at - low) // 2
     return low
 
 

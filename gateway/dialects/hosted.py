@@ -31,7 +31,7 @@ def of(body: Json) -> list[Json]:
 
 
 def shown(found: Iterable[_Tool]) -> list[Json]:
-    """The same as JSON."""
+    """Hosted tools as JSON."""
     return [{"type": kind, "name": name, "host": host} for kind, name, host in dict.fromkeys(found)]
 
 

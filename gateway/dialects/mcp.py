@@ -21,7 +21,7 @@ from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
 from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round, Task, TaskAsk
 from gateway.dialects.parts import Joined
-from gateway.dialects.tree import Shape, Survey
+from gateway.dialects.tree import Shape, Single, Survey
 from gateway.errors import Refusal
 from gateway.texts import Slot
 
@@ -398,9 +398,9 @@ class Mcp(JsonRpc):
         """The strings of each list in the arguments."""
         return parts.in_lists(slots)
 
-    def whole(self, answer: Json) -> Survey:
+    def whole(self, answer: Json, single: Single | None = None) -> Survey:
         """Every string; the texts of one result are also one text, as a model reads them."""
-        survey = super().whole(answer)
+        survey = super().whole(answer, single)
         result = answer.get("result")
         if type(result) is dict and type(result.get("result")) is dict:  # of a task
             result = result["result"]

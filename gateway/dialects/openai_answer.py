@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.bodies import Json, Usage
-from gateway.dialects import count, hosted_runs, integer
-from gateway.dialects.openai_tables import TEXTS
+from gateway.dialects import count, hosted_runs, integer, tree
+from gateway.dialects.openai_tables import CHUNK, TEXTS
 
 
 def usage(answer: Json) -> Usage | None:
@@ -32,6 +32,25 @@ def usage(answer: Json) -> Usage | None:
         tier=tier(answer),
         runs=hosted_runs.told(told) if "server_tool_use" in told else (),
     )
+
+
+def single(answer: Json) -> tree.Single | None:
+    """See `Codec.single`: one choice, whose message is one text."""
+    choices = answer["choices"]
+    if len(choices) != 1 or not answer.keys() <= CHUNK:
+        return None
+    choice = choices[0]
+    message = choice.get("message")
+    if type(message) is not dict or not choice.keys() <= _CHOICE or not message.keys() <= _SAYS:
+        return None
+    if choice.get("index") != 0 or choice.get("finish_reason") not in _ENDS or choice.get("logprobs") is not None:
+        return None
+    text = message.get("content")
+    if message.get("role") != "assistant" or message.get("refusal") or message.get("annotations"):
+        return None
+    if type(text) is not str or not text or text[:5] == "data:":
+        return None
+    return tree.Single(choices, message, "content", 1)
 
 
 def details(told: Json, what: str) -> Json:
@@ -149,6 +168,9 @@ def is_padding(value: Any) -> bool:
     return type(value) is str and _PADDING.fullmatch(value) is not None
 
 
+_CHOICE = frozenset({"index", "message", "finish_reason", "logprobs"})
+_SAYS = frozenset({"role", "content", "refusal", "annotations"})
+_ENDS = ("stop", "length", "content_filter")
 _PADDING = re.compile(r"(?:[A-Za-z]|[0-9](?![0-9]{2})){0,64}")
 _REPEATS = frozenset({"logprobs", "top_logprobs", "token_logprobs"})
 _TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})

@@ -36,7 +36,7 @@ from gateway.dialects import (
 from gateway.dialects.base import TRACEPARENT, Plain
 from gateway.dialects.cited import made_by_chat
 from gateway.dialects.fields import Run, gather
-from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, tier, usage
+from gateway.dialects.openai_answer import alternatives, drop_nested, echoes, single, tier, usage
 from gateway.dialects.openai_steps import steps
 from gateway.dialects.openai_strays import strays
 from gateway.dialects.openai_stream import OpenAIChatStream, refused
@@ -217,6 +217,10 @@ class OpenAIChat(Plain):
         choices = said.get("choices")
         told = [choice for choice in choices if type(choice) is dict] if type(choices) is list else []
         return any("message" in choice and "delta" not in choice for choice in told)
+
+    def single(self, answer: Json) -> tree.Single | None:
+        """One choice, whose message is one text."""
+        return single(answer)
 
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """The running texts: content parts, and other strings of lists at the same path of a choice."""

@@ -22,7 +22,6 @@ from gateway.dialects import (
     Profile,
     checks,
     completions_stream,
-    items,
     openai_ceilings,
     openai_demo,
     openai_fields,
@@ -198,16 +197,10 @@ def _assemble(raw: bytes) -> bytes:
     choices: dict[int, Json] = {}
     texts: dict[int, list[str]] = {}
     ended = False
-    for data in sse.datas(raw):
-        if data == b"[DONE]":
+    for chunk in openai_forms.chunks(raw):
+        if chunk is None:
             ended = True
             break
-        items.check_event(data, "a chunk")
-        chunk, _ = surrogates.with_halves(data)
-        if chunk is None:
-            continue
-        if type(chunk) is not dict or chunk.get("error"):
-            raise ValueError("it holds an error")
         for piece in chunk.get("choices") or ():
             if piece is not None:
                 index = max(0, ordinal(piece.get("index")) or 0)

@@ -37,6 +37,21 @@ def pieces(text: str) -> Sequence[str]:
     return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
 
 
+def chunks(raw: bytes) -> Iterator[Json | None]:
+    """The chunks of a whole stream; None for its end. Raises ValueError."""
+    for data in sse.datas(raw):
+        if data == b"[DONE]":
+            yield None
+            return
+        items.check_event(data, "a chunk")
+        chunk, _ = surrogates.with_halves(data)
+        if chunk is None:
+            continue
+        if type(chunk) is not dict or chunk.get("error"):
+            raise ValueError("it holds an error")
+        yield chunk
+
+
 class _Text(list[str]):
     """The pieces of a running text, joined after the last piece: joining two at a time would copy earlier pieces."""
 
@@ -50,16 +65,10 @@ def assemble(raw: bytes) -> bytes:
     choices: dict[int, Json] = {}
     calls = ToolCalls()
     ended = False
-    for data in sse.datas(raw):
-        if data == b"[DONE]":
+    for chunk in chunks(raw):
+        if chunk is None:
             ended = True
             break
-        items.check_event(data, "a chunk")
-        chunk, _ = surrogates.with_halves(data)
-        if chunk is None:
-            continue
-        if type(chunk) is not dict or chunk.get("error"):
-            raise ValueError("it holds an error")
         nulls.of_choices(chunk)
         for choice in chunk.get("choices") or ():
             _join(choices, calls, choice)

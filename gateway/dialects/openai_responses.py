@@ -230,6 +230,10 @@ class OpenAIResponses(Plain):
         """A response, not an event of a response."""
         return said.get("object") == "response"
 
+    def single(self, answer: Json) -> tree.Single | None:
+        """One message with one text."""
+        return responses_answer.single(answer)
+
     def runs(self, answer: Json, survey: tree.Survey) -> list[Run]:
         """The running texts: text parts, summaries, and other strings of lists at the same path."""
         if survey.lists <= responses_answer.lists_of_one(answer):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from gateway.bodies import Json, Usage
-from gateway.dialects import count, hosted_runs, integer, openai_answer
+from gateway.dialects import count, hosted_runs, integer, openai_answer, terms, tree
 from gateway.dialects.responses_tables import kind
 from gateway.errors import Refusal
 
@@ -21,6 +21,9 @@ QUIET: Final = frozenset(
 )
 PART: Final = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
 _MESSAGE: Final = frozenset({"id", "type", "status", "role", "phase"})
+_ITEM: Final = frozenset({"id", "type", "status", "role", "content"})
+_AUTHORS: Final = ("assistant", None)
+_STATES: Final = ("completed", "incomplete", "in_progress", None)
 _SAID: Final = {
     "output_text": ("text", frozenset({"type", "text", "annotations", "logprobs"})),
     "refusal": ("refusal", frozenset({"type", "refusal"})),
@@ -80,6 +83,28 @@ def is_message(item: Json) -> bool:
         if type(part.get(said)) is not str or not part.keys() <= keys:
             return False
     return True
+
+
+def single(answer: Json) -> tree.Single | None:
+    """See `Codec.single`: one message with one text."""
+    output = answer["output"]
+    if len(output) != 1 or not answer.keys() <= QUIET:
+        return None
+    item = output[0]
+    content, id = item.get("content"), item.get("id")
+    if type(content) is not list or len(content) != 1 or not item.keys() <= _ITEM:
+        return None
+    if item.get("type") != "message" or item.get("role") not in _AUTHORS or item.get("status") not in _STATES:
+        return None
+    part = content[0]
+    if type(part) is not dict or part.get("type") != "output_text" or not part.keys() <= _SAID["output_text"][1]:
+        return None
+    text = part.get("text")
+    if part.get("annotations") or part.get("logprobs") or type(text) is not str or not text or text[:5] == "data:":
+        return None
+    if type(id) is not str or not terms.is_term(id):
+        return None
+    return tree.Single(output, part, "text", 2, (id,))
 
 
 def lists_of_one(answer: Json) -> int:

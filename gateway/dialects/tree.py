@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -93,6 +93,20 @@ class Shape:
         return sorted(body.items(), key=lambda pair: 1 if pair[0] in turns else 0 if pair[0] in ahead else 2)
 
 
+class Single(NamedTuple):
+    """The list of an answer with its content, if this is one text of the model beside terms of the dialect.
+
+    `root`: the list, a field of the answer; `holder` and `key`: the place of the text; `lists`: the number of lists
+    that are not empty, with `root`; `names`: structural strings other than words of the dialect, for `structure`.
+    """
+
+    root: list[Any]
+    holder: Json
+    key: str
+    lists: int
+    names: tuple[str, ...] = ()
+
+
 class Survey:
     """The result of one walk over a parsed body: text positions, unscannable parts, keys and colons (see `parse`)."""
 
@@ -116,11 +130,17 @@ class Survey:
         self.starts: list[tuple[int, int]] = []  # slots and nested before each message of a body, and after the last
 
     def walk(
-        self, root: Any, role: str = "", depth: int = 1, nested: Nested | None = None, above: leads.Keys = ()
+        self,
+        root: Any,
+        role: str = "",
+        depth: int = 1,
+        nested: Nested | None = None,
+        above: leads.Keys = (),
+        single: Single | None = None,
     ) -> None:
         """Walk a dict or list and everything below. Raises Refusal(invalid_request) beyond the depth limit.
 
-        `above`: the keys above the root.
+        `above`: the keys above the root. `single`: what was read of a list below, whose keys are not counted.
 
         One closure over local variables, because this walk is half of the cost of a request before it leaves.
         """
@@ -136,6 +156,7 @@ class Survey:
         turns = self._shape.turns
         ordinary, digits, longest = leads.ORDINARY, leads.DIGITS, leads.MOST
         keys = colons = lists = 0
+        read = single.root if single is not None else self  # self: nothing in a body
         widest = self.widest
         spoken = False  # below the conversation: only there, a role names the author of a text
         grows = False  # below the list of its messages
@@ -201,6 +222,12 @@ class Survey:
                         keys += len(counters)
                         widest = max(widest, len(counters))
                 elif (kind is dict or kind is list) and (key not in repeats or not opaque):
+                    if value is read and single is not None:
+                        lists += single.lists
+                        add(new(Slot, (single.holder, single.key, single.holder[single.key], "", None)))
+                        continue
+                    if not value and depth < max_depth and key not in blob_keys and key not in turns:
+                        continue
                     inner = key in blob_keys and self._blob(key, value)
                     if depth == 1:
                         grows = key in turns and not wrapped
@@ -578,7 +605,11 @@ _USUAL = frozenset(
     if not _telling(name)
 )
 """Names of fields that are no data, in objects with long names."""
-_PARTS = tuple(name for name in ("prompt_tokens_details", "completion_tokens_details") if not _telling(name))
+_PARTS = tuple(
+    f"{name}_tokens_details"
+    for name in ("prompt", "completion", "input", "output")
+    if not _telling(f"{name}_tokens_details")
+)
 _COUNTERS = frozenset(
     name
     for name in (

@@ -16,7 +16,7 @@ from gateway.call import Call, Reference, Resource, Subject, Usage
 from gateway.dialects import Codec, multipart
 from gateway.dialects.items import Caps
 from gateway.dialects.routes import ENDS, RESULTS
-from gateway.errors import Refusal
+from gateway.errors import Refusal, release
 from gateway.exchange.broken import garbage, loaded
 from gateway.exchange.whole import is_empty
 from gateway.ingress.dues import Due
@@ -64,6 +64,7 @@ class Endings:
                 await self._read(call)
                 call.outcome.ended = True
         except Refusal as refusal:
+            release(refusal)
             if refusal.status == _GONE and call.outcome.status == _GONE:
                 await unbroken(self._gone(call, due))
                 return

@@ -29,6 +29,16 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply, wat
     codec = call.codec.stream(keep_usage=call.request.wants_usage, choices=call.codec.choices(call.request.body))
     reply.codec = codec
     judged = _Judged(call, codec, answers.screen.needed(call))
+    try:
+        await _through(answers, call, answer, reply, judged, watch)
+    finally:
+        judged.drop()
+
+
+async def _through(
+    answers: Answers, call: Call, answer: Answer, reply: Reply, judged: _Judged, watch: Watch | None
+) -> None:
+    codec = judged.codec
     await judged.prepare()
     outcome, own, end = call.outcome, answers.own, b""
     try:
@@ -73,11 +83,11 @@ async def stream(answers: Answers, call: Call, answer: Answer, reply: Reply, wat
 class _Judged:
     """The pieces of one stream that are judged and not sent yet. `screen`: None if there is nothing to judge."""
 
-    __slots__ = ("_call", "_codec", "_out", "_owed", "_pace", "_screen")
+    __slots__ = ("_call", "_out", "_owed", "_pace", "_screen", "codec")
 
     def __init__(self, call: Call, codec: StreamCodec, screen: AnswerFilter | None) -> None:
         self._call = call
-        self._codec = codec
+        self.codec = codec
         self._screen = screen
         self._pace = Pace(call)
         self._out: list[bytes] = []
@@ -95,7 +105,7 @@ class _Judged:
         while (left := pace.here(self._judge, chunks)) is not None:
             chunk, size = left
             if chunk is not None and screen is not None:
-                self._out += await pace.apart(size, screen.feed, chunk, self._codec)
+                self._out += await pace.apart(size, screen.feed, chunk, self.codec)
             if pace.out_of_breath:
                 await pace.breathe()
 
@@ -104,7 +114,7 @@ class _Judged:
 
         None: all are judged.
         """
-        call, codec, screen, pace, out = self._call, self._codec, self._screen, self._pace, self._out
+        call, codec, screen, pace, out = self._call, self.codec, self._screen, self._pace, self._out
         for chunk in chunks:
             if chunk.error:
                 raise garbage(call, "an error in the middle of its answer")
@@ -127,6 +137,11 @@ class _Judged:
                 return None, 0
         return None
 
+    def drop(self) -> None:
+        """The stream has ended, at its end or before."""
+        if self._screen is not None:
+            self._screen.drop()
+
     def ready(self) -> bytes:
         """Take what may be sent."""
         data = b"".join(self._out)
@@ -135,7 +150,7 @@ class _Judged:
 
     async def rest(self) -> bytes:
         """Judge what the filter still holds at the end of the stream. Raises Refusal."""
-        screen, codec = self._screen, self._codec
+        screen, codec = self._screen, self.codec
         if screen is None:
             return b""
         if codec.due() > NEW_TEXT:

@@ -117,16 +117,14 @@ async def judged_text(answers: Answers, results: Results, call: Call, raw: bytes
     asked, parsed = (await judge(call, long, _read, answers, results, call, raw)) if results.judges else (None, None)
     if call.request.recalled:
         raw, parsed = _hidden(call, raw), None
-    refused: Refusal | None = None
-    body = b""
     try:
         body = await judge(call, long, judged, answers, call, [raw], False, parsed)
-    except Refusal as refusal:
-        refused = refusal
+    except Refusal:
+        if asked is not None:
+            await results.judge(asked)
+        raise
     if asked is not None:
         await results.judge(asked)
-    if refused is not None:
-        raise refused
     if call.redaction.spoken:
         await answers.keep_spellings(call)
     return body

@@ -95,8 +95,12 @@ class Owners:
         """
         # A conversation with a known opening names no state, or it would have been read in full (`resume`).
         names = call.codec.refers(call.request.body) if call.request.reading is None else ()
-        await self._find_cited(call, call.request.stored)
-        if _may_cite(call.request.raw, (call.codec.recalls,) if call.codec.recalls else ()):
+        raw, recalls, reading = call.request.raw, call.codec.recalls, openings.of(call)
+        known = reading.opening if reading is not None else None
+        new = raw[known.end :] if known is not None else raw
+        about = call.request.stored if call.reference is not None else None
+        await self._find_cited(call, raw if known is not None and known.cites else new, about)
+        if recalls and openings.may_cite(new, (recalls,)):
             await self._rename(call)
         beside = call.request.stored
         if not names:
@@ -114,15 +118,16 @@ class Owners:
         ids = {one.id for one in names}  # the provider's own, and known to be: no texts to be searched
         call.request.slots = [slot for slot in call.request.slots if slot.text not in ids]
 
-    async def _find_cited(self, call: Call, about: Stored | None) -> None:
+    async def _find_cited(self, call: Call, raw: bytes, about: Stored | None) -> None:
         """Check that what a request names is of the team: files, containers, stores of vectors.
 
-        They are of no workflow: any call of the team may use them, where they are. `about`: the state that the path
-        names, which must be at the same place. Raises Refusal(invalid_request), StoreUnavailable.
+        `raw`: the bytes of the request in which names may stand. The states are of no workflow: any call of the team
+        may use them, where they are. `about`: the state that the path names, which must be at the same place. Raises
+        Refusal(invalid_request), StoreUnavailable.
         """
         request = call.request
         marked = request.unscannable or request.fields or request.form or "audio" in request.body  # a voice, in chats
-        if not (marked or _may_cite(request.raw, call.codec.cites)):
+        if not (marked or openings.may_cite(raw, call.codec.cites)):
             return
         size, read = len(request.raw), partial(_cited, request.body)
         every = read() if size <= OFF_LOOP else await apart(call, size >> 10, read)
@@ -435,11 +440,6 @@ class Owners:
     def _arguments(self, seal: Seal, use: ToolUse) -> str:
         """A digest: loop detection only compares arguments, and they may hold personal data."""
         return seal.digest("arguments", canonical(use.arguments)).hex()
-
-
-def _may_cite(raw: bytes, names: Sequence[bytes]) -> bool:
-    """Whether a request may have a key with one of these parts; an escape may spell the key."""
-    return bool(names) and (b"\\u00" in raw or any(name in raw for name in names))
 
 
 def _cited(body: Json) -> list[Named]:

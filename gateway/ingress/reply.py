@@ -18,7 +18,7 @@ from gateway.detect.secrets.own import OwnSecrets
 from gateway.dialects import StreamCodec, sse
 from gateway.dialects.a2a import A2a
 from gateway.dialects.mcp import Mcp
-from gateway.errors import Refusal
+from gateway.errors import Refusal, release
 from gateway.identity.resource import CHALLENGE, Resources
 from gateway.ingress import arrays
 from gateway.ingress.wire import Head, Put
@@ -142,6 +142,7 @@ class Reply:
 
     async def refuse(self, refusal: Refusal) -> None:
         """Send an error, or end a stream that has begun with one."""
+        release(refusal)
         if self.over:
             return
         call = self._call

@@ -394,6 +394,10 @@ class Runs:
             run = self._runs[first.channel] = Run(judge(first), self._done, listed=listed, note=self._note)
         run.feed_all(pieces)
 
+    def drop(self) -> None:
+        """The answer has broken off."""
+        self._runs.clear()
+
     def takes(self, field: Field) -> bool:
         """Whether a lot of events may be judged as one piece: no values are restored in its text."""
         return self._note is None and bool(field.text) and not is_listed(field.pieces[0].channel)

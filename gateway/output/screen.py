@@ -76,6 +76,10 @@ class AnswerFilter(WholeFilter):
         except BaseException as fault:
             raise self._stopped(fault) from None
 
+    def drop(self) -> None:
+        """The answer has broken off: nothing more of it is judged."""
+        self._runs.drop()
+
     def close(self, stream: StreamCodec) -> list[bytes]:
         """The answer has ended; returns the events that are still held."""
         try:

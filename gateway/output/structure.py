@@ -15,6 +15,7 @@ from gateway.budget import spend
 from gateway.call import Json
 from gateway.detect.personal.placeholders import LIKE, PLACEHOLDER
 from gateway.dialects.parts import CERTAIN
+from gateway.dialects.tree import Single
 from gateway.errors import Refusal
 from gateway.texts import Finding
 
@@ -27,8 +28,12 @@ _STEP: Final = 64  # objects after which the time is checked
 _LONGEST: Final = 128  # maximum characters of a structural string; a longer string is a text
 
 
-def pieces(answer: Any, words: Container[str]) -> list[str]:
-    """The structural strings of an answer in document order, without the `words` of the dialect."""
+def pieces(answer: Any, words: Container[str], single: Single | None = None) -> list[str]:
+    """The structural strings of an answer in document order, without the `words` of the dialect.
+
+    `single`: what was read of one of its lists.
+    """
+    read = single.root if single is not None else words  # words: nothing in an answer
     found: list[str] = []
     waiting: list[Any] = [answer]
     looked = 0
@@ -50,6 +55,8 @@ def pieces(answer: Any, words: Container[str]) -> list[str]:
             if below:
                 below.reverse()
                 waiting += below
+        elif node is read and single is not None:
+            found += [name for name in single.names if name not in words]
         elif type(node) is list:
             waiting += [value for value in reversed(node) if type(value) is dict or type(value) is list]
         elif type(node) is str:  # after the previous string
@@ -113,13 +120,13 @@ class Structure:
         self._scan = scan
         self._last: list[str] = []
 
-    def check(self, answer: Json, instead: Callable[[str, str], str | None]) -> None:
+    def check(self, answer: Json, instead: Callable[[str, str], str | None], single: Single | None = None) -> None:
         """Judge an answer or a chunk. Raises Refusal for a split value, which cannot be redacted in place.
 
         `instead` returns the replacement of a value, None if the value may stay. The function is not stored: its owner
         refers to this object, and a cycle would leave each call to the garbage collector.
         """
-        strings = pieces(answer, self._words)
+        strings = pieces(answer, self._words, single)
         if strings == self._last:  # as in the previous chunk
             return
         self._last = strings

@@ -26,18 +26,20 @@ class WholeFilter(Acting):
         `survey`: the survey of the answer, if known. `repeats`: whether it may have log probabilities.
         """
         try:
-            self._structure.check(answer, self._replacement)
+            single = self._codec.single(answer)
+            self._structure.check(answer, self._replacement, single)
             changed = repeats and self._codec.drop_repeats(answer)
             if survey is None or changed:
-                survey = self._codec.whole(answer)
-            calls = self._codec.calls(answer)
-            if not self._screen.any_tool:
+                survey = self._codec.whole(answer, single)
+            calls = self._codec.calls(answer) if single is None else ()
+            if single is None and not self._screen.any_tool:
                 offered.check(self._call, [*calls, *self._codec.strays(answer)])
-            for field, _ in self._codec.runs(answer, survey):
+            apart = single is not None and survey.lists <= single.lists
+            for field, _ in self._codec.runs(answer, survey) if not apart else ():
                 note = (lambda _, spelled: self._call.redaction.spoken.append(spelled)) if self._restores else None
                 changed |= judge_whole(field, self._judge_of(field.pieces[0]), note=note)
             changed |= self._survey(survey, calls)
-            if changed or not self._codec.echoes(answer) or self._tells(answer):
+            if changed or (single is None and (not self._codec.echoes(answer) or self._tells(answer))):
                 self._codec.conceal(answer)
                 changed = True
         except PASSING:

@@ -86,6 +86,7 @@ class Opening:
     begin: int  # of the list of messages
     ends: Sequence[int]  # of each message
     starts: Sequence[int]  # the number of texts before each message
+    cites: bool  # whether its bytes may name what a provider stores: see `Codec.cites`
     renamed: Mapping[str, str] | None = None  # see `Request.renamed`
     seam: int = 0  # the end of the last message before those that were dropped: see `trimmed`
 
@@ -362,6 +363,11 @@ def _key(call: Call) -> tuple[str, ...]:
     return whose, call.codec.name, *call.values.values()
 
 
+def may_cite(raw: bytes, names: Sequence[bytes]) -> bool:
+    """Whether JSON may have a key with one of these parts; an escape may spell the key."""
+    return bool(names) and (b"\\u00" in raw or any(map(raw.__contains__, names)))
+
+
 def _begins(raw: bytes, opening: Opening) -> bool:
     """Whether a body begins and ends as an opening, with other messages between."""
     size = opening.end + len(opening.tail)
@@ -399,6 +405,8 @@ def _opening(call: Call, reading: Reading, edit: Edit) -> Opening:
         begin=reading.begin if known is None else known.begin,
         ends=reading.ends if known is None else [*known.ends, *reading.ends],
         starts=reading.starts if known is None else [*known.starts, *reading.starts],
+        cites=(known is not None and known.cites)
+        or may_cite(request.raw[known.end if known is not None else 0 : reading.end], call.codec.cites),
         renamed=renamed_in(said, request.renamed),
     )
 
@@ -410,10 +418,10 @@ def messages(call: Call) -> list[Json]:
 
 
 def received(call: Call) -> Json:
-    """The body of a call before any edit, if its beginning is known: the messages of an opening are those that left."""
+    """The body of a call as received: the messages of a known opening are those that left, and ids may be others."""
     reading = of(call)
-    known = reading is not None and reading.opening is not None
-    body: Json = orjson.loads(call.request.raw) if known else call.request.body
+    other = (reading is not None and reading.opening is not None) or call.request.renamed
+    body: Json = orjson.loads(call.request.raw) if other else call.request.body
     return body
 
 

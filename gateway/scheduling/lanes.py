@@ -49,6 +49,7 @@ class Lanes:
             raise
         finally:
             self._leave()
+            del running  # with its fault and the frame of this fault, a cycle
 
     async def _enter(self, team: str) -> None:
         if self._free:
@@ -123,3 +124,5 @@ async def to_its_end(work: Callable[[], Result]) -> Result:
     except asyncio.CancelledError:
         await asyncio.wait([running])
         return running.result()
+    finally:
+        del running  # see `Lanes.run`

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from gateway import budget, ids
 from gateway.budget import Budget
 from gateway.call import Call, Resource
-from gateway.errors import trace
+from gateway.errors import release, trace
 from gateway.ingress.dues import Due
 from gateway.serving.runtime import Runtime, Shared
 from gateway.serving.shares import UNCOUNTED
@@ -60,6 +60,8 @@ async def _see(gateway: Gateway, due: Due) -> None:
         await runtime.endings.see(call, due)
     except StoreUnavailable as fault:
         _log.warning("the end of a %s in the background is asked for again later: %s", due.kind, fault)
+        release(fault)
     except Exception as fault:
         _log.error("the end of a %s in the background could not be seen: %s", due.kind, trace(fault))
+        release(fault)
         shared.telemetry.failed("background")

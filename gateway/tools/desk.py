@@ -122,7 +122,7 @@ class Desk:
         opened = self._sending.opened(call, _codec(call).door)
         assert call.subject is not None, "sessions come after identify"
         _codec(call).round_of = partial(self._sessions.round_of, call.subject)
-        _codec(call).task_of = partial(self._owners.enter, call, call.subject)
+        _codec(call).task_of = partial(self._owners.enter, call.request, call.subject)
         _codec(call).ask_of = partial(self._sessions.ask_of, call.subject)
         if opened is not None:
             call.values = {SESSION: opened.workflow}

@@ -17,7 +17,7 @@ from typing import Any, Final
 from gateway import budget
 from gateway.call import Call, Json
 from gateway.dialects.mcp_questions import Question
-from gateway.errors import Refusal
+from gateway.errors import Refusal, release
 from gateway.ids import uuid7
 from gateway.tools.notices import PROGRESS
 from gateway.tools.server import Server
@@ -146,13 +146,14 @@ class HeldCall(Relay):
         self.state = ""
         self.timer: asyncio.TimerHandle | None = None
         self._held = held
-        self._begin = partial(held.begin, call, server.name, self.end)
+        self._begin = partial(held.begin, call, server.name)  # with `end`, a cycle: freed by the GC only
         self._leave: Callable[[], None] | None = None
         self._said: asyncio.Queue[Json | None] = asyncio.Queue()  # None: there is an answer
         self._hold: Hold | None = None
         self._size = 0  # bytes that no request of the client holds
         self._number = 0
         self._task: asyncio.Task[bytes] | None = None
+        self._ended: bytes | BaseException = b""
 
     def start(self, work: Coroutine[Any, Any, bytes]) -> None:
         """The call leaves."""
@@ -162,8 +163,14 @@ class HeldCall(Relay):
         self._task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[bytes]) -> None:
-        if not task.cancelled():
-            task.exception()  # a call that nobody continues is no fault of the gateway
+        self._task = None
+        try:
+            fault = task.exception()  # a call that nobody continues is no fault of the gateway
+            release(fault)
+            self._ended = fault or task.result()
+        except asyncio.CancelledError as cancelled:
+            release(cancelled)
+            self._ended = _ended(self.server.name)
         self._said.put_nowait(None)
 
     def attach(self, hold: Hold | None) -> None:
@@ -186,7 +193,7 @@ class HeldCall(Relay):
         """The key under which the client gets a question. Raises Refusal if too many calls wait."""
         assert session is not None, "calls leave in a session"
         if self._leave is None:
-            self._leave = self._begin()
+            self._leave = self._begin(self.end)
         self._number += 1
         key = f"q{self._number}"
         self.pending[key] = question, session
@@ -218,18 +225,18 @@ class HeldCall(Relay):
         return asked
 
     def _answer(self) -> bytes:
-        assert self._task is not None, "a call has left"
-        if self._task.cancelled():
-            raise _ended(self.server.name)
-        return self._task.result()
+        if isinstance(self._ended, BaseException):
+            raise self._ended
+        return self._ended
 
     def end(self) -> None:
         """End the call, if it goes on."""
         self._held.forget(self)
         if self._task is not None:
             self._task.cancel()
-        if self._leave is not None:
-            self._leave()
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
 
 
 def _owner(call: Call) -> Owner:

@@ -40,7 +40,7 @@ from gateway.tools.wire import (
     reply,
     unheld,
 )
-from gateway.upstream.bodies import received
+from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _DAY = 86400.0  # seconds
@@ -49,7 +49,6 @@ _SELF: Json = {"name": "meshgate", "version": "1"}
 _LISTENING = Timeouts(_DAY, 10, _DAY)  # the end of streams is not that of answers
 _LATER = 1.0  # seconds by which the client's time limit is later than that of the exchange, which tells why
 _DEPTH = 200  # levels that every encoder writes
-_UNREACHED = "could not be reached"
 
 
 def of_gateway(able: Json = NOTHING) -> Json:
@@ -224,12 +223,7 @@ class HttpWire(Wire):
 
     async def _post(self, message: Json, headers: Mapping[str, str], bearer: str) -> Response:
         to = self._to.having([*headers.items(), *borne(bearer)]) if headers or bearer else self._to
-        try:
-            return await self._client.post(to, orjson.dumps(message))
-        except TimeoutError:
-            raise broken(self._name, "did not answer in time", late=True) from None
-        except OSError as fault:
-            raise broken(self._name, f"{_UNREACHED} ({type(fault).__name__})", down=True) from None
+        return await begun(self._client, to, orjson.dumps(message), partial(broken, self._name))
 
     async def _body(
         self,

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-import orjson
-
 from gateway.call import Call, Json
 from gateway.dialects import mcp, mcp_questions
 from gateway.dialects.jsonrpc import PARAMS, Fault
@@ -27,7 +25,7 @@ from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
 from gateway.tools.task_owners import Found, TaskOwners
 from gateway.tools.tasks import described, in_later_form
-from gateway.tools.wire import broken, written
+from gateway.tools.wire import broken, parsed, written
 
 _ENDED: Final = frozenset({"completed", "failed"})
 _KIND: Final = b"resultType"
@@ -51,11 +49,8 @@ class LaterTasks:
         """
         if _KIND not in raw and b"\\u00" not in raw:  # an escape may spell the name
             return raw
-        try:
-            said = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            return raw
-        result = said.get("result") if type(said) is dict else None
+        said = parsed(raw)
+        result = said.get("result")
         if type(result) is not dict or result.get("resultType") != "task":
             return raw
         if not codec.takes_tasks:
@@ -165,11 +160,7 @@ def _check_promise(server: Server, promised: Any, told: Json) -> None:
 
 def _result(raw: bytes) -> Json:
     """The result of a response. Raises Refusal if the server does not do this with the task."""
-    try:
-        said: Any = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        said = None
-    result = said.get("result") if type(said) is dict else None
+    result = parsed(raw).get("result")
     if type(result) is not dict:
         raise Fault(PARAMS, "The server does not have this task, or does not do this with it any more.")
     return result
@@ -177,13 +168,10 @@ def _result(raw: bytes) -> Json:
 
 def _ended(server: Server, raw: bytes) -> Json:
     """The end of a task of 2025-11-25: the state of the extension, with result or error. Raises Refusal."""
-    try:
-        said: Any = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        said = None
-    if type(said) is dict and type(said.get("result")) is dict:
+    said = parsed(raw)
+    if type(said.get("result")) is dict:
         return {"status": "completed", "result": {key: it for key, it in said["result"].items() if key != mcp.META}}
-    if type(said) is dict and (error := _error(said.get("error"))) is not None:
+    if (error := _error(said.get("error"))) is not None:
         return {"status": "failed", "error": error}
     raise broken(server.name, "has no result of a task that has ended")
 

@@ -33,7 +33,7 @@ from gateway.tools.wire import (
     borne,
     broken,
 )
-from gateway.upstream.bodies import received
+from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Response
 
 _READS: Final = frozenset({"GET", "HEAD"})
@@ -78,15 +78,15 @@ class OperationsWire(Wire):
         return _error(message, UNKNOWN_METHOD, "The method is not served here.")
 
     async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
-        """None."""
+        """None: an HTTP API has no such stream."""
         del session, bearer, last, message
         return None
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
-        """Nothing to tell."""
+        """Do nothing: an HTTP API takes no notifications."""
 
     async def end(self, session: Session, bearer: str = "") -> None:
-        """Nothing to end."""
+        """Do nothing: an HTTP API has no sessions."""
 
     async def close(self) -> None:
         """Nothing: the connections belong to the client."""
@@ -108,12 +108,8 @@ class OperationsWire(Wire):
         to = self._to.having(
             [("Accept", "application/json"), *([("Content-Type", "application/json")] if body else [])]
         )
-        try:
-            response = await self._client.post(to.having(borne(bearer)).below(at, operation.method), body)
-        except TimeoutError:
-            raise broken(self._name, "did not answer in time", late=True) from None
-        except OSError as fault:
-            raise broken(self._name, f"could not be reached ({type(fault).__name__})", down=True) from None
+        to = to.having(borne(bearer)).below(at, operation.method)
+        response = await begun(self._client, to, body, partial(broken, self._name))
         attempt.status = response.status
         if response.status == 401 and bearer:
             response.close()

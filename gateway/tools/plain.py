@@ -32,7 +32,7 @@ from gateway.tools.credentials import check_echo
 from gateway.tools.registry import Credentials
 from gateway.tools.wire import Relay, borne, broken
 from gateway.upstream.answer import Answer
-from gateway.upstream.bodies import received
+from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _READS: Final = frozenset({"GET", "HEAD"})
@@ -137,21 +137,13 @@ class PlainDesk:
         """Send a request, and read the answer."""
         server = codec.server
         async with self._breakers[server].attempt() as attempt:
-            response = await self._begun(server, to, body)
+            response = await begun(self._client, to, body, partial(broken, server))
             attempt.status = response.status
             if codec.method == "HEAD":
                 response.close()
                 return response, b""
             most = self._rows[server].max_answer
             return response, await received(response, most, call.ticket.hold, partial(broken, server))
-
-    async def _begun(self, server: str, to: Destination, body: bytes) -> Response:
-        try:
-            return await self._client.post(to, body)
-        except TimeoutError:
-            raise broken(server, "did not answer in time", late=True) from None
-        except OSError as fault:
-            raise broken(server, f"could not be reached ({type(fault).__name__})", down=True) from None
 
     def _answer(self, codec: HttpTool, response: Response, raw: bytes) -> Answer:
         status = response.status

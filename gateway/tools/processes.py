@@ -105,7 +105,7 @@ class Processes(Wire):
         task.add_done_callback(self._ending.discard)
 
     async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
-        """None."""
+        """None: a process sends nothing outside of calls."""
         return await self._shared.listen(session, bearer, last, message)
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-import orjson
-
 from gateway.call import Call, Json
 from gateway.dialects import mcp_questions
 from gateway.dialects.mcp import Mcp
@@ -22,7 +20,7 @@ from gateway.policy.visible import Visible
 from gateway.scheduling.lanes import to_its_end
 from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
-from gateway.tools.wire import broken, written
+from gateway.tools.wire import broken, parsed, written
 
 _MARK: Final = b"input_required"
 _MOST: Final = 16  # rounds of a call, and questions of a round
@@ -102,14 +100,9 @@ def required(raw: bytes) -> Json | None:
     """A response whose result asks the client; None for any other."""
     if _MARK not in raw and b"\\u00" not in raw:  # an escape may spell the type
         return None
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-    result = said.get("result") if type(said) is dict else None
-    if type(result) is not dict or result.get("resultType") != _MARK.decode():
-        return None
-    return dict(said)
+    said = parsed(raw)
+    result = said.get("result")
+    return said if type(result) is dict and result.get("resultType") == _MARK.decode() else None
 
 
 def read(server: Server, result: Json, number: int) -> tuple[str | None, Json]:

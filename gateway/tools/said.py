@@ -13,6 +13,7 @@ from gateway.dialects import mcp
 from gateway.dialects.jsonrpc import PARAMS
 from gateway.tools.catalogue import Listed
 from gateway.tools.schema import fits
+from gateway.tools.wire import parsed
 
 _SELF: Final[Json] = {"name": "meshgate", "version": "1"}
 _LONGEST_NAME: Final = 128
@@ -56,15 +57,11 @@ def joined(server: str, listed: Sequence[Listed]) -> list[Json]:
 
 def keeps(promised: Json, raw: bytes) -> bool:
     """Whether the structured content of a response, if there is any, fits an output schema."""
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return True  # refused as no response
-    return suits(promised, said.get("result") if type(said) is dict else None)
+    return suits(promised, parsed(raw).get("result"))  # what is no response is refused later
 
 
 def suits(promised: Json, result: object) -> bool:
-    """The same for a result."""
+    """Whether the structured content of a result, if there is any, fits an output schema."""
     if type(result) is not dict or result.get("isError") is True or "structuredContent" not in result:
         return True
     return fits(result["structuredContent"], promised)
@@ -75,11 +72,8 @@ def for_later_era(raw: bytes, method: str) -> bytes:
 
     What is read is private to the caller, whatever the server says: the gateway judges it for this caller.
     """
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return raw
-    result, error = (said.get("result"), said.get("error")) if type(said) is dict else (None, None)
+    said = parsed(raw)
+    result, error = said.get("result"), said.get("error")
     if type(result) is dict:
         result.setdefault("resultType", "complete")
         if method == _READ and result["resultType"] == "complete":

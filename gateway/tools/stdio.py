@@ -43,6 +43,7 @@ from gateway.tools.wire import (
     Wire,
     asked_too_much,
     broken,
+    parsed,
     reply,
     unasked,
 )
@@ -105,7 +106,7 @@ class StdioWire(Wire):
         return orjson.dumps(said)
 
     async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
-        """None."""
+        """None: a process sends nothing outside of calls."""
         del session, bearer, last, message
         return None
 
@@ -290,17 +291,14 @@ class StdioWire(Wire):
 
     def _take(self, process: Process, line: bytes) -> None:
         """Take a line. Raises Flood."""
-        try:
-            said = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            said = None
-        id = said.get("id") if type(said) is dict else None
-        answered = type(said) is dict and "method" not in said and type(id) is int and self._waiting.get(id)
+        said = parsed(line)
+        id = said.get("id")
+        answered = "method" not in said and type(id) is int and self._waiting.get(id)
         if answered and answered.process is process and not answered.response.done():
             answered.answer(line)
             return
         self._strays.count(line)
-        if type(said) is not dict or "method" not in said:
+        if "method" not in said:
             return
         if "id" in said and self._asking is not None and said["method"] != "ping":
             self._hear(self._asking, said, len(line))

@@ -13,9 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import orjson
-
-from gateway.call import Call, Json, Subject
+from gateway.call import Call, Json, Request, Subject
 from gateway.dialects import mcp
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.dialects.mcp import Mcp
@@ -30,7 +28,7 @@ from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.sessions import Sessions
 from gateway.tools.tasks import described, in_later_form
-from gateway.tools.wire import Relay, Session, broken, written
+from gateway.tools.wire import Relay, Session, broken, parsed, written
 
 _LONGEST: Final = 7 * 86400  # seconds for which the id of a task is good
 _MOST: Final = 100  # tasks of a server that are looked up for one page
@@ -52,11 +50,11 @@ class TaskOwners:
         self._visible = visible
         self._seen = seen
 
-    def enter(self, call: Call, subject: Subject, server: str, id: object) -> Task | None:
+    def enter(self, request: Request, subject: Subject, server: str, id: object) -> Task | None:
         """The task that a message is about; a message without a workflow is of that of the task."""
         task = self._sessions.task_of(subject, server, id)
-        if task is not None and task.workflow and call.request.alone:
-            call.request.correlation_id, call.request.alone = task.workflow, False
+        if task is not None and task.workflow and request.alone:
+            request.correlation_id, request.alone = task.workflow, False
         return task
 
     async def restore(self, call: Call, server: Server, given: str) -> None:
@@ -101,11 +99,8 @@ class TaskOwners:
 
         Raises Refusal, StoreUnavailable.
         """
-        try:
-            said = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            return raw
-        result = said.get("result") if type(said) is dict else None
+        said = parsed(raw)
+        result = said.get("result")
         made = result.get("task") if type(result) is dict else None
         if type(made) is not dict:
             return raw
@@ -236,13 +231,10 @@ class TaskRelay(Relay):
 
 def _page(server: Server, raw: bytes, cursor: str | None) -> tuple[list[Json], str | None]:
     """The tasks on a page of the server, and the cursor of the next one. Raises Refusal."""
-    try:
-        said: Any = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        said = None
-    if type(said) is dict and "error" in said and cursor is not None:
+    said = parsed(raw)
+    if "error" in said and cursor is not None:
         raise Fault(PARAMS, "The server does not go on from `params.cursor`. Ask for the first page, without a cursor.")
-    result: Any = said.get("result") if type(said) is dict else None
+    result: Any = said.get("result")
     tasks: Any = result.get("tasks") if type(result) is dict else None
     if type(tasks) is not list or any(type(one) is not dict for one in tasks):
         raise broken(server.name, "answered with something that is not a list of tasks")

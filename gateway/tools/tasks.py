@@ -9,14 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-import orjson
-
 from gateway.call import Json
 from gateway.dialects import mcp
 from gateway.dialects.jsonrpc import PARAMS, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.tools.server import Server
-from gateway.tools.wire import broken, written
+from gateway.tools.wire import broken, parsed, written
 
 _STATES: Final = frozenset({"working", "input_required", "completed", "failed", "cancelled"})
 _MOST: Final = 10_000_000_000  # milliseconds
@@ -41,13 +39,10 @@ def offered(about: Json) -> Json:
 
 def state(codec: Mcp, server: Server, raw: bytes) -> Json:
     """The state of a task, without its id and without words of the server. Raises Refusal."""
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise broken(server.name, "describes a task without JSON") from None
-    if type(said) is dict and "error" in said:
+    said = parsed(raw)
+    if "error" in said:
         raise Fault(PARAMS, "The server does not have this task, or does not do this with it any more.")
-    result = said.get("result") if type(said) is dict else None
+    result = said.get("result")
     told = described(server, result if type(result) is dict else {})
     codec.added["taskId",] = codec.task_id
     return told
@@ -55,11 +50,8 @@ def state(codec: Mcp, server: Server, raw: bytes) -> Json:
 
 def related(codec: Mcp, server: Server, raw: bytes) -> bytes:
     """The result of a task without the server's id."""
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return raw
-    result = said.get("result") if type(said) is dict else None
+    said = parsed(raw)
+    result = said.get("result")
     if type(result) is not dict:
         return raw
     result.pop(mcp.META, None)

@@ -162,6 +162,15 @@ def reply(question: Json, error: Json | None = None) -> Json:
     return {"jsonrpc": "2.0", "id": question.get("id"), "error": error}
 
 
+def parsed(raw: bytes) -> Json:
+    """A message of a server; empty if the bytes are not a JSON object."""
+    try:
+        said = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}
+    return said if type(said) is dict else {}
+
+
 def written(server: str, said: Json) -> bytes:
     """A message of a server that was edited. Raises Refusal if the message is nested too deep."""
     try:

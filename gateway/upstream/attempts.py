@@ -17,7 +17,7 @@ from typing import NamedTuple
 import orjson
 
 from gateway.call import Call, Target
-from gateway.errors import Refusal
+from gateway.errors import Refusal, release
 from gateway.redaction import openings
 from gateway.stores import Outages
 from gateway.translate.words import Untranslatable
@@ -74,9 +74,11 @@ class Attempts:
                 try:
                     return await self._send(call, target, account, probes)
                 except Untranslatable as fault:
+                    release(fault)
                     unable[target] = fault
                     break
                 except Failed as fault:
+                    release(fault)
                     failed[target] = fault
                     if fault.kind not in _OF_A_KEY or probes:
                         break
@@ -161,6 +163,7 @@ class Attempts:
             try:
                 return await self._send(call, soonest.target, soonest.account, False)
             except Failed as fault:
+                release(fault)
                 failed[soonest.target] = last = fault
 
     def _soonest(
@@ -241,6 +244,8 @@ async def _end(attempts: Sequence[asyncio.Future[Answer]]) -> None:
 def _close(attempt: asyncio.Future[Answer]) -> None:
     if _serves(attempt):
         attempt.result().close(finished=False)
+    elif not attempt.cancelled():
+        release(attempt.exception())
 
 
 def _tokens(call: Call) -> int:

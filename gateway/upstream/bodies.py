@@ -1,4 +1,4 @@
-"""Whole answers of HTTP servers, read within a bound."""
+"""Requests to HTTP servers, and their whole answers, read within a bound."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.errors import Refusal
-from gateway.upstream.client import Response
+from gateway.upstream.client import Client, Destination, Response
 
 
 class Broken(Protocol):
@@ -16,6 +16,16 @@ class Broken(Protocol):
     """
 
     def __call__(self, what: str, /, *, late: bool = False, down: bool = False) -> Refusal: ...
+
+
+async def begun(client: Client, to: Destination, body: bytes, broken: Broken) -> Response:
+    """Send a request; returns the answer once its head is there. Raises what `broken` makes."""
+    try:
+        return await client.post(to, body)
+    except TimeoutError:
+        raise broken("did not answer in time", late=True) from None
+    except OSError as fault:
+        raise broken(f"could not be reached ({type(fault).__name__})", down=True) from None
 
 
 async def received(response: Response, most: int, hold: Callable[[int], None], broken: Broken) -> bytes:

@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.client import Client as SdkClient
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import BaseModel
@@ -19,6 +16,7 @@ import environments
 import tool_server
 from gateway.dialects import mcp
 from line import Line, config, running
+from tool_client import sdk
 from tool_server import MAIL
 
 pytestmark = pytest.mark.live
@@ -120,14 +118,7 @@ async def test_the_present_client_before_a_server_of_the_former(line: Line, mode
         asked.append(params.message)
         return types.ElicitResult(action="accept", content={"name": "Ann"})
 
-    async with (
-        httpx2.AsyncClient(headers={"authorization": "Bearer mg-alice"}, timeout=20) as http,
-        SdkClient(
-            streamable_http_client(f"{line.url}/mcp/former", http_client=http),
-            mode=mode,
-            elicitation_callback=on_elicit,
-        ) as client,
-    ):
+    async with sdk(f"{line.url}/mcp/former", mode=mode, elicitation_callback=on_elicit) as client:
         result = await client.call_tool("ask", {})
     assert result.structured_content == {"result": "Ann"}
     assert asked == ["Name of <EMAIL>?"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,13 +21,16 @@ from line import Line, config, running
 SECRET = "prov.9f3Kp29xW7.of-no-known-form"
 LETTERS = "QxZkPwvTrLmNbVcX"  # a path of letters only is repeated otherwise
 ADMIN = "admin-key-in-a-file-10"
+DIGESTED = "admin-key-known-by-its-digest-11"
+"""Found only as the key of the request: nobody can search for it."""
 
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory, up: scripted.Upstream) -> Iterator[Line]:
     folder = tmp_path_factory.mktemp("own-admin")
     (folder / "admin.key").write_text(ADMIN)
-    raw = config(folder, up.url, admin={"key_file": str(folder / "admin.key")}, quotas={"calls": 9})
+    admin = {"key_file": str(folder / "admin.key"), "key_sha256": [sha256(DIGESTED.encode()).hexdigest()]}
+    raw = config(folder, up.url, admin=admin, quotas={"calls": 9})
     raw["providers"]["up"]["api_key"] = SECRET
     raw["providers"]["up"]["headers"] = {"x-of-us": LETTERS}
     with running(folder, raw) as made:
@@ -57,20 +61,23 @@ BODIES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("secret", [SECRET, SECRET.encode().hex(":"), SECRET.upper(), ADMIN])
+@pytest.mark.parametrize("secret", [SECRET, SECRET.encode().hex(":"), SECRET.upper(), ADMIN, DIGESTED])
 @pytest.mark.parametrize(("method", "path"), [row[:2] for row in (*workflows.ROUTES, *keys.ROUTES)])
 def test_a_request_with_a_secret_is_refused(line: Line, method: str, path: str, secret: str) -> None:
     """In the path, the query and each field of the body of every endpoint: nothing is changed, recorded or repeated."""
     line.chat("hi", cid="known")
-    told = [ask(line, method, f"{path.replace('{id}', 'known')}?team={quote(secret)}")] if method == "GET" else []
+    own = {"authorization": f"Bearer {DIGESTED if secret == DIGESTED else ADMIN}"}
+    known = path.replace("{id}", "known")
+    told = [ask(line, method, f"{known}?team={quote(secret)}", **own)] if method == "GET" else []
     if "{id}" in path:
         whole = quote(secret, safe="")
-        told.append(ask(line, method, path.replace("{id}", whole), None if method == "GET" else {"team": "red"}))
+        body = None if method == "GET" else {"team": "red"}
+        told.append(ask(line, method, path.replace("{id}", whole), body, **own))
     if method == "POST":
         assert BODIES[path]
-        for body in BODIES[path]:
-            sent = json.loads(json.dumps(body).replace('X"', f'{secret}"'))
-            told.append(ask(line, method, path.replace("{id}", "known"), sent))
+        for fields in BODIES[path]:
+            sent = json.loads(json.dumps(fields).replace('X"', f'{secret}"'))
+            told.append(ask(line, method, known, sent, **own))
     assert told
     for answer in told:
         assert answer.status_code == 400

@@ -395,6 +395,8 @@ def test_every_place_of_a_configuration() -> None:
         ({"anthropic-version": "2023-06-01", "anthropic-beta": "prompt-caching-2024-07-31,output-128k-2025-02-19"}, ""),
         ({"OpenAI-Organization": "org-aB3dE5gH7jK9mN1p", "OpenAI-Project": "proj_aB3dE5gH7jK9mN1p"}, ""),
         ({"User-Agent": "acme/1.0 (build 7f3a9c0e51b24d)", "HTTP-Referer": "https://acme.example/7f3a9c0e51b24d"}, ""),
+        ({"x-build": "build-123456789"}, "build-123456789"),
+        ({"x-build": "build-20241021"}, ""),
         ({"x-model": "Qwen2.5-Coder-32B-Instruct", "x-region": "europe-west4-a", "Accept": "application/json"}, ""),
     ],
 )
@@ -411,6 +413,9 @@ def test_a_header_is_a_secret_by_name_or_by_value(headers: dict[str, str], secre
         ("https://a.example/v1?x=aB3dE5gH7jK9%2BN1p", "aB3dE5gH7jK9%2BN1p"),
         ("https://a.example/v1?x=aB3dE5gH7jK9%2BN1p", "aB3dE5gH7jK9+N1p"),
         ("https://hooks.example/services/T0001/aB3dE5gH7jK9mN1p", "aB3dE5gH7jK9mN1p"),
+        ("https://hooks.example/services/T0001/aB3dE5gH7jK9mN1", ""),
+        ("https://correct-horse-battery@a.example/v1", "correct-horse-battery"),
+        ("redis://:correct-horse-battery@a.example/0", "correct-horse-battery"),
         ("https://a.example/openai/deployments/gpt-4o-mini?api-version=2024-10-21-preview", ""),
         ("https://a.example/models/Qwen/Qwen2.5-Coder-32B-Instruct/v1?deployment=production-europe", ""),
         ("sqlite:////tmp/aB3dE5gH7jK9mN1p/state.db", ""),

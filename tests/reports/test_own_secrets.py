@@ -17,7 +17,7 @@ import calls
 from gateway import budget
 from gateway.budget import Budget
 from gateway.call import Subject
-from gateway.config.sections import Pii
+from gateway.config.sections import Ner, Pii
 from gateway.detect.injection import misspelt
 from gateway.detect.injection.scoring import Evidence, Sign
 from gateway.detect.secrets.own import ENTITY, OwnSecrets
@@ -26,8 +26,11 @@ from gateway.dialects import leads, openai_ceilings, openai_tools
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
+from gateway.ingress.workflow_ids import WorkflowIds
+from gateway.policy.engines.memo import Memoized
 from gateway.redaction.actions import Rules
 from gateway.redaction.content import Contents
+from gateway.redaction.names import Names
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
 from gateway.serving.own_values import values
@@ -59,6 +62,22 @@ def test_other_text_leaves_as_it_was(pieces: list[str]) -> None:
     assert "".join(map(guard.feed, pieces)) + guard.close() == "".join(pieces)
 
 
+@pytest.mark.parametrize("size", [6, 11, 12, 13])
+def test_values_of_fewer_than_12_characters_are_not_searched_for(size: int) -> None:
+    """They are found in ordinary text; from 12 characters on, they are found everywhere."""
+    value = "q7Zk2mXw9Lp4T"[:size]
+    own, text = OwnSecrets([value]), f"it is {value}, is it not"
+    found = size >= 12
+    assert bool(own) is own.holds(text.encode()) is bool(own.found(text)) is found
+    assert (value in own.hide(text)) is not found
+    guard = own.guard(CALL)
+    if found:
+        with pytest.raises(Refusal):
+            guard.feed(text)
+    else:
+        assert guard.feed(text) + guard.close() == text
+
+
 def test_a_text_of_another_team_is_a_miss() -> None:
     """Counted: each team's first sight of a text is worked out, its second is not."""
     asked: list[str] = []
@@ -82,6 +101,60 @@ def test_a_text_of_another_team_is_a_miss() -> None:
         for team in ("red", "red", "blue", "blue"):
             read(slots, team)
         assert len(asked) == 2
+
+
+def test_an_id_of_another_team_is_a_miss() -> None:
+    """Searched once for each team: who waits less for an id would learn that another team uses it."""
+    asked: list[str] = []
+
+    def scan(text: str) -> list[Finding]:
+        asked.append(text)
+        return []
+
+    ids = WorkflowIds(scan, lambda kind, text: b"")
+    for team in ("red", "red", "blue", "blue"):
+        assert ids.kept(team, "ticket-of-one-team") == "ticket-of-one-team"
+    assert len(asked) == 2
+
+
+async def test_a_verdict_of_another_team_is_a_miss() -> None:
+    """Also where the policy does not read the team, and all teams get the same verdict."""
+
+    class Engine(Memoized):
+        judged = 0
+
+        async def _judge(self, document: Any, key: bytes) -> Any:
+            self.judged += 1
+            return {"allow": True}
+
+    for read, apart in ((("action", "model"), 2), (("subject", "team"), 2), (("subject",), 2), ((), 2)):
+        engine = Engine([read], volatile=False, sets_labels=False)
+        for team in ("red", "red", "blue", "blue"):
+            document = {"subject": {"team": team, "agent": "a"}, "action": {"model": "m"}}
+            assert await engine.decide(document) == {"allow": True}
+        assert engine.judged == apart, read
+
+
+@pytest.mark.parametrize("text", ["Zibbet", "Zibbet came by. " * 4000], ids=["whole", "in pieces"])
+async def test_a_name_of_another_team_is_a_miss(text: str) -> None:
+    """A text, and each piece of a long one, is read for each team; what a team's own texts have in common, once."""
+    asked: list[str] = []
+
+    class Workers:
+        async def find(self, texts: list[str], deadline: float, team: str) -> dict[str, list[Finding]]:
+            asked.extend(texts)
+            return {one: [] for one in texts}
+
+    names = Names(Ner(), Workers())  # type: ignore[arg-type]
+    read = []
+    for team in ("red", "red", "blue", "blue"):
+        for more in ("", " And more."):
+            asked.clear()
+            await names.add([Slot({}, "content", text + more, "user", None)], [], team)
+            read.append(len(asked))
+    first, second = read[:2]
+    assert first > 0
+    assert read == [first, second, 0, 0] * 2
 
 
 @pytest.mark.parametrize("role", ["Tool", "tool ", "ipython", "FUNCTION", "whatever"])

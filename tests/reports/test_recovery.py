@@ -66,6 +66,7 @@ def test_a_lock_of_the_file_is_survived(line: Line) -> None:
     refused = line.chat(cid="w")
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
     assert refused.headers["retry-after"] == "1"
+    assert refused.headers["retry-after"] == "1"
     assert line.client.get("/livez").status_code == 200  # nobody need restart the gateway
     assert line.client.get("/readyz").status_code == 503
     other.execute("ROLLBACK")
@@ -106,6 +107,7 @@ def test_a_database_that_is_gone_stops_the_gateway(line: Line) -> None:
     _await(lambda: line.client.get("/livez").status_code == 503)
     refused = line.chat()
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
+    assert refused.headers["retry-after"] == "1"
 
 
 def test_a_backup_written_over_the_file_stops_the_gateway(line: Line) -> None:

@@ -121,6 +121,15 @@ def test_undone(scanner: StreamScanner, name: str, before: str, after: str) -> N
         assert streamed(scanner, [text[at : at + size] for at in range(0, len(text), size)]) == (text, [finding])
 
 
+@pytest.mark.parametrize("mail", ["ann@exampl.com", "anna@exampl.com", "annas@exampl.com"])
+@pytest.mark.parametrize("padded", [True, False])
+def test_base64_is_decoded_from_twenty_characters_on(scanner: StreamScanner, mail: str, padded: bool) -> None:
+    """Without the padding: 15 letters and more; what is shorter is mostly a word."""
+    text = based(mail) if padded else based(mail).rstrip("=")
+    found = [one.entity for one in scanner.scan(f"see {text} there")]
+    assert found == (["EMAIL"] if len(text.rstrip("=")) >= 20 else [])
+
+
 @pytest.mark.parametrize("text", HARMLESS)
 def test_harmless(scanner: StreamScanner, text: str) -> None:
     """Typography, code, digests, images and scripts without spaces are left alone."""

@@ -56,7 +56,7 @@ class OwnSecrets:
         return min(size, len(data))
 
     def _in_text(self, data: bytes) -> bool:
-        """The same for the bytes of a text."""
+        """Whether the bytes of a text contain a value, also in the notations of texts."""
         if len(data) < SHORTEST or not self.secrets:
             return False
         if self._plain.holds(data):

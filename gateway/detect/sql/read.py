@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.budget import current
 from gateway.detect.sql.tree import HARD, KINDS, WRITES, Statement, by_words, statement, unquoted, unreadable
+from gateway.errors import release
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -189,7 +190,8 @@ class Reader:
             if index >= self._speakers and [one.text for one in tokens] != [one.text for one in piece]:
                 return None
             trees = [tree for tree in parser.parse(tokens, text) if tree]
-        except Exception:
+        except Exception as fault:
+            release(fault)
             return None
         return trees[0] if len(trees) == 1 and _is_statement(trees[0]) else None
 

@@ -29,7 +29,7 @@ from gateway.detect.unmask.escapes import ESCAPE, Token, decoded
 from gateway.detect.unmask.lookalikes import SAME
 
 LARGEST: Final = 262_144  # maximum decoded characters of one encoded stretch; the rest is scanned as written
-SHORTEST: Final = 20  # minimum characters of an encoded stretch: an address of 14 letters in base64
+SHORTEST: Final = 20  # minimum characters of an encoded stretch, without padding: an address of 15 letters in base64
 BLOB: Final = r"[A-Za-z0-9+/_-]+={0,2}"
 
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # no tab, no end of a line

@@ -177,7 +177,7 @@ def items(env: Env, whole: Value) -> Iterable[tuple[Value, Value]]:
 
 
 def values_in_order(env: Env, whole: Value) -> Iterable[Value]:
-    """The same as `values`, in OPA's order."""
+    """What `whole[_]` may be, in OPA's order."""
     kind = type(whole)
     if kind is list:
         return values(env, whole)
@@ -190,7 +190,7 @@ def values_in_order(env: Env, whole: Value) -> Iterable[Value]:
 
 
 def items_in_order(env: Env, whole: Value) -> Iterable[tuple[Value, Value]]:
-    """The same as `items`, in OPA's order."""
+    """Each `k` and `whole[k]`, in OPA's order."""
     kind = type(whole)
     if kind is list:
         return items(env, whole)
