@@ -92,12 +92,14 @@ class Cursor(NamedTuple):
 class Page(NamedTuple):
     """The page of a list of stored states that a call asks for.
 
-    `most`: entries of the page. `rest`: the checked fields of the query that choose entries.
+    `most`: entries of the page. `rest`: the checked fields of the query that choose entries. `until`: the entry before
+    which the list ends, "" for none.
     """
 
     most: int
     cursor: Cursor = Cursor()
     rest: tuple[tuple[str, str], ...] = ()
+    until: str = ""
 
 
 class Named(NamedTuple):

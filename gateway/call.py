@@ -193,6 +193,9 @@ class Outcome:
     saved: int = 0  # nano-USD that a call of the provider would have cost
     usage: Usage | None = None
     sent: bool = False  # the request was sent to an upstream: from here on the call may cost money
+    written: bool = (
+        False  # and is on a connection: with `status` 0, whoever waits for the answer may have to pay for it
+    )
     finished: bool = False  # the answer is complete
     failed: bool = False  # the answer says that the called agent has failed
     first_byte_ns: int = 0

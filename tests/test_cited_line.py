@@ -369,12 +369,12 @@ def test_requests_of_a_batch_are_read_too(line: Line, up: scripted.Upstream, fie
     assert len(up.seen) == before
 
 
-@pytest.mark.parametrize("path", ["/v1/vector_stores", "/v1/containers", "/v1/containers/cntr_x/files"])
-def test_stores_and_containers_are_made_elsewhere(line: Line, path: str) -> None:
-    """The message says what to do."""
+@pytest.mark.parametrize("path", ["/v1/vector_stores", "/v1/containers"])
+def test_stores_and_containers_need_a_model(line: Line, path: str) -> None:
+    """That is called like the path: the message says so."""
     answer = ask(line, path, {"name": "x"})
-    assert answer.status_code == 404
-    assert "stored.shared" in answer.json()["error"]["message"]
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+    assert path in answer.json()["error"]["message"]
 
 
 BARE = ({"type": "image_generation_call", "id": "{}"}, {"type": "reasoning", "id": "{}", "summary": []})

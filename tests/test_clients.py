@@ -349,6 +349,46 @@ async def test_closing_is_seen_by_the_provider(client: Client) -> None:
     assert gone.is_set()
 
 
+class Told:
+    """What a client tells of a call."""
+
+    written = False
+
+
+async def test_a_cancelled_call_says_whether_it_was_written(client: Client) -> None:
+    """A call that the provider has read is; one that still waits for its connection is not."""
+    asked = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    told = Told()
+    async with listening(serve) as url:
+        call = asyncio.ensure_future(client.post(to(url), b"hi", told))
+        await asyncio.wait_for(asked.wait(), 20)
+        call.cancel()
+        await asyncio.wait([call])
+    assert (call.cancelled(), told.written) == (True, True)
+    accepted = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)  # the first bytes of TLS, which get no answer
+        accepted.set()
+        await reader.read()
+        writer.close()
+
+    told = Told()
+    async with listening(mute) as url:
+        call = asyncio.ensure_future(client.post(to(url.replace("http:", "https:")), b"hi", told))
+        await asyncio.wait_for(accepted.wait(), 20)
+        call.cancel()
+        await asyncio.wait([call])
+    assert (call.cancelled(), told.written) == (True, False)
+
+
 async def test_a_cancelled_call_closes_its_connection(client: Client) -> None:
     """Also while the head of the answer is waited for."""
     arrived, gone = asyncio.Event(), asyncio.Event()

@@ -334,7 +334,7 @@ async def test_a_dead_agent_does_not_hold_up_searches(monkeypatch: pytest.Monkey
 
         asked = 0
 
-        async def post(self, to: Destination, body: bytes) -> Response:
+        async def post(self, to: Destination, body: bytes, told: object = None) -> Response:
             """Fail."""
             self.asked += 1
             await asyncio.sleep(0)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import upstream as scripted
 from gateway.call import Target
 from gateway.errors import Refusal
-from gateway.upstream.ratelimits import Told, seconds, told
+from gateway.upstream.ratelimits import BELIEVED, Told, seconds, told
 from gateway.upstream.window import Window
 from line import Line, config, running
 from waiting import eventually
@@ -98,6 +98,52 @@ def test_no_more_pass_than_the_provider_allows(pauses: list[float], limit: int, 
         passed += window.take(1, now)
         rate = (limit - left) / reset if left < limit else limit
         assert passed <= left + rate * (now - began) + 1e-6
+
+
+@given(st.integers(0, 30 * 86400))
+def test_a_time_is_believed_for_minutes(named: int) -> None:
+    """Whatever a 429 names: then a call tries again, and another 429 shuts the window anew."""
+    window, now = Window("p"), 1000.0
+    for _ in range(3):
+        window.limited(now, named)
+        assert window.wait(1, now) == min(named, BELIEVED)
+        now += min(named, BELIEVED)
+        assert window.take(1, now)
+
+
+RESETS = {
+    "x-ratelimit-{}-requests": ("requests", 1),
+    "x-ratelimit-{}-tokens": ("tokens", 50),
+    "anthropic-ratelimit-requests-{}": ("requests", 1),
+    "anthropic-ratelimit-tokens-{}": ("tokens", 50),
+    "anthropic-ratelimit-input-tokens-{}": ("tokens", 50),
+    "anthropic-ratelimit-output-tokens-{}": ("tokens", 50),
+}
+
+
+@pytest.mark.parametrize("form", RESETS)
+@pytest.mark.parametrize("reset", ["29d", "2592000", "700h0m0s", "a time"])
+def test_a_reset_is_believed_for_minutes(form: str, reset: str) -> None:
+    """One call tries whether something is left; until its answer, and if there is nothing left, no other does."""
+    unit, tokens = RESETS[form]
+    if reset == "a time":
+        reset = (datetime.now(UTC) + timedelta(days=29)).isoformat()
+    said = {form.format(part): value for part, value in (("limit", "1000"), ("remaining", "0"), ("reset", reset))}
+    window, now = Window("p"), 1000.0
+    window.learn(told(said), now)
+    for _ in range(2):
+        assert not window.take(tokens, now + BELIEVED - 1)
+        now += BELIEVED
+        assert window.expected("a", tokens, now) == 0
+        assert window.take(tokens, now)
+        assert not window.take(tokens, now + 1)
+        window.learn(told(said), now)
+        assert not window.take(tokens, now + 1)
+    now += BELIEVED
+    assert window.take(tokens, now)
+    window.learn(told({**said, form.format("remaining"): "100"}), now)
+    assert window.take(tokens, now)
+    assert window.buckets[unit].left == 100 - tokens
 
 
 async def test_teams_take_turns() -> None:

@@ -63,6 +63,11 @@ def of_response(answer: Json) -> Runs:
     return _sorted(found)
 
 
+def of_container(answer: Json) -> Runs:
+    """One run of a container that a call made."""
+    return ((CONTAINER + _memory({"container": answer}), 1),)
+
+
 def has_containers(runs: Runs) -> bool:
     """Whether code ran in containers that are counted."""
     return any(name.startswith(CONTAINER) for name, _ in runs)

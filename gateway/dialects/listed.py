@@ -1,7 +1,9 @@
-"""Lists of what a provider stores (OpenAI API reference: files, batches; Anthropic: files, messages/batches).
+"""Lists of what a provider stores (OpenAI API reference: files, batches, vector_stores, containers;
+Anthropic: files, messages/batches).
 
 A provider lists the states of all teams. The gateway asks for pages, and passes on the entries of the caller's team. A
-page follows a cursor: an entry (`after`, `after_id`, `before_id`), or a token of the provider (`page`).
+page follows a cursor: an entry (`after`, `after_id`), or a token of the provider (`page`); or it ends before one
+(`before`, `before_id`).
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from gateway.dialects import checks
 from gateway.dialects.anthropic_batches import ANTHROPIC_FILE, MESSAGE_BATCH, AnthropicProof
 from gateway.dialects.openai_files import BATCHES as ONE_BATCH
 from gateway.dialects.openai_files import FILE_PROOF
+from gateway.dialects.openai_stores import CONTAINERS as ONE_CONTAINER
+from gateway.dialects.openai_stores import STORES as ONE_STORE
 from gateway.dialects.passed import Passed, Proof
 
-BACK: Final = "before_id"
 _OPAQUE: Final = "page"
 _ENDS: Final = ("first_id", "last_id")
 _LARGEST: Final = 16 * 1024 * 1024
@@ -26,11 +29,12 @@ _LARGEST: Final = 16 * 1024 * 1024
 class Paging(NamedTuple):
     """The pages of a list. `cursors`: the fields of a query with a cursor, the usual one first; `chosen`: others.
 
-    `usual`, `most`: entries of a page. `size`: entries that the provider is asked for, 0 for as many as the caller asks
-    for.
+    `back`: the field with a cursor before which a page ends, "" for none. `usual`, `most`: entries of a page. `size`:
+    entries that the provider is asked for, 0 for as many as the caller asks for.
     """
 
     cursors: tuple[str, ...]
+    back: str = ""
     chosen: frozenset[str] = frozenset()
     usual: int = 20
     most: int = 100
@@ -55,15 +59,15 @@ class Listed(Proof):
             raise ValueError("it is no list of objects with ids")
         return said
 
-    def next(self, answer: Json, entries: Sequence[Json], back: str) -> Cursor | None:
-        """The cursor of the page that follows at the provider; None if there is none. `back`: the field of `BACK`."""
+    def next(self, answer: Json, entries: Sequence[Json], back: bool) -> Cursor | None:
+        """The cursor of the page that follows at the provider; None if there is none. `back`: of that before it."""
         if token := checks.text(answer.get("next_page")):
             return Cursor(_OPAQUE, token)
         if answer.get("has_more") is not True or not entries:
             return None
         if back:
-            return Cursor(BACK, entries[0]["id"])
-        by = next(name for name in self.paging.cursors if name not in (_OPAQUE, BACK))
+            return Cursor(self.paging.back, entries[0]["id"])
+        by = next(name for name in self.paging.cursors if name != _OPAQUE)
         return Cursor(by, entries[-1]["id"])
 
     def shown(self, answer: Json, entries: list[Json], more: bool, token: str, back: bool) -> Json:
@@ -85,13 +89,25 @@ class Listed(Proof):
 class OpenAIFiles(Listed):
     """The codec of `GET /v1/files`."""
 
-    paging = Paging(("after",), frozenset({"purpose", "order"}), usual=10_000, most=10_000, size=1000)
+    paging = Paging(("after",), chosen=frozenset({"purpose", "order"}), usual=10_000, most=10_000, size=1000)
 
 
 class OpenAIBatches(Listed):
     """The codec of `GET /v1/batches`."""
 
     paging = Paging(("after",))
+
+
+class VectorStores(Listed):
+    """The codec of `GET /v1/vector_stores`."""
+
+    paging = Paging(("after",), "before", frozenset({"order"}))
+
+
+class OpenAIContainers(Listed):
+    """The codec of `GET /v1/containers`."""
+
+    paging = Paging(("after",), chosen=frozenset({"order", "name"}))
 
 
 class _Anthropic(AnthropicProof, Listed):
@@ -102,13 +118,13 @@ class _Anthropic(AnthropicProof, Listed):
 class MessageBatches(_Anthropic):
     """The codec of `GET /v1/messages/batches`."""
 
-    paging = Paging(("after_id", BACK), most=1000, size=1000)
+    paging = Paging(("after_id",), "before_id", most=1000, size=1000)
 
 
 class AnthropicFiles(_Anthropic):
     """The codec of `GET /v1/files` for Anthropic's clients: newer versions of the API have tokens, older ones ids."""
 
-    paging = Paging((_OPAQUE, "after_id", BACK), frozenset({"scope_id"}), most=1000, size=0)
+    paging = Paging((_OPAQUE, "after_id"), "before_id", frozenset({"scope_id"}), most=1000, size=0)
 
 
 def _made(listed: type[Listed], name: str, of: Passed) -> Listed:
@@ -119,5 +135,7 @@ def _made(listed: type[Listed], name: str, of: Passed) -> Listed:
 
 FILES: Final = _made(OpenAIFiles, "openai_files_list", FILE_PROOF)
 BATCHES: Final = _made(OpenAIBatches, "openai_batches_list", ONE_BATCH)
+VECTOR_STORES: Final = _made(VectorStores, "openai_vector_stores_list", ONE_STORE)
+CONTAINERS: Final = _made(OpenAIContainers, "openai_containers_list", ONE_CONTAINER)
 MESSAGE_BATCHES: Final = _made(MessageBatches, "anthropic_batches_list", MESSAGE_BATCH)
 ANTHROPIC_FILES: Final = _made(AnthropicFiles, "anthropic_files_list", ANTHROPIC_FILE)

@@ -31,6 +31,15 @@ from gateway.dialects.openai_files import BATCHES, FILE_PROOF, FILES
 from gateway.dialects.openai_media import IMAGE_EDITS, IMAGE_VARIATIONS, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
+from gateway.dialects.openai_stores import (
+    CONTAINER,
+    CONTAINER_FILES,
+    CONTAINERS,
+    SEARCH,
+    STORE,
+    STORE_FILES,
+    STORES,
+)
 from gateway.dialects.responses_counts import RESPONSES_COMPACTION, RESPONSES_COUNT
 from gateway.dialects.responses_lists import RESPONSE_DELETED, RESPONSE_ITEMS
 
@@ -42,6 +51,8 @@ RESPONSES: Final = "/v1/responses"
 RESPONSE: Final = f"{RESPONSES}/{{id}}"
 CONVERSATIONS: Final = "/v1/conversations"
 CONVERSATION: Final = f"{CONVERSATIONS}/{{id}}"
+_STORE: Final = "/v1/vector_stores/{id}"
+_CONTAINER: Final = "/v1/containers/{id}"
 MODELS: Final = "/v1/models"
 MESSAGES: Final = "/v1/messages"
 _RESPONDING: Final = (RESPONSES, f"{RESPONSES}/input_tokens", f"{RESPONSES}/compact", CONVERSATIONS)
@@ -49,7 +60,7 @@ OPENAI: Final = (CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, *_RESPONDING)
 """The paths of OpenAI's API with calls, which Azure's API has too."""
 _PASSED: Final = (
     *(IMAGES, IMAGE_EDITS, IMAGE_VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
-    *(FILES, BATCHES),
+    *(FILES, BATCHES, STORES, CONTAINERS),
 )
 _INTERACTIONS: Final = (INTERACTIONS, INTERACTIONS.replace("v1beta", "v1"))
 _GEMINI_CODECS: Final = (GEMINI, GEMINI_STREAMING, GEMINI_COUNT, GEMINI_EMBEDDING, GEMINI_EMBEDDINGS)
@@ -85,6 +96,19 @@ REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     "/v1/files/{id}/content": {"GET": FILE_PROOF},
     "/v1/batches/{id}": {"GET": BATCHES},
     "/v1/batches/{id}/cancel": {"POST": BATCHES},
+    _STORE: dict.fromkeys(("GET", "POST", "DELETE"), STORE),
+    f"{_STORE}/search": {"POST": SEARCH},
+    f"{_STORE}/files": {"GET": STORE, "POST": STORE_FILES},
+    f"{_STORE}/files/{{file}}": {"GET": STORE, "POST": STORE_FILES, "DELETE": STORE},
+    f"{_STORE}/files/{{file}}/content": {"GET": STORE},
+    f"{_STORE}/file_batches": {"POST": STORE_FILES},
+    f"{_STORE}/file_batches/{{batch}}": {"GET": STORE},
+    f"{_STORE}/file_batches/{{batch}}/cancel": {"POST": STORE},
+    f"{_STORE}/file_batches/{{batch}}/files": {"GET": STORE},
+    _CONTAINER: dict.fromkeys(("GET", "DELETE"), CONTAINER),
+    f"{_CONTAINER}/files": {"GET": CONTAINER, "POST": CONTAINER_FILES},
+    f"{_CONTAINER}/files/{{file}}": dict.fromkeys(("GET", "DELETE"), CONTAINER),
+    f"{_CONTAINER}/files/{{file}}/content": {"GET": CONTAINER},
     f"{CONVERSATION}/items/{{item}}": {"GET": CONVERSATION_ITEM, "DELETE": OPENAI_CONVERSATIONS},
 }
 """Path template of a state that a provider stores -> the methods that it takes, with the codec of each answer."""
@@ -104,6 +128,8 @@ RESULTS: Final[Mapping[Codec, tuple[Callable[[Json], bool], str, Codec]]] = {
 LISTED: Final[Mapping[str, listed.Listed]] = {
     "/v1/files": listed.FILES,
     "/v1/batches": listed.BATCHES,
+    "/v1/vector_stores": listed.VECTOR_STORES,
+    "/v1/containers": listed.CONTAINERS,
     MESSAGE_BATCHES.path: listed.MESSAGE_BATCHES,
 }
 """Path -> the codec of the list of what is stored there (GET)."""

@@ -12,7 +12,7 @@ import orjson
 
 from gateway.bodies import Cursor, Json, Page
 from gateway.call import Call, Place, Reference, Usage
-from gateway.dialects.listed import BACK, Listed
+from gateway.dialects.listed import Listed
 from gateway.errors import Refusal
 from gateway.exchange.answers import Answers
 from gateway.exchange.broken import TooMuch, garbage, loaded
@@ -26,14 +26,21 @@ from gateway.upstream.forward import Forward
 _PAGES: Final = 16
 """Pages of a provider for one call: 16,000 files, or 1,600 batches of OpenAI."""
 
+_LAST: Final = "last "
+"""Before the name of a cursor: the list is read on to the last page of its place, and back from there."""
+
 
 class _Found(NamedTuple):
-    """The entries of the team in a page, and the page. `token`: the cursor that leads on, if no entry does."""
+    """The entries of the team in a page, and the page. `token`: the cursor that leads on, if no entry does.
+
+    `back`: the cursor leads to the page before.
+    """
 
     entries: list[Json]
     page: Json
-    more: bool = False
-    token: str = ""
+    more: bool
+    token: str
+    back: bool
 
 
 async def listed(answers: Answers, forward: Forward, lists: Lists, call: Call, reply: Reply) -> None:
@@ -43,7 +50,7 @@ async def listed(answers: Answers, forward: Forward, lists: Lists, call: Call, r
     assert about is not None, "and says which page is asked for"
     assert about.page is not None, "and says which page is asked for"
     found = await _found(forward, lists, answers, call, codec, about, about.page)
-    said = codec.shown(found.page, found.entries, found.more, found.token, about.page.cursor.name == BACK)
+    said = codec.shown(found.page, found.entries, found.more, found.token, found.back)
     try:
         await passed(answers, call, Answer.complete(orjson.dumps(said)), reply)
     finally:
@@ -54,28 +61,52 @@ async def listed(answers: Answers, forward: Forward, lists: Lists, call: Call, r
 async def _found(
     forward: Forward, lists: Lists, answers: Answers, call: Call, codec: Listed, about: Reference, page: Page
 ) -> _Found:
-    """The next page with an entry of the team, or the last that was looked at. Raises Refusal, StoreUnavailable."""
+    """The next page with an entry of the team, or the last that was looked at. Raises Refusal, StoreUnavailable.
+
+    Going back, the place before is read on to its last page, and back from there: no provider begins at the end.
+    """
     places = forward.places(call.admission.targets)
-    at, cursor, back = _start(places, about, page), page.cursor, page.cursor.name == BACK
+    if ("order", "asc") in page.rest:  # the reverse of the usual order, over all places
+        places.reverse()
+    cursor, at = page.cursor, _start(places, about, page)
+    seeks, back = cursor.name.startswith(_LAST), bool(cursor.name) and cursor.name == codec.paging.back
+    cursor, back = Cursor(cursor.name.removeprefix(_LAST), cursor.value), back or seeks
     for left in reversed(range(_PAGES)):
         place, here = places[at], places[at].target.provider
         said = await _page(forward, answers, call, place, about._replace(query=codec.query(page, cursor)))
         every = codec.entries(said)
-        known = frozenset(it.account for it in places if it.target.provider == here)
-        own = await lists.own(call, every[::-1] if back else every, place, known, page.most + 1)
-        follows = codec.next(said, every, BACK if back else "")
+        follows = codec.next(said, every, back and not seeks)
         if follows == cursor:  # the provider does not read its own cursors
             follows = None
-        if follows is None and not back and at + 1 < len(places):
-            at, follows = at + 1, Cursor()
+        if seeks and follows is not None:
+            own: list[Json] = []
+        else:
+            known = frozenset(it.account for it in places if it.target.provider == here)
+            own = await lists.own(call, _until(every[::-1] if back else every, page), place, known, page.most + 1)
+            if seeks:  # this is the last page of the place
+                follows = Cursor(codec.paging.back, every[0]["id"]) if every and cursor.name else None
+                seeks = False
+            if follows is None and back and at:
+                at, follows, seeks = at - 1, Cursor(), True
+            elif follows is None and not back and at + 1 < len(places):
+                at, follows = at + 1, Cursor()
+            if any(one["id"] == page.until for one in every):
+                follows = None
         if own or follows is None or not left:
             kept = own[: page.most][::-1] if back else own[: page.most]
             more = len(own) > page.most or follows is not None
-            by_token = "next_page" in said or not own
-            token = lists.token(call, follows, places[at]) if follows is not None and by_token else ""
-            return _Found(kept, said, more, token)
+            if follows is None or not ("next_page" in said or not own):
+                return _Found(kept, said, more, "", back)
+            on = Cursor(_LAST + follows.name, follows.value) if seeks else follows
+            return _Found(kept, said, more, lists.token(call, on, places[at]), back)
         cursor = follows
     raise AssertionError("the last page ends the loop")
+
+
+def _until(entries: list[Json], page: Page) -> list[Json]:
+    """The entries up to that before which the list ends."""
+    ends = next((at for at, one in enumerate(entries) if page.until and one["id"] == page.until), len(entries))
+    return entries[:ends]
 
 
 def _start(places: list[Place], about: Reference, page: Page) -> int:

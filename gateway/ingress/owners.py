@@ -68,6 +68,8 @@ _DEAD = 3600.0  # seconds after which a call that claimed an answer, and has not
 _MOST = 512  # files and other states that one request may name
 _MOST_RECALLED = 4096
 _HOLDS = {"batch": "file"}  # what the states of an answer are
+_SHARED_BY_WORKFLOWS = frozenset({"vector_store"})
+"""Kinds of states that calls of any workflow are about; the others are of one workflow."""
 _DETAIL = {"previous_response_id": {"code": "previous_response_not_found"}}
 
 
@@ -96,7 +98,8 @@ class Owners:
         raw, recalls, reading = call.request.raw, call.codec.recalls, openings.of(call)
         known = reading.opening if reading is not None else None
         new = raw[known.end :] if known is not None else raw
-        await self._find_cited(call, raw if known is not None and known.cites else new)
+        about = call.request.stored if call.reference is not None else None
+        await self._find_cited(call, raw if known is not None and known.cites else new, about)
         if recalls and openings.may_cite(new, (recalls,)):
             await self._rename(call)
         beside = call.request.stored
@@ -115,11 +118,12 @@ class Owners:
         ids = {one.id for one in names}  # the provider's own, and known to be: no texts to be searched
         call.request.slots = [slot for slot in call.request.slots if slot.text not in ids]
 
-    async def _find_cited(self, call: Call, raw: bytes) -> None:
+    async def _find_cited(self, call: Call, raw: bytes, about: Stored | None) -> None:
         """Check that what a request names is of the team: files, containers, stores of vectors.
 
         `raw`: the bytes of the request in which names may stand. The states are of no workflow: any call of the team
-        may use them, where they are. Raises Refusal(invalid_request), StoreUnavailable.
+        may use them, where they are. `about`: the state that the path names, which must be at the same place. Raises
+        Refusal(invalid_request), StoreUnavailable.
         """
         request = call.request
         marked = request.unscannable or request.fields or request.form or "audio" in request.body  # a voice, in chats
@@ -134,12 +138,15 @@ class Owners:
             words = f"The request names {len(named)} files or other states; {_MOST} are allowed."
             raise Refusal("request_too_large", words, param=named[0].param)
         found = await asyncio.gather(*(self._named(call, one) for one in named))
+        found = [about, *found] if about is not None else found
         if len({(one.target.provider, one.account) for one in found}) > 1:
             words = (
-                "The request names files or other states of several providers or accounts. Upload them for the model "
-                "that is to read them."
+                "The request names files or other states of several providers or accounts. Upload them where they are "
+                "to be read."
             )
             raise Refusal("invalid_request", words, param=named[0].param)
+        if about is not None:
+            return
         agent, first = call.subject.agent if call.subject is not None else "", found[0]
         place = (first.target, first.at)
         request.stored = Stored(request.correlation_id, agent, call.resource.name, *place, account=first.account)
@@ -203,7 +210,10 @@ class Owners:
         if stored.due and call.reference is not None and call.reference.method == "DELETE" and not call.reference.below:
             words = f"The {kind} is made in the background, and nobody has retrieved its end. Retrieve that first."
             raise Refusal("invalid_request", words, param=f"{kind}_id")
-        self._enter(call, stored)
+        if kind in _SHARED_BY_WORKFLOWS:
+            call.request.stored = replace(stored, workflow=call.request.correlation_id, masked={})
+        else:
+            self._enter(call, stored)
         call.resource = Resource("llm", stored.model)
         if call.reference is not None and call.reference.reads:
             return
@@ -318,7 +328,7 @@ class Owners:
                 await self.dues.add(call.team, kind, state.id, record)
             for one in call.codec.refers(call.request.body):
                 if one.kind == "conversation":
-                    await self._replace(call, seal, one.id, record)
+                    await self._replace(call, seal, one.kind, one.id, record)
         except StoreUnavailable as fault:
             _log.error("the owner of a stored %s could not be recorded: %s", kind, fault)
 
@@ -372,21 +382,27 @@ class Owners:
             _log.error("the owner of a stored %s could not be recorded: %s", kind, fault)
 
     async def grow(self, call: Call, id: str, state: State) -> None:
-        """Record the items that a call added to a conversation. A failure of the store is only logged."""
-        seal = self._seal
+        """Record what a call added: items of a conversation, files of a store. A failure of the store is only logged.
+
+        A store has the labels of the workflows whose files it has.
+        """
+        seal, stored = self._seal, call.request.stored
         if seal is None:
             return
         record = self._record(call, seal, state)
+        kind = call.codec.stores
+        if kind != "conversation" and stored is not None and {*record["labels"]} <= {*stored.labels}:
+            return
         try:
             await asyncio.gather(*(self._own(seal, call.team, "item", item, record) for item in state.items))
-            await self._replace(call, seal, id, record)
+            await self._replace(call, seal, kind, id, record)
         except StoreUnavailable as fault:
-            _log.error("the owner of the items of a conversation could not be recorded: %s", fault)
+            _log.error("the owner of what was added to a stored state could not be recorded: %s", fault)
 
-    async def _replace(self, call: Call, seal: Seal, id: str, record: Json) -> None:
-        """Write the record of a conversation that has grown: a record that is there would stay."""
-        await self._store.disown(call.team, self._name(seal, "conversation", id))
-        await self._own(seal, call.team, "conversation", id, self._grown(call, record))
+    async def _replace(self, call: Call, seal: Seal, kind: str, id: str, record: Json) -> None:
+        """Write the record of a state that has grown: a record that is there would stay."""
+        await self._store.disown(call.team, self._name(seal, kind, id))
+        await self._own(seal, call.team, kind, id, self._grown(call, record))
 
     async def _own(self, seal: Seal, team: str, kind: str, id: str, record: Json) -> None:
         name = self._name(seal, kind, id)

@@ -25,7 +25,10 @@ _NAMES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("GET", "/items"): _PAGE,
     ("POST", "/items"): _INCLUDE,
     ("GET", "/items/{item}"): _INCLUDE,
+    ("GET", "/files"): _PAGE | {"filter"},
+    ("GET", "/file_batches/{batch}/files"): _PAGE | {"filter"},
 }
+_INSIDE: Final = re.compile(r"\{(\w+)\}")
 _IGNORED: Final = frozenset({"api-version", "beta"})  # of Azure's and Anthropic's clients
 _LIMIT: Final = "limit"
 _DIGITS: Final = re.compile(r"[0-9]{1,5}")
@@ -48,24 +51,27 @@ def read(kind: str, values: Mapping[str, str], method: str, below: str, query: b
     for name, value in pairs:
         if name == "stream" and value != "false":
             raise Refusal("invalid_request", "A stored response is not streamed: leave `stream` out.", param="stream")
-    path = below.replace("{item}", values.get("item", ""))
+    path = _INSIDE.sub(lambda found: values[found[1]], below)
     return Reference(values["id"], method, path, urlencode([pair for pair in pairs if pair[0] != "stream"]), reads)
 
 
 def page(paging: Paging, query: bytes) -> Page:
     """The page of a list that a query asks for. Raises Refusal(invalid_request)."""
-    pairs = _pairs(query, paging.chosen.union(paging.cursors, (_LIMIT,)), _CURSOR)
+    pairs = _pairs(query, paging.chosen.union(paging.cursors, (_LIMIT, paging.back or _LIMIT)), _CURSOR)
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise Refusal("invalid_request", "The query of the path says a parameter twice.")
     limit = fields.pop(_LIMIT, str(paging.usual))
     if not _DIGITS.fullmatch(limit) or not 0 < int(limit) <= paging.most:
         raise Refusal("invalid_request", f"`limit` must be a number from 1 to {paging.most}.", param=_LIMIT)
-    cursors = [Cursor(name, fields.pop(name)) for name in paging.cursors if name in fields]
+    cursors = [Cursor(name, fields.pop(name)) for name in (*paging.cursors, paging.back) if name in fields]
+    until = ""
+    if len(cursors) == 2 and cursors[1].name == paging.back:  # the SDKs send both after a page that was asked for so
+        until = cursors.pop().value
     if len(cursors) > 1:
         words = f"Give one of {' and '.join(one.name for one in cursors)}."
         raise Refusal("invalid_request", words, param=cursors[1].name)
-    return Page(int(limit), cursors[0] if cursors else Cursor(), tuple(fields.items()))
+    return Page(int(limit), cursors[0] if cursors else Cursor(), tuple(fields.items()), until)
 
 
 def _pairs(query: bytes, names: frozenset[str], form: re.Pattern[str]) -> list[tuple[str, str]]:

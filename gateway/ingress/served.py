@@ -71,12 +71,6 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         f"{_OPENAI}; ask the provider itself for this",
     ),
     (
-        r"(/v1)?/(vector_stores|containers)(/.*)?",
-        "",
-        f"{_OPENAI}: make stores and containers at the provider, and have the operator share their ids "
-        '(stored.shared); a container that a response makes itself ("type": "auto") belongs to your team',
-    ),
-    (
         r"/v1/chat/completions/(?!chat/)[^/]+(/messages)?",
         "/v1/chat/completions/{id}",
         "no completions are stored here",

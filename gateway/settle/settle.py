@@ -158,8 +158,12 @@ class Settle:
             await self._ledger.settle(call.admission.rest, used, "settled")
 
     async def _counted(self, call: Call) -> Usage:
-        """The usage of a call without a report: nothing without an answer, otherwise the counted tokens."""
-        if call.outcome.status != 200:
+        """The usage of a call without a report: the counted tokens, or nothing if the provider has refused the call.
+
+        A caller who left before the answer began pays for the input, which the provider has. A provider that was silent
+        or could not be reached costs nothing.
+        """
+        if call.outcome.status != 200 and not _left(call):
             return Usage()
         said = "".join(call.outcome.heard) if call.codec.answers(call.request.body) else ""
         slots = call.request.slots
@@ -179,3 +183,9 @@ class Settle:
         if not call.request.stream and call.request.ceiling and not call.outcome.claimed:
             output = min(output, call.request.ceiling)  # of a whole answer that broke off, its JSON was counted
         return Usage(input=sent, output=output, counted=True, tier=call.outcome.tier)
+
+
+def _left(call: Call) -> bool:
+    """Whether the caller left while a provider had the call and had not begun to answer; not for what costs nothing."""
+    outcome = call.outcome
+    return not outcome.status and outcome.written and call.reference is None and call.codec.usage({}) is None

@@ -132,10 +132,16 @@ class Response(Protocol):
         """Give up the exchange: the connection closes."""
 
 
+class Written(Protocol):
+    """What a client tells of a call while it waits. `written`: the call is on a connection, and may have been read."""
+
+    written: bool
+
+
 class Client(Protocol):
     """Sends calls, and keeps a pool of connections."""
 
-    async def post(self, to: Destination, body: bytes) -> Response:
+    async def post(self, to: Destination, body: bytes, told: Written | None = None) -> Response:
         """Send a body, by the method of its destination; returns once the head of the answer has arrived.
 
         Raises TimeoutError, or another OSError.

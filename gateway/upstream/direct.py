@@ -14,7 +14,7 @@ from typing import Final
 import aiohappyeyeballs
 import httptools
 
-from gateway.upstream.client import AT_ONCE, KEEP_ALIVE, Broken, Destination, Malformed, authorization
+from gateway.upstream.client import AT_ONCE, KEEP_ALIVE, Broken, Destination, Malformed, Written, authorization
 from gateway.upstream.direct_response import DirectResponse
 from gateway.upstream.public import NotPublic, is_public
 
@@ -37,7 +37,7 @@ class DirectClient:
         self._context: ssl.SSLContext | None = None
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def post(self, to: Destination, body: bytes) -> DirectResponse:
+    async def post(self, to: Destination, body: bytes, told: Written | None = None) -> DirectResponse:
         """Send a body; returns once the head of the answer has arrived. Raises TimeoutError, or another OSError."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -49,6 +49,8 @@ class DirectClient:
         connection = self._pooled(origin)
         if connection is not None:
             response = DirectResponse(loop, connection, to, begun)
+            if told is not None:
+                told.written = True
             try:
                 await connection.send(response, head, body)
             except ConnectionError:
@@ -57,6 +59,8 @@ class DirectClient:
             else:
                 return response
             begun = loop.time()
+            if told is not None:
+                told.written = False
         try:
             connection = await self._connect(origin, to)
         except TimeoutError:
@@ -64,6 +68,8 @@ class DirectClient:
         except UnicodeError:  # such as a label of 64 characters
             raise OSError("no host can have this name") from None
         response = DirectResponse(loop, connection, to, begun)
+        if told is not None:
+            told.written = True
         await connection.send(response, head, body)
         return response
 

@@ -11,7 +11,7 @@ from typing import Final
 import aiohttp
 from multidict import MultiMapping
 
-from gateway.upstream.client import KEEP_ALIVE, Broken, Destination, Malformed, Timeouts
+from gateway.upstream.client import KEEP_ALIVE, Broken, Destination, Malformed, Timeouts, Written
 from gateway.upstream.pool import ATTEMPT, Attempt, Pool
 
 _MAX_HEADER: Final = 64 * 1024  # bytes of one header of an answer: a proxy of the provider may send long headers
@@ -37,7 +37,7 @@ class LibraryClient:
             max_headers=_MAX_HEADERS,
         )
 
-    async def post(self, to: Destination, body: bytes) -> LibraryResponse:
+    async def post(self, to: Destination, body: bytes, told: Written | None = None) -> LibraryResponse:
         """Send a body; returns once the head of the answer has arrived. Raises TimeoutError, or another OSError."""
         times = to.timeouts
         silent = max(times.idle, times.first_byte)
@@ -55,6 +55,10 @@ class LibraryClient:
                         timeout=timeout,
                         allow_redirects=False,
                     )
+            except asyncio.CancelledError:
+                if told is not None:
+                    told.written = attempt.protocol is not None
+                raise
             except aiohttp.ConnectionTimeoutError:
                 raise times.connected() from None
             except TimeoutError:

@@ -24,7 +24,7 @@ from gateway.dialects.realtime_events import COMMITTED, is_id, told
 from gateway.dialects.responses_forms import ENDS, encode
 from gateway.dialects.responses_tables import kind
 from gateway.upstream.backlog import Backlog
-from gateway.upstream.client import Broken, Destination, Malformed, Timeouts
+from gateway.upstream.client import Broken, Destination, Malformed, Timeouts, Written
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection  # an extra
@@ -57,8 +57,9 @@ class Realtime:
         self._links.pop(link.number, None)
         await link.close()
 
-    async def post(self, to: Destination, body: bytes) -> Answered:
+    async def post(self, to: Destination, body: bytes, told: Written | None = None) -> Answered:
         """Ask for an answer. Raises TimeoutError, or another OSError."""
+        del told  # a caller who leaves ends its connection, and with it the answer
         said = orjson.loads(body)
         link = self._links.get(said[OWN]["link"])
         if link is None:

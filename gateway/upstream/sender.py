@@ -50,7 +50,7 @@ class Sender:
         """Send the call to a target. Raises Failed where another target may answer, else Refusal."""
         provider, model = target
         outcome = call.outcome
-        outcome.provider, outcome.model, outcome.status = provider, model, 0
+        outcome.provider, outcome.model, outcome.status, outcome.written = provider, model, 0, False
         outcome.account = account.name
         outcome.tries += 1
         codec, changed = call.codec, call.redaction.changed or call.authorization.edited or call.request.edited
@@ -68,8 +68,7 @@ class Sender:
         if self._providers[provider].format == "demo":
             return demonstrated(call)
         if call.reference is not None:
-            body = (openings.dumps(call) if changed else call.request.raw) if call.reference.reads else b""
-            return await self._refer(call, call.reference, account.health, body)
+            return await self._refer(call, call.reference, account.health, _told(call, changed))
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
         if call.request.form:
@@ -185,11 +184,22 @@ class Sender:
             to = await self._signers[provider].signed(to, body)
         try:
             client = self._by_dialect[call.codec.client] if call.codec.client else self._clients[provider]
-            response = await client.post(to, body)
+            call.outcome.status = 0
+            response = await client.post(to, body, call.outcome)
         except FAULTS as fault:
+            call.outcome.written = False
             raise broken(provider, fault, "did not answer in time", UNREACHED) from None
         call.outcome.status = response.status
         return response
+
+
+def _told(call: Call, changed: bool) -> bytes:
+    """The body of a call about a state that a provider stores."""
+    if call.reference is None or not call.reference.reads:
+        return b""
+    if call.request.form:
+        return multipart.write(call.request.body, call.id)
+    return openings.dumps(call) if changed else call.request.raw
 
 
 def _having(to: Destination, call: Call, codec: Codec | None = None) -> Destination:

@@ -1,7 +1,8 @@
 """What a provider's own rate limits let pass: one window for each key of a provider and model.
 
 A window is shut after a 429 until the time that the provider named, and knows from the headers of answers how many
-calls and tokens are left. Calls that find no room wait in its queue: bounded, and fair, since teams take turns.
+calls and tokens are left. Calls that find no room wait in its queue: bounded, and fair, since teams take turns. After
+`BELIEVED` seconds at most, a call tries whether there is room before the time that the provider named.
 """
 
 from __future__ import annotations
@@ -14,27 +15,31 @@ from typing import Final, NamedTuple
 
 from gateway.errors import Refusal
 from gateway.upstream.failures import Failed
-from gateway.upstream.ratelimits import Told
+from gateway.upstream.ratelimits import BELIEVED, Told
 
 _FIRST: Final = 1.0  # seconds that a window is shut after a 429 without a time; twice as long after each further one
 _LONGEST: Final = 60.0
+_ROUNDING: Final = 1e-3  # requests or tokens
 _APART: Final = 0.1  # seconds between two waiting calls, where no rate is known
 
 
 class Bucket:
-    """What is left of one limit, as far as is known: refilled evenly, and corrected by each answer. `now`: seconds."""
+    """What is left of one limit, as far as is known: refilled evenly, and corrected by each answer. `now`: seconds.
 
-    __slots__ = ("at", "left", "limit", "rate")
+    `tries`: a call is in flight although nothing is known to be left, so that the next answer counts.
+    """
+
+    __slots__ = ("at", "left", "limit", "rate", "tries")
 
     def __init__(self, told: Told, now: float) -> None:
         self.limit, self.left, self.at = told.limit, told.remaining, now
-        self.rate = 0.0
+        self.rate, self.tries = 0.0, False
         self.learn(told, now)
 
     def learn(self, told: Told, now: float) -> None:
         """What an answer says. Calls that the provider has not counted yet are in our own count alone."""
-        self.left = min(self.now(now), told.remaining)
-        self.limit, self.at = told.limit, now
+        self.left = told.remaining if self.tries else min(self.now(now), told.remaining)
+        self.limit, self.at, self.tries = told.limit, now, False
         self.rate = (told.limit - told.remaining) / max(told.reset, 0.001)
         if told.remaining >= told.limit:
             self.left, self.rate = told.remaining, told.limit
@@ -46,11 +51,14 @@ class Bucket:
     def wait(self, amount: float, now: float) -> float:
         """Seconds until there is room for an amount; of a larger amount than the limit, all of the limit."""
         lacks = min(amount, self.limit) - self.now(now)
-        return 0.0 if lacks <= 0 else lacks / self.rate if self.rate > 0 else _LONGEST
+        if lacks <= 0:
+            return 0.0
+        return min(lacks / self.rate if self.rate > 0 else _LONGEST, max(0.0, self.at + BELIEVED - now))
 
     def take(self, amount: float, now: float) -> None:
         """Take an amount."""
-        self.left, self.at = self.now(now) - min(amount, self.limit), now
+        left = self.now(now) - min(amount, self.limit)
+        self.left, self.at, self.tries = max(0.0, left), now, self.tries or left < -_ROUNDING
 
 
 class _Waiter(NamedTuple):
@@ -95,7 +103,7 @@ class Window:
         if now >= self.until:  # else one of several calls that were in flight together
             self.refused += 1
         wait = min(_FIRST * 2.0 ** min(self.refused - 1, 30), _LONGEST) if seconds is None else seconds
-        self.shut(now + wait)
+        self.shut(now + min(wait, BELIEVED))
 
     def shut(self, until: float) -> None:
         """Let no call pass before this time."""
@@ -154,7 +162,7 @@ class Window:
         mine = len(self._teams.get(team, ())) + 1
         before = sum(min(len(waiting), mine) for waiting in self._teams.values())
         requests = self.buckets.get("requests")
-        pace = 1 / requests.rate if requests is not None and requests.rate > 0 else _APART
+        pace = min(1 / requests.rate, BELIEVED) if requests is not None and requests.rate > 0 else _APART
         return self.wait(tokens, now) + before * pace
 
     async def turn(self, team: str, tokens: int, seconds: float, most: int) -> None:

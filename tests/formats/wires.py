@@ -21,6 +21,7 @@ from gateway.dialects.openai_files import BATCHES, FILES
 from gateway.dialects.openai_media import IMAGE_EDITS, IMAGE_VARIATIONS, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from gateway.dialects.openai_responses import OPENAI_RESPONSES
+from gateway.dialects.openai_stores import CONTAINERS, STORES
 from gateway.dialects.responses_counts import RESPONSES_COMPACTION, RESPONSES_COUNT
 
 
@@ -815,6 +816,8 @@ THROUGH: list[Whole] = [
     Through(
         BATCHES, "/v1/batches", lambda text: {"input_file_id": "file_a", "metadata": {"topic": text}}, id="batch_a"
     ),
+    Through(STORES, "/v1/vector_stores", lambda text: {"name": text}, id="vs_a"),
+    Through(CONTAINERS, "/v1/containers", lambda text: {"name": text}, id="cntr_a"),
     ThroughBatches(MESSAGE_BATCHES, "m", _messages, id="msgbatch_a", processing_status="in_progress"),
 ]
 WIRES: list[Wire] = [Chat(), Messages(), Responses(), Gemini(), Completions(), Interactions()]

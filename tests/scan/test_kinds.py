@@ -72,6 +72,16 @@ def test_digits_of_a_name(pii: PiiScanner, text: str) -> None:
         ("so _219-09-9999_ it is", "US_SSN", "219-09-9999"),
         ("cpf_111.444.777-35.pdf", "BR_CPF", "111.444.777-35"),
         ("pesel_44051401359_2024", "PL_PESEL", "44051401359"),
+        ("219-09-9999_ssn.txt", "US_SSN", "219-09-9999"),
+        ("nino_AB123456C", "UK_NINO", "AB123456C"),
+        ("so _AB123456C_ is", "UK_NINO", "AB123456C"),
+        ("AB123456C_nino", "UK_NINO", "AB123456C"),
+        ("dni_12345678Z.pdf", "ES_NIF", "12345678Z"),
+        ("codice_fiscale_RSSMRA85T10A562S", "IT_FISCAL_CODE", "RSSMRA85T10A562S"),
+        ("file_12345678Z", "", ""),
+        ("12345678Z_file", "", ""),
+        ("part_AB123456C_b", "", ""),
+        ("219-09-9999_a", "", ""),
         ("order_219-09-9999", "", ""),
         ("id_44051401359", "", ""),
         ("txn_2190999998_a", "", ""),
@@ -81,6 +91,63 @@ def test_national_numbers_beside_underscores(pii: PiiScanner, text: str, entity:
     """With their name before the underscore, or emphasized; other names are those of ids."""
     expected = [(entity, value)] if entity else []
     assert [(one.entity, text[one.start : one.end]) for one in pii.scan(text)] == expected
+
+
+BESIDE = (
+    ("PHONE", "212-555-0123", ("tel_{}", "home_phone_{}.vcf", "{}_home", "_{}_", "__{}__", "call_{}_now")),
+    ("PHONE", "+44 7700 900461", ("mobile_{}", "{}_home", "_{}_", "x_{}")),
+    ("PHONE", "020 7946 0958", ("fax_{}", "{}_home", "_{}_")),
+    ("PHONE", "2125550123", ("tel_{}", "phone_{}_x")),
+    ("IP_ADDRESS", "203.0.113.77", ("ip_{}", "client_ip_{}_log", "host_{}", "{}_backup", "_{}_", "__{}__")),
+    ("IP_ADDRESS", "10.1.2.3", ("ip_{}", "addr_{}.log")),
+    ("IP_ADDRESS", "192.168.7.31", ("ip_{}", "host_{}.log")),
+    ("IP_ADDRESS", "2001:db8:85a3::8a2e:370:7334", ("ip_{}", "host_{}", "{}_x", "_{}_")),
+)
+
+
+@pytest.mark.parametrize(("entity", "value", "form"), [(it[0], it[1], form) for it in BESIDE for form in it[2]])
+def test_numbers_beside_underscores(pii: PiiScanner, entity: str, value: str, form: str) -> None:
+    """After a word that names their kind, emphasized, and before any word."""
+    text = form.format(value)
+    assert [(one.entity, text[one.start : one.end]) for one in pii.scan(text)] == [(entity, value)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "node_10_2_3_4",
+        "v_1.2.3.4",
+        "client_1.2.3.4.tar.gz",
+        "dns_9.18.24.1_amd64",
+        "release_84.12.93.201",
+        "lib_1.2.3.4.so",
+        "1.2.3.4_amd64",
+        "img_2024_01_15_123456",
+        "build_2024-01-15",
+        "2024-01-15_10",
+        "sms_20240115120000",
+        "x_212-555-0123",
+        "order_212-555-0123",
+        "row_123456789",
+        "number_2125550123",
+        "2125550123_a",
+        "ts_1700000000",
+        "tel_1",
+        "phone_123456_7",
+        "call_2125550123",
+        "range_100-200-3000",
+        "mask_255.255.255.0",
+        "ip_127.0.0.1",
+        "ip_::1",
+        "std::_a::b1_c",
+        "a_12:30:45_b",
+        "0.5_0.25_10",
+        "area_12.5-13.7",
+    ],
+)
+def test_figures_of_identifiers(pii: PiiScanner, text: str) -> None:
+    """Versions, days, counters and ids with underscores are no values."""
+    assert pii.scan(text) == []
 
 
 @pytest.mark.parametrize("text", ["ann@example.org_2024.pdf", "_ann@example.org_", "to ann@example.org_x"])

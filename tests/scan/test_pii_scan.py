@@ -139,6 +139,9 @@ def test_what_is_left_out_is_no_finding(pii: PiiScanner, text: str) -> None:
 
 
 @settings(max_examples=examples(50, nightly=1500), deadline=None)
+@example(text="212-555-1234 _0aria.lopez@example.com")
+@example(text="0001:db8::8a2e:370:7334_")
+@example(text="_0001:db8::8a2e:370:7334_ ssn_219-09-9999_ nino_AB123456C_")
 @given(text=texts())
 def test_same_without_hyperscan(pii: PiiScanner, slow: RuleSet, text: str) -> None:
     """The slower path finds the same."""

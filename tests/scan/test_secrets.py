@@ -132,6 +132,7 @@ CLEAN = [
     # Identifiers behind a mark: which, not who may.
     "call_" + ALNUM[:40],
     "msg_" + ALNUM[:36] + " and resp_" + HEX[:50],
+    *(f"{kind}_{ALNUM[:36]}" for kind in ("cntr", "cfile", "vsfb")),
     "zzq_" + ALNUM[:27],
     "zzq_" + HEX[:40],
     "see file_" + ALNUM[:40],

@@ -16,17 +16,18 @@ from gateway.detect.core.context import ContextWords
 from gateway.detect.core.index import Expression
 from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Find, Rule, RuleSet
+from gateway.detect.personal import underscores
 from gateway.detect.personal.presidio import recognizer
 
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)"
 # A letter directly before the address is not part of it: an address may follow a word without a blank.
 _IPV4: Final = (
     rf"(?<![0-9.])(?:{_OCTET}\.){{3}}{_OCTET}(?:/(?:[0-2]?[0-9]|3[0-2]))?"
-    r"(?![0-9A-Za-z_]|\.[0-9])"
+    r"(?![0-9A-Za-z]|\.[0-9])"
 )
 # This pattern of Presidio is too large for Hyperscan. Two to eight groups after colons match at least as much.
-_GROUPS: Final = r"(?::[0-9A-Fa-f]{0,4}){2,8}(?:%[0-9a-zA-Z]+)?(?:/\d{1,3})?(?![\w:]|\.\d)"
-_OUTLINES: Final = {"IPv6": rf"(?<![\w:])(?:[0-9A-Fa-f]{{1,4}})?{_GROUPS}"}
+_GROUPS: Final = r"(?::[0-9A-Fa-f]{0,4}){2,8}(?:%[0-9a-zA-Z]+)?(?:/\d{1,3})?(?![^\W_]|:|\.\d)"
+_OUTLINES: Final = {"IPv6": rf"(?<![^\W_])(?<!:)(?:[0-9A-Fa-f]{{1,4}})?{_GROUPS}"}
 _MASK: Final = regex.compile(r"(?:255|254|252|248|240|224|192|128|0)(?:\.(?:255|254|252|248|240|224|192|128|0)){3}")
 _ROUTED: Final = ("2", "3", "fe80", "fc", "fd")  # the beginnings of addresses in use
 _WORDS: Final = {
@@ -52,6 +53,9 @@ _DRAWN: Final = regex.compile(r"(?<![0-9.])[-+]?[0-9]*\.[0-9]+ -?\Z|[A-Za-z][-.]
 _PATH: Final = 64  # characters
 _STROKE: Final = regex.compile(r"[0-9.][A-Za-z-]{1,3}\Z")  # the next command of such a path
 _DEBIAN: Final = regex.compile(r"[-+~][0-9a-z]")  # after the version of a package
+
+_OF_ADDRESSES: Final = frozenset({"ip", "ips", "ipv4", "ipv6", "ipaddr", "ipaddress", "address", "addr"})
+"""Words that an underscore may join to any address; after others, small numbers are a version."""
 
 _near: Final = Near(_WORDS)
 
@@ -90,6 +94,14 @@ def _is_ipv4(text: str, start: int, end: int) -> bool:
     if octets[3] == 0:
         return False  # a network
     before = text[start - 1 : start]
+    if before == "_":
+        word = underscores.word_before(text, start)
+        if word in _OF_ADDRESSES:
+            return True
+        small = [octet < _SMALL for octet in octets]
+        if not underscores.emphasized(text, start):  # `client_1.2.3.4` is a version
+            return word in _WORDS["ip"] and sum(small) < 3 and not (small[0] and small[1])
+        before = ""
     if before in ("v", "V", "_", "-", "@", "~", "^", "=") and text[start - 2 : start - 1] != "-":
         if before not in "=-" or octets[0] < _SMALL:
             return False
@@ -155,6 +167,20 @@ def telling(text: str, start: int, end: int) -> bool:
     return (_is_ipv6 if ":" in text[start:end] else _is_ipv4)(text, start, end)
 
 
+def _joined(text: str, start: int, end: int) -> bool:
+    """Whether an address with colons is joined to a word that names it, emphasized, or before an underscore."""
+    if not underscores.beside(text, start, end):
+        return False
+    if text[start - 1 : start] == "_" and not underscores.emphasized(text, start):
+        return underscores.word_before(text, start) in _WORDS["ip"] and _is_ipv6(text, start, end)
+    return _is_ipv6(text, start, end)
+
+
+def _beside_words(source: str) -> str:
+    """A pattern of Presidio that takes an underscore for the beginning of another word."""
+    return source.replace(r"(?<![\w:])", r"(?<![^\W_])(?<!:)").replace(r"(?![\w:]|", r"(?![^\W_]|:|")
+
+
 def rules() -> Iterator[Rule]:
     """The rules for IP addresses."""
     presidio = recognizer("IpRecognizer")
@@ -167,7 +193,7 @@ def rules() -> Iterator[Rule]:
         find = _finder(regex.compile(source, flags), float(pattern.score), compact=pattern.name in _OUTLINES)
         expression = Expression(source, flags)
         if pattern.name in _OUTLINES:
-            expression = Expression(source, flags, _GROUPS, _OUTLINES[pattern.name], back=4)
+            expression = Expression(_beside_words(source), flags, _GROUPS, _OUTLINES[pattern.name], back=4)
         yield Rule(presidio.supported_entities[0], presidio.name, expression, find, context)
 
 
@@ -178,10 +204,17 @@ def _finder(pattern: regex.Pattern[str], score: float, *, compact: bool) -> Find
         limit = min(len(text), end + RuleSet.MARGIN)
         if compact and "::" not in text[start:limit] and text.count(":", start, limit) < _COLONS:
             return []  # a time
-        return [
+        found = [
             (*match.span(), score if telling(text, *match.span()) else 0.0)
             for match in pattern.finditer(text, start, limit)
             if match.end() <= end
         ]
+        if compact and "_" in text[max(0, start - 1) : limit]:
+            piece, low = underscores.apart(text, start, end)
+            more = [match.span() for match in pattern.finditer(piece, start - low, limit - low)]
+            found += [
+                (at + low, to + low, score) for at, to in more if to + low <= end and _joined(text, low + at, low + to)
+            ]
+        return found
 
     return find

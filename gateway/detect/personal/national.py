@@ -18,10 +18,10 @@ import regex
 
 from gateway.budget import spend
 from gateway.detect.core import expressions, facts, rewrite
-from gateway.detect.core.context import REACH
 from gateway.detect.core.index import Expression
 from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Family, Match, Rule, RuleSet
+from gateway.detect.personal import underscores
 from gateway.detect.personal.identities import IDENTITIES
 from gateway.detect.personal.number_kind import Identity
 from gateway.detect.personal.phones import island
@@ -52,27 +52,25 @@ _OTHERS: Final = {
 # The expression is the same as for phone numbers, so that digits in groups cost the index nothing.
 DIGITS: Final = Expression(island(3), regex.IGNORECASE, begun=island(1, "*"))
 """Stretches of digits in groups."""
-_WORD_BEFORE: Final = regex.compile(r"(?<![^\W_])([^\W_]++)[\s_:=-]*+\Z")
-_NAME: Final = 32  # characters of a word and of what is between it and a number
 _FEWEST: Final = 5  # characters of a number
 _LONGEST: Final = 48  # maximum characters of a number with its surroundings
 _PIECE: Final = 4096  # characters that are searched without releasing the interpreter lock: a millisecond or two
 # Letters and digits: the shapes that all such numbers have, each a superset of those that begin as it does.
 _JOINED: Final = Expression(
-    r"\b(?:[A-Za-z]{1,6}-?\d[A-Za-z0-9-]{3,18}|\d{4,17}-?[A-Za-z][A-Za-z0-9]{0,6}|[A-Za-z0-9]{2}\d{6}[A-Za-z0-9]{10}|\d{6}[-+A-Ya-y]\d{3}[A-Za-z0-9]"
+    r"(?:\b|_)(?:[A-Za-z]{1,6}-?\d[A-Za-z0-9-]{3,18}|\d{4,17}-?[A-Za-z][A-Za-z0-9]{0,6}|[A-Za-z0-9]{2}\d{6}[A-Za-z0-9]{10}|\d{6}[-+A-Ya-y]\d{3}[A-Za-z0-9]"
     r"|\d{2}[A-Za-z0-9]{11}[Zz][A-Za-z0-9]|\d[A-Za-z][A-Za-z0-9]\d-?[A-Za-z][A-Za-z0-9]\d-?[A-Za-z]{2}\d{2}"
-    r"|[A-Za-z][A-Za-z0-9]{7}\d|[A-Za-z]{6}[0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{3}[A-Za-z])\b",
+    r"|[A-Za-z][A-Za-z0-9]{7}\d|[A-Za-z]{6}[0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{3}[A-Za-z])(?:\b|_)",
     shelf="numbers",
 )
 _SPACED: Final = Expression(
-    r"\b(?:[A-Za-z]{2}[ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-Da-d]|\d{2} ?\d{6} ?[A-Za-z] ?\d{3}"
+    r"(?:\b|_)(?:[A-Za-z]{2}[ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-Da-d]|\d{2} ?\d{6} ?[A-Za-z] ?\d{3}"
     r"|(?:[Dd][Ee]|[Ii][Tt])[ .-]?\d{3}[ .-]?\d{3}[ .-]?\d{3}(?:\d{2})?|[A-Za-z]{2}\s\d{7}|[A-Za-z][1-9]\d\s\d{4}[1-9]"
     r"|[A-Za-z]{1,2}\d[A-Za-z0-9]?\s?\d[A-Za-z]{2}|[Gg][Ii][Rr]\s?0[Aa]{2}|[A-Za-z]\d[A-Za-z] ?\d[A-Za-z]\d"
     r"|\d{8} ?\d ?[A-Za-z]{2}\d|[12] ?\d{2} ?\d{2} ?2[ABab] ?\d{3} ?\d{3} ?\d{2}|\d{5} \d{5}[Kk]"
     r"|[Ff][Rr] ?[A-Za-z0-9]{2} ?\d{3} ?\d{3} ?\d{3}|[Gg][Bb] ?\d{3} ?\d{4} ?\d{2}|[Nn][Ll] ?\d{9}[Bb]\d{2}"
     r"|(?:[Pp][Ll]|[Rr][Oo]) \d{4,10}|[Cc][Hh][Ee]-?\d{3}\.?\d{3}\.?\d{3}"
-    r"|\d{1,2}\.\d{3}\.\d{3}-?[A-Za-z]|[A-Za-z]{1,2}\d{4}/\d{6}|9[A-Za-z9]{4}[A-Za-z0-9]{11})\b"
-    r"|\b[A-Za-z]{1,2}\d{6} ?\([0-9Aa]\)",
+    r"|\d{1,2}\.\d{3}\.\d{3}-?[A-Za-z]|[A-Za-z]{1,2}\d{4}/\d{6}|9[A-Za-z9]{4}[A-Za-z0-9]{11})(?:\b|_)"
+    r"|(?:\b|_)[A-Za-z]{1,2}\d{6} ?\([0-9Aa]\)",
     shelf="numbers",
 )
 _PLUS: Final = Expression(r"\b\d{6,8}\+\d{4}\b", shelf="numbers")  # a phone number begins at a plus sign
@@ -342,23 +340,27 @@ def _family(expression: Expression, kinds: Sequence[_Kind], near: Near, names: N
                 found.append(Match(low, high, score, kind.rule))
         return found
 
-    lasts = frozenset(phrase.split()[-1].lower() for kind in kinds for phrase in IDENTITIES[int(kind.key)].words)
+    phrases = {phrase.lower() for kind in kinds for phrase in IDENTITIES[int(kind.key)].words}
+    lasts = frozenset(phrase.split()[-1] for phrase in phrases)
+    whole = frozenset(phrase for phrase in phrases if " " not in phrase)
 
     def beside(text: str, start: int, end: int) -> list[Match]:
         """The same, also where an underscore joins a number to its name (`ssn_219-09-9999`), or begins its emphasis."""
         found = find(text, start, end)
-        if text[start - 1 : start] != "_" and text[end : end + 1] != "_":
+        start, end = start + (text[start] == "_"), end - (text[end - 1] == "_")  # of the expression
+        if not underscores.beside(text, start, end):
             return found
-        word = _WORD_BEFORE.search(text, max(0, start - _NAME), start)
-        emphasized = text[start - 1 : start] == "_" and not text[max(0, start - 4) : start].rstrip("_")[-1:].isalnum()
-        if not emphasized and (word is None or word[1].lower() not in lasts):
+        emphasis, named = underscores.emphasized(text, start), underscores.word_before(text, start) in lasts
+        named = named and 0 in names.keys(text, start).values()
+        after = text[start - 1 : start] != "_" and underscores.word_after(text, end) in whole
+        if not (emphasis or named or after):
             return found
-        low = max(0, start - REACH)
-        piece = text[low : end + RuleSet.MARGIN].replace("_", " ")
+        piece, low = underscores.apart(text, start, end)
         more = [one._replace(start=one.start + low, end=one.end + low) for one in find(piece, start - low, end - low)]
-        return found + [one for one in more if one.score >= NAMED or (emphasized and one.score > 0)]
+        least = NAMED if named and not emphasis else _FORM if not emphasis else 0.0
+        return found + [one for one in more if one.score >= least and one.score > 0]
 
-    return Family(expression, tuple(kind.rule for kind in kinds), beside if in_digits else find, _FEWEST)
+    return Family(expression, tuple(kind.rule for kind in kinds), beside, _FEWEST)
 
 
 def _shortest(kind: _Kind) -> int:

@@ -20,7 +20,7 @@ from gateway.detect.core.context import ContextWords
 from gateway.detect.core.index import Expression
 from gateway.detect.core.neighbours import Near
 from gateway.detect.core.rules import Rule
-from gateway.detect.personal import phone_forms, phone_words
+from gateway.detect.personal import phone_forms, phone_words, underscores
 from gateway.detect.personal.phones import Phones, island
 from gateway.detect.personal.presidio import recognizer
 
@@ -38,6 +38,7 @@ _LONE: Final = 9  # minimum digits in groups, without a word
 _MOST: Final = 15
 _EXTENSION: Final = 6
 _LOOKED: Final = 20  # microseconds per number
+_CLOSED: Final = re.compile(r"[0-9]*\)")  # the end of a name with a number: (PHONE_2)
 _SIGNS: Final = regex.compile(r"[./]")
 _NEVER: Final = re.compile(  # the most frequent of `phone_forms.NEVER`: decimals, dates with an hour
     r"(?:0|[1-9][0-9]*)\.[0-9]+|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])(?: [0-9]{2})?"
@@ -79,6 +80,29 @@ class Telephones:
 
     def find(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         """The numbers in a stretch of the index, and the stretch itself (score 0), because its digits are consumed."""
+        if "_" in text[start:end]:  # for the index, an underscore may be part of a number
+            islands = [match.span() for match in _ISLAND.finditer(text, start, end)]
+            return [(start, end, 0.0), *(one for low, high in islands for one in self.find(text, low, high))]
+        found = self._find(text, start, end)
+        if underscores.beside(text, start, end) and end - start >= _FEWEST:
+            found += self._joined(text, start, end)
+        return found
+
+    def _joined(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
+        """The numbers of a stretch beside an underscore: after a word that names one, emphasized, or before a word."""
+        keys, value = self._near.keys(text, start), text[start:end]
+        named, plain = keys.get("name") == 0, value.isdigit()
+        if text[start - 1 : start] == "_" and not underscores.emphasized(text, start):
+            called = named or (keys.get("hint") == 0 and not plain) or value[0] in "+＋"
+            if not called or _CLOSED.match(value):
+                return []
+        piece, low = underscores.apart(text, start, end)
+        # Digits without a separator are a counter or a day, unless they have the length of a valid number.
+        if plain and not (named and end - start >= _PLAIN and any(self._valid(piece, start - low, end - low))):
+            return []
+        return [(at + low, to + low, score) for at, to, score in self._find(piece, start - low, end - low) if score]
+
+    def _find(self, text: str, start: int, end: int) -> list[tuple[int, int, float]]:
         consumed = (start, end, 0.0)
         if end - start < _FEWEST or _NEVER.fullmatch(text, start, end) is not None:
             return [consumed]

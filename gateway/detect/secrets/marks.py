@@ -40,13 +40,13 @@ KNOWN_PREFIXES: Final = (
 _TELLING: Final = "api|apikey|key|token|tok|secret|sec|pat|sk|live|production|oauth|auth|refresh|access"
 # Prefixes of identifiers, which are not secret: `call_V`, `resp_V`.
 _IDENTIFIERS: Final = (
-    "acct", "app", "asst", "batch", "blob", "boundary", "cache", "call", "card", "ch", "chatcmpl", "cmpl", "commit",
-    "conv", "cs", "cus", "cust", "data", "digest", "doc", "etag", "event", "evt", "fc", "file", "ft", "hash", "id",
-    "ids", "img", "in", "item", "job", "layer", "lib", "ms", "msg", "node", "obj", "org", "page", "part", "path", "pi",
-    "plan", "pm", "price", "prod", "proj", "project", "ref", "req", "request", "res", "resp", "response", "rev", "rs",
-    "run", "sess", "session", "sha", "sha1", "sha256", "sha384", "sha512", "si", "sig", "span", "src", "step", "sub",
-    "tag", "team", "test", "thread", "tool", "toolu", "tooluse", "trace", "ts", "txn", "uid", "upload", "user", "usr",
-    "v", "v1", "v2", "v3", "ver", "vs", "ws",
+    "acct", "app", "asst", "batch", "blob", "boundary", "cache", "call", "card", "cfile", "ch", "chatcmpl", "cmpl",
+    "cntr", "commit", "conv", "cs", "cus", "cust", "data", "digest", "doc", "etag", "event", "evt", "fc", "file",
+    "ft", "hash", "id", "ids", "img", "in", "item", "job", "layer", "lib", "ms", "msg", "node", "obj", "org",
+    "page", "part", "path", "pi", "plan", "pm", "price", "prod", "proj", "project", "ref", "req", "request", "res",
+    "resp", "response", "rev", "rs", "run", "sess", "session", "sha", "sha1", "sha256", "sha384", "sha512", "si",
+    "sig", "span", "src", "step", "sub", "tag", "team", "test", "thread", "tool", "toolu", "tooluse", "trace", "ts",
+    "txn", "uid", "upload", "user", "usr", "v", "v1", "v2", "v3", "ver", "vs", "vsfb", "ws",
 )  # fmt: skip
 _FEWEST: Final = 20
 _FEWEST_LONG: Final = 12  # after a prefix of at least `_LONG` characters, with which no word begins
