@@ -194,23 +194,29 @@ def test_an_answer_reaches_the_worker_of_the_call(workers: tuple[Worker, Worker]
         assert "accept" in json.dumps(answers(said))
 
 
-def test_a_stream_goes_on_at_the_other_worker(workers: tuple[Worker, Worker], old: Scripted) -> None:
-    """What came while nobody listened, and what comes then, as it comes."""
-    first, second = workers
-    session = opened(first.line, path="/mcp/a")
+def begun(worker: Worker, old: Scripted) -> dict[str, str]:
+    """A call whose connection broke after its first event; returns the headers with which the client goes on."""
+    session = opened(worker.line, path="/mcp/a")
     telling(old)
     old.told.put({"progress": 1})
-    headers = {**Client(first.line).headers, "mcp-session-id": session}
+    headers = {**Client(worker.line).headers, "mcp-session-id": session}
     params = {"name": "get_it", "arguments": {}, "_meta": {"progressToken": "t"}}
     message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
     id = ""
-    with first.client.stream("POST", "/mcp/a", json=message, headers=headers) as response:
+    with worker.client.stream("POST", "/mcp/a", json=message, headers=headers) as response:
         for one in response.iter_lines():
             id = one[4:] if one.startswith("id: ") else id
             if one.startswith("data: "):
                 break
+    return {**headers, "last-event-id": id}
+
+
+def test_a_stream_goes_on_at_the_other_worker(workers: tuple[Worker, Worker], old: Scripted) -> None:
+    """What came while nobody listened, and what comes then, as it comes."""
+    first, second = workers
+    sent = begun(first, old)
+    id = sent["last-event-id"]
     old.told.put({"progress": 2})
-    sent = {**headers, "last-event-id": id}
     with second.client.stream("GET", "/mcp/a", headers=sent) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         events = (json.loads(one[6:]) for one in response.iter_lines() if one.startswith("data: "))
@@ -274,11 +280,20 @@ async def test_the_official_client(workers: tuple[Worker, Worker], mode: Any) ->
 
 
 def test_a_dead_worker(workers: tuple[Worker, Worker], old: Scripted) -> None:
-    """What went on there is lost: the error of the protocol, at once."""
+    """What went on there is lost: the error of the protocol, or the end of a stream, at once."""
     first, second = workers
     asking(old, ASK)
     _, state = required(later(first.line, path="/mcp/a"))
-    os.kill(first.pid, signal.SIGKILL)
+    old.told = queue.SimpleQueue()  # the call that asks waits at the one before
+    sent = begun(first, old)
+    old.told.put({"progress": 2})
+    with second.client.stream("GET", "/mcp/a", headers=sent) as response:
+        events = (json.loads(one[6:]) for one in response.iter_lines() if one.startswith("data: "))
+        assert progress(next(events)) == 2
+        os.kill(first.pid, signal.SIGKILL)
+        assert list(events) == []
+    assert second.client.get("/mcp/a", headers=sent).status_code == 400
+    asking(old, ASK)
     answer = later(second.line, path="/mcp/a", requestState=state, inputResponses={"q1": {"action": "decline"}})
     assert (answer.status_code, failed(answer.json())[1]) == (400, "invalid_request")
     assert "Call again" in answer.json()["error"]["message"]

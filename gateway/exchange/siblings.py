@@ -57,7 +57,7 @@ class Siblings:
             raise _gone(opens=opens)
         try:
             async with self._request(session, call) as answer:
-                await self._pass_on(answer, reply)
+                await self._pass_on(call, answer, reply)
         except (aiohttp.ClientError, OSError):
             if not reply.begun:
                 raise _gone(opens=opens) from None
@@ -107,13 +107,14 @@ class Siblings:
             self._sessions[worker] = aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False)
         return self._sessions[worker]
 
-    async def _pass_on(self, answer: aiohttp.ClientResponse, reply: Reply) -> None:
+    async def _pass_on(self, call: Call, answer: aiohttp.ClientResponse, reply: Reply) -> None:
         """Pass an answer on: a stream as it arrives, any other once it is complete."""
         headers = [(name.lower(), value) for name, value in answer.raw_headers if name.lower() not in _NOT_PASSED]
         if answer.content_type == _STREAM:
             await reply.pass_on((answer.status, headers), answer.content.iter_any())
             return
         body = await answer.read()
+        call.ticket.hold(len(body))
         headers.append((b"content-length", b"%d" % len(body)))
         await reply.pass_on((answer.status, headers), _whole(body))
 

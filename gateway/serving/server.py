@@ -523,6 +523,8 @@ class Server(uvicorn.Server):
         if (leave := getattr(self.config.app, "leave", None)) is not None:
             leave()
         await super().shutdown(sockets)
+        if self._door is not None:
+            self._door.unlink(missing_ok=True)
         self._next_sweep.cancel()
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
