@@ -101,7 +101,7 @@ def test_no_more_pass_than_the_provider_allows(pauses: list[float], limit: int, 
 
 
 @given(st.integers(0, 30 * 86400))
-def test_a_time_is_believed_for_minutes(named: int) -> None:
+def test_a_time_is_believed_for_a_day(named: int) -> None:
     """Whatever a 429 names: then a call tries again, and another 429 shuts the window anew."""
     window, now = Window("p"), 1000.0
     for _ in range(3):
@@ -123,12 +123,14 @@ RESETS = {
 
 @pytest.mark.parametrize("form", RESETS)
 @pytest.mark.parametrize("reset", ["29d", "2592000", "700h0m0s", "a time"])
-def test_a_reset_is_believed_for_minutes(form: str, reset: str) -> None:
+def test_a_reset_is_believed_for_a_day(form: str, reset: str) -> None:
     """One call tries whether something is left; until its answer, and if there is nothing left, no other does."""
     unit, tokens = RESETS[form]
     if reset == "a time":
         reset = (datetime.now(UTC) + timedelta(days=29)).isoformat()
-    said = {form.format(part): value for part, value in (("limit", "1000"), ("remaining", "0"), ("reset", reset))}
+    said = {
+        form.format(part): value for part, value in (("limit", f"{20 * tokens}"), ("remaining", "0"), ("reset", reset))
+    }
     window, now = Window("p"), 1000.0
     window.learn(told(said), now)
     for _ in range(2):
@@ -141,9 +143,9 @@ def test_a_reset_is_believed_for_minutes(form: str, reset: str) -> None:
         assert not window.take(tokens, now + 1)
     now += BELIEVED
     assert window.take(tokens, now)
-    window.learn(told({**said, form.format("remaining"): "100"}), now)
+    window.learn(told({**said, form.format("remaining"): f"{20 * tokens}"}), now)
     assert window.take(tokens, now)
-    assert window.buckets[unit].left == 100 - tokens
+    assert window.buckets[unit].left == 19 * tokens
 
 
 async def test_teams_take_turns() -> None:

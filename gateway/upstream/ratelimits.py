@@ -23,10 +23,10 @@ _FEW: Final = 100  # requests
 _FEW_TOKENS: Final = 100_000
 _UNITS: Final = (86400, 3600, 60, 1, 0.001)
 _LONGEST: Final = 30 * 86400  # seconds; a longer time is a mistake
-BELIEVED: Final = 300.0
+BELIEVED: Final = 86_400.0
 """Seconds for which a target is left alone at most, whatever time its provider names: then a call tries it again.
 
-A provider may be mistaken, or somebody may raise its limit.
+Providers count their limits of calls and tokens by the minute up to the day; a longer time is a mistake.
 """
 
 
