@@ -26,12 +26,6 @@ SAID = "Write to ann@example.org"
 HEADERS = {"authorization": "Bearer mg-alice"}
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    with scripted.running() as upstream:
-        yield upstream
-
-
 @pytest.fixture(params=SERVERS)
 def client(
     request: pytest.FixtureRequest, up: scripted.Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

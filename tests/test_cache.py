@@ -25,12 +25,6 @@ from line import Line, config, running
 from waiting import eventually
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    with scripted.running() as upstream:
-        yield upstream
-
-
 @pytest.fixture
 def line(up: scripted.Upstream, tmp_path: Path) -> Iterator[Line]:
     up.seen.clear()

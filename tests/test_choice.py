@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,12 +87,6 @@ def test_sticky_by_workflow() -> None:
     fewer = Model.model_validate({"targets": [["p/b", {"target": "p/a", "weight": 2}]], "prefer": "sticky"})
     after = {at: order(fewer, DRAW, healths, b"%d" % at)[0].model for at in range(600)}
     assert all(after[at] == before[at] for at in before if before[at] != "c")
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    with scripted.running() as upstream:
-        yield upstream
 
 
 def test_signed_state_stays_with_its_target(up: scripted.Upstream, tmp_path: Path) -> None:

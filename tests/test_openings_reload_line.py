@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 import upstream as scripted
+from beside import differing, send
 from gateway.redaction import openings
 from line import Line, config, policies, running
-from test_openings_line import send
 from waiting import eventually
 
 Json = dict[str, Any]
@@ -109,5 +109,5 @@ def test_the_next_turn_is_judged_by_the_new_rules(
     for one in (*got, *expected):
         for document in one["decision"]:
             document["input"]["context"].pop("calls", None)
-    assert got == expected
+    assert got == expected, differing(got, expected)
     assert got[0]["sent"] != before[-1]["sent"]

@@ -16,10 +16,11 @@ import calls
 import upstream as scripted
 from gateway.call import Call, Resource, Subject, Target
 from gateway.config.load import load
-from gateway.config.sections import Action, Pii
+from gateway.config.sections import Action, Pii, RestoreTools
 from gateway.detect.personal.scanner import canonical
 from gateway.errors import ConfigError
 from gateway.redaction.actions import ORDER, Actions, Rules, together
+from gateway.redaction.restore import keeps
 from line import Line, config, policies, running
 
 TEXT = "Write to ann@example.org or 212-555-0123."
@@ -169,6 +170,38 @@ def test_other_tools_get_the_values(line: Line) -> None:
     answer = line.chat(TEXT, "house-call")
     function = answer.json()["choices"][0]["message"]["tool_calls"][0]["function"]
     assert json.loads(function["arguments"]) == {"to": TEXT}
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "also", "kept"),
+    [
+        (["*"], [], [], set()),
+        (["*"], ["http_*"], [], {"http_get", "http_post"}),
+        (["*"], ["http_*", "send"], [], {"http_get", "http_post", "send"}),
+        (["*"], [], ["web_*", "http_p*"], {"http_post"}),
+        (["*"], ["http_get"], ["http_p*"], {"http_get", "http_post"}),
+        (["send"], [], [], {"http_get", "http_post"}),
+        (["http_*", "send"], ["http_get"], [], {"http_get"}),
+        ([], [], [], {"http_get", "http_post", "send"}),
+    ],
+)
+def test_tools_that_get_placeholders(allow: list[str], deny: list[str], also: list[str], kept: set[str]) -> None:
+    """Those that nothing allows, or that configuration or policy denies."""
+    keep = keeps(RestoreTools(allow=tuple(allow), deny=tuple(deny)), also)
+    assert {name for name in ("http_get", "http_post", "send") if keep is not None and keep(name)} == kept
+
+
+@pytest.mark.parametrize("rule", [{"deny": ["se*"]}, {"allow": ["nobody_*"]}])
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_configuration_says_which_tools_get_placeholders(
+    up: scripted.Upstream, tmp_path: Path, rule: dict[str, Any], stream: bool
+) -> None:
+    """The tool gets the placeholder of the value that the caller reads in a text."""
+    with running(tmp_path, config(tmp_path, up.url, pii={"restore_tools": rule})) as started:
+        answer = started.chat(TEXT, "call", stream=stream)
+        assert '{\\"to\\": \\"Write to <EMAIL_1> or <PHONE_1>.\\"}' in answer.text
+        assert "ann@" not in answer.text
+        assert content(started.chat(TEXT)) == TEXT
 
 
 def test_a_rule_names_types_that_exist(tmp_path: Path) -> None:

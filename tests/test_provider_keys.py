@@ -19,12 +19,6 @@ from waiting import eventually
 KEYS = ["sk-first-key-of-the-pool", "sk-second-key-of-the-pool", "sk-third-key-of-the-pool"]
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    with scripted.running() as upstream:
-        yield upstream
-
-
 @pytest.fixture(autouse=True)
 def _as_ever(up: scripted.Upstream) -> Iterator[None]:
     up.seen.clear()

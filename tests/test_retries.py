@@ -81,12 +81,6 @@ def test_the_time_grows_up_to_a_bound(number: int) -> None:
     assert 0.05 <= time <= 2
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    with scripted.running() as upstream:
-        yield upstream
-
-
 @pytest.fixture(autouse=True)
 def _as_ever(up: scripted.Upstream) -> Iterator[None]:
     yield

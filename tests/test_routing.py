@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,6 @@ from line import config, running
 from servers import redis_server
 from toxiproxy import proxied
 from waiting import eventually
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    with scripted.running() as upstream:
-        yield upstream
 
 
 def settings(folder: Path, url: str, models: dict[str, Any], **fields: Any) -> dict[str, Any]:

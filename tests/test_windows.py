@@ -134,12 +134,6 @@ async def test_a_full_queue_makes_room_for_another_team() -> None:
     assert window.size == 0
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    with scripted.running() as upstream:
-        yield upstream
-
-
 @pytest.fixture(autouse=True)
 def _as_ever(up: scripted.Upstream) -> Iterator[None]:
     yield

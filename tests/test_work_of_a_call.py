@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-import pytest
 
 import upstream as scripted
 from line import Line, config, running
@@ -33,12 +30,6 @@ _MOST = 3.0
 """Calls of functions with everything on, at most, for each of the same call on the bare line (measured: 1.7)."""
 _A_MESSAGE = 10
 """Calls of functions for a message that was sent before, at most (measured: 1)."""
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[scripted.Upstream]:
-    with scripted.running() as upstream:
-        yield upstream
 
 
 def _calls(line: Line, history: int) -> float:

@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -337,8 +336,7 @@ class Gateway:
                 if beat % NOTED == 0:
                     await self._note_keys()
                 if beat % CENSUS == 0:
-                    newest = await store.workflows(None, CENSUS_LIMIT)
-                    self.shared.census = dict.fromkeys(STATES, 0) | Counter(workflow.state for workflow in newest)
+                    self.shared.census = {**dict.fromkeys(STATES, 0), **await store.states(CENSUS_LIMIT)}
                 if beat % TRIM == 0:
                     heap.trim()
                 if beat % 3600 == 0:

@@ -169,6 +169,9 @@ class Workflows(Protocol):
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         """At most `limit` workflows of a team (None: of all teams), most recently seen first."""
 
+    async def states(self, limit: int) -> Mapping[str, int]:
+        """State -> number of workflows, of the `limit` most recently seen. A state of no workflow is left out."""
+
     async def teams(self) -> list[str]:
         """The teams that have, or had, workflows."""
 

@@ -60,6 +60,11 @@ class Counters:
         self.records: dict[Name, Record] = {}
         self.open: dict[str, tuple[Ask, int]] = {}  # reservation id -> what it took, when it lapses
 
+    def look(self, team: str, correlation_id: str, now: int) -> Record | None:
+        """The same as `record`, for a reader: a record that is not in memory is not kept there."""
+        record = self.records.get((team, correlation_id)) or self._load(team, correlation_id)
+        return None if record is None or (record.ends < now and record.at_rest()) else record
+
     def record(self, team: str, correlation_id: str, now: int) -> Record | None:
         """The record of a workflow, if there is one. A record with calls in flight never expires."""
         name = (team, correlation_id)

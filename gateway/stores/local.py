@@ -316,6 +316,9 @@ class LocalStore:
     async def workflows(self, team: str | None, limit: int) -> list[Workflow]:
         return await self._there().workflows(team, limit)
 
+    async def states(self, limit: int) -> Mapping[str, int]:
+        return await self._there().states(limit)
+
     async def teams(self) -> list[str]:
         return await self._there().teams()
 

@@ -133,9 +133,13 @@ local function begin_repeats(work, field)
   redis.call("HSET", work, slot, field)
 end
 
+-- The ids of workflows with calls in flight, in an operation that looks at many workflows.
+local calling
+
 -- Whether calls of the workflow are in flight, including calls that hold nothing. Scans all open reservations, so only
 -- for rare cases.
 local function in_flight(open, id)
+  if calling then return calling[id] end
   for _, member in ipairs(redis.call("ZRANGE", open, 0, -1)) do
     if string.find(member, id, 1, true) and cjson.decode(member)[2] == id then return true end
   end

@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +73,7 @@ _KEYS_USED = "mg1:{keys}:used"
 # Seconds in which a settlement is repeated for a reservation that may arrive late: longer than a command can stay in
 # a socket's buffer.
 DOUBT = 10.0
+_STATES = 1000  # workflows whose states one script reads
 _SWEEP = 500  # overdue reservations of one team handled in one sweep
 _TOGETHER = 50  # teams swept concurrently
 
@@ -298,6 +300,18 @@ class RedisStore:
             every = await asyncio.gather(*(self.workflow(name, id.decode()) for id in ids))
             found += [it for it in every if it is not None]
         return sorted(found, key=lambda it: it.last_seen, reverse=True)[:limit]
+
+    async def states(self, limit: int) -> Mapping[str, int]:
+        found: list[tuple[int, bytes]] = []
+        for team in await self.teams():
+            keys = [seen_key(team), open_key(team), work_key(team, "")]
+            for start in range(0, limit, _STATES):
+                last = min(start + _STATES, limit) - 1
+                flat: list[bytes] = await self._call("states", keys, start, last)
+                found += [(int(seen), state) for seen, state in zip(flat[::2], flat[1::2], strict=True)]
+                if len(flat) < 2 * (last + 1 - start):
+                    break
+        return Counter(state.decode() for _, state in sorted(found, reverse=True)[:limit] if state)
 
     async def open_workflow(
         self, team: str, correlation_id: str, ttl: int, *, seconds: int | None = None, idle: int | None = None

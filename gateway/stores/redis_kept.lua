@@ -88,6 +88,27 @@ local function show()
   return all
 end
 
+-- KEYS: seen, open, and the beginning of the records' keys. ARGV: 3 first and 4 last place in `seen`, newest first.
+-- Returns time of the last call and state of each workflow; "0" and "" of one that has expired.
+local function states()
+  local all = {}
+  for _, id in ipairs(redis.call("ZREVRANGE", KEYS[1], ARGV[3], ARGV[4])) do
+    local got = redis.call("HMGET", KEYS[3] .. id, "state", "since", "last", "limits", "ends", "over")
+    local seen, state = "0", ""
+    if got[1] and tonumber(got[5]) >= now then
+      seen, state = got[3], got[1] == "frozen" and got[6] or got[1]
+      if not calling and got[4] and string.sub(got[4], -1) ~= "-" then
+        calling = {}
+        for _, member in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1)) do calling[cjson.decode(member)[2]] = true end
+      end
+      local over = outlived_by_now(KEYS[2], id, got)
+      if over then state = over == "quotas.idle" and "expired" or "frozen" end
+    end
+    all[#all + 1], all[#all + 2] = seen, state
+  end
+  return all
+end
+
 -- KEYS: open, seen. ARGV: 3 maximum number. Returns the members that are overdue.
 local function overdue()
   return redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", int(now), "LIMIT", "0", ARGV[3])
@@ -329,6 +350,7 @@ local operations = {
   give = give,
   change = change,
   show = show,
+  states = states,
   overdue = overdue,
   seal = seal,
   unseal = unseal,

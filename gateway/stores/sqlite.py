@@ -85,6 +85,15 @@ _GET_SPELLINGS = """SELECT number, digest, ciphertext FROM spellings
 _KEYS_CHANGED: Statement = ("UPDATE meta SET value = value + 1 WHERE name = 'keys'", ())
 
 # Microseconds after which an idle workflow is dropped from memory; its next call loads it again.
+_STATES = """
+    WITH newest AS (SELECT *, since + seconds * :micro AS age_ends, max(last, since) + idle * :micro AS rest_ends
+                    FROM workflows WHERE ends >= :now ORDER BY last DESC LIMIT :limit)
+    SELECT CASE WHEN state != 'open' THEN state
+                WHEN :now > rest_ends AND rest_ends < ifnull(age_ends, rest_ends + 1)
+                     AND (team, correlation_id) NOT IN (SELECT team, correlation_id FROM reservations) THEN 'expired'
+                WHEN :now > age_ends THEN 'frozen'
+                ELSE state END AS shown, count(*)
+    FROM newest GROUP BY shown"""  # the same as `Counters.view`
 _IDLE = 600 * MICRO
 _RECORDS = 16_384  # workflows kept in memory after a sweep, besides those with calls in flight; each takes about 1 kB
 # Microseconds between two deletions of expired rows, each of which scans the tables.
@@ -258,6 +267,14 @@ class SqliteStore:
         latest = sorted((it for it in found if it is not None), key=lambda it: it.last_seen, reverse=True)
         return latest[:limit]
 
+    async def states(self, limit: int) -> Mapping[str, int]:
+        await self.durable()
+        return await asyncio.to_thread(self._states, limit)
+
+    def _states(self, limit: int) -> Mapping[str, int]:
+        with self._reading(), contextlib.closing(connect(self.path)) as reader:
+            return dict(reader.execute(_STATES, {"now": self._now(), "micro": MICRO, "limit": limit}).fetchall())
+
     async def teams(self) -> list[str]:
         with self._reading():
             rows = self._reader.execute("SELECT team FROM workflows UNION SELECT team FROM orders").fetchall()
@@ -308,7 +325,7 @@ class SqliteStore:
         """A workflow as the gateway has it, or as it will be once the gateway has applied the pending orders."""
         now = self._now()
         counters = self._counters if self._role == "gateway" else self._beside(team, correlation_id)
-        record = counters.record(team, correlation_id, now)
+        record = counters.look(team, correlation_id, now)
         return None if record is None else counters.view(record, now)
 
     def _beside(self, team: str, correlation_id: str) -> Counters:

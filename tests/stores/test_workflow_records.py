@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pytest
+
 from gateway.amounts import Rejection, Reservation
-from gateway.stores import Store
+from gateway.stores import Store, redis
 from store_harness import Backend, ask, bucket, quota, refused, standing, take
 
 
@@ -64,6 +68,34 @@ async def test_workflows_are_listed_last_seen_first(store: Store, place: Backend
     assert set(listed[0].agents) == {"agent-one", "other"}
     assert listed[0].last_seen - listed[0].first_seen == 30
     assert len(await store.workflows(None, 10)) == 4
+
+
+async def counted(store: Store, limit: int) -> dict[str, int]:
+    """The states of the newest workflows, which are those that a listing shows."""
+    states = dict(await store.states(limit))
+    assert states == Counter(it.state for it in await store.workflows(None, limit))
+    return states
+
+
+async def test_workflows_are_counted_by_state(store: Store, place: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all teams, the most recently seen; as the next call would find them, and without those that have expired."""
+    monkeypatch.setattr(redis, "_STATES", 2)
+    assert await counted(store, 10) == {}
+    await store.settle(await take(store, quota(1000, 1), cid="old", ttl=100), {}, "settled")
+    place.clock.advance(50)
+    await store.freeze("u", "bad", "stop")
+    for cid, limits in (("silent", {"idle": 50}), ("calls", {"idle": 50}), ("aged", {"seconds": 40}), ("done", {})):
+        place.clock.advance(1)
+        reservation = await take(store, quota(1000, 1), cid=cid, **limits)
+        if cid != "calls":
+            await store.settle(reservation, {}, "settled")
+    await store.close_workflow("t", "done", "done")
+    assert await counted(store, 10) == {"open": 4, "frozen": 1, "closed": 1}
+    assert await counted(store, 3) == {"open": 2, "closed": 1}
+    place.clock.advance(44)
+    assert await counted(store, 10) == {"open": 3, "frozen": 2, "closed": 1}
+    place.clock.advance(8)
+    assert await counted(store, 10) == {"open": 1, "expired": 1, "frozen": 2, "closed": 1}
 
 
 async def test_workflows_are_forgotten(store: Store, place: Backend) -> None:
