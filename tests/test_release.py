@@ -48,24 +48,24 @@ async def test_frames_of_coroutines_that_ended_are_freed(cancelled: bool) -> Non
     held: list[weakref.ref[_Held]] = []
     waited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def below() -> None:
+    async def below(waited: asyncio.Future[None]) -> None:
         kept = _Held()
         held.append(weakref.ref(kept))
         try:
             await waited
-        except BaseException as fault:
+        except (ValueError, asyncio.CancelledError) as fault:
             faults = [fault]  # a cycle: the frame holds the fault, which holds the frame
             raise faults[0] from None
 
-    async def above() -> None:
+    async def above(waited: asyncio.Future[None]) -> None:
         try:
-            await below()
+            await below(waited)
         except (ValueError, asyncio.CancelledError) as fault:
             release(fault)
 
     gc.disable()
     try:
-        task = asyncio.create_task(above())
+        task = asyncio.create_task(above(waited))
         await asyncio.sleep(0)
         if cancelled:
             task.cancel()
