@@ -8,9 +8,12 @@ Each codec writes a `Refusal` in its dialect (OpenAI, Anthropic); this module kn
 
 from __future__ import annotations
 
+import contextlib
+import dis
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import FrameType, TracebackType
 from typing import Final, Literal
 
 Domain = Literal["caller", "policy", "limit", "upstream", "gateway"]
@@ -60,6 +63,7 @@ TABLE: Mapping[str, Code] = {
 }
 
 
+_YIELD: Final = dis.opmap["YIELD_VALUE"]
 POLICY_UNAVAILABLE: Final = "policy_unavailable"  # the rule of a decision without a policy result
 
 
@@ -123,13 +127,27 @@ def trace(fault: BaseException) -> str:
 def release(fault: BaseException | None) -> None:
     """Free what the frames of a handled fault hold: a frame that holds the fault, too, is a cycle with all of its call.
 
-    Such cycles wait for a full garbage collection, which hardly ever comes (`serving.heap`).
+    Such cycles wait for a full garbage collection, which hardly ever comes (`serving.heap`). The fault may be one that
+    other calls got, too: frames of calls that go on stay as they are.
     """
     while fault is not None:
-        traceback.clear_frames(fault.__traceback__)
+        _clear(fault.__traceback__)
         fault.__traceback__ = None
         before, fault.__context__, fault.__cause__ = fault.__context__, None, None
         fault = before
+
+
+def _clear(trace: TracebackType | None) -> None:
+    while trace is not None:
+        if not _is_suspended(trace.tb_frame):
+            with contextlib.suppress(RuntimeError):  # it is running
+                trace.tb_frame.clear()
+        trace = trace.tb_next
+
+
+def _is_suspended(frame: FrameType) -> bool:
+    """Whether a coroutine or generator waits in a frame: before Python 3.13, `frame.clear` would close it."""
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == _YIELD
 
 
 class ConfigError(Exception):

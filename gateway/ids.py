@@ -12,6 +12,7 @@ import uuid_utils
 CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 WORKER: Final = os.urandom(8).hex()
 """The name of this process among the workers of a gateway."""
+_HERE: Final = re.compile(r"([0-9a-f]{16})\.")  # names a socket, so that nothing else may be in it
 
 
 def uuid7(at: float | None = None) -> str:
@@ -25,9 +26,9 @@ def uuid7_here() -> str:
 
 
 def worker_of(id: object) -> str:
-    """The name of the process that made an id with `uuid7_here`; "" if the id has none."""
-    worker, dot, _ = id.partition(".") if type(id) is str else ("", "", "")
-    return worker if dot else ""
+    """The name of the process that made an id with `uuid7_here`; "" for any other id: one of a tool server, say."""
+    found = _HERE.match(id) if type(id) is str else None
+    return found[1] if found is not None else ""
 
 
 def is_correlation_id(text: str) -> bool:

@@ -8,9 +8,11 @@ import os
 import queue
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -24,6 +26,7 @@ import yaml
 from mcp.client.client import Client as SdkClient
 from mcp.client.streamable_http import streamable_http_client
 
+import event_stream
 import tool_server
 from asking_processes import FAST, SCRIPT
 from gateway.dialects import mcp_names
@@ -42,6 +45,7 @@ class Worker:
 
     def __init__(self, port: int, door: Path) -> None:
         self.door = door
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(door)),
@@ -277,6 +281,59 @@ async def test_the_official_client(workers: tuple[Worker, Worker], mode: Any) ->
             result = await client.call_tool("ask", {})
             assert not result.is_error
             assert result.structured_content == {"result": "Ann"}
+
+
+def statuses(workers: tuple[Worker, Worker]) -> list[int]:
+    """The statuses of all calls that were recorded, whoever served them."""
+    with contextlib.closing(sqlite3.connect(workers[0].door.parents[2] / "audit.db")) as database:
+        return [status for (status,) in database.execute("SELECT status FROM outcomes")]
+
+
+def test_a_client_that_leaves_is_recorded_once(workers: tuple[Worker, Worker], old: Scripted) -> None:
+    """By the worker that has the call, and which ends the call; not by the one that handed the message over."""
+    first, second = workers
+    asked, over = threading.Event(), threading.Event()
+
+    def answer(message: dict[str, Any]) -> Any:
+        def write(handler: Any) -> None:
+            event_stream.begin(handler)({"id": 1, "method": ASK[0], "params": FORM})
+            old.told.get(timeout=10)
+            asked.set()
+            over.wait(10)
+            handler.close_connection = True
+
+        return write
+
+    old.answers["tools/call"] = answer
+    _, state = required(later(first.line, path="/mcp/a"))
+    before = statuses(workers).count(499)
+    leaving = Worker(first.port, second.door)
+    leaving.client.timeout = httpx.Timeout(1)
+    try:
+        with pytest.raises(httpx.ReadTimeout):
+            later(leaving.line, path="/mcp/a", requestState=state, inputResponses={"q1": {"action": "decline"}})
+        assert asked.is_set()
+        eventually(lambda: statuses(workers).count(499) > before)
+        known = len(statuses(workers))
+        for worker in workers:  # whatever comes after these was written before them
+            assert Client(worker.line, "/mcp/a").send("tools/call", {"name": "none", "arguments": {}}).status_code
+        eventually(lambda: len(statuses(workers)) >= known + 2)
+        assert statuses(workers).count(499) == before + 1
+    finally:
+        over.set()
+
+
+def test_a_worker_that_is_busy_takes_many_messages(workers: tuple[Worker, Worker]) -> None:
+    """They wait for their turn, as requests at the port of the gateway do."""
+    first, _ = workers
+    with contextlib.ExitStack() as stack:
+        pid = first.pid
+        os.kill(pid, signal.SIGSTOP)
+        stack.callback(os.kill, pid, signal.SIGCONT)
+        for _ in range(400):
+            peer = stack.enter_context(socket.socket(socket.AF_UNIX))
+            peer.setblocking(False)
+            peer.connect(str(first.door))  # raises BlockingIOError if there is no room
 
 
 def test_a_dead_worker(workers: tuple[Worker, Worker], old: Scripted) -> None:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upstream as scripted
+from gateway.errors import trace
 from gateway.upstream.attempts import Attempts
 from gateway.upstream.failures import Failed
 from gateway.upstream.retries import SPAN, RetryBudget, Rules, pause
@@ -233,3 +234,19 @@ async def test_a_caller_who_leaves_as_the_answer_begins() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
     assert closed == [False]
+
+
+async def test_a_fault_of_the_gateway_says_where() -> None:
+    """Also with a second attempt beside the first: the log names the line, so the frames are not freed before."""
+
+    class Faulty(Attempts):
+        async def _in_order(self, call: Any, targets: Any) -> Any:
+            await asyncio.sleep(0)
+            raise LookupError
+
+    health = SimpleNamespace(budget=SimpleNamespace(take=lambda *_: False))
+    healths: Any = SimpleNamespace(retries=None, of=lambda _: health)
+    attempts: Any = Faulty(healths, cast("Any", None), None, random.Random(1))
+    with pytest.raises(LookupError) as caught:
+        await attempts._hedged(cast("Any", None), ["a", "b"], 0.0)
+    assert "_in_order" in trace(caught.value)

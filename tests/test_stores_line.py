@@ -221,6 +221,23 @@ def test_the_next_page_of_a_page_that_was_before(alice: openai.OpenAI) -> None:
     assert ([one.id for one in between.data], between.has_more) == (mine[1:3], False)
 
 
+def test_a_list_does_not_say_whether_an_id_is_of_another_team(alice: openai.OpenAI) -> None:
+    """A list that ends before an entry of another team would say so, and what it lies between."""
+    older = [alice.vector_stores.create().id for _ in range(2)]
+    passed.STORES["vs_foreign"] = {**passed.STORES[older[0]], "id": "vs_foreign"}
+    try:
+        newer = [alice.vector_stores.create().id for _ in range(2)]
+        mine = [*older, *newer][::-1]
+        pages = [
+            alice.vector_stores.list(limit=3, extra_query={"after": mine[0], "before": id})
+            for id in ("vs_foreign", "vs_unknown")
+        ]
+        assert [[one.id for one in page.data][:3] for page in pages] == [mine[1:], mine[1:]]
+        assert pages[0].has_more == pages[1].has_more
+    finally:
+        del passed.STORES["vs_foreign"]
+
+
 def test_the_end_of_a_long_list_is_sought(
     up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
@@ -50,16 +51,20 @@ class Siblings:
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def hand_over(self, call: Call, worker: str, reply: Reply) -> None:
-        """Have another worker serve a message, and pass its answer on. Raises Refusal if the worker does not answer."""
+        """Have another worker serve a message, and pass its answer on. Raises Refusal if the worker does not answer.
+
+        The worker that got the message records the call, also if the client does not wait for the answer.
+        """
         opens = _codec(call).method == LISTEN
         session = await self._session(worker)
         if session is None:
             raise _gone(opens=opens)
         try:
-            async with self._request(session, call) as answer:
+            async with self._request(session, call, reply) as answer:
                 await self._pass_on(call, answer, reply)
         except (aiohttp.ClientError, OSError):
             if not reply.begun:
+                reply.passed = False
                 raise _gone(opens=opens) from None
             if opens:  # the end of a stream, from which the client goes on
                 await reply.end()
@@ -81,8 +86,8 @@ class Siblings:
                 async with asyncio.timeout(_CONNECT), self._request(session, call) as answer:
                     await answer.read()
 
-    def _request(self, session: aiohttp.ClientSession, call: Call) -> _Answering:
-        """Send a message as the client sent it."""
+    def _request(self, session: aiohttp.ClientSession, call: Call, reply: Reply | None = None) -> _Answering:
+        """Send a message as the client sent it. Writes `reply.passed`."""
         codec = _codec(call)
         opens = codec.method == LISTEN
         return session.request(
@@ -93,6 +98,7 @@ class Siblings:
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
+            trace_request_ctx=reply,
         )
 
     async def _session(self, worker: str) -> aiohttp.ClientSession | None:
@@ -104,7 +110,11 @@ class Siblings:
         if worker not in self._sessions:
             connector = aiohttp.UnixConnector(path=str(path), limit=0)
             jar = aiohttp.DummyCookieJar()
-            self._sessions[worker] = aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False)
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(_sent_on)
+            self._sessions[worker] = aiohttp.ClientSession(
+                connector=connector, cookie_jar=jar, auto_decompress=False, trace_configs=[trace]
+            )
         return self._sessions[worker]
 
     async def _pass_on(self, call: Call, answer: aiohttp.ClientResponse, reply: Reply) -> None:
@@ -122,6 +132,12 @@ class Siblings:
         """Close all connections."""
         for session in self._sessions.values():
             await session.close()
+
+
+async def _sent_on(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    """The other worker has got a request."""
+    if (reply := context.trace_request_ctx) is not None:
+        reply.passed = True
 
 
 def _codec(call: Call) -> Mcp:

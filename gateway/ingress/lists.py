@@ -44,6 +44,8 @@ class Lists:
                 "pii.vault_key)."
             )
             raise Refusal("invalid_request", words, status=404)
+        if page.until and (await self._find(call.team, call.codec.stores, [page.until]))[0] is None:
+            page = page._replace(until="")  # where the list ends would say whether another team has the id
         if page.cursor.name:
             cursor, at = await self._read(call, self._seal, page.cursor)
             call.reference = about._replace(page=page._replace(cursor=cursor), at=at)

@@ -84,7 +84,7 @@ class Reply:
         self._extra: list[tuple[bytes, bytes]] = []
         self.begun = False
         self.over = False
-        self.passed = False  # the answer is that of another worker, which records the call
+        self.passed = False  # another worker has the call, and records it
         self.ending = False  # the call is being settled: a disconnect has no effect any more
 
     async def whole(

@@ -510,7 +510,8 @@ class Server(uvicorn.Server):
     async def _open_door(self, path: Path) -> None:
         """Listen to other workers, unless the system takes no such path."""
         try:
-            self.servers.append(await asyncio.get_running_loop().create_unix_server(self._inner, path=str(path)))
+            loop = asyncio.get_running_loop()
+            self.servers.append(await loop.create_unix_server(self._inner, str(path), backlog=BACKLOG))
         except OSError as fault:
             _log.error("other workers cannot hand calls over, as %s is no path of a socket: %s", path, fault)
 

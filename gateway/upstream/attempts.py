@@ -223,8 +223,12 @@ def _serves(attempt: asyncio.Future[Answer]) -> bool:
 
 
 async def _served(attempt: asyncio.Future[Answer], served: list[asyncio.Future[Answer]]) -> Answer:
-    """The answer of an attempt, which serves the call unless the caller leaves at this moment."""
-    answer = await attempt
+    """The answer or the fault of an attempt, which is that of the call unless the caller leaves at this moment."""
+    try:
+        answer = await attempt
+    except Exception:  # whoever handles the fault frees its frames, and may log them before
+        served.append(attempt)
+        raise
     served.append(attempt)
     return answer
 
