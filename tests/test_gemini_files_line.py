@@ -17,11 +17,10 @@ from google.genai import errors, types
 import uploading
 import upstream as scripted
 from keeping import VAULT
-from line import KEYS, Line, gemini_config, running
+from line import KEYS, Line, gemini_config, policies, running
 
 PDF = b"%PDF-1.7\n\xff\xfe\x00" + bytes(range(256)) * 40
 PIECE = 8 * 1024 * 1024  # of Google's client
-SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 
 
 def settings(folder: Path, up: scripted.Upstream, **fields: Any) -> dict[str, Any]:
@@ -301,6 +300,20 @@ def test_unscannable_files(up: scripted.Upstream, tmp_path: Path) -> None:
         assert send(url, b"words", command="upload", offset="9").status_code == 403
     assert len(uploading.FILES) == 1
     assert [len(one["data"]) for one in uploading.OPEN.values()] == [2, 0, 0, 0]
+
+
+def test_an_obligation_to_store_nothing(up: scripted.Upstream, tmp_path: Path) -> None:
+    """No upload begins."""
+    rules = """package gateway
+
+import rego.v1
+
+decision := {"allow": true, "deny": set(), "obligations": {"store": false}}
+"""
+    with running(tmp_path, settings(tmp_path, up, policy=policies(tmp_path, rules))) as line:
+        before = len(up.seen)
+        assert begin(line).json()["error"]["code"] == 403
+        assert len(up.seen) == before
 
 
 def test_without_owners(up: scripted.Upstream, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.bodies import Json, State, Usage
-from gateway.detect.unmask import encoded
 from gateway.dialects import NO_VALUES, Intent, checks, gemini_answer, multipart
 from gateway.dialects.base import TRACEPARENT
 from gateway.dialects.field_table import Table, table
@@ -200,7 +199,7 @@ def _begins_text(file: Json) -> bool:
         text = getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:
         return False
-    return bool(data) and "\0" not in text and not encoded.kind_of(data)
+    return "\0" not in text and bool(text)
 
 
 _FIELDS: Final = table(file=table(" ".join(sorted(_STATED | {"name"}))))
