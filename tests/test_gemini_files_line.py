@@ -316,6 +316,28 @@ decision := {"allow": true, "deny": set(), "obligations": {"store": false}}
         assert len(up.seen) == before
 
 
+def test_a_revoked_key(up: scripted.Upstream, tmp_path: Path) -> None:
+    """The URL of an upload is of no use without the key of its caller."""
+    made = settings(tmp_path, up)
+    with running(tmp_path, made) as line:
+        url = begin(line).headers["x-goog-upload-url"]
+    before = len(up.seen)
+    made["agents"].pop("alice")
+    with running(tmp_path, made) as line:
+        assert send(line.url + url[url.index("/upload/") :]).status_code == 401
+        assert len(up.seen) == before
+
+
+def test_the_provider_demo(up: scripted.Upstream, tmp_path: Path) -> None:
+    """For trials without a provider."""
+    made = settings(tmp_path, up)
+    made["providers"]["demo"] = {"format": "demo"}
+    made["models"]["/v1beta/files"] = {"targets": ["demo/any"]}
+    with running(tmp_path, made) as line:
+        file = put(line)
+        assert file.name == "files/demo"
+
+
 def test_without_owners(up: scripted.Upstream, tmp_path: Path) -> None:
     """No upload begins, and there is no list."""
     with running(tmp_path, settings(tmp_path, up, stored=None)) as line:
