@@ -199,7 +199,7 @@ def _begins_text(file: Json) -> bool:
         text = getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:
         return False
-    return "\0" not in text and bool(text)
+    return "\0" not in text and bool(data)
 
 
 _FIELDS: Final = table(file=table(" ".join(sorted(_STATED | {"name"}))))
