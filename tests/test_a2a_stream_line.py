@@ -344,3 +344,12 @@ def test_a_context_that_changes(line: Line, agent: Scripted, version: str) -> No
     assert "error" not in stream(line, version)[-1]
     agent.stream = lambda method, params: iter(told(9))
     assert own_code(stream(line, version)[-1]["error"]) == "upstream_error"
+
+
+@versions
+def test_half_a_character(line: Line, agent: Scripted, version: str) -> None:
+    """It becomes U+FFFD, as JSON has none."""
+    tale = Story(version, "half")
+    events = [tale.task(), tale.chunk("a\ud83d"), tale.chunk("b \ud83d\ude00"), tale.status("completed")]
+    agent.stream = lambda method, params: iter(events)
+    assert texts(stream(line, version)) == "a\ufffdb \U0001f600"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -524,3 +526,14 @@ def test_a_reason_in_the_text(up: scripted.Upstream, tmp_path: Path, stream: boo
     assert "secret" in read.text
     assert "ghp_" not in answer.text
     assert demo.text == "You said: hi there"
+
+
+def test_a_path_that_is_written_as_the_template(line: Line) -> None:
+    """It names a model, as any path does: the model of the body is not served instead."""
+    body = json.dumps(WIRE.request(("user", "hi"), model="echo"))
+    headers = {"authorization": f"Bearer {KEYS['alice']}"}
+    connection = http.client.HTTPConnection(line.client.base_url.host, line.client.base_url.port)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1beta/models/{model:path}:generateContent", body, headers)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["error"]["status"]) == (404, "NOT_FOUND")

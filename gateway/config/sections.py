@@ -86,8 +86,8 @@ class Stored(Section):
     ttl: Seconds = 30 * 86400
     """Seconds that the owner of a stored response is kept. After that, nobody can refer to the response."""
     shared: tuple[str, ...] = ()
-    """Ids that every team may name in its requests, of files, containers, stores, prompts and voices that were made
-    elsewhere; `*` stands for any characters, as in `gs://public-reports/*`."""
+    """Ids that every team may name in its requests, of files, containers, vector stores, prompts and voices that were
+    made elsewhere; `*` stands for any characters, as in `gs://public-reports/*`."""
     retrieve: Seconds = Field(default=30, gt=0)
     """Seconds until the gateway itself asks for the end of an answer in the background that nobody has retrieved; then
     doubled with each time, up to 20 times as long."""

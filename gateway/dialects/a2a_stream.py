@@ -18,6 +18,7 @@ from gateway.dialects.a2a_tables import ANSWER, Told, files, told
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
 from gateway.dialects.jsonrpc import JsonRpc
+from gateway.dialects.surrogates import mend
 from gateway.errors import Refusal
 
 _HEAD: Final = b"data: "
@@ -129,6 +130,8 @@ class A2aStream(Ordered):
         data = events.load(chunk, event, "an event")
         if data is None:
             return chunk
+        if chunk.edited:  # halves of characters
+            mend(data)
         JsonRpc.check(self._codec, data, 1)
         error = data.get("error")
         if type(error) is dict:

@@ -1,4 +1,4 @@
-"""Ids of what a provider stores, within requests and answers: files, containers, stores of vectors, prompts, voices.
+"""Ids of what a provider stores, within requests and answers: files, containers, vector stores, prompts, voices.
 
 All teams share a provider's key, so the provider would open another team's file as well. The walk goes through
 everything that a provider may follow; results and arguments of tools, citations and metadata are words, which it does

@@ -126,7 +126,9 @@ def _row(begin: bytes, sizes: Sequence[int], places: Sequence[re.Pattern[bytes]]
     """
     jumps = [b"(?s:.{%d})" % size for size in (sizes[0] - len(begin), *sizes[1:])]
     said = b"".join([jump + place.pattern for jump, place in zip(jumps, places, strict=True)])
-    return re.compile(re.escape(begin) + said + rb"(?:[^\n]*+\n){%d}" % lines)
+    start = re.escape(begin)
+    # Only at the beginning of a line: no part of a string is read again. Asked after the bytes by which `re` searches.
+    return re.compile(rb"%b(?<![^\n]%b)%b(?:[^\n]*+\n){%d}" % (start, start, said, lines))
 
 
 def _sizes(pieces: Sequence[bytes]) -> tuple[list[int], str]:

@@ -20,6 +20,7 @@ from gateway.dialects.checks import text
 from gateway.dialects.fields import Reader
 from gateway.dialects.interactions_tables import ANSWER, calls_a_tool, usage
 from gateway.dialects.openai_strays import fields
+from gateway.dialects.surrogates import Halves, mend
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 
@@ -32,6 +33,9 @@ _STOP: Final = frozenset({"event_type", "index"})
 _ABOUT: Final = frozenset({"event_type", "interaction"})
 _KIND: Final = frozenset({"type"})
 _TEXT: Final = frozenset({"type", "text"})
+_SUMMARY: Final = "thought_summary"
+_RUNNING: Final = {"text": "text", "arguments_delta": "arguments", _SUMMARY: "text"}
+"""Types of deltas with a piece of a running text, and its key; that of a summary is in its `content`."""
 _WHOLE: Final = frozenset({"id", "status", "model", "usage", "created", "updated", "object", "service_tier"})
 
 
@@ -55,14 +59,15 @@ class InteractionsStream(Ordered):
     """Reads the events of one answer."""
 
     __slots__ = (
-        *("_begun", "_calls", "_fields", "_id", "_index", "_left", "_open", "_reader", "_steps", "_use", "_within"),
-        *("ended", "last", "runs", "tier"),
+        *("_begun", "_calls", "_fields", "_halves", "_id", "_index", "_left", "_open", "_reader", "_steps", "_use"),
+        *("_within", "ended", "last", "runs", "tier"),
     )
 
     def __init__(self) -> None:
         self._reader = sse.Reader()
         self.runs: hosted_runs.Runs = ()
         self._fields = Reader(ANSWER)
+        self._halves = Halves()  # of the open step, by the type of its deltas
         self._steps = 0
         self._index = -1
         self._within = False
@@ -83,16 +88,13 @@ class InteractionsStream(Ordered):
             event, at = self._reader.next(data, at)
             if event is None:
                 return
-            chunk = self._chunk(event)
-            if chunk is not None:
-                yield chunk
+            yield from self._read(event)
 
     def rest(self) -> Iterator[Chunk]:
         """The last event if its end is missing."""
         event = None if self.ended else self._reader.rest()
-        chunk = self._chunk(event) if event is not None else None
-        if chunk is not None:
-            yield chunk
+        if event is not None:
+            yield from self._read(event)
 
     @property
     def finished(self) -> bool:
@@ -113,15 +115,40 @@ class InteractionsStream(Ordered):
         one_line = raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2
         return one_line and tree.says_once(raw.removeprefix(b"data: "), chunk.data)
 
-    def _chunk(self, event: sse.SSE) -> Chunk | None:
+    def _read(self, event: sse.SSE) -> Iterator[Chunk]:
+        """The chunk of an event, and before the end of a step the halves of characters that stayed alone."""
         chunk = Chunk(event.raw)
         if events.is_done(event):
-            return None
+            return
         data = events.load(chunk, event, "an event")
         if data is None:
-            return chunk
+            yield chunk
+            return
+        said = [data]
+        if self._halves and data.get("event_type") == "step.stop":
+            said = [*_deltas(self._index, self._halves.rest()), data]
+        elif chunk.edited or self._halves:
+            self._join_halves(chunk, data)
+        for one in said:
+            made = self._chunk(chunk if one is data else Chunk(encode(one), data=one), one)
+            if made is not None:
+                yield made
+
+    def _join_halves(self, chunk: Chunk, data: Json) -> None:
+        """Join characters that were cut in two: across the pieces of a step, otherwise in place."""
+        delta = data.get("delta")
+        if data.get("event_type") == "step.delta" and type(delta) is dict:
+            kind = text(delta.get("type"))
+            holder: Any = delta.get("content") if kind == _SUMMARY else delta
+            key = _RUNNING.get(kind, "")
+            said = holder.get(key) if type(holder) is dict else None
+            if type(said) is str and (piece := self._halves.piece(kind, said)) != said:
+                holder[key], chunk.edited = piece, True
         if chunk.edited:
+            mend(data)
             chunk.raw = encode(data)
+
+    def _chunk(self, chunk: Chunk, data: Json) -> Chunk | None:
         kind = _named(data, "event_type", "an event")
         if kind == "error" or (data.get("error") and "interaction" not in data):
             chunk.error = True
@@ -204,7 +231,7 @@ class InteractionsStream(Ordered):
         if kind == "text" and type(delta.get("text")) is str:
             self._piece(chunk, delta, "text")
             known = _TEXT
-        elif kind == "thought_summary" and type(content) is dict and type(content.get("text")) is str:
+        elif kind == _SUMMARY and type(content) is dict and type(content.get("text")) is str:
             self._signed(chunk, content, "text")
             self._fields.read(chunk, "delta", 0, content, _TEXT)
             known = frozenset({"type", "content"})
@@ -279,6 +306,16 @@ class InteractionsStream(Ordered):
         why = {"code": error["code"], "message": error["message"]}
         ended = {"id": "" if bare else self._id, "status": "failed", "errors": [why]}
         return b"".join(map(encode, [*said, {"event_type": "interaction.completed", "interaction": ended}]))
+
+
+def _deltas(index: int, rest: dict[str, str]) -> list[Json]:
+    """The events of pieces of a step, by the type of their deltas."""
+    said: list[Json] = []
+    for kind, piece in rest.items():
+        held: Json = {_RUNNING[kind]: piece}
+        delta = {"type": kind, **({"content": {"type": "text", **held}} if kind == _SUMMARY else held)}
+        said.append({"event_type": "step.delta", "index": index, "delta": delta})
+    return said
 
 
 def spoken(index: int, step: Json, deltas: Sequence[Json]) -> list[Json]:

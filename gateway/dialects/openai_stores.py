@@ -75,7 +75,7 @@ class Within(_Stored, Proof):
         self._adds = adds
 
     def state(self, answer: Json) -> State | None:
-        """That something was added, with the labels of its workflow."""
+        """A state without an id if the request adds something, whose labels the store or container then has, too."""
         return State("", ()) if self._adds else None
 
     def usage(self, answer: Json) -> Usage | None:

@@ -209,7 +209,7 @@ REALTIME: Final = ("/v1/realtime", "/openai/v1/realtime")
 """The paths of realtime connections, which are WebSockets."""
 METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(HTTP_TOOLS, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-    "/mcp": "POST, DELETE, OPTIONS",
+    "/mcp": "POST, GET, DELETE, OPTIONS",
     "/mcp/{server}": "POST, GET, DELETE, OPTIONS",
     **dict.fromkeys(AGENTS, "POST, OPTIONS"),
     **{path: ", ".join([*methods, "OPTIONS"]) for path, methods in RESTS.items()},

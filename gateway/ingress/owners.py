@@ -121,7 +121,7 @@ class Owners:
         call.request.slots = [slot for slot in call.request.slots if slot.text not in ids]
 
     async def _find_cited(self, call: Call, raw: bytes, about: Stored | None) -> None:
-        """Check that what a request names is of the team: files, containers, stores of vectors.
+        """Check that what a request names is of the team: files, containers, vector stores.
 
         `raw`: the bytes of the request in which names may stand. The states are of no workflow: any call of the team
         may use them, where they are. `about`: the state that the path names, which must be at the same place. Raises
@@ -203,14 +203,15 @@ class Owners:
             await self.lists.begin(call, call.reference, call.reference.page)
             return
         kind = call.codec.stores
+        noun = kind.replace("_", " ")
         stored = await self._owned(call, kind, id)
         if stored is None:
-            words = f"There is no {kind.replace('_', ' ')} with this id."
+            words = f"There is no {noun} with this id."
             raise Refusal("invalid_request", words, param=f"{kind}_id", status=404)
         if stored.due and await self._owned(call, f"ended {kind}", id) is not None:
             stored = replace(stored, due=False)
         if stored.due and call.reference is not None and call.reference.method == "DELETE" and not call.reference.below:
-            words = f"The {kind} is made in the background, and nobody has retrieved its end. Retrieve that first."
+            words = f"The {noun} is made in the background, and nobody has retrieved its end. Retrieve that first."
             raise Refusal("invalid_request", words, param=f"{kind}_id")
         if kind in _SHARED_BY_WORKFLOWS:
             call.request.stored = replace(stored, workflow=call.request.correlation_id, masked={})

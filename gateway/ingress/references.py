@@ -43,13 +43,13 @@ def read(kind: str, values: Mapping[str, str], method: str, below: str, query: b
     for name, value in values.items():
         if not ID.fullmatch(value):
             what = kind if name == "id" else name
-            words = f"There is no {what} with this id."
+            words = f"There is no {what.replace('_', ' ')} with this id."
             raise Refusal("invalid_request", words, param=f"{what}_id", status=404)
     reads = method == "POST" and not below.endswith("/cancel")
     pairs = _pairs(query, _NAMES.get((method, below), frozenset()), _VALUE)
     for name, value in pairs:
         if name == "stream" and value != "false":
-            raise Refusal("invalid_request", "A stored response is not streamed: leave `stream` out.", param="stream")
+            raise Refusal("invalid_request", "Stored state is not streamed: leave `stream` out.", param="stream")
     path = _INSIDE.sub(lambda found: values[found[1]], below)
     return Reference(values["id"], method, path, urlencode([pair for pair in pairs if pair[0] != "stream"]), reads)
 

@@ -51,7 +51,8 @@ SLOWEST = 64 * 1024  # bytes a second that a client must read of a long answer
 SWEEP = 0.2  # seconds between two checks of the deadlines
 BACKLOG = 2048
 _SOCKETS = frozenset(path.encode() for path in SOCKETS)
-_PATHS = {path.encode(): path for path in ROUTES}  # of most requests: they need not be parsed
+# Of most requests: they need not be parsed. A template is no path, although a URL may be equal to it.
+_PATHS = {path.encode(): path for path in ROUTES if "{" not in path}
 # A path that ends with a verb (Gemini's), and its query: such a URL need not be parsed, either.
 _VERB = re.compile(rb"(/(?!/)[A-Za-z0-9._~:/-]*:[A-Za-z]+)(?:\?([A-Za-z0-9._~=&-]*))?")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")  # RFC 3986, 3.2.2

@@ -158,7 +158,7 @@ class Listening:
     async def listen_to_all(
         self, call: Call, codec: Mcp, servers: Sequence[Server], opened: Opened | None, listener: Listener
     ) -> None:
-        """Pass on what all servers tell of their tools and their logs: of nothing else, the path has a list.
+        """Pass on changed tools and logs of all servers. The path lists nothing else.
 
         Clients of the later era hear nothing of logs. Raises Refusal.
         """
@@ -244,7 +244,7 @@ class Listening:
         await listener.end(None)
 
     async def _allowed(self, call: Call, server: Server, wanted: Json) -> Json:
-        """Of what a client wants to hear, what it may."""
+        """The part of `wanted` that the caller may hear."""
         return {key: it for key, it in wanted.items() if not _READS[key] or await self._may(call, server, _READS[key])}
 
     async def _told(self, call: Call, codec: Mcp, server: Server, opened: Opened | None, listener: Listener) -> None:

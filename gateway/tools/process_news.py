@@ -28,7 +28,7 @@ class ProcessNews:
                 listener.add(str(method))
 
     async def heard(self) -> AsyncGenerator[tuple[Json, str], None]:
-        """What is told from now on, until `close`. News that nobody has taken yet is not told twice."""
+        """The notifications from now on, until `close`. Several of one kind that wait to be taken become one."""
         listener = _Listener()
         self._listeners.add(listener)
         try:
@@ -41,7 +41,7 @@ class ProcessNews:
             self._listeners.discard(listener)
 
     def close(self) -> None:
-        """There is no more."""
+        """End all streams of news."""
         self._closed = True
         for listener in self._listeners:
             listener.stirred.set()

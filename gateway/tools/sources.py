@@ -31,7 +31,7 @@ _WAITING: Final = 64  # messages of all servers that the client has not taken
 
 
 def tells(about: Json, wanted: Json) -> Json:
-    """Of what a client wants to hear, what a server of the earlier era tells, by what it says of itself."""
+    """The part of `wanted` that a server of the earlier era sends, by the capabilities that it declares."""
     able = about.get("capabilities")
     able = able if type(able) is dict else {}
 
@@ -54,8 +54,8 @@ async def source(
 ) -> AsyncIterator[AsyncGenerator[Json, None]]:
     """The notifications of a server, which end when the server ends them. Raises NoStream, Refusal, SessionLost.
 
-    `wanted`: of changed lists and resources, as a client of the later era says this. `level`: from which an earlier
-    server shall tell of its log, "" for its own choice.
+    `wanted`: changed lists and resources, in the form of the later era. `level`: the lowest level of log entries that
+    an earlier server sends, "" for the server's own choice.
     """
     session, message = Session(OFFERED), None
     own = False
@@ -81,7 +81,7 @@ async def source(
 
 
 async def _choose(server: Server, session: Session, caller: Caller, wanted: Json, level: str) -> None:
-    """Say in a session of the earlier era what the server shall tell."""
+    """Choose resources and the level of the log in a session of the earlier era."""
     for uri in wanted.get(WATCHED, ()):
         await _ask(server, session, caller, "resources/subscribe", {"uri": uri})
     if level:
@@ -117,7 +117,7 @@ async def _ask(server: Server, session: Session, caller: Caller, method: str, pa
 
 
 async def until(told: AsyncGenerator[Json, None], over: Callable[[], Awaitable[bool]]) -> AsyncGenerator[Json, None]:
-    """What is told, until `over` says so, which is asked each second."""
+    """The messages, until `over` returns true; `over` is called each second and after each message."""
     ahead = asyncio.ensure_future(anext(told, None))
     try:
         while True:
@@ -137,9 +137,9 @@ async def until(told: AsyncGenerator[Json, None], over: Callable[[], Awaitable[b
 async def merged(
     servers: Sequence[Server], caller: Caller, wanted: Json, level: str, most: int
 ) -> AsyncGenerator[tuple[Server, Json], None]:
-    """What several servers tell. A server that ends its stream, or fails, is asked again after a while.
+    """The messages of several servers. A stream that a server ends, or that fails, is opened again after a while.
 
-    `most`: notifications of one server, after which the others are heard alone.
+    `most`: notifications of one server, after which only the other servers are heard.
     """
     queue: asyncio.Queue[tuple[Server, Json]] = asyncio.Queue(_WAITING)
     tasks = [asyncio.create_task(_follow(one, caller, wanted, level, most, queue)) for one in servers]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budgets import examples
 from formats.screens import CARD, JSON, RESTORE, SECRET, in_pieces, judge, scanner_of, streamed
-from formats.wires import USED, WHOLES, WIRES, WITH_TOOLS, Messages, Whole, Wire, datas
+from formats.wires import USED, WHOLES, WIRES, WITH_TOOLS, Messages, Responses, Whole, Wire, datas
 from gateway.detect.core.window import StreamScanner
 from gateway.detect.personal.scanner import PiiScanner
 from gateway.dialects import tree
@@ -580,3 +582,43 @@ def test_encrypted_content_of_results_is_never_edited(scanner: StreamScanner, va
     body["messages"].append({"role": "assistant", "content": [result]})
     _, survey = tree.parse(orjson.dumps(body), wire.codec.shape, 100)
     assert value not in [slot.text for slot in survey.slots]
+
+
+@wires
+def test_a_character_in_two_events(wire: Wire, scanner: StreamScanner) -> None:
+    """Its halves are joined and judged as one text; half a character that stays alone is U+FFFD."""
+    events = wire.events(["a\ud83d", "\ude00 bob@exam", "ple.net \ud83d", "b"])
+    got = wire.listen(streamed(wire, judge(wire, scanner, pii="redact"), events)).text
+    assert got == "a\U0001f600 <EMAIL> \ufffdb"
+
+
+@pytest.mark.parametrize("wire", [it for it in WIRES if not isinstance(it, Responses)], ids=named)
+def test_half_a_character_at_the_end(wire: Wire, scanner: StreamScanner) -> None:
+    """It is U+FFFD (in Responses, in the event with the whole text)."""
+    got = wire.listen(streamed(wire, judge(wire, scanner), wire.events(["a", "b\ud83d"]))).text
+    assert got == "ab\ufffd"
+
+
+@pytest.mark.parametrize("wire", [it for it in WITH_TOOLS if not it.alike], ids=named)
+def test_a_character_in_two_pieces_of_arguments(wire: Wire, scanner: StreamScanner) -> None:
+    """The caller gets the call with the character."""
+    events = wire.events(["hi"], ['{"a": "\ud83d', '\ude00"}'])
+    heard = wire.listen(streamed(wire, judge(wire, scanner), events))
+    assert heard.tools == [("send", {"a": "\U0001f600"})]
+
+
+@wires
+@settings(max_examples=examples(60, 600), deadline=None)
+@given(data=st.data())
+def test_half_a_character_in_any_string(wire: Wire, scanner: StreamScanner, data: st.DataObject) -> None:
+    """The answer is passed on without the half, or refused."""
+    events = wire.events(["hello ", "world"], ["{}"] if wire.offer is not None else [])
+    at = data.draw(st.sampled_from([at for at, raw in enumerate(events) if b'": "' in raw]))
+    places = [found.end() for found in re.finditer(rb'": "', events[at])]
+    place, half = data.draw(st.sampled_from(places)), data.draw(st.sampled_from([b"\\ud83d", b"\\ude00"]))
+    events[at] = events[at][:place] + half + events[at][place:]
+    try:
+        sent = streamed(wire, judge(wire, scanner), events)
+    except (ValueError, Refusal):
+        return
+    assert half not in sent

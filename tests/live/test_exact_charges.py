@@ -195,13 +195,16 @@ def test_one_who_leaves_while_sending_costs_nothing(line: Line) -> None:
 
 
 def test_one_who_leaves_before_the_first_byte(line: Line, up: scripted.Upstream) -> None:
-    """The upstream is cut off; it has delivered nothing and reported nothing."""
+    """The upstream is cut off; it has read the input, delivered nothing and reported nothing."""
     up.release.clear()
     seen = len(up.seen)
     with sent(line, body("hang", stream=True), "leaves-waiting"):
         until(lambda: len(up.seen) > seen)
     assert up.last.cut.wait(20)
-    assert charged(line, "leaves-waiting") == {"tokens": 0, "cost": 0, "calls": 1}
+    used, usage = charged(line, "leaves-waiting"), record(line, "leaves-waiting")["usage"]
+    assert (used["calls"], used["tokens"]) == (1, usage["input"])
+    assert 12 < usage["input"] < 20
+    assert (usage["output"], usage["counted"]) == (0, True)
 
 
 def test_one_who_leaves_in_the_middle(line: Line, up: scripted.Upstream) -> None:

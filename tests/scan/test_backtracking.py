@@ -88,6 +88,7 @@ BOUNDED: Final = {
     "detect/sql/inject.py _CALLS": "fragments have at most `inject.LONGEST` characters",
     "detect/sql/inject.py _COMMENT_ENDS": "fragments have at most `inject.LONGEST` characters",
     "detect/sql/meant.py _LINE": "reads the last `find._BEFORE` characters",
+    "dialects/delta_frame.py TEXT": "stands in patterns that begin a line, and ends with the line",
     "detect/urls/find.py _SCHEME": "reads the last 32 characters",
     "detect/urls/find.py _ATTRIBUTE": "reads the last `REACH` characters",
 }
