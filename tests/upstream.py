@@ -19,6 +19,7 @@ import completing
 import generating
 import passed
 import responding
+import uploading
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 PARTS = {
@@ -383,7 +384,7 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:]) if k}
             raw = await reader.readexactly(int(headers.get("content-length", 0)))
             method, path, _ = head[0].split(" ")
-            form = headers.get("content-type", "").startswith("multipart/form-data")
+            form = headers.get("content-type", "").startswith(("multipart/form-data", "application/octet-stream"))
             body = {"model": "form"} if form else json.loads(raw or b'{"model": ""}')
             model = body.get("model") or path.rpartition("/")[2].partition(":")[0]
             seen = Seen(headers, raw, body, path, model, method)
@@ -428,6 +429,11 @@ async def _speak(upstream: Upstream, seen: Seen, reader: asyncio.StreamReader, w
             writer.write(b"".join(map(_piece, events)) + b"0\r\n\r\n")
         else:
             writer.write(_json(404, error) if said is None else _json(200, said))
+        await writer.drain()
+        return True
+    if (upload := uploading.answer(seen.method, seen.path, seen.headers, seen.raw)) is not None:
+        status, extra, content = upload
+        writer.write(_head(status, "application/json", extra) + b"content-length: %d\r\n\r\n" % len(content) + content)
         await writer.drain()
         return True
     if (passing := passed.answer(seen.method, seen.path, seen.raw, seen.body)) is not None:

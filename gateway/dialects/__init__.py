@@ -317,6 +317,8 @@ class Codec(Protocol):
     """Whether masked values of the request are restored in the answer."""
     forms: bool
     """Whether a request may be a form (`multipart`)."""
+    bare: bool
+    """Whether a request is the bytes of a file."""
     client: str
     """The client that sends calls of the dialect: see `upstream.clients`. "": the client of the provider."""
     through: bool

@@ -59,6 +59,7 @@ class Plain:
     history = ""
     stores = "state"
     forms = False
+    bare = False
     through = False
     inherits = False
     cites: tuple[bytes, ...] = ()

@@ -53,6 +53,9 @@ _PUBLIC: Final = re.compile(
 )
 """Addresses that everybody may read, in their plain spelling. The provider may read any other URI of a file with the
 gateway's own credentials."""
+_OF_GEMINI: Final = re.compile(
+    r"(?:https://generativelanguage\.googleapis\.com/v1(?:beta|alpha)?/)?files/([a-z0-9][a-z0-9-]{0,62})"
+)
 OF_GEMINI: Final[tuple[bytes, ...]] = (b"ileSearch", b"ile_search", b"etrieval")
 """Parts of the names of tools that search in stores of the provider: see `Codec.cites`."""
 RAN: Final = "code_execution_tool_result"
@@ -82,6 +85,12 @@ def cited(body: Json) -> Iterator[Named]:
             follows = type(value) is dict or type(value) is list
             if follows and key not in _WORDS and not (key == "input" and asks):
                 waiting.append(value)
+
+
+def recorded(one: Named) -> tuple[str, str]:
+    """Kind and id under which the owner of what a request names is recorded: a file of Gemini by its name alone."""
+    found = _OF_GEMINI.fullmatch(one.id) if one.kind == "file" else None
+    return (one.kind, one.id) if found is None else ("gemini_file", found[1])
 
 
 def _values(key: str, value: Any) -> list[str]:

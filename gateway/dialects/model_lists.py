@@ -11,6 +11,7 @@ from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.dialects.openai_chat import OPENAI_CHAT
 
 _MARK: Final = b"anthropic-version"  # a header that every client of Anthropic's sends, and no other
+_GOOGLE: Final = frozenset({b"x-goog-api-key", b"x-goog-api-client"})
 _NEVER: Final = "1970-01-01T00:00:00Z"
 
 
@@ -51,3 +52,8 @@ def form(headers: Headers) -> ModelForm:
 def is_anthropic(headers: Headers) -> bool:
     """Whether a client of Anthropic's sent these headers."""
     return any(name == _MARK for name, _ in headers)
+
+
+def is_google(headers: Headers) -> bool:
+    """Whether a client of Gemini's API sent these headers."""
+    return any(name in _GOOGLE for name, _ in headers)

@@ -19,6 +19,8 @@ from gateway.dialects.anthropic_batches import (
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.gemini import GEMINI, GEMINI_COUNT, GEMINI_STREAMING
 from gateway.dialects.gemini_embeddings import GEMINI_EMBEDDING, GEMINI_EMBEDDINGS
+from gateway.dialects.gemini_files import FILE_OF_GEMINI, PIECE, START, UPLOAD, Resumable
+from gateway.dialects.gemini_files import PATH as GEMINI_FILES
 from gateway.dialects.gemini_interactions import GEMINI_INTERACTIONS, INTERACTION_DELETED
 from gateway.dialects.gemini_interactions import PATH as INTERACTIONS
 from gateway.dialects.mcp import Mcp
@@ -92,6 +94,7 @@ REFERENCES: Final[Mapping[str, Mapping[str, Codec]]] = {
     f"{MESSAGE_BATCHES.path}/{{id}}/results": {"GET": MESSAGE_RESULTS},
     **{f"{path}/{{id}}": {"GET": GEMINI_INTERACTIONS, "DELETE": INTERACTION_DELETED} for path in _INTERACTIONS},
     **{f"{path}/{{id}}/cancel": {"POST": GEMINI_INTERACTIONS} for path in _INTERACTIONS},
+    f"{GEMINI_FILES}/{{id}}": {"GET": FILE_OF_GEMINI, "DELETE": FILE_OF_GEMINI},
     "/v1/files/{id}": {"GET": FILE_PROOF, "DELETE": FILE_PROOF},
     "/v1/files/{id}/content": {"GET": FILE_PROOF},
     "/v1/batches/{id}": {"GET": BATCHES},
@@ -127,14 +130,26 @@ RESULTS: Final[Mapping[Codec, tuple[Callable[[Json], bool], str, Codec]]] = {
 
 LISTED: Final[Mapping[str, listed.Listed]] = {
     "/v1/files": listed.FILES,
+    GEMINI_FILES: listed.GEMINI_FILES,
     "/v1/batches": listed.BATCHES,
     "/v1/vector_stores": listed.VECTOR_STORES,
     "/v1/containers": listed.CONTAINERS,
     MESSAGE_BATCHES.path: listed.MESSAGE_BATCHES,
 }
 """Path -> the codec of the list of what is stored there (GET)."""
+UPLOADS: Final[Mapping[str, Resumable]] = {
+    UPLOAD: START,
+    UPLOAD.replace("v1beta", "v1"): START,
+    f"{UPLOAD}/{{upload}}": PIECE,
+}
+"""Path template of the beginning of an upload, and of its pieces -> codec."""
 VERSIONED_LISTS: Final = {"/v1/files": listed.ANTHROPIC_FILES}
 """The same of calls with the header `anthropic-version`."""
+
+GOOGLE: Final[Mapping[str, Codec]] = {"/v1/files/{id}": FILE_OF_GEMINI}
+"""Path -> codec of calls of Gemini's clients, of paths that OpenAI's and Anthropic's APIs have too."""
+GOOGLE_LISTS: Final[Mapping[str, str]] = {"/v1/files": GEMINI_FILES}
+"""The same of lists: path -> the path of Gemini's API alone with the same list."""
 
 VERSIONED: Final[Mapping[str, Codec]] = {
     "/v1/files": ANTHROPIC_FILES,
@@ -206,6 +221,8 @@ METHODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(REALTIME, "GET, OPTIONS"),
     **dict.fromkeys([*ROUTES, *AZURE], "POST, OPTIONS"),
     **dict.fromkeys(LISTED, "GET, POST, OPTIONS"),
+    GEMINI_FILES: "GET, OPTIONS",
+    **dict.fromkeys(UPLOADS, "POST, OPTIONS"),
     **{path: ", ".join([*codecs, "OPTIONS"]) for path, codecs in {**REFERENCES, **AZURE_REFERENCES}.items()},
     **dict.fromkeys(LISTS, "GET, HEAD, OPTIONS"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.call import Call, Json, Usage
+from gateway.dialects.gemini_files import Resumable
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
 from gateway.exchange.agents import events
@@ -16,6 +17,7 @@ from gateway.exchange.passed import passed
 from gateway.exchange.refuse import add_judged_words
 from gateway.exchange.stream import stream
 from gateway.exchange.tool import Lists, described, judged_answer, told, tool
+from gateway.exchange.uploads import final, uploaded
 from gateway.exchange.whole import whole
 from gateway.ingress.reply import Reply
 from gateway.policy.results import Results
@@ -122,7 +124,8 @@ class Exchange:
             if call.reference is not None:
                 await self._referred(call, answer, reply)
             elif call.codec.through:
-                await passed(self._answers, call, answer, reply)
+                judge = uploaded if isinstance(call.codec, Resumable) else passed
+                await judge(self._answers, call, answer, reply)
             elif call.request.stream:
                 await stream(self._answers, call, answer, reply)
             else:
@@ -156,6 +159,8 @@ class Exchange:
         hints = refusal.hints.items()
         refusal.hints = {name: value for name, value in hints if not own.holds(f"{name}: {value}".encode())}
         call.refusal = refusal
+        if isinstance(call.codec, Resumable):
+            final(refusal)
         if (
             call.replay.keeper is not None
         ):  # before the caller hears of the refusal, so that the next try finds the key free

@@ -6,7 +6,7 @@ judged, recorded or sent. Fails closed: without the store there is no list.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -49,7 +49,8 @@ async def listed(answers: Answers, forward: Forward, lists: Lists, call: Call, r
     assert isinstance(codec, Listed), "a call for a list has the codec of one"
     assert about is not None, "and says which page is asked for"
     assert about.page is not None, "and says which page is asked for"
-    found = await _found(forward, lists, answers, call, codec, about, about.page)
+    find = _gathered if codec.gathers else _found
+    found = await find(forward, lists, answers, call, codec, about, about.page)
     said = codec.shown(found.page, found.entries, found.more, found.token, found.back)
     try:
         await passed(answers, call, Answer.complete(orjson.dumps(said)), reply)
@@ -101,6 +102,39 @@ async def _found(
             return _Found(kept, said, more, lists.token(call, on, places[at]), back)
         cursor = follows
     raise AssertionError("the last page ends the loop")
+
+
+async def _gathered(
+    forward: Forward, lists: Lists, answers: Answers, call: Call, codec: Listed, about: Reference, page: Page
+) -> _Found:
+    """The next entries of the team, from as many pages as they stand on. Raises Refusal, StoreUnavailable.
+
+    For lists with tokens alone, whose clients stop at an empty page. The cursor of the caller is a page of the provider
+    and the last entry of the page that the caller has; if that was deleted, the page is read from its beginning.
+    """
+    places, kept = forward.places(call.admission.targets), list[Json]()
+    at = _start(places, about, page)
+    after, _, token = page.cursor.value.partition(" ")
+    name = codec.paging.cursors[0]
+    cursor, on, said = Cursor(name, token) if token else Cursor(), (page.cursor, places[at]), dict[str, Any]()
+    for _ in range(_PAGES):
+        place = places[at]
+        said = await _page(forward, answers, call, place, about._replace(query=codec.query(page, cursor)))
+        every = codec.entries(said)
+        read = next((number for number, one in enumerate(every, 1) if one["id"] == after), 0)
+        known = frozenset(it.account for it in places if it.target.provider == place.target.provider)
+        for own in await lists.own(call, every[read:], place, known, page.most + 1 - len(kept)):
+            if len(kept) == page.most:
+                return _Found(kept, said, True, lists.token(call, *on), False)
+            kept.append(own)
+            on = Cursor(name, f"{own['id']} {cursor.value}"), place
+        follows = codec.next(said, every, False)
+        if follows is None or follows == cursor:
+            if at + 1 == len(places):
+                return _Found(kept, said, False, "", False)
+            at, follows = at + 1, Cursor()
+        cursor, after = follows, ""
+    return _Found(kept, said, True, lists.token(call, Cursor(name, f" {cursor.value}"), places[at]), False)
 
 
 def _until(entries: list[Json], page: Page) -> list[Json]:

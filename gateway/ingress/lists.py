@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 
 from gateway.bodies import Cursor, Json, Page
 from gateway.call import Call, Place, Reference, Resource, Stored, Target
+from gateway.dialects.listed import TOKENS
 from gateway.errors import Refusal
 from gateway.redaction.vault import Seal
 
@@ -63,7 +64,7 @@ class Lists:
                 raise _unknown(cursor) from None
             return Cursor(name, value), Place(Target(place[0], place[1]), place[2])
         stored = None
-        if cursor.name != "page":
+        if cursor.name not in TOKENS:
             stored = (await self._find(call.team, call.codec.stores, [cursor.value]))[0]
         if stored is None:
             raise _unknown(cursor)

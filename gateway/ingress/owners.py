@@ -31,12 +31,13 @@ from cryptography.exceptions import InvalidTag
 from gateway.amounts import NO_HISTORY
 from gateway.call import Call, Held, Json, Named, Resource, State, Stored, Target, ToolUse
 from gateway.config.sections import Stored as Settings
-from gateway.dialects.cited import MADE_ELSEWHERE, cited
+from gateway.dialects.cited import MADE_ELSEWHERE, cited, recorded
 from gateway.dialects.hosted_runs import CONTAINER, has_containers, used_before
 from gateway.errors import Refusal
 from gateway.ingress.dues import Dues, read, written
 from gateway.ingress.lists import Lists
 from gateway.ingress.request import named
+from gateway.ingress.uploads import Uploads
 from gateway.limits.loops import canonical
 from gateway.redaction import openings
 from gateway.redaction.separate import rename
@@ -87,6 +88,7 @@ class Owners:
         self._values = seal
         self.dues = Dues(settings, store, seal)
         self.lists = Lists(self._several, self._seal)
+        self.uploads = Uploads(self._seal)
 
     async def find(self, call: Call) -> None:
         """Write `call.request.stored` for a call that names states of its team.
@@ -98,7 +100,7 @@ class Owners:
         raw, recalls, reading = call.request.raw, call.codec.recalls, openings.of(call)
         known = reading.opening if reading is not None else None
         new = raw[known.end :] if known is not None else raw
-        about = call.request.stored if call.reference is not None else None
+        about = call.request.stored if call.reference is not None or call.codec.bare else None
         await self._find_cited(call, raw if known is not None and known.cites else new, about)
         if recalls and openings.may_cite(new, (recalls,)):
             await self._rename(call)
@@ -178,7 +180,7 @@ class Owners:
 
     async def _named(self, call: Call, one: Named) -> Stored:
         """The record of a state that a request names. Raises Refusal(invalid_request), StoreUnavailable."""
-        stored = await self._owned(call, one.kind, one.id)
+        stored = await self._owned(call, *recorded(one))
         if stored is None:
             after = _SINCE if one.kind in _INSTEAD else _ELSEWHERE if one.kind in MADE_ELSEWHERE else ""
             words = f"There is no {one.kind.replace('_', ' ')} with this id. {after}".strip()

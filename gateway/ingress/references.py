@@ -30,7 +30,6 @@ _NAMES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
 }
 _INSIDE: Final = re.compile(r"\{(\w+)\}")
 _IGNORED: Final = frozenset({"api-version", "beta"})  # of Azure's and Anthropic's clients
-_LIMIT: Final = "limit"
 _DIGITS: Final = re.compile(r"[0-9]{1,5}")
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_.:-]{1,2048}")
 
@@ -57,13 +56,14 @@ def read(kind: str, values: Mapping[str, str], method: str, below: str, query: b
 
 def page(paging: Paging, query: bytes) -> Page:
     """The page of a list that a query asks for. Raises Refusal(invalid_request)."""
-    pairs = _pairs(query, paging.chosen.union(paging.cursors, (_LIMIT, paging.back or _LIMIT)), _CURSOR)
+    pairs = _pairs(query, paging.chosen.union(paging.cursors, (paging.limit, paging.back or paging.limit)), _CURSOR)
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise Refusal("invalid_request", "The query of the path says a parameter twice.")
-    limit = fields.pop(_LIMIT, str(paging.usual))
+    limit = fields.pop(paging.limit, str(paging.usual))
     if not _DIGITS.fullmatch(limit) or not 0 < int(limit) <= paging.most:
-        raise Refusal("invalid_request", f"`limit` must be a number from 1 to {paging.most}.", param=_LIMIT)
+        words = f"`{paging.limit}` must be a number from 1 to {paging.most}."
+        raise Refusal("invalid_request", words, param=paging.limit)
     cursors = [Cursor(name, fields.pop(name)) for name in (*paging.cursors, paging.back) if name in fields]
     until = ""
     if len(cursors) == 2 and cursors[1].name == paging.back:  # the SDKs send both after a page that was asked for so

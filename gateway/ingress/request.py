@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gateway.call import Call, Headers, Json, Resource
 from gateway.config.grammar import Server
 from gateway.delegation import Delegation
-from gateway.dialects import items, multipart, tree
+from gateway.dialects import gemini_files, items, multipart, tree
 from gateway.errors import Refusal
 from gateway.ids import CORRELATION_ID, uuid7
 from gateway.ingress import unpack
@@ -219,6 +219,9 @@ def understand(call: Call, server: Server, openings: Openings, known: Known | No
 
 def _read(call: Call, server: Server) -> tuple[Json, tree.Survey]:
     """The body and a survey of it. Raises Refusal(invalid_request, request_too_large)."""
+    if call.codec.bare:
+        call.request.form = True
+        return _surveyed(call, gemini_files.file_of(call.request.raw, call.values), server)
     boundary = multipart.boundary_of(header(call.headers, b"content-type")) if call.codec.forms else b""
     if not boundary:
         body, survey = parse(call.request.raw, call.codec.shape, server)
@@ -226,9 +229,14 @@ def _read(call: Call, server: Server) -> tuple[Json, tree.Survey]:
             raise Refusal("invalid_request", "A file must be sent in a form: Content-Type multipart/form-data.")
         return body, survey
     call.request.form = True
-    body, survey = multipart.parse(call.request.raw, boundary), tree.Survey(call.codec.shape, server.max_depth)
-    survey.walk(body)
-    return body, survey
+    return _surveyed(call, multipart.parse(call.request.raw, boundary), server)
+
+
+def _surveyed(call: Call, form: Json, server: Server) -> tuple[Json, tree.Survey]:
+    """A form and a survey of it."""
+    survey = tree.Survey(call.codec.shape, server.max_depth)
+    survey.walk(form)
+    return form, survey
 
 
 def _deploy(call: Call, deployment: str) -> None:

@@ -42,7 +42,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         r".*:(stream)?(generatecontent|counttokens|(batch)?embedcontents?|predict|rawpredict)|/v1(beta|alpha)(/.*)?",
         "",
         "of Gemini's API, generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents are "
-        "served, below /v1beta/models and /v1/models; the base URL of its clients ends before the version",
+        "served, below /v1beta/models and /v1/models, and files; the base URL of its clients ends before the version",
     ),
     (
         r"/api/(chat|generate|tags|show|embed|embeddings|version|ps|pull)",

@@ -31,6 +31,8 @@ from gateway.dialects.routes import (
     AZURE_REFERENCES,
     CARDS,
     DELEGATIONS,
+    GOOGLE,
+    GOOGLE_LISTS,
     HTTP_TOOLS,
     LISTED,
     LISTS,
@@ -44,11 +46,13 @@ from gateway.dialects.routes import (
     RESTS,
     ROUTES,
     TOOLS,
+    UPLOADS,
     VERSIONED,
     VERSIONED_LISTS,
 )
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal, trace
+from gateway.exchange.uploads import final
 from gateway.identity.resource import WELL_KNOWN
 from gateway.ingress import query, references, served
 from gateway.ingress.reply import Reply
@@ -85,6 +89,10 @@ def endpoints(gateway: Gateway) -> Iterator[tuple[str, Endpoint]]:
     """Every path template of the data plane with its endpoint."""
     for path, codec in [*ROUTES.items(), *AZURE.items()]:
         yield path, partial(_call, gateway, codec, path)
+    for path in LISTED.keys() - ROUTES.keys():
+        yield path, partial(_listing, gateway, path)
+    for path in UPLOADS:
+        yield path, partial(_upload, gateway, path)
     for path, codecs in [*REFERENCES.items(), *AZURE_REFERENCES.items()]:
         yield path, partial(_about, gateway, codecs, path)
     for path in TOOLS:
@@ -175,12 +183,45 @@ async def _about(
 
 async def _list(gateway: Gateway, path: str, exchange: Exchange, asked: bytes) -> None:
     """Serve one call for a list of what a provider stores."""
-    versioned = VERSIONED_LISTS.get(path) if model_lists.is_anthropic(exchange.headers) else None
+    anthropic = model_lists.is_anthropic(exchange.headers)
+    if not anthropic and path in GOOGLE_LISTS and model_lists.is_google(exchange.headers):
+        path = GOOGLE_LISTS[path]
+    versioned = VERSIONED_LISTS.get(path) if anthropic else None
     codec = versioned or LISTED[path]
     call = arrived(gateway, path, codec, exchange)
     try:
         call.reference = Reference("", "GET", page=references.page(codec.paging, asked))
     except Refusal as refusal:
+        await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
+        return
+    await through(gateway, call, exchange)
+
+
+async def _listing(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve one call to a path that has a list and nothing else."""
+    del match
+    exchange = _exchange(scope, receive, send)
+    if scope["method"] == "GET":
+        await _list(gateway, path, exchange, scope.get("query_string", b""))
+        return
+    reply = gateway.runtime.replies.to(arrived(gateway, path, LISTED[path], exchange), exchange.put)
+    await reply.refuse(_wrong_method(path, scope["headers"]))
+
+
+async def _upload(gateway: Gateway, path: str, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve one call of an upload: its beginning, or one with bytes of the file."""
+    exchange = _exchange(scope, receive, send)
+    call = arrived(gateway, path, UPLOADS[path], exchange)
+    uploads, server = gateway.runtime.line.ingress.owners.uploads, gateway.runtime.config.server
+    try:
+        if scope["method"] != "POST":
+            raise _wrong_method(path, scope["headers"])
+        if "upload" in match.values:
+            uploads.resume(call, match.values["upload"])
+        else:
+            uploads.begin(call, server.public_url.rstrip("/") or _origin(scope, exchange))
+    except Refusal as refusal:
+        final(refusal)
         await gateway.runtime.replies.to(call, exchange.put).refuse(refusal)
         return
     await through(gateway, call, exchange)
@@ -249,8 +290,13 @@ async def _notice(gateway: Gateway, match: Match[Any], scope: Any, receive: Any,
 
 def _place_of(agent: str, scope: Any, exchange: Exchange) -> str:
     """The URL at which the caller calls an agent."""
+    return f"{_origin(scope, exchange)}/a2a/{agent}"
+
+
+def _origin(scope: Any, exchange: Exchange) -> str:
+    """Scheme and host by which the caller calls the gateway."""
     host = next((value for name, value in exchange.headers if name == b"host"), b"").decode("latin-1")
-    return f"{scope.get('scheme', 'http')}://{host if _HOST.fullmatch(host) else 'localhost'}/a2a/{agent}"
+    return f"{scope.get('scheme', 'http')}://{host if _HOST.fullmatch(host) else 'localhost'}"
 
 
 async def _card(gateway: Gateway, match: Match[Any], scope: Any, receive: Any, send: Any) -> None:
@@ -345,9 +391,13 @@ async def through(gateway: Gateway, call: Call, exchange: Exchange) -> None:
 
 
 def _spoken(path: str, codec: Codec, headers: Headers) -> Codec:
-    """The codec of a path: that of Anthropic's API for its clients, where two APIs have the path."""
+    """The codec of a path: that of Anthropic's or Gemini's API for its clients, where several APIs have the path."""
     versioned = VERSIONED.get(path)
-    return versioned if versioned is not None and model_lists.is_anthropic(headers) else codec
+    if versioned is None:
+        return codec
+    if model_lists.is_anthropic(headers):
+        return versioned
+    return GOOGLE[path] if path in GOOGLE and model_lists.is_google(headers) else codec
 
 
 def _place(call: Call, values: Mapping[str, str], asked: bytes, models: Container[str]) -> None:

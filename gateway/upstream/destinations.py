@@ -56,7 +56,7 @@ class Destinations:
         to = self._known.get((provider, path, timed[0], key))
         if to is None:
             base = account.base_url.rstrip("/")
-            if path.startswith("/v1"):  # a base URL may be given with the version or without it
+            if path.startswith(("/v1", "/upload/")):  # a base URL may be given with the version or without it
                 base = _VERSION.sub("", base)
             to = Destination(
                 URL(base + path), _headers(account, codec, account.keys[key]), _timeouts(account, timed[1])

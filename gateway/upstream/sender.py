@@ -10,6 +10,7 @@ import orjson
 from gateway.call import Call, Reference, Target
 from gateway.config.grammar import Model, Provider
 from gateway.dialects import Codec, multipart
+from gateway.dialects.gemini_files import QUERY, Resumable
 from gateway.redaction import openings
 from gateway.translate import seals
 from gateway.upstream import failures, forms
@@ -72,7 +73,7 @@ class Sender:
         if (codec.name, target) in self._relented:
             changed |= codec.relents(call.request.body, None)
         if call.request.form:
-            response = await self._post(call, provider, multipart.write(call.request.body, call.id))
+            response = await self._post(call, provider, _form(call))
         else:
             response = await self._post(call, provider, openings.dumps(call) if changed else call.request.raw)
         if response.status in (400, 422):
@@ -198,15 +199,25 @@ def _told(call: Call, changed: bool) -> bytes:
     if call.reference is None or not call.reference.reads:
         return b""
     if call.request.form:
-        return multipart.write(call.request.body, call.id)
+        return _form(call)
     return openings.dumps(call) if changed else call.request.raw
+
+
+def _form(call: Call) -> bytes:
+    """The form, or the bytes of a file, as judged."""
+    body = call.request.body
+    return multipart.data_of(body["file"]) if call.codec.bare else multipart.write(body, call.id)
 
 
 def _having(to: Destination, call: Call, codec: Codec | None = None) -> Destination:
     """The destination with the headers of the caller that pass, and the media type of a form."""
     passes = (codec or call.codec).passes
     extra = [(name, value) for name, value in call.headers if name in passes and passes[name].fullmatch(value)]
-    if call.request.form:
+    if isinstance(call.codec, Resumable):
+        to = to.having(call.codec.told(call.values)).below(f"?{call.values.get(QUERY, '')}", "POST")
+    if call.codec.bare:
+        extra.append((b"content-type", b"application/octet-stream"))
+    elif call.request.form:
         extra.append((b"content-type", b"multipart/form-data; boundary=" + call.id.encode()))
     if not extra:
         return to
