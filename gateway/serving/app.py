@@ -79,6 +79,7 @@ class Gateway:
         self.shared: Shared
         self._router = Router(endpoints(self))
         self._calls = calls(self)
+        self._begins = tuple([path.partition("{")[0] for path in self._calls if "{" in path])
         self._control = admin.application(self)
         self._retired: list[Policies] = []
         self._watch: Watch | None = None  # of the decision log, if that is a separate file
@@ -109,7 +110,8 @@ class Gateway:
             return None
         if path in self._calls:
             return self._calls[path]
-        match = self._router.find(path)
+        # `__call__` looks for other paths anyway, and a search goes through all templates.
+        match = self._router.find(path) if path.startswith(self._begins) else None
         if match is None or match.template not in self._calls:
             return None
         return partial(self._calls[match.template], values=match.values, asked=query)
