@@ -27,17 +27,12 @@ from gateway.tools import held
 from line import Line, config, policies, running
 from mcp_asking import ABLE, ACCEPTED, FORM, POLICY, SAMPLED, Asked, asking, later, prompt, required, rounds
 from tool_client import Client, failed, sdk, text
-from tool_server import INJECTION, MAIL, Scripted
+from tool_server import INJECTION, MAIL, Scripted, unknown
 from waiting import eventually
 
 EVERY = ["sampling", "elicitation", "roots"]
 ASK = ("elicitation/create", FORM)
 STATE = "state of the server, which is nobody's business"
-
-
-def unknown(message: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a server that has not this method."""
-    return {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "Method not found"}}
 
 
 def discovered(message: dict[str, Any]) -> dict[str, Any]:

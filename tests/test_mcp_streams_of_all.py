@@ -24,7 +24,7 @@ from line import Line, config, running
 from mcp_asking import POLICY
 from mcp_streaming import CHANGED, END, SUBSCRIPTION, UPDATED, Streams, listening_to, log, session, subscribed
 from tool_client import Client, failed
-from tool_server import INJECTION, MAIL, Scripted
+from tool_server import INJECTION, MAIL, Scripted, unknown
 from waiting import eventually
 
 # A process that tells, during each call and outside of any request, that its tools have changed.
@@ -64,11 +64,6 @@ def served() -> Iterator[tuple[Scripted, Scripted]]:
     with tool_server.scripted() as old, tool_server.scripted() as new:
         old.about = new.about = ABOUT
         yield old, new
-
-
-def unknown(message: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a server that has not this method."""
-    return {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "Method not found"}}
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from line import Line, config
 from mcp_asking import ACCEPTED, FORM, Asked, answers, asking, later, required, rounds
 from mcp_telling import opened, progress, telling
 from tool_client import Client, failed, text
-from tool_server import Scripted
+from tool_server import Scripted, unknown
 from waiting import eventually
 
 ASK = ("elicitation/create", FORM)
@@ -124,11 +124,6 @@ def new(served: tuple[Scripted, Scripted]) -> Scripted:
     result = {"supportedVersions": [mcp_names.MODERN], "capabilities": {"tools": {}}, "resultType": "complete"}
     made.answers["server/discover"] = lambda message: {"jsonrpc": "2.0", "id": message["id"], "result": result}
     return made
-
-
-def unknown(message: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a server that has not this method."""
-    return {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "Method not found"}}
 
 
 def settings_of(folder: Path, redis_url: str, tools: dict[str, Any]) -> dict[str, Any]:

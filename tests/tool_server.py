@@ -138,6 +138,11 @@ class Scripted:
         return {"content": [{"type": "text", "text": json.dumps(message["params"]["arguments"])}]}
 
 
+def unknown(message: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a server that has not this method."""
+    return {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "Method not found"}}
+
+
 def tool(name: str, description: str = "A tool", **fields: Any) -> dict[str, Any]:
     """A tool as servers list it."""
     return {"name": name, "description": description, "inputSchema": {"type": "object"}, **fields}

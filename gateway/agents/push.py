@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import time
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -28,6 +27,7 @@ from gateway.dialects import a2a, a2a_errors, a2a_push
 from gateway.dialects.a2a import A2a
 from gateway.dialects.a2a_push import Wanted
 from gateway.dialects.jsonrpc import PARAMS, Fault
+from gateway.ids import base64url, from_base64url
 from gateway.redaction.vault import Seal
 from gateway.upstream.client import Client, Destination, Timeouts
 from gateway.upstream.public import leads_outside
@@ -144,12 +144,12 @@ class Pushes:
         if self._seal is None or self.of(agent) is None or not 0 < len(token) <= _LONGEST:
             return None
         try:
-            sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            sealed = from_base64url(token)
             said = orjson.loads(self._seal.disclose(_context(agent), sealed))
             version, until, source, who, team, roles, workflow, wanted, task, placed = said
-        except (binascii.Error, InvalidTag, ValueError):
+        except (InvalidTag, ValueError):
             return None
-        if _encoded(sealed) != token:  # decoding ignores what is no base64: the URL would have further names
+        if base64url(sealed) != token:  # decoding ignores what is no base64: the URL would have further names
             return None
         subject = self._keys.living(source, Subject(who, team, tuple(roles)))
         if until < time.time() or subject is None:
@@ -213,7 +213,7 @@ class Pushes:
         placed = codec.placed if len(codec.placed) <= _PLACED else {}
         said = [*about, call.request.correlation_id, [*wanted], codec.continues(), {**placed}]
         sealed = self._seal.enclose(_context(codec.agent), orjson.dumps(said))
-        return f"{settings.url.rstrip('/')}/a2a/{codec.agent}/notifications/{_encoded(sealed)}"
+        return f"{settings.url.rstrip('/')}/a2a/{codec.agent}/notifications/{base64url(sealed)}"
 
     async def _check(self, settings: Push, address: str) -> None:
         """Raise Refusal for a URL that the gateway does not call. What the name leads to is checked again later."""
@@ -235,10 +235,6 @@ class Pushes:
             outside = False
         if not outside:
             raise _refused()
-
-
-def _encoded(sealed: bytes) -> str:
-    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def _is_known(settings: Push, url: URL) -> bool:

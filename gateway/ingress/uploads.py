@@ -10,8 +10,6 @@ Fails closed: without an encryption key, there are no uploads, because the file 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import time
 from typing import Final
@@ -39,6 +37,7 @@ from gateway.dialects.gemini_files import (
 )
 from gateway.errors import Refusal
 from gateway.identity.identify import credential
+from gateway.ids import base64url, from_base64url
 from gateway.redaction.vault import Seal
 
 _LIVES: Final = 24 * 3600  # seconds
@@ -98,7 +97,7 @@ class Uploads:
             "media": call.values[MEDIA],
             "until": int(time.time()) + _LIVES,
         }
-        token = base64.urlsafe_b64encode(self._seal.enclose(_CONTEXT, orjson.dumps(held))).decode().rstrip("=")
+        token = base64url(self._seal.enclose(_CONTEXT, orjson.dumps(held)))
         return f"{call.values[_FROM]}{UPLOAD}/{token}"
 
     def resume(self, call: Call, token: str) -> None:
@@ -127,9 +126,9 @@ class Uploads:
         if self._seal is None or not _TOKEN.fullmatch(token):
             raise _unknown()
         try:
-            sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            sealed = from_base64url(token)
             held: Json = orjson.loads(self._seal.disclose(_CONTEXT, sealed))
-        except (binascii.Error, InvalidTag, ValueError):
+        except (InvalidTag, ValueError):
             raise _unknown() from None
         if time.time() > held["until"]:
             raise _unknown()

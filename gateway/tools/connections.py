@@ -7,8 +7,6 @@ those three; `state` is also bound to the browser that saw the page of consent.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import time
@@ -20,6 +18,7 @@ from typing import Final
 import orjson
 from cryptography.exceptions import InvalidTag
 
+from gateway.ids import base64url, from_base64url
 from gateway.redaction.vault import Seal
 from gateway.stores import Grants
 
@@ -131,7 +130,7 @@ class Connections:
     def begin(self, party: Party, browser: str) -> tuple[str, str]:
         """`state` and the PKCE challenge of a new code flow. `browser`: what the browser's cookie holds."""
         verifier = token_urlsafe(48)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        challenge = base64url(hashlib.sha256(verifier.encode()).digest())
         return self._sealed("state", party, {"verifier": verifier, "browser": _digest(browser)}), challenge
 
     def resume(self, state: str, browser: str) -> Pending | None:
@@ -150,15 +149,15 @@ class Connections:
     def _sealed(self, kind: str, party: Party, more: Mapping[str, str]) -> str:
         said = [party.server, party.team, party.agent, self._clock() + TICKET_LIFE, more]
         sealed = self._seal.enclose(f"connection {kind}", orjson.dumps(said))
-        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        return base64url(sealed)
 
     def _unsealed(self, kind: str, text: str) -> tuple[Party, Mapping[str, str]] | None:
         if len(text) > _LONGEST:
             return None
         try:
-            sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            sealed = from_base64url(text)
             server, team, agent, ends, more = orjson.loads(self._seal.disclose(f"connection {kind}", sealed))
-        except (binascii.Error, InvalidTag, ValueError):
+        except (InvalidTag, ValueError):
             return None
         return (Party(server, team, agent), more) if self._clock() < ends else None
 

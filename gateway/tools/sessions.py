@@ -7,8 +7,6 @@ contain the id that the server gave, so that any worker can pass the answer on.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import time
 from hmac import compare_digest
@@ -20,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from gateway import ids
 from gateway.call import Json, Subject
 from gateway.dialects.mcp_questions import Question, Round, Task, TaskAsk
+from gateway.ids import base64url, from_base64url
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
 from gateway.tools.wire import UNOPENED, Session
@@ -159,23 +158,19 @@ class Sessions:
         return (said[0], said[1]) if said is not None else None
 
     def _sealed(self, context: str, said: list[object]) -> str:
-        return _encoded(self._seal.enclose(context, orjson.dumps(said)))
+        return base64url(self._seal.enclose(context, orjson.dumps(said)))
 
     def _opened(self, context: str, id: str, longest: int = _LONGEST) -> list[Any] | None:
         if len(id) > longest:
             return None
         try:
-            sealed = base64.urlsafe_b64decode(id + "=" * (-len(id) % 4))
+            sealed = from_base64url(id)
             said = orjson.loads(self._seal.disclose(context, sealed))
-        except (binascii.Error, InvalidTag, ValueError):
+        except (InvalidTag, ValueError):
             return None
-        if _encoded(sealed) != id:  # decoding ignores what is no base64: what is recorded of an id would not be found
+        if base64url(sealed) != id:  # decoding ignores what is no base64: what is recorded of an id would not be found
             return None
         return said if type(said) is list else None
-
-
-def _encoded(sealed: bytes) -> str:
-    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def _context(subject: Subject, server: str, kind: str = "session") -> str:
