@@ -15,7 +15,6 @@ from gateway.dialects.mcp import Mcp
 from gateway.policy.visible import Visible
 from gateway.tools import tasks
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import needs_task
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.notices import CANCELLED
 from gateway.tools.plain_words import PlainWords
@@ -210,12 +209,9 @@ class Answered:
     async def _of(self, call: Call, codec: Mcp, names: Sequence[str]) -> list[Json]:
         """The visible tools of these servers. In the list of all, a server that does not answer is left out."""
         tools: list[Json] = []
-        for server, listed in await self._seen.several(
-            call, [self._server(name) for name in names], all=not codec.door
-        ):
-            hides = any(map(needs_task, listed)) and not await self.way(call, codec, server)
-            usable = [one for one in listed if not (hides and needs_task(one))]
-            tools += [one.tool for one in usable] if codec.door else joined(server.name, usable)
+        for server, sight in await self._seen.several(call, [self._server(name) for name in names], all=not codec.door):
+            usable = sight if sight.plain is None or await self.way(call, codec, server) else sight.plain
+            tools += usable.told if codec.door else joined(server.name, usable.listed)
         return tools
 
     def _fresh(self, codec: Mcp) -> Json:
