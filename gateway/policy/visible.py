@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from gateway.call import Admission, Authorization, Call, Redaction, Request, Resource, Target
@@ -68,11 +67,10 @@ def _delegated(call: Call, name: str) -> bool:
 def _plain(call: Call, name: str, writes: bool | None) -> Call:
     """A call of a tool without arguments."""
     server, _, tool = name.partition("/")
-    return replace(
-        call,
-        resource=Resource(call.resource.kind, name),
-        request=Request(writes=writes),
-        admission=Admission(targets=[Target(server, tool)]),
-        redaction=Redaction(),
-        authorization=Authorization(of_list=True),
-    )
+    asked = call.copied()
+    asked.resource = Resource(call.resource.kind, name)
+    asked.request = Request(writes=writes)
+    asked.admission = Admission(targets=[Target(server, tool)])
+    asked.redaction = Redaction()
+    asked.authorization = Authorization(of_list=True)
+    return asked

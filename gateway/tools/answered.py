@@ -9,9 +9,10 @@ import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import items, mcp_era, mcp_names, mcp_questions
+from gateway.dialects import items, mcp_names, mcp_questions
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
+from gateway.dialects.mcp_era import SESSION_ID
 from gateway.policy.visible import Visible
 from gateway.tools import tasks
 from gateway.tools.caller import caller_of
@@ -24,7 +25,7 @@ from gateway.tools.sending import Sending, message_of
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import SESSION_ID, Sessions
+from gateway.tools.sessions import Sessions
 from gateway.tools.task_calls import TaskCalls, Way
 from gateway.tools.user_tokens import Unconnected
 from gateway.tools.wire import UNOPENED, Session, broken
@@ -125,7 +126,7 @@ class Answered:
         if opened is None:
             raise Fault(UNKNOWN_METHOD, "The method is served in a session, and not for a process.")
         if opened.upstream.modern or not codec.door:
-            await self._records.set_level(mcp_era.header(call.headers, SESSION_ID), codec.params["level"])
+            await self._records.set_level(codec.session, codec.params["level"])
             return {}
         message = message_of(call, codec, {"level": codec.params["level"]})
         if _result(await self._sending.exchange(call, codec, self._server(codec.door), message)) is None:

@@ -23,7 +23,6 @@ from gateway.redaction.vault import Seal
 from gateway.stores import Clock
 from gateway.tools.wire import UNOPENED, Session
 
-SESSION_ID: Final = b"mcp-session-id"
 _LONGEST: Final = 4096
 _LONGEST_STATE: Final = 64 * 1024
 _PARTS: Final = 5  # of the id of a session
