@@ -58,7 +58,7 @@ def check(named: Paths, arguments: Mapping[str, Any], headers: Headers) -> None:
         header = (_PREFIX + name).lower().encode()
         values = [value for key, value in headers if key == header]
         text = _text(arguments, path)
-        said = mcp_era.header([(header, value) for value in values], header) if values else None
+        said = mcp_era.header({header: values[0]}, header) if values else None
         if len(values) > 1 or said != text:
             words = f"The header {_PREFIX}{name} differs from its argument in the body, or occurs twice."
             raise Fault(mcp_names.MISMATCH, words, status=400)

@@ -15,7 +15,7 @@ import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, mcp_era, mcp_names, mcp_params
+from gateway.dialects import mcp, mcp_names, mcp_params
 from gateway.dialects.jsonrpc import OURS, PARAMS, UNKNOWN_METHOD, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
@@ -44,7 +44,7 @@ from gateway.tools.sending import Sending, no_session
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import SESSION_ID, Sessions
+from gateway.tools.sessions import Sessions
 from gateway.tools.task_calls import TaskCalls
 from gateway.tools.task_owners import TaskOwners
 from gateway.tools.wire import Relay, SessionLost, broken
@@ -139,7 +139,7 @@ class Desk:
 
     async def _check_open(self, call: Call) -> None:
         """Raise Refusal(invalid_request) if the client has ended the session that a call names."""
-        if (id := mcp_era.header(call.headers, SESSION_ID)) and await self._records.ended(id):
+        if (id := _codec(call).session) and await self._records.ended(id):
             raise no_session()
 
     def worker(self, call: Call) -> str:
@@ -241,8 +241,7 @@ class Desk:
     async def _watch(self, call: Call, codec: Mcp) -> Answer:
         """Note which resources a client watches, at a server that is told with each stream. Raises Refusal."""
         on = codec.method == mcp_names.UPDATES[0]
-        id = mcp_era.header(call.headers, SESSION_ID)
-        if not await self._records.watch(id, codec.given["uri"], on=on, most=URIS):
+        if not await self._records.watch(codec.session, codec.given["uri"], on=on, most=URIS):
             raise Fault(PARAMS, f"The session watches {URIS} resources already.")
         call.outcome.status = 200
         return _answer({"jsonrpc": "2.0", "id": codec.id, "result": {}})
@@ -253,7 +252,7 @@ class Desk:
         if opened is None:
             raise no_session()
         await self._check_open(call)
-        await self._records.end(mcp_era.header(call.headers, SESSION_ID))
+        await self._records.end(_codec(call).session)
         if server and opened.joined:
             await self._server(server).end(opened.upstream, caller_of(call))
 
