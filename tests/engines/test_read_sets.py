@@ -33,6 +33,8 @@ default v := 9
 
 p contains x if { input.action.kind == "tool"; some x in input.action.args }
 p contains "b" if { input.action.n > 1; input.subject.b }
+p contains "c" if input.action.args.a.a == 1
+p contains "d" if { input.action.n == 1; input.action.args.b }
 
 q := {"n": input.subject.b} if input.action.args
 r := x if { input.action.kind == "agent"; x := p with input.action.kind as "tool" }
@@ -43,11 +45,34 @@ u := input.context[input.action.kind]
 v := f(input.action.kind)
 
 f("tool") := input.context.left
-f("llm") := 2
+f("llm") := input.subject.b.a.a
 f("agent") := input.context.chain[0]
 f(null) := input.context.chain[input.action.n]
 """
-values = st.sampled_from(["a", "tool", 0, 1, 1.0, 2, True, None, [1], [True], ["1"], {"a": 1}, {"a": True}, "", [], {}])
+values = st.sampled_from(
+    [
+        {"a": {"a": 1}},
+        {"a": {"a": 2, "b": 1}},
+        {"a": [1]},
+        {"a": None},
+        "a",
+        "tool",
+        0,
+        1,
+        1.0,
+        2,
+        True,
+        None,
+        [1],
+        [True],
+        ["1"],
+        {"a": 1},
+        {"a": True},
+        "",
+        [],
+        {},
+    ]
+)
 kinds = st.sampled_from(["tool", "llm", "agent", None, 1])
 
 

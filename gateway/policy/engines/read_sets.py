@@ -4,7 +4,7 @@ An evaluation is a function of what it reads: an input that is equal to an earli
 its verdict. A bundle may read the arguments of a tool in one rule, for one role. The calls of all other roles then have
 one verdict, whatever their arguments. (`memo.Memo` alone would need equal inputs at each path that any rule names.)
 
-Read sets are compared by `Projection`, so a path is cut at a depth of two names.
+Paths are cut at a depth of three names (`input.action.args.region`): deeper reads are covered by the whole value.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from gateway.call import Json
 from gateway.policy.engines.memo import Memo, Projection
 from gateway.policy.engines.outline import Path
 
+DEPTH = 3
+"""Names of a path by which inputs are compared."""
 SETS = 8
 """Read sets that are compared for calls of one sort; the least recently used is dropped first."""
 SORTS = 256
@@ -29,16 +31,20 @@ LONGEST = 512
 class ReadSet:
     """Paths that an evaluation read, in no order, and the mark of its keys."""
 
-    __slots__ = ("mark", "paths", "projection")
+    __slots__ = ("_deep", "mark", "paths", "projection")
 
     def __init__(self, number: int, paths: frozenset[Path]) -> None:
         self.mark = b"%d " % number
         self.paths = paths
-        self.projection = Projection(paths)
+        flat = {path for path in paths if len(path) < DEPTH}
+        self.projection = Projection(flat)
+        self._deep = sorted(path for path in paths if not flat & {(), path[:1], path[:2]})
 
     def key(self, document: Json, owner: bytes) -> bytes:
         """The key of an input. Raises TypeError for values that JSON does not have."""
         key = b"%b%b%b" % (self.mark, owner, self.projection.key(document))
+        if self._deep:
+            key += orjson.dumps([_deep(document, *path) for path in self._deep], option=orjson.OPT_SORT_KEYS)
         return key if len(key) <= LONGEST else blake2b(key, digest_size=32).digest()
 
 
@@ -70,7 +76,7 @@ class ReadSets:
 
         `part`: what of the input was judged. `paths`: what of the part was read.
         """
-        read = frozenset(path[:2] for path in paths)
+        read = frozenset(path[:DEPTH] for path in paths)
         of = sort(document)
         if len(self._sorts) >= SORTS and of not in self._sorts:
             self._sorts.clear()
@@ -94,6 +100,18 @@ class ReadSets:
                 self._owners.clear()
             known = self._owners[name] = orjson.dumps(name)
         return known
+
+
+def _deep(document: Json, first: str, second: str, third: str) -> object:
+    """What stands at a path: in a list; an empty list for nothing; otherwise, what no name leads into."""
+    value: object = document
+    for name in (first, second, third):
+        if type(value) is not dict:
+            return {"within": value}
+        if name not in value:
+            return []
+        value = value[name]
+    return [value]
 
 
 def sort(document: Json) -> object:
