@@ -18,7 +18,7 @@ from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
 from gateway.dialects import mcp_names as names
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
-from gateway.dialects.mcp_era import compare, declared, header
+from gateway.dialects.mcp_era import compare, declared, may_have_session
 from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round, Task, TaskAsk
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Single, Survey
@@ -159,9 +159,9 @@ class Mcp(JsonRpc):
         return self.listens or (self.modern and self.task is not None)
 
     @property
-    def may_listen(self) -> bool:
-        """Whether a GET opens a stream: not in the later era."""
-        return header(self._headers, b"mcp-protocol-version") != names.MODERN
+    def in_session(self) -> bool:
+        """Whether a message may be one of a session, which GET listens to and DELETE ends: not in the later era."""
+        return may_have_session(self._headers)
 
     @property
     def takes_events(self) -> bool:

@@ -9,7 +9,7 @@ import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import items, mcp_era, mcp_names, mcp_questions
+from gateway.dialects import items, mcp_names, mcp_questions
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
 from gateway.policy.visible import Visible
@@ -25,7 +25,7 @@ from gateway.tools.sending import Sending, message_of
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import SESSION_ID, Sessions
+from gateway.tools.sessions import SESSION_ID, Sessions, session_id
 from gateway.tools.task_calls import TaskCalls, Way
 from gateway.tools.user_tokens import Unconnected
 from gateway.tools.wire import UNOPENED, Session, broken
@@ -126,7 +126,7 @@ class Answered:
         if opened is None:
             raise Fault(UNKNOWN_METHOD, "The method is served in a session, and not for a process.")
         if opened.upstream.modern or not codec.door:
-            await self._records.set_level(mcp_era.header(call.headers, SESSION_ID), codec.params["level"])
+            await self._records.set_level(session_id(call.headers), codec.params["level"])
             return {}
         message = message_of(call, codec, {"level": codec.params["level"]})
         if _result(await self._sending.exchange(call, codec, self._server(codec.door), message)) is None:
@@ -196,6 +196,8 @@ class Answered:
             return {kind: [], **done, **self._fresh(codec)}
         if result is None or type(result.get(kind)) is not list:
             raise broken(codec.door, "answered with something that is not a list")
+        if "cacheScope" in result:
+            result["cacheScope"] = "private"
         return {**result, kind: await self._words.among(result[kind]), **done, **self._fresh(codec)}
 
     async def _list(self, call: Call, codec: Mcp) -> list[Json]:

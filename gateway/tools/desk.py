@@ -15,7 +15,7 @@ import orjson
 
 from gateway.call import Call, Json
 from gateway.config.tools import Tool
-from gateway.dialects import mcp, mcp_era, mcp_names, mcp_params
+from gateway.dialects import mcp, mcp_names, mcp_params
 from gateway.dialects.jsonrpc import OURS, PARAMS, UNKNOWN_METHOD, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
@@ -37,14 +37,14 @@ from gateway.tools.notices import CANCELLED
 from gateway.tools.pins import Pins
 from gateway.tools.plain_words import PlainWords
 from gateway.tools.rounds import Rounds
-from gateway.tools.said import for_later_era, keeps
+from gateway.tools.said import for_earlier_era, for_later_era, keeps
 from gateway.tools.schema import check
 from gateway.tools.seen import Seen
 from gateway.tools.sending import Sending, no_session
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import SESSION_ID, Sessions
+from gateway.tools.sessions import Sessions, session_id
 from gateway.tools.task_calls import TaskCalls
 from gateway.tools.task_owners import TaskOwners
 from gateway.tools.wire import Relay, SessionLost, broken
@@ -139,7 +139,7 @@ class Desk:
 
     async def _check_open(self, call: Call) -> None:
         """Raise Refusal(invalid_request) if the client has ended the session that a call names."""
-        if (id := mcp_era.header(call.headers, SESSION_ID)) and await self._records.ended(id):
+        if (id := session_id(call.headers)) and await self._records.ended(id):
             raise no_session()
 
     def worker(self, call: Call) -> str:
@@ -199,8 +199,8 @@ class Desk:
             raise mcp.unknown_tool()
         await self._tasks.choose(codec, tool, partial(self._answered.way, call, codec, server))
         codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
-        if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
-            mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
+        if codec.mirrored and not codec.found and not call.request.recalled:
+            mcp_params.check(codec.mirrored, call.resource.arguments, call.headers, needed=codec.modern)
         check(call.resource.arguments, tool.tool["inputSchema"])
         promised = tool.tool.get("outputSchema")
         codec.promised = promised if type(promised) is dict else {}
@@ -236,12 +236,12 @@ class Desk:
             self._seen.failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
-        return _answer(for_later_era(raw, codec.method) if codec.modern else raw)
+        return _answer((for_later_era if codec.modern else for_earlier_era)(raw, codec.method))
 
     async def _watch(self, call: Call, codec: Mcp) -> Answer:
         """Note which resources a client watches, at a server that is told with each stream. Raises Refusal."""
         on = codec.method == mcp_names.UPDATES[0]
-        id = mcp_era.header(call.headers, SESSION_ID)
+        id = session_id(call.headers)
         if not await self._records.watch(id, codec.given["uri"], on=on, most=URIS):
             raise Fault(PARAMS, f"The session watches {URIS} resources already.")
         call.outcome.status = 200
@@ -253,7 +253,7 @@ class Desk:
         if opened is None:
             raise no_session()
         await self._check_open(call)
-        await self._records.end(mcp_era.header(call.headers, SESSION_ID))
+        await self._records.end(session_id(call.headers))
         if server and opened.joined:
             await self._server(server).end(opened.upstream, caller_of(call))
 

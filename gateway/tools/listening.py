@@ -38,7 +38,7 @@ from gateway.tools.notices import (
 )
 from gateway.tools.server import Server
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import SESSION_ID, Opened, Sessions
+from gateway.tools.sessions import Opened, Sessions, session_id
 from gateway.tools.sources import LISTS, WATCHED, NoStream, merged, source, tells, until
 from gateway.tools.task_owners import Found, TaskOwners
 from gateway.tools.wire import Relay, broken, reply
@@ -171,7 +171,7 @@ class Listening:
             wanted = {key: True for key in await self._wanted(call, None) if key == TOOLS_CHANGED}
         else:
             _check_session(codec, opened)
-            level = await self._records.level(mcp_era.header(call.headers, SESSION_ID))
+            level = await self._records.level(session_id(call.headers))
         async with asyncio.timeout(LISTENING):
             await listener.keep()
             if codec.method == mcp_names.SUBSCRIBE:
@@ -191,7 +191,7 @@ class Listening:
         if said["method"] == CHANGED["tools"]:
             await listener.tell(_marked(codec, said))
         elif said["method"] == MESSAGE and codec.method == mcp_names.LISTEN:
-            level = await self._records.level(mcp_era.header(call.headers, SESSION_ID))
+            level = await self._records.level(session_id(call.headers))
             if not level or mcp_names.LEVELS.index(params["level"]) >= mcp_names.LEVELS.index(level):
                 logger = f"{server}/{params['logger']}" if "logger" in params else server
                 await listener.tell({**said, "params": {**params, "logger": logger}})
@@ -220,7 +220,7 @@ class Listening:
 
         The server is asked anew when the client has chosen other resources.
         """
-        caller, pace, id = caller_of(call), _Pace(server.name, _NOTICES), mcp_era.header(call.headers, SESSION_ID)
+        caller, pace, id = caller_of(call), _Pace(server.name, _NOTICES), session_id(call.headers)
         await server.seat(caller)
         lists = await self._allowed(call, server, dict.fromkeys(LISTS, True))
         uris: list[str] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from gateway.call import Call, Json
-from gateway.dialects import mcp_era, mcp_names, mcp_params, mcp_questions
+from gateway.dialects import mcp_names, mcp_params, mcp_questions
 from gateway.dialects.jsonrpc import INVALID, Fault
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal
@@ -21,7 +21,7 @@ from gateway.tools.rounds import Rounds
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import SESSION_ID, Opened, Sessions
+from gateway.tools.sessions import Opened, Sessions, session_id
 from gateway.tools.task_calls import TaskCalls
 from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.wire import NOTHING, Hold, Relay, SessionLost
@@ -52,7 +52,7 @@ class Sending:
 
     def opened(self, call: Call, server: str) -> Opened | None:
         """The session that a call names; None without one. Raises Refusal(invalid_request) for one it may not use."""
-        id = mcp_era.header(call.headers, SESSION_ID)
+        id = session_id(call.headers)
         if not id:
             return None
         assert call.subject is not None, "sessions come after identify"
@@ -141,7 +141,7 @@ class Sending:
         if codec.answered_asks:
             params = answers(call, codec)
         if passing is not None and (joined := self.joined(call, codec)) is not None and joined.upstream.modern:
-            codec.level = await self._records.level(mcp_era.header(call.headers, SESSION_ID))
+            codec.level = await self._records.level(session_id(call.headers))
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp_names.META: meta}
         message = message_of(call, codec, params)

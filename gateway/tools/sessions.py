@@ -16,7 +16,8 @@ import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway import ids
-from gateway.call import Json, Subject
+from gateway.call import Headers, Json, Subject
+from gateway.dialects import mcp_era
 from gateway.dialects.mcp_questions import Question, Round, Task, TaskAsk
 from gateway.ids import base64url, from_base64url
 from gateway.redaction.vault import Seal
@@ -30,6 +31,11 @@ _PARTS: Final = 5  # of the id of a session
 _ASK_PARTS: Final = 4  # of the key of a question of a task
 _LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _DIGITS: Final = 12  # of a number of tokens
+
+
+def session_id(headers: Headers) -> str:
+    """The id of the session that a message names; "" without one. The later era has none, and ignores the header."""
+    return mcp_era.header(headers, SESSION_ID) if mcp_era.may_have_session(headers) else ""
 
 
 class Opened(NamedTuple):
