@@ -393,6 +393,30 @@ class Counted(int):
     __hash__ = int.__hash__
 
 
+@pytest.mark.parametrize(
+    ("schema", "fits", "does_not"),
+    [
+        ({"exclusiveMinimum": 1}, 2, 1),
+        ({"exclusiveMaximum": 1}, 0, 1),
+        ({"minProperties": 1}, {"a": 1}, {}),
+        ({"maxProperties": 1}, {"a": 1}, {"a": 1, "b": 2}),
+        ({"additionalProperties": {"type": "string"}}, {"a": "b"}, {"a": 1}),
+        ({"properties": {"a": {}}, "additionalProperties": {"type": "string"}}, {"a": 1}, {"a": 1, "b": 1}),
+        ({"prefixItems": [{"type": "string"}], "items": {"type": "integer"}}, ["a", 1], ["a", "b"]),
+        ({"prefixItems": [{"type": "string"}]}, ["a", "b"], [1]),
+        ({"prefixItems": [{"type": "string"}], "items": False}, ["a"], ["a", "b"]),
+    ],
+)
+def test_what_a_schema_says_of_the_shape(schema: Json, fits: object, does_not: object) -> None:
+    """In arguments; an exclusive bound of an older draft, which is a boolean, says nothing by itself."""
+    whole = {"properties": {"it": schema}}
+    check({"it": fits}, whole)
+    with pytest.raises(Refusal) as refused:
+        check({"it": does_not}, whole)
+    assert refused.value.message.startswith("The arguments do not fit the input schema of the tool: arguments.it")
+    check({"it": 5}, {"properties": {"it": {"minimum": 5, "exclusiveMinimum": True, "exclusiveMaximum": True}}})
+
+
 def test_a_schema_that_is_work() -> None:
     """A list that is searched for each value counts as work: the check ends, and the server has to look."""
     schema = {"properties": {"list": {"type": "array", "items": {"enum": list(range(10_000))}}}}
