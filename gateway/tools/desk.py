@@ -169,6 +169,8 @@ class Desk:
         if codec.task is not None:
             call.request.label, call.request.writes = call.resource.name, False
             await self._tasks.find(call, codec, self._server(codec.server), codec.task)
+            if codec.answered_asks:
+                self._check_sql(call, every=True)
             return
         if call.request.control:
             call.request.label = codec.server
@@ -179,6 +181,7 @@ class Desk:
             call.request.label = call.resource.name
             if not await self._visible.admits(call):
                 raise Fault(PARAMS, "You may not answer this question of the server.", code="tool_not_found")
+            self._check_sql(call, every=True)
             return
         if codec.method in mcp_names.READS:
             if codec.method in mcp_names.UPDATES and (
@@ -190,6 +193,7 @@ class Desk:
                 raise Fault(
                     PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
                 )
+            self._check_sql(call, every=True)
             return
         tool = await self._seen.tool(call, server, codec.called)
         if tool is None:
@@ -204,8 +208,15 @@ class Desk:
         check(call.resource.arguments, tool.tool["inputSchema"])
         promised = tool.tool.get("outputSchema")
         codec.promised = promised if type(promised) is dict else {}
+        self._check_sql(call, every=codec.round is not None)
+
+    def _check_sql(self, call: Call, *, every: bool) -> None:
+        """Check the SQL in what leaves. `every`: beside arguments, there are answers to questions, or nothing else.
+
+        Raises Refusal(sql_blocked).
+        """
         if self._sql is not None:
-            self._sql.request(call, call.request.slots)
+            self._sql.request(call, call.request.slots, every=every)
 
     async def open(self, call: Call, relay: Relay | None = None) -> Answer:
         """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal.
