@@ -11,10 +11,12 @@ import pytest
 
 import tool_server
 from gateway import cli
-from gateway.config.grammar import Config
+from gateway.config.grammar import Config, State
 from gateway.config.tools import Tool
+from gateway.errors import ConfigError
 from gateway.redaction.vault import Seal
-from gateway.tools.registered import merged, rows_of
+from gateway.stores import open_store
+from gateway.tools.registered import change, merged, record, registered, rows_of
 from line import Line, config, running
 from tool_client import Client
 from tool_server import Scripted
@@ -113,6 +115,19 @@ def test_the_file_has_priority() -> None:
     assert left_out.keys() == {"a", "a_b"}
 
 
-def test_a_record_of_another_key() -> None:
-    """No server is registered as far as the gateway knows; it serves those of its file."""
-    assert rows_of(Seal(b"1" * 32).enclose("tool servers", b"{}"), Seal(b"2" * 32)) == {}
+async def test_a_record_of_another_key(tmp_path: Path) -> None:
+    """No server is registered as far as the gateway knows; it serves those of its file, and keeps the record."""
+    mine, other, row = Seal(b"1" * 32), Seal(b"2" * 32), Tool(mcp="http://127.0.0.1:9/mcp")
+    store = open_store(State(url=f"sqlite:///{tmp_path}/state.db"))
+    await store.open()
+    try:
+        await change(store, mine, "a", row)
+        assert await registered(store, mine) == {"a": row}
+        assert await registered(store, other) == await registered(store, None) == {}
+        with pytest.raises(ConfigError):
+            await change(store, other, "b", row)
+        await change(store, mine, "b", row)
+        await change(store, mine, "a", None)
+        assert rows_of(await record(store), mine) == {"b": row}
+    finally:
+        await store.close()

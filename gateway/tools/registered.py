@@ -69,10 +69,13 @@ async def completed(config: Config, store: Pins) -> Config:
 
 
 async def change(store: Pins, seal: Seal, name: str, new: Tool | None) -> None:
-    """Keep the row of a name, or drop it (None). Raises ConfigError if there are too many, StoreUnavailable."""
+    """Keep the row of a name, or drop it (None).
+
+    Raises ConfigError if there are too many, or if the record is that of another key; StoreUnavailable.
+    """
     for _ in range(_TRIES):
         data = await record(store)
-        rows = {**rows_of(data, seal)}
+        rows = {**_opened(data, seal)}
         rows.pop(name, None)
         if new is not None:
             rows[name] = new
@@ -85,12 +88,23 @@ async def change(store: Pins, seal: Seal, name: str, new: Tool | None) -> None:
 
 
 def rows_of(data: bytes | None, seal: Seal | None) -> Rows:
-    """The rows of a record. Those that cannot be read are left out, so that calls of the others go on."""
+    """The rows of a record. One that cannot be read has none, so that calls of the servers of the file go on."""
+    try:
+        return _opened(data, seal)
+    except ConfigError as fault:
+        _log.error("%s", fault)
+        return {}
+
+
+def _opened(data: bytes | None, seal: Seal | None) -> Rows:
+    """The rows of a record. Raises ConfigError for one that cannot be read."""
     if data is None:
         return {}
+    words = "the tool servers that were registered by the admin API cannot be read: they need their pii.vault_key"
+    if seal is None:
+        raise ConfigError(words)
     try:
-        said = orjson.loads(seal.disclose(_CONTEXT, data)) if seal is not None else {}
+        said = orjson.loads(seal.disclose(_CONTEXT, data))
         return {name: Tool.model_validate(one) for name, one in said.items()}
     except (InvalidTag, ValueError):
-        _log.error("the tool servers that were registered by the admin API cannot be read: the key has changed")
-        return {}
+        raise ConfigError(words) from None

@@ -108,7 +108,10 @@ async def drop(context: Context) -> tuple[int, Json]:
             raise _of_file()
         raise Refusal("invalid_request", "No tool server of this name is registered.", status=404)
     await context.record("tool server dropped", "", "", Registration(server=name))
-    await change(context.store, seal, name, None)
+    try:
+        await change(context.store, seal, name, None)
+    except ConfigError as fault:
+        raise Refusal("invalid_request", f"{fault}.") from None
     return 200, {"server": name, "changed": True}
 
 
