@@ -65,7 +65,7 @@ async def listed(context: Context) -> tuple[int, Json]:
                 "server": name,
                 "kind": "mcp" if row.mcp else "command" if row.command else "openapi" if row.openapi else "http",
                 "origin": _origin(row),
-                "row": "registered" if name in rows else "file",
+                "row": "registered" if rows.get(name) == row else "file",  # which counts if both have the name
                 "pins": row.pins,
                 "state": health.of_server(name, healths.states, open_),
             }
