@@ -395,7 +395,7 @@ def test_a_start_shows_no_key_that_was_there(
 def test_the_page_knows_every_route() -> None:
     """docs/admin-api.md has one row for each route, and no other."""
     page = (Path(__file__).parent.parent / "docs" / "admin-api.md").read_text()
-    rows = re.findall(r"^\| (GET|POST) `([^`]+)` \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| (GET|POST|PUT|DELETE) `([^`]+)` \|", page, re.MULTILINE)
     assert rows == [(method, path) for method, path, _ in (*workflows.ROUTES, *keys.ROUTES, *tools.ROUTES)]
     assert f"at most {LONGEST} characters" in page
 

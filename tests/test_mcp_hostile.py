@@ -258,6 +258,51 @@ def test_headers_of_the_later_era(
         assert got.json()["result"]["resultType"] == "complete"
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"mcp_method": "tools/call", "mcp_name": "get_it", "mcp_param_region": "eu"}, 200),
+        ({"mcp_method": "tools/list"}, 400),
+        ({"mcp_name": "send_it"}, 400),
+        ({"mcp_param_region": "us"}, 400),
+    ],
+)
+def test_headers_in_the_earlier_era(line: Line, server: Scripted, headers: dict[str, str], status: int) -> None:
+    """They have no meaning there, but must not say something else either."""
+    server.tools = [MIRRORED]
+    got = Client(line).send("tools/call", {"name": "get_it", "arguments": {"region": "eu"}}, **headers)
+    assert got.status_code == status
+    assert got.json().get("error", {}).get("code") == (None if status == 200 else -32020)
+
+
+def test_the_later_era_has_no_sessions(line: Line) -> None:
+    """Whatever a header names as one, also a session of the caller that has ended."""
+    client = Client(line)
+    ended = client.open()
+    assert line.client.delete("/mcp/it", headers={**client.headers, "mcp-session-id": ended}).status_code == 200
+    for session in ("made up", ended):
+        params = {"name": "get_it", "arguments": {}, "_meta": META}
+        got = client.send("tools/call", params, **MODERN, mcp_session_id=session)
+        assert (got.status_code, got.json()["result"]["resultType"]) == (200, "complete")
+        headers = {**client.headers, "mcp-protocol-version": mcp_names.MODERN, "mcp-session-id": session}
+        for method in ("GET", "DELETE"):
+            assert line.client.request(method, "/mcp/it", headers=headers).status_code == 405
+
+
+def test_what_is_read_is_private(line: Line, server: Scripted) -> None:
+    """In both eras, also if the server says that everybody may have it."""
+    shared: Json = {"ttlMs": 9, "cacheScope": "public"}
+    server.answers["resources/list"] = lambda message: answer(message["id"], result={"resources": [], **shared})
+    server.answers["resources/read"] = lambda message: answer(message["id"], result={"contents": [], **shared})
+    for method in ("resources/list", "resources/read"):
+        headers = {"mcp_protocol_version": mcp_names.MODERN, "mcp_method": method, "mcp_name": "a:b"}
+        told = [
+            Client(line).send(method, {"uri": "a:b"}).json()["result"],
+            Client(line).send(method, {"uri": "a:b", "_meta": META}, **headers).json()["result"],
+        ]
+        assert [one["cacheScope"] for one in told] == ["private", "private"]
+
+
 def test_repeated_headers(line: Line) -> None:
     """Which of two would count is not asked."""
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_it", "_meta": META}}
@@ -346,6 +391,30 @@ class Counted(int):
         return type(self).compared % 5_000 == 0
 
     __hash__ = int.__hash__
+
+
+@pytest.mark.parametrize(
+    ("schema", "fits", "does_not"),
+    [
+        ({"exclusiveMinimum": 1}, 2, 1),
+        ({"exclusiveMaximum": 1}, 0, 1),
+        ({"minProperties": 1}, {"a": 1}, {}),
+        ({"maxProperties": 1}, {"a": 1}, {"a": 1, "b": 2}),
+        ({"additionalProperties": {"type": "string"}}, {"a": "b"}, {"a": 1}),
+        ({"properties": {"a": {}}, "additionalProperties": {"type": "string"}}, {"a": 1}, {"a": 1, "b": 1}),
+        ({"prefixItems": [{"type": "string"}], "items": {"type": "integer"}}, ["a", 1], ["a", "b"]),
+        ({"prefixItems": [{"type": "string"}]}, ["a", "b"], [1]),
+        ({"prefixItems": [{"type": "string"}], "items": False}, ["a"], ["a", "b"]),
+    ],
+)
+def test_what_a_schema_says_of_the_shape(schema: Json, fits: object, does_not: object) -> None:
+    """In arguments; an exclusive bound of an older draft, which is a boolean, says nothing by itself."""
+    whole = {"properties": {"it": schema}}
+    check({"it": fits}, whole)
+    with pytest.raises(Refusal) as refused:
+        check({"it": does_not}, whole)
+    assert refused.value.message.startswith("The arguments do not fit the input schema of the tool: arguments.it")
+    check({"it": 5}, {"properties": {"it": {"minimum": 5, "exclusiveMinimum": True, "exclusiveMaximum": True}}})
 
 
 def test_a_schema_that_is_work() -> None:

@@ -96,6 +96,7 @@ def line(server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         policy=policies(folder, POLICY),
         delegations={"ttl": "1h", "most": 6},
         quotas={"tokens": 1_000_000, "calls": 1000},
+        output={"sql": ["select"]},
     )
     with running(folder, settings) as started:
         yield started
@@ -229,6 +230,19 @@ def test_structured_results_fit_the_schema(line: Line, later: Later) -> None:
         answer = alice.get(id)
         assert ("result" in answer) is fits, answer
     assert failed(answer) == (-32000, "upstream_error")
+
+
+def test_sql_in_the_answer_to_a_question_of_a_task(line: Line, server: Scripted, later: Later) -> None:
+    """It is refused as in arguments, and does not leave."""
+    alice = Caller(line, able={**TASKS, **ABLE})
+    id = alice.begin()
+    later.status, later.more = "input_required", {"inputRequests": {"a": question()}}
+    (key,) = alice.get(id)["result"]["inputRequests"]
+    server.seen.clear()
+    answer = {"action": "accept", "content": {"name": "DROP TABLE users"}}
+    said = alice.send("tasks/update", {"taskId": id, "inputResponses": {key: answer}})
+    assert failed(said) == (-32000, "sql_blocked")
+    assert [body for _, body in server.seen if body["method"] == "tasks/update"] == []
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])

@@ -57,6 +57,7 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "=", "entities": {"CREDIT_CARD": "block"}},
         quotas={"tokens": 1_000_000, "cost_usd": 1000},
+        output={"sql": ["select"]},
     )
     with running(folder, settings) as started:
         yield started
@@ -235,7 +236,9 @@ def test_clients_without_a_session_or_a_stream_are_not_asked(line: Line, server:
 def test_an_answer_that_the_policy_refuses(line: Line, server: Scripted) -> None:
     """The client hears why; the server gets an error, so that the call goes on. So with what may not leave."""
     card = {**ACCEPTED, "content": {"card": "4111 1111 1111 1111"}}
-    for result, code in (({**SAMPLED, "content": {"type": "text", "text": "deny"}}, "refused"), (card, "pii_blocked")):
+    sql = {**ACCEPTED, "content": {"name": "DROP TABLE users"}}
+    refused = {**SAMPLED, "content": {"type": "text", "text": "deny"}}
+    for result, code in ((refused, "refused"), (card, "pii_blocked"), (sql, "sql_blocked")):
         kind = "elicitation/create" if "action" in result else "sampling/createMessage"
         asking(server, (kind, FORM if "action" in result else prompt("x")))
         asked = Asked(line)
@@ -244,6 +247,7 @@ def test_an_answer_that_the_policy_refuses(line: Line, server: Scripted) -> None
         assert asked.taken[0].status_code == 403
         assert code in asked.taken[0].text
         assert "4111" not in json.dumps(server.seen[-1])
+        assert "DROP" not in json.dumps(server.seen[-1])
 
 
 def foreign(asked: Asked, line: Line) -> list[Callable[[Any], Any]]:

@@ -57,6 +57,7 @@ def line(served: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         policy=policies(folder, POLICY),
         pii={"vault_key": "A" * 43 + "="},
         quotas={"tokens": 1_000_000, "cost_usd": 1000},
+        output={"sql": ["select"]},
     )
     with running(folder, settings) as started:
         yield started
@@ -123,6 +124,24 @@ def test_prompts_may_ask(line: Line, server: Scripted) -> None:
     Client(line).send("prompts/get", params, **headers)
     got = server.seen[-1][1]["params"]
     assert (got["inputResponses"], got["requestState"], got["name"]) == ({"a": ACCEPTED}, STATE, "p")
+
+
+def test_sql_is_read_in_whatever_leaves(line: Line, server: Scripted) -> None:
+    """As in arguments of tools: in answers to questions, and in what is asked of prompts and completions."""
+    rounds(server, {"a": question()})
+    _, state = required(later(line))
+    server.seen.clear()
+    for sql, status in (("DROP TABLE users", "sql_blocked"), ("SELECT 1", "")):
+        answer = {"action": "accept", "content": {"name": sql}}
+        said = later(line, inputResponses={"a": answer}, requestState=state).json()
+        assert (failed(said)[1] if "error" in said else "") == status
+    asked = {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "q", "value": "DROP TABLE users"}}
+    for method, params in (
+        ("prompts/get", {"name": "p", "arguments": {"q": "DROP TABLE users"}}),
+        ("completion/complete", asked),
+    ):
+        assert failed(Client(line).send(method, params).json()) == (-32000, "sql_blocked")
+    assert "DROP" not in json.dumps(server.seen)
 
 
 def test_sampling_is_charged_to_the_workflow(line: Line, server: Scripted) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tool_server
 from gateway.cli import main
+from gateway.config.tools import Tool
 from gateway.tools import pins
-from gateway.tools.catalogue import digest, listed
+from gateway.tools.catalogue import digest, listed, writes
 from line import Line, config, policies, running
 from tool_client import Client, failed
 from tool_server import INJECTION, Scripted, tool
@@ -137,6 +139,25 @@ def test_the_digest_covers_what_a_model_reads(change: dict[str, object]) -> None
     one = tool("a")
     assert digest(dict(reversed(one.items()))) == digest(one)
     assert digest({**one, **change}) != digest(one)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "said"),
+    [
+        (None, None),
+        ({}, None),
+        ({"readOnlyHint": True}, False),
+        ({"readOnlyHint": True, "destructiveHint": True}, False),
+        ({"readOnlyHint": False}, True),
+        ({"destructiveHint": True}, True),
+        ({"destructiveHint": False}, None),
+    ],
+)
+def test_whether_a_tool_writes(annotations: Any, said: bool | None) -> None:
+    """As its annotations say; what destroys writes."""
+    one = listed([tool("it", **({} if annotations is None else {"annotations": annotations}))])[0]
+    assert writes(Tool(mcp="http://127.0.0.1:9/mcp"), one) is said
+    assert writes(Tool(mcp="http://127.0.0.1:9/mcp", write=("i*",)), one) is True
 
 
 def test_a_list_within_bounds() -> None:

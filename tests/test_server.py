@@ -246,6 +246,16 @@ def test_refused(shared: Address, sent: bytes, status: int) -> None:
     assert b"zq" not in got
 
 
+@pytest.mark.parametrize("path", [b"/mcp", b"/mcp/it", b"/mcp/it?a=b", b"/a2a/it", b"/a2a/it/"])
+def test_refused_where_json_rpc_is_spoken(shared: Address, path: bytes) -> None:
+    """In the form of that protocol, which has numbers as codes."""
+    for head, status, code in ((b"Content-Length: 1001", 413, -32000), (b"Content-Length: x", 400, -32600)):
+        ((got, _, body),) = answers(talk(shared, b"POST %s HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n" % (path, head)))
+        said = json.loads(body)
+        assert (got, said["jsonrpc"], said["id"], said["error"]["code"]) == (status, "2.0", None, code)
+        assert said["error"]["data"] == {"code": "request_too_large" if status == 413 else "invalid_request"}
+
+
 SERVED = {
     "plain": LAST,
     "HTTP/1.0 without Host": b"GET /echo HTTP/1.0\r\n\r\n",

@@ -643,6 +643,13 @@ class Config(Section):
             raise PydanticCustomError("does_not_fit", "{words}", {"words": words, "problems": problems})
         return self
 
+    def having(self, tools: Mapping[str, Tool]) -> Config:
+        """The configuration with further rows of `tools`. Raises ConfigError if they do not fit to it."""
+        made = self.model_copy(update={"tools": {**self.tools, **tools}})
+        if problems := [*made._references(), *made._users()]:
+            raise ConfigError("; ".join(f"{'.'.join(map(str, path))} {text}" for path, text in problems))
+        return made
+
     def _references(self) -> Iterator[Problem]:
         known = ", ".join(self.providers) or "none"
         for name in self.providers:

@@ -18,7 +18,7 @@ from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
 from gateway.dialects import mcp_names as names
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
-from gateway.dialects.mcp_era import SESSION_ID, by_name, compare, declared, header
+from gateway.dialects.mcp_era import SESSION_ID, by_name, compare, declared, header, may_have_session
 from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round, Task, TaskAsk
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Single, Survey
@@ -132,8 +132,8 @@ class Mcp(JsonRpc):
         self.level = ""  # of the messages of the log that a client of the later era wants
         self.headers = by_name(headers)
         """The headers of the request, by name."""
-        self.session = header(self.headers, SESSION_ID)
-        """The id of the session that the request names; "" for none."""
+        self.session = header(self.headers, SESSION_ID) if may_have_session(self.headers) else ""
+        """The id of the session that the request names; "" for none. The later era has none, and ignores the header."""
         self._headers = headers
 
     @property
@@ -163,9 +163,9 @@ class Mcp(JsonRpc):
         return self.listens or (self.modern and self.task is not None)
 
     @property
-    def may_listen(self) -> bool:
-        """Whether a GET opens a stream: not in the later era."""
-        return header(self.headers, b"mcp-protocol-version") != names.MODERN
+    def in_session(self) -> bool:
+        """Whether a message may be one of a session, which GET listens to and DELETE ends: not in the later era."""
+        return may_have_session(self.headers)
 
     @property
     def takes_events(self) -> bool:

@@ -38,6 +38,11 @@ def header(headers: Mapping[bytes, bytes], name: bytes) -> str:
         return value
 
 
+def may_have_session(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a message may be one of a session: those of the later era say in a header that they are not."""
+    return header(headers, b"mcp-protocol-version") != names.MODERN
+
+
 def written(value: str) -> str:
     """A value as a header has it: in base64 if it is not plain ASCII."""
     plain = value.isascii() and value.isprintable() and value == value.strip() and not _ENCODED.fullmatch(value)
@@ -59,6 +64,7 @@ def declared(headers: Headers, named: Mapping[bytes, bytes], method: str, params
     if said is None and shown != names.MODERN:
         if shown and shown not in names.HANDSHAKE and method != "initialize":
             raise _unsupported(shown)
+        compare(named, method, params, needed=False)
         return None
     if type(said) is not str or type(meta) is not dict or type(meta.get(names.CAPABILITIES)) is not dict:
         raise Fault(PARAMS, f"`params._meta` must have `{names.VERSION}` and `{names.CAPABILITIES}`.", status=400)
@@ -70,12 +76,18 @@ def declared(headers: Headers, named: Mapping[bytes, bytes], method: str, params
     return found
 
 
-def compare(headers: Mapping[bytes, bytes], method: str, params: Json) -> None:
-    """Compare the headers of a request of the later era with its body. Raises Refusal(invalid_request)."""
-    if header(headers, b"mcp-method") != method:
+def compare(headers: Mapping[bytes, bytes], method: str, params: Json, *, needed: bool = True) -> None:
+    """Compare the headers of a request with its body. Raises Refusal(invalid_request).
+
+    `needed`: they must be there, as in the later era. In the earlier one they have no meaning, but whoever stands
+    between client and gateway may go by them, so that they must not say something else there either.
+    """
+    said = header(headers, b"mcp-method")
+    if said != method and (said or needed):
         raise Fault(names.MISMATCH, "The header Mcp-Method differs from the method in the body.", status=400)
     named = header(headers, b"mcp-name")
-    unnamed = not named and method in (names.TASK_UPDATE, *names.TASKS)  # clients leave the header out there
+    # Clients leave the header out of requests about tasks.
+    unnamed = not named and (not needed or method in (names.TASK_UPDATE, *names.TASKS))
     if (param := names.NAMED.get(method)) and not unnamed and named != params.get(param):
         raise Fault(names.MISMATCH, f"The header Mcp-Name differs from `params.{param}`.", status=400)
 

@@ -52,11 +52,16 @@ def written(named: Paths, arguments: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def check(named: Paths, arguments: Mapping[str, Any], headers: Headers) -> None:
-    """Raise Refusal(invalid_request) if a header of a caller is missing, repeated or differs from the arguments."""
+def check(named: Paths, arguments: Mapping[str, Any], headers: Headers, *, needed: bool) -> None:
+    """Raise Refusal(invalid_request) if a header of a caller is missing, repeated or differs from the arguments.
+
+    `needed`: a missing header is refused, as the later era demands.
+    """
     for path, name in named.items():
         header = (_PREFIX + name).lower().encode()
         values = [value for key, value in headers if key == header]
+        if not values and not needed:
+            continue
         text = _text(arguments, path)
         said = mcp_era.header({header: values[0]}, header) if values else None
         if len(values) > 1 or said != text:

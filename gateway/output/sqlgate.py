@@ -70,11 +70,11 @@ class SqlGate:
             self.arguments()(text, self._check(call), call.screening)
         return text
 
-    def request(self, call: Call, slots: Sequence[Slot]) -> None:
-        """Check the arguments of a call of a tool. Raises Refusal(sql_blocked)."""
+    def request(self, call: Call, slots: Sequence[Slot], *, every: bool = False) -> None:
+        """Check the arguments of a call of a tool. `every`: each text is one. Raises Refusal(sql_blocked)."""
         try:
             for slot in slots:
-                if positions.is_argument(slot):
+                if every or positions.is_argument(slot):
                     self.argument(call, slot.text)
         except Refusal as refusal:
             words = refusal.message.replace("The answer contained", "The arguments contained")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.config.grammar import Config
 from gateway.errors import ConfigError
 
 _NONCE = 12  # bytes
@@ -48,6 +49,13 @@ class Seal:
     def unseal(self, context: str, sealed: bytes) -> str:
         """The decrypted value. Raises cryptography.exceptions.InvalidTag if context, key or bytes differ."""
         return self.disclose(context, sealed).decode("utf-8", "surrogatepass")
+
+
+def seal_of(config: Config) -> Seal | None:
+    """The encryption of values at rest; None without a key, which is possible only with `pii: null` on shared state."""
+    if config.pii is None and not config.state.url.startswith("sqlite:"):
+        return None
+    return Seal(master_key(config.pii.vault_key if config.pii else "", config.state.url))
 
 
 def master_key(configured: str, state: str) -> bytes:

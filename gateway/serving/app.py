@@ -42,6 +42,7 @@ from gateway.serving import cors, heap
 from gateway.serving.background import retrieve
 from gateway.serving.connections import socket
 from gateway.serving.endpoints import calls, empty, endpoints
+from gateway.serving.registrations import Registrations
 from gateway.serving.router import Router
 from gateway.serving.runtime import Runtime, Shared, build
 from gateway.serving.shares import place
@@ -169,7 +170,8 @@ class Gateway:
             stack.push_async_callback(self._close_ner)
             self.shared.uploads = Uploads(audit_file(config), lambda: telemetry.failures.add(("upload",)))
             stack.push_async_callback(self.shared.uploads.close)
-            await self._apply(config)
+            self._registrations = Registrations(config, self._apply, telemetry.say)
+            await self._registrations.start(store)
             stack.push_async_callback(self._close_identity)
             expressions.save()
             telemetry.gauges += admin.gauges(self)
@@ -271,7 +273,7 @@ class Gateway:
         if self._path:
             watcher = Watcher(
                 self._path,
-                self._apply,
+                self._registrations.apply,
                 self._reloaded,
                 running=self._loaded.config,
                 files=self._loaded.files,
@@ -352,6 +354,7 @@ class Gateway:
                 if beat % 3600 == 0:
                     kept = self.runtime.config.audit
                     self.runtime.audit.expire(time.time() - kept.retain, kept.max_records)
+                await self._registrations.look(store)
                 complaint = ""
             except StoreUnavailable as fault:
                 if str(fault) != complaint:  # log a fault once, not each second

@@ -241,7 +241,7 @@ async def _tool(gateway: Gateway, path: str, match: Match[Any], scope: Any, rece
     reply = gateway.runtime.replies.to(call, exchange.put)
     if refusal := foreign(exchange.headers, gateway.runtime.config.server):
         await reply.refuse(refusal)
-    elif scope["method"] not in ("POST", "DELETE", "GET") or (scope["method"] == "GET" and not codec.may_listen):
+    elif scope["method"] != "POST" and (scope["method"] not in ("DELETE", "GET") or not codec.in_session):
         await reply.refuse(_wrong_method(path, scope["headers"]))
     elif not desk.serves(server):
         await reply.refuse(Refusal("tool_not_found", "There is no MCP server of this name in `tools`."))

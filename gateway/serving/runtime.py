@@ -88,7 +88,7 @@ from gateway.redaction.stage import Redact
 from gateway.redaction.taint import Taint
 from gateway.redaction.texts import Texts
 from gateway.redaction.values import Values
-from gateway.redaction.vault import Seal, master_key
+from gateway.redaction.vault import Seal, seal_of
 from gateway.reserve.reserve import Reserve
 from gateway.scheduling.lanes import Lanes
 from gateway.serving.own_values import values
@@ -200,13 +200,6 @@ def _counts_tokens(config: Config) -> bool:
     return quotas.tokens is not None or quotas.cost_usd is not None or any(limit.tokens for limit in config.limits)
 
 
-def _seal(config: Config) -> Seal | None:
-    """The encryption of values at rest; None without a key, which is possible only with `pii: null` on shared state."""
-    if config.pii is None and not config.state.url.startswith("sqlite:"):
-        return None
-    return Seal(master_key(config.pii.vault_key if config.pii else "", config.state.url))
-
-
 def _loops(config: Config, seal: Seal | None, counted: dict[int, None]) -> Loops:
     """The loop detection. Raises ConfigError if it needs to store digests but there is no key."""
     if seal is None and remembers(config.loops, config.quotas.repeats):
@@ -308,7 +301,7 @@ def build(
     config: Config, shared: Shared, identity: Identity, policies: Policies | None, pool: Pool | None = None
 ) -> Runtime:
     """Compile a configuration. Raises ConfigError."""
-    scanners, seal = _scanners(config, shared), _seal(config)
+    scanners, seal = _scanners(config, shared), seal_of(config)
     admin = _admin_keys(config, identity)  # before the secrets are collected: the first start creates its file
     own = OwnSecrets(values(config))
     identity.refuse_secrets(own)

@@ -30,6 +30,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.config import grammar
+from gateway.dialects.jsonrpc import JsonRpc
 from gateway.dialects.routes import ROUTES, SOCKETS
 from gateway.errors import Refusal
 from gateway.exchange.siblings import PEER
@@ -53,6 +54,8 @@ BACKLOG = 2048
 _SOCKETS = frozenset(path.encode() for path in SOCKETS)
 # Of most requests: they need not be parsed. A template is no path, although a URL may be equal to it.
 _PATHS = {path.encode(): path for path in ROUTES if "{" not in path}
+# Paths of tool servers and of other agents, whose clients read errors of JSON-RPC.
+_JSON_RPC = re.compile(rb"/(?:mcp(?:/[^/?]+)?|a2a/[^/?]+/?)(?:\?.*)?")
 # A path that ends with a verb (Gemini's), and its query: such a URL need not be parsed, either.
 _VERB = re.compile(rb"(/(?!/)[A-Za-z0-9._~:/-]*:[A-Za-z]+)(?:\?([A-Za-z0-9._~=&-]*))?")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?")  # RFC 3986, 3.2.2
@@ -110,11 +113,18 @@ def _check_size(url: bytes, headers: list[tuple[bytes, bytes]], to: grammar.Serv
         raise _too_large(f"The headers exceed {to.max_header_bytes} bytes or {MAX_HEADERS} fields. Send less.", 431)
 
 
-def _error_answer(refusal: Refusal, default_headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """The refusal as a whole HTTP response in OpenAI's form, the last on its connection."""
-    kind = "invalid_request_error" if refusal.status < 500 else "server_error"
-    error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
-    body = orjson.dumps({"error": error})
+def _error_answer(refusal: Refusal, default_headers: Sequence[tuple[bytes, bytes]], url: bytes) -> bytes:
+    """The refusal as a whole HTTP response, the last on its connection.
+
+    It has the form of JSON-RPC where the URL, as far as that has arrived, is a path of this protocol, else OpenAI's.
+    """
+    if _JSON_RPC.fullmatch(url):
+        fault = {"code": JsonRpc().rpc(refusal), "message": refusal.message, "data": {"code": refusal.code}}
+        body = orjson.dumps({"jsonrpc": "2.0", "id": None, "error": fault})
+    else:
+        kind = "invalid_request_error" if refusal.status < 500 else "server_error"
+        error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
+        body = orjson.dumps({"error": error})
     headers = [
         *default_headers,
         (b"content-type", b"application/json"),
@@ -177,6 +187,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.place, self.born = place(self.client), self.loop.time()
+        self.url = b""
         self.since = self.born
         if self.inner:
             return
@@ -197,7 +208,7 @@ class Protocol(HttpToolsProtocol):
         """Close this waiting connection in favour of another."""
         if self.phase() == "head":
             refusal = Refusal("overloaded", why, retry_after=1)
-            self.transport.write(_error_answer(refusal, self.server_state.default_headers))
+            self.transport.write(_error_answer(refusal, self.server_state.default_headers, b""))
         self.transport.close()
 
     def know(self) -> None:
@@ -437,7 +448,7 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer with an error, after the answers still due, and end the connection."""
-        self.last_words = _error_answer(refusal, self.server_state.default_headers)
+        self.last_words = _error_answer(refusal, self.server_state.default_headers, self.url)
         if self.cycle is not None and not self.begun:  # the error is in the body of this request
             if self.ahead:
                 self.ahead.pop()

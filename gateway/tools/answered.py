@@ -196,6 +196,8 @@ class Answered:
             return {kind: [], **done, **self._fresh(codec)}
         if result is None or type(result.get(kind)) is not list:
             raise broken(codec.door, "answered with something that is not a list")
+        if "cacheScope" in result:
+            result["cacheScope"] = "private"
         return {**result, kind: await self._words.among(result[kind]), **done, **self._fresh(codec)}
 
     async def _list(self, call: Call, codec: Mcp) -> list[Json]:

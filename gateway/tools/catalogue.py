@@ -117,12 +117,17 @@ def _is_shallow(tool: Json) -> bool:
 
 
 def writes(row: Tool, listed: Listed) -> bool | None:
-    """Whether a tool writes: by the row of its server, else by its annotations; None if neither says."""
+    """Whether a tool writes: by the row of its server, else by its annotations; None if neither says.
+
+    A tool that destroys writes. Without `readOnlyHint`, `destructiveHint` says so (schema: `ToolAnnotations`).
+    """
     if any(fnmatchcase(listed.name, pattern) for pattern in row.write):
         return True
     said = listed.tool.get("annotations")
     reads = said.get("readOnlyHint") if type(said) is dict else None
-    return None if type(reads) is not bool else not reads
+    if type(reads) is not bool:
+        return True if type(said) is dict and said.get("destructiveHint") is True else None
+    return not reads
 
 
 def has_later_tasks(about: Json) -> bool:

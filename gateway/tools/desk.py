@@ -37,7 +37,7 @@ from gateway.tools.notices import CANCELLED
 from gateway.tools.pins import Pins
 from gateway.tools.plain_words import PlainWords
 from gateway.tools.rounds import Rounds
-from gateway.tools.said import for_later_era, keeps
+from gateway.tools.said import for_earlier_era, for_later_era, keeps
 from gateway.tools.schema import check
 from gateway.tools.seen import Seen
 from gateway.tools.sending import Sending, no_session
@@ -169,6 +169,8 @@ class Desk:
         if codec.task is not None:
             call.request.label, call.request.writes = call.resource.name, False
             await self._tasks.find(call, codec, self._server(codec.server), codec.task)
+            if codec.answered_asks:
+                self._check_sql(call, every=True)
             return
         if call.request.control:
             call.request.label = codec.server
@@ -179,6 +181,7 @@ class Desk:
             call.request.label = call.resource.name
             if not await self._visible.admits(call):
                 raise Fault(PARAMS, "You may not answer this question of the server.", code="tool_not_found")
+            self._check_sql(call, every=True)
             return
         if codec.method in mcp_names.READS:
             if codec.method in mcp_names.UPDATES and (
@@ -190,6 +193,7 @@ class Desk:
                 raise Fault(
                     PARAMS, "There is nothing of this name. Lists have what you may read.", code="tool_not_found"
                 )
+            self._check_sql(call, every=True)
             return
         tool = await self._seen.tool(call, server, codec.called)
         if tool is None:
@@ -199,13 +203,20 @@ class Desk:
             raise mcp.unknown_tool()
         await self._tasks.choose(codec, tool, partial(self._answered.way, call, codec, server))
         codec.mirrored = mcp_params.paths(tool.tool["inputSchema"])
-        if codec.modern and codec.mirrored and not codec.found and not call.request.recalled:
-            mcp_params.check(codec.mirrored, call.resource.arguments, call.headers)
+        if codec.mirrored and not codec.found and not call.request.recalled:
+            mcp_params.check(codec.mirrored, call.resource.arguments, call.headers, needed=codec.modern)
         check(call.resource.arguments, tool.tool["inputSchema"])
         promised = tool.tool.get("outputSchema")
         codec.promised = promised if type(promised) is dict else {}
+        self._check_sql(call, every=codec.round is not None)
+
+    def _check_sql(self, call: Call, *, every: bool) -> None:
+        """Check the SQL in what leaves. `every`: beside arguments, there are answers to questions, or nothing else.
+
+        Raises Refusal(sql_blocked).
+        """
         if self._sql is not None:
-            self._sql.request(call, call.request.slots)
+            self._sql.request(call, call.request.slots, every=every)
 
     async def open(self, call: Call, relay: Relay | None = None) -> Answer:
         """Answer a message of the protocol, or send a call to its server; writes `call.outcome`. Raises Refusal.
@@ -236,7 +247,7 @@ class Desk:
             self._seen.failed(server, fault)
             raise
         self._states[server.name], outcome.status = 1, 200
-        return _answer(for_later_era(raw, codec.method) if codec.modern else raw)
+        return _answer((for_later_era if codec.modern else for_earlier_era)(raw, codec.method))
 
     async def _watch(self, call: Call, codec: Mcp) -> Answer:
         """Note which resources a client watches, at a server that is told with each stream. Raises Refusal."""

@@ -18,6 +18,7 @@ from gateway.tools.wire import parsed
 _SELF: Final[Json] = {"name": "meshgate", "version": "1"}
 _LONGEST_NAME: Final = 128
 _READ: Final = "resources/read"
+_SHARED: Final = (b"cacheScope", b"\\u00")  # an escape may spell the key
 _NO_RESOURCE: Final = -32002  # up to 2025-11-25; later an invalid parameter
 _OFFERED: Final = ("resources", "prompts", "completions")
 
@@ -65,6 +66,20 @@ def suits(promised: Json, result: object) -> bool:
     if type(result) is not dict or result.get("isError") is True or "structuredContent" not in result:
         return True
     return fits(result["structuredContent"], promised)
+
+
+def for_earlier_era(raw: bytes, method: str) -> bytes:
+    """A response as the earlier era has it. Of what is read, nobody else may keep a copy, whatever the server says."""
+    if method != _READ or not any(mark in raw for mark in _SHARED):
+        return raw
+    said = parsed(raw)
+    result = said.get("result")
+    if type(result) is not dict or "cacheScope" not in result:
+        return raw
+    result["cacheScope"] = "private"
+    with contextlib.suppress(orjson.JSONEncodeError):  # nested too deep: refused when it is judged
+        return orjson.dumps(said)
+    return raw
 
 
 def for_later_era(raw: bytes, method: str) -> bytes:

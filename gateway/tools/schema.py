@@ -1,15 +1,15 @@
 """Checks arguments and results against the schemas of a tool, within bounds.
 
-Only keywords that say what shape a value has: types, properties, required, items, enum, const, lengths and ranges of
-JSON Schema 2020-12, references within the schema, allOf, anyOf, oneOf. Nothing is fetched, and no pattern of a server
-is run. What is not checked here is checked by the server. A schema that takes more work than the bounds allow is
-left to the server, too.
+Only keywords that say what shape a value has: types, properties and their number, required, items, enum, const, lengths
+and ranges of JSON Schema 2020-12, references within the schema, allOf, anyOf, oneOf. Nothing is fetched, and no pattern
+of a server is run. What is not checked here is checked by the server. A schema that takes more work than the bounds
+allow is left to the server, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from gateway.dialects.jsonrpc import PARAMS, Fault
 
@@ -24,6 +24,13 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "number": (int, float),
     "null": (type(None),),
 }
+
+
+_SIZES: Final = (
+    (str, ("minLength", "maxLength")),
+    (list, ("minItems", "maxItems")),
+    (dict, ("minProperties", "maxProperties")),
+)
 
 
 class _Enough(Exception):
@@ -124,8 +131,13 @@ class _Check:
                 return f"{at} must be at least {least}"
             if isinstance(most, int | float) and value > most:
                 return f"{at} must be at most {most}"
-        size = len(value) if isinstance(value, str | list) else None
-        names = ("minLength", "maxLength") if isinstance(value, str) else ("minItems", "maxItems")
+            above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+            if _is_number(above) and value <= above:
+                return f"{at} must be more than {above}"
+            if _is_number(below) and value >= below:
+                return f"{at} must be less than {below}"
+        size = len(value) if isinstance(value, str | list | dict) else None
+        names = next((names for kind, names in _SIZES if isinstance(value, kind)), ("", ""))
         if size is not None:
             least, most = schema.get(names[0]), schema.get(names[1])
             if isinstance(least, int) and size < least:
@@ -137,9 +149,16 @@ class _Check:
     def _within(self, value: Any, schema: Mapping[str, Any], at: str, depth: int) -> str:
         if isinstance(value, dict):
             return self._object(value, schema, at, depth)
-        if isinstance(value, list) and isinstance(items := schema.get("items"), Mapping | bool):
-            for index, inner in enumerate(value):
-                if said := self.problem(inner, items, f"{at}[{index}]", depth + 1):
+        if not isinstance(value, list):
+            return ""
+        first, rest = schema.get("prefixItems"), schema.get("items")
+        first = first if isinstance(first, list) else []
+        for index, (inner, kind) in enumerate(zip(value, first, strict=False)):
+            if said := self.problem(inner, kind, f"{at}[{index}]", depth + 1):
+                return said
+        if isinstance(rest, Mapping | bool):
+            for index, inner in enumerate(value[len(first) :], len(first)):
+                if said := self.problem(inner, rest, f"{at}[{index}]", depth + 1):
                     return said
         return ""
 
@@ -153,9 +172,13 @@ class _Check:
         for name, inner in value.items():
             if name in known and (said := self.problem(inner, known[name], f"{at}.{name[:64]}", depth + 1)):
                 return said
-        closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
-        if closed and (more := value.keys() - known.keys()):
+        further = schema.get("additionalProperties") if "patternProperties" not in schema else None
+        if further is False and (more := value.keys() - known.keys()):
             return f"{at} has {len(more)} field(s) that the schema does not have"
+        if isinstance(further, Mapping):
+            for name, inner in value.items():
+                if name not in known and (said := self.problem(inner, further, f"{at}.*", depth + 1)):
+                    return said
         return ""
 
     def _of_several(self, value: Any, schema: Mapping[str, Any], at: str, depth: int) -> str:
@@ -171,6 +194,11 @@ class _Check:
             ):
                 return f"{at} fits none of the schemas of its {name}"
         return ""
+
+
+def _is_number(bound: object) -> TypeGuard[int | float]:
+    """Whether an exclusive bound is one of JSON Schema 2020-12; in older drafts, it was a boolean."""
+    return isinstance(bound, int | float) and not isinstance(bound, bool)
 
 
 def _is(value: Any, kind: str) -> bool:

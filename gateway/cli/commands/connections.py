@@ -74,17 +74,18 @@ def revoke(args: argparse.Namespace) -> int:
         return all(want is None or want == had for want, had in wanted)
 
     async def drop(store: Store) -> list[tuple[Party, bool]]:
+        from gateway.tools.registered import completed
         from gateway.tools.registry import Credentials
         from gateway.tools.user_tokens import UserTokens
         from gateway.upstream.direct import DirectClient
 
         done: list[tuple[Party, bool]] = []
         connections, client = _opened(config, store), DirectClient()
-        credentials = Credentials(client, store)
+        credentials, rows = Credentials(client, store), (await completed(config, store)).tools
         try:
             for one, record in await connections.all():
                 if matches(one.party) and await connections.drop(one.party, record):
-                    row = config.tools.get(one.party.server)
+                    row = rows.get(one.party.server)
                     made = credentials.of(one.party.server, row) if row is not None else None
                     done.append((one.party, isinstance(made, UserTokens) and await made.revoke(one)))
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import commands
@@ -16,7 +17,7 @@ def register(parser: Any) -> None:
     """Add the commands to the parser."""
     tools = commands.group(parser, "tools", "tools of MCP servers, and which of them are accepted")
     command = commands.command(tools, "list", show_all, "list the tools of a server, with their states and digests")
-    command.add_argument("server", metavar="SERVER", help="a row of the section tools")
+    command.add_argument("server", metavar="SERVER", nargs="?", help="a row of the section tools; default: all servers")
     commands.json_option(command)
     command = commands.command(tools, "show", show, "print the definition of a tool, as its server listed it last")
     command.add_argument("tool", type=_tool, metavar="SERVER/TOOL", help="as listed by tools list")
@@ -36,35 +37,58 @@ def _tool(text: str) -> tuple[str, str]:
     return commands.name(server), tool
 
 
-def _record(args: argparse.Namespace, server: str) -> Record:
-    """What the gateway has seen of a server. Raises ConfigError for a server that is not in the configuration."""
+def _records(args: argparse.Namespace, server: str) -> Mapping[str, Record]:
+    """What the gateway has seen of a server, or of all ("").
+
+    Raises ConfigError for a server that is neither in the configuration nor registered.
+    """
     from gateway.errors import ConfigError
     from gateway.tools import pins
+    from gateway.tools.registered import completed
 
     config = commands.load_config(args, quiet=True).config
-    if server not in config.tools:
-        known = ", ".join(config.tools) or "none"
-        raise ConfigError(f"there is no server of this name in `tools`; servers: {known}")
-    return pins.decoded(commands.with_store(config, lambda store: store.pins(server)))
+
+    async def read(store: Any) -> Mapping[str, Record]:
+        rows = (await completed(config, store)).tools
+        if server and server not in rows:
+            raise ConfigError(f"there is no server of this name in `tools`; servers: {', '.join(rows) or 'none'}")
+        return {name: pins.decoded(await store.pins(name)) for name in ([server] if server else rows)}
+
+    return commands.with_store(config, read)
+
+
+def _record(args: argparse.Namespace, server: str) -> Record:
+    """`_records` of one server."""
+    return _records(args, server)[server]
 
 
 def show_all(args: argparse.Namespace) -> int:
-    """`meshgate tools list`: the tools in the order of their first listing."""
+    """`meshgate tools list`: the tools in the order of their first listing; of all servers, with their names."""
     from gateway.tools.catalogue import digest
 
-    record = _record(args, args.server)
+    found = _records(args, args.server or "")
     rows = [
-        {"tool": name, "state": pin.state, "digest": digest(tool), "since": pin.at}
+        {
+            **({} if args.server else {"server": server}),
+            "tool": name,
+            "state": pin.state,
+            "digest": digest(tool),
+            "since": pin.at,
+        }
+        for server, record in found.items()
         for name, pin in record.items()
         if (tool := pin.seen or pin.accepted) is not None
     ]
     if args.json:
         commands.print_json(rows)
         return 0
-    if not rows:
-        print("The gateway has not listed this server's tools yet.", file=sys.stderr)
+    for server, record in found.items():
+        if not record:
+            of = "this server's tools" if args.server else f"the tools of {server}"
+            print(f"The gateway has not listed {of} yet.", file=sys.stderr)
     for row in rows:
-        print(f"{commands.plain(str(row['tool']))}  {row['state']}  sha256 {str(row['digest'])[:16]}...")
+        named = f"{row['server']}/{row['tool']}" if "server" in row else str(row["tool"])
+        print(f"{commands.plain(named)}  {row['state']}  sha256 {str(row['digest'])[:16]}...")
     return 0
 
 

@@ -65,6 +65,15 @@ class Context:
 
     async def body(self, kind: type[Body]) -> Body:
         """The JSON body, validated as `kind`; an empty body counts as `{}`. Raises Refusal."""
+        said = await self.json()
+        self.refuse_secrets(orjson.dumps(said))
+        try:
+            return kind.model_validate(said)
+        except ValidationError as error:
+            raise Refusal("invalid_request", described(error.errors())) from None
+
+    async def json(self) -> Json:
+        """The JSON body, in which the gateway's own secrets were not looked for. Raises Refusal."""
         media = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
             raise Refusal("invalid_request", "The body must have Content-Type: application/json.", status=415)
@@ -80,16 +89,19 @@ class Context:
             raise Refusal("invalid_request", "The body is not JSON.") from None
         if not isinstance(said, dict):
             raise Refusal("invalid_request", "The body must be a JSON object.")
-        self.refuse_secrets(orjson.dumps(said))
-        try:
-            return kind.model_validate(said)
-        except ValidationError as error:
-            raise Refusal("invalid_request", described(error.errors())) from None
+        return said
+
+    def refuse_key(self, data: bytes) -> None:
+        """Raises Refusal if a part of the request holds the key it came with."""
+        self._refuse(data, own=False)
 
     def refuse_secrets(self, data: bytes) -> None:
         """Raises Refusal if a part of the request holds a secret of the gateway's own, or the key it came with."""
+        self._refuse(data, own=True)
+
+    def _refuse(self, data: bytes, *, own: bool) -> None:
         _, token = credential(self.request.scope["headers"])
-        if self.gateway.runtime.own.holds(data) or (len(token) >= SHORTEST and token in data):
+        if (own and self.gateway.runtime.own.holds(data)) or (len(token) >= SHORTEST and token in data):
             words = (
                 "The request holds a secret of the gateway's own, or the admin key: take it out. Nothing was changed."
             )

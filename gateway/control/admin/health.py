@@ -6,7 +6,7 @@ servers with an open circuit, which does not make the gateway unready. `/metrics
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -35,7 +35,14 @@ def routes(gateway: Gateway) -> list[Route]:
     async def readyz(_: Request) -> Response:
         failed = await _failed(gateway)
         troubled = gateway.shared.healths.troubled()
-        said = {"ready": not failed, "failed": failed, **({"upstreams": troubled} if troubled else {})}
+        states = gateway.shared.healths.states
+        tools = {name: of_server(name, states, troubled) for name in gateway.runtime.config.tools}
+        said = {
+            "ready": not failed,
+            "failed": failed,
+            **({"upstreams": troubled} if troubled else {}),
+            **({"tools": tools} if tools else {}),
+        }
         return JSONResponse(said, status_code=503 if failed else 200)
 
     async def metrics(request: Request) -> Response:
@@ -72,6 +79,13 @@ class _AllWorkers:
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client."""
         yield from self._gateway.shared.telemetry.collected(workers.others())
+
+
+def of_server(name: str, states: Mapping[str, int], troubled: Mapping[str, str]) -> str:
+    """The state of a tool server: `answers` or `fails` by its last call, or that of its open circuit, or `uncalled`."""
+    if name in troubled:
+        return troubled[name]
+    return "uncalled" if name not in states else "answers" if states[name] else "fails"
 
 
 def _lost(gateway: Gateway) -> str:
