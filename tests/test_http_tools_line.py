@@ -172,6 +172,8 @@ def test_only_configured_methods_and_paths_exist(line: Line, crm: Crm) -> None:
         "/v1/..;a/x",
         "/v1/%252e%252e/x",
         "/v1/a%252fb",
+        "/v1/%ff",
+        "/v1/%c0%ae%c0%ae/x",
     ):
         assert ask(line, path).status_code in (400, 404)
     assert crm.seen == []

@@ -19,7 +19,9 @@ from gateway.agents import remote
 from gateway.cli import main
 from gateway.config.a2a import RemoteAgent
 from gateway.errors import Refusal
+from gateway.tools.breaker import Breakers
 from gateway.upstream.client import Destination, Response
+from gateway.upstream.health import Healths
 from line import Line, config, policies, running
 from tool_server import INJECTION, MAIL
 from waiting import eventually
@@ -345,7 +347,8 @@ async def test_a_dead_agent_does_not_hold_up_searches(monkeypatch: pytest.Monkey
 
     now, client = [1000.0], Dead()
     monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    made = remote.Remote("dead", RemoteAgent.model_validate({"url": "http://127.0.0.1:9"}), client)
+    row = RemoteAgent.model_validate({"url": "http://127.0.0.1:9"})
+    made = remote.Remote("dead", row, client, Breakers(Healths()).of("dead"))
     said = await asyncio.gather(*(made.card() for _ in range(50)), return_exceptions=True)
     assert all(isinstance(one, Refusal) for one in said)
     assert client.asked == 1

@@ -227,6 +227,8 @@ class HttpWire(Wire):
 
     async def _post(self, message: Json, headers: Mapping[str, str], bearer: str) -> Response:
         to = self._to.having([*headers.items(), *borne(bearer)]) if headers or bearer else self._to
+        if message.get("method") == mcp_names.CALL:  # what may be sent again is known to `sending`
+            to = to.sent_once()
         return await begun(self._client, to, orjson.dumps(message), partial(broken, self._name))
 
     async def _body(

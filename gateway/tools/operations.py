@@ -36,8 +36,6 @@ from gateway.tools.wire import (
 from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Response
 
-_READS: Final = frozenset({"GET", "HEAD"})
-_REPEATS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _STEPS: Final = frozenset({".", ".."})
 
 
@@ -109,6 +107,8 @@ class OperationsWire(Wire):
             [("Accept", "application/json"), *([("Content-Type", "application/json")] if body else [])]
         )
         to = to.having(borne(bearer)).below(at, operation.method)
+        if operation.method not in http_tool.REPEATS:
+            to = to.sent_once()
         response = await begun(self._client, to, body, partial(broken, self._name))
         attempt.status = response.status
         if response.status == 401 and bearer:
@@ -152,7 +152,7 @@ class OperationsWire(Wire):
 
 
 def _tool(one: Operation) -> Json:
-    hints = {"readOnlyHint": one.method in _READS, "idempotentHint": one.method in _REPEATS}
+    hints = {"readOnlyHint": one.method in http_tool.READS, "idempotentHint": one.method in http_tool.REPEATS}
     hints["destructiveHint"] = one.method == "DELETE"
     told: Json = {
         "name": one.name,
