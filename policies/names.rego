@@ -1,5 +1,6 @@
 # The normal form of the name of a tool, which all rules compare: lower case, `_` for `-`, and without the prefix that
-# names the location of the tool. `mcp__mail__Send-Mail`, `functions.send_mail` and `SEND_MAIL` are all `send_mail`.
+# names the location of the tool. `mcp__mail__Send-Mail`, `functions.send_mail`, `SEND_MAIL` and `sendMail` are all
+# `send_mail`.
 package names
 
 # In lower case, with one separator, and with the prefix.
@@ -21,6 +22,18 @@ fits(pattern, name) if glob.match(pattern, null, normal(name))
 
 # `list_*` also matches `list_`.
 fits(pattern, name) if glob.match(pattern, null, behind(written(name)))
+
+# `sendMail` is also `send_mail`.
+fits(pattern, name) if {
+	lower(name) != name
+	glob.match(pattern, null, normal(spaced(name)))
+}
+
+# With a separator before each word that begins with a capital letter.
+spaced(name) := strings.replace_n(
+	{said[0]: concat("_", split(said[0], "")) | some said in regex.find_all_string_submatch_n(`[a-z0-9][A-Z]`, name, -1)},
+	name,
+)
 
 fits(pattern, name) if {
 	contains(pattern, "__")

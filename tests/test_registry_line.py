@@ -112,6 +112,12 @@ def test_an_agent_registers_renews_and_leaves(line: Line, name: str) -> None:
     assert actions == [("agent alice", it) for it in ("registered", "registered", "unregistered")]
 
 
+def test_the_name_in_an_entry_is_that_of_the_path(line: Line, name: str) -> None:
+    """An agent may send its whole entry; another name is refused."""
+    assert ask(line, "PUT", f"/{name}", {"name": name, **ORDERS})[1]["functions"] == ORDERS["functions"]
+    assert ask(line, "PUT", f"/{name}", {"name": f"{name}-b", **ORDERS})[0] == 400
+
+
 def test_search(line: Line, name: str) -> None:
     """By function, by words in any place, and by an input that the schema of a function allows."""
     ask(line, "PUT", f"/{name}", ORDERS)
