@@ -116,6 +116,7 @@ def test_the_name_in_an_entry_is_that_of_the_path(line: Line, name: str) -> None
     """An agent may send its whole entry; another name is refused."""
     assert ask(line, "PUT", f"/{name}", {"name": name, **ORDERS})[1]["functions"] == ORDERS["functions"]
     assert ask(line, "PUT", f"/{name}", {"name": f"{name}-b", **ORDERS})[0] == 400
+    assert ask(line, "DELETE", f"/{name}")[0] == 200
 
 
 def test_search(line: Line, name: str) -> None:
