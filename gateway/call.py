@@ -71,8 +71,8 @@ class Keeper(Protocol):
     def add(self, data: bytes) -> None:
         """Add a piece of the answer."""
 
-    async def keep(self, streamed: bool) -> None:
-        """The answer is complete: store the answer under the key."""
+    async def keep(self, streamed: bool, *, status: int = 200, kind: str | None = None) -> None:
+        """The answer is complete: store the answer under the key. `kind`: its Content-Type; None: that of its form."""
 
     async def abandon(self) -> None:
         """The call has no answer: release the key."""
@@ -85,6 +85,10 @@ class KeptAnswer(Protocol):
     def body(self) -> bytes: ...
     @property
     def streamed(self) -> bool: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def kind(self) -> str | None: ...
 
 
 class Content(Protocol):

@@ -85,7 +85,7 @@ class Line:
                 await self.durable.wait()
             if call.replay.kept is not None:
                 call.replay.given = True
-                await reply.again(call.codec.again(call.replay.kept.body), call.replay.kept.streamed, REPLAYED)
+                await reply.again(call.replay.kept, REPLAYED)
                 return
             call.step("upstream")
             await self.exchange.forward(call, reply)

@@ -16,3 +16,6 @@ obligations contains {
 fits(pattern) if names.calls(pattern)
 
 fits(pattern) if glob.match(pattern, null, names.called_written)
+
+# The request of an HTTP tool, whatever the name of its operation: `delete /v1/orders/7`.
+fits(pattern) if glob.match(pattern, null, lower(concat(" ", [input.action.args.method, input.action.args.path])))

@@ -1,5 +1,6 @@
 # The normal form of the name of a tool, which all rules compare: lower case, `_` for `-`, and without the prefix that
-# names the location of the tool. `mcp__mail__Send-Mail`, `functions.send_mail` and `SEND_MAIL` are all `send_mail`.
+# names the location of the tool. `mcp__mail__Send-Mail`, `functions.send_mail`, `SEND_MAIL` and `sendMail` are all
+# `send_mail`.
 package names
 
 # In lower case, with one separator, and with the prefix.
@@ -22,22 +23,38 @@ fits(pattern, name) if glob.match(pattern, null, normal(name))
 # `list_*` also matches `list_`.
 fits(pattern, name) if glob.match(pattern, null, behind(written(name)))
 
+# `sendMail` is also `send_mail`.
+fits(pattern, name) if {
+	lower(name) != name
+	glob.match(pattern, null, normal(spaced(name)))
+}
+
+# With a separator before each word that begins with a capital letter.
+spaced(name) := strings.replace_n(
+	{said[0]: concat("_", split(said[0], "")) | some said in regex.find_all_string_submatch_n(`[a-z0-9][A-Z]`, name, -1)},
+	name,
+)
+
 fits(pattern, name) if {
 	contains(pattern, "__")
 	glob.match(pattern, null, written(name))
 }
 
-# The called tool: with its prefix, without, and in normal form. Rules are evaluated once, functions at every call.
+# The called tool: with its prefix, without, in normal form, and by words. Rules are evaluated once, functions at every call.
 called_written := written(input.action.name)
 
 called_behind := behind(called_written)
 
 called_normal := normal(input.action.name)
 
+called_spaced := normal(spaced(input.action.name)) if lower(input.action.name) != input.action.name
+
 # Whether a pattern fits the called tool. A pattern with a slash is compared with server and tool: `orders/get_*`.
 calls(pattern) if glob.match(pattern, null, called_normal)
 
 calls(pattern) if glob.match(pattern, null, called_behind)
+
+calls(pattern) if glob.match(pattern, null, called_spaced)
 
 calls(pattern) if {
 	contains(pattern, "__")

@@ -9,6 +9,15 @@ test_one_form if {
 	names.normal("mail/send_mail__") == "send_mail"
 }
 
+test_words_with_capital_letters if {
+	names.fits("send_*", "sendMail")
+	names.fits("delete_*", "mcp__shop__deleteOrder")
+	names.fits("delete_*", "DeleteOrder2Day")
+	names.fits("getuser*", "getUserList")
+	not names.fits("send_*", "resendMail")
+	not names.fits("send_*", "sending")
+}
+
 test_another_tool if {
 	not names.fits("send_*", "mcp__send__list")
 	not names.fits("send_*", "resend_mail")

@@ -94,6 +94,8 @@ class Scripted:
     card: dict[str, Any] = field(default_factory=dict)
     stream: Callable[[str, Any], Iterator[bytes]] | None = None
     """The pieces of a streamed body: each is sent at once."""
+    breaks: int = 0
+    """Connections that end when a request has been read, before any is answered."""
     closed: threading.Event = field(default_factory=threading.Event)
     """The gateway closed the connection of a stream."""
 
@@ -137,6 +139,8 @@ def scripted() -> Iterator[Scripted]:
                 return
             said = json.loads(self.rfile.read(int(self.headers["content-length"])))
             self.note(said)
+            if self.ends():
+                return
             if made.stream is not None:
                 self.stream(made.stream(said["method"], said["params"]))
                 return
@@ -148,6 +152,14 @@ def scripted() -> Iterator[Scripted]:
         def note(self, said: Any) -> None:
             made.seen.append(said)
             made.headers.append({name.lower(): value for name, value in self.headers.items()})
+
+        def ends(self) -> bool:
+            """Whether the connection ends here."""
+            if not made.breaks:
+                return False
+            made.breaks -= 1
+            self.close_connection = True
+            return True
 
         def rest(self) -> None:
             """A request of HTTP+JSON, noted as the same one of JSON-RPC; the result is bare."""
@@ -163,6 +175,8 @@ def scripted() -> Iterator[Scripted]:
             else:
                 raise AssertionError(f"{self.command} {self.path}")
             self.note(said)
+            if self.ends():
+                return
             if made.stream is not None:
                 self.stream(made.stream(method, said["params"]))
             elif made.raw is not None:

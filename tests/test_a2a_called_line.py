@@ -19,7 +19,9 @@ from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a_called
 from gateway.dialects.jsonrpc import Fault
 from gateway.errors import Refusal
+from gateway.tools.breaker import Breakers
 from gateway.upstream.client import Destination
+from gateway.upstream.health import Healths
 from line import Line, config, policies, running
 from tool_server import MAIL
 
@@ -320,7 +322,9 @@ async def test_urls_of_cards_are_paths(url: str, path: str) -> None:
         asked.append(to)
         raise OSError
 
-    agent = Remote("planner", RemoteAgent(url="http://h"), SimpleNamespace(post=post))
+    agent = Remote(
+        "planner", RemoteAgent(url="http://h"), SimpleNamespace(post=post), Breakers(Healths()).of("planner")
+    )
     message = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "t"}}
     with pytest.raises(Refusal):
         await agent.ask("1.0", card.Interface(url, rest=True), message, lambda size: None)

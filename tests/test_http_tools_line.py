@@ -172,6 +172,8 @@ def test_only_configured_methods_and_paths_exist(line: Line, crm: Crm) -> None:
         "/v1/..;a/x",
         "/v1/%252e%252e/x",
         "/v1/a%252fb",
+        "/v1/%ff",
+        "/v1/%c0%ae%c0%ae/x",
     ):
         assert ask(line, path).status_code in (400, 404)
     assert crm.seen == []
@@ -333,6 +335,31 @@ paths:
 """
 
 
+ODD = """
+openapi: 3.1.0
+paths:
+  /v1/o/{ids}:
+    get:
+      operationId: get_o
+      parameters:
+        - {name: ids, in: path, required: true, schema: {type: array}}
+        - {name: comma, in: query, explode: false, schema: {type: array}}
+        - {name: pipe, in: query, style: pipeDelimited, schema: {type: array}}
+        - {name: each, in: query, schema: {type: array}}
+        - {name: deep, in: query, style: deepObject, explode: true, schema: {type: object}}
+        - {name: free, in: query, schema: {type: object}}
+        - {name: json, in: query, content: {application/json: {schema: {type: object}}}}
+  /v1/up: {post: {operationId: up, requestBody: {content: {image/png: {}}}}}
+  /v1/old: {$ref: "#/components/pathItems/Old"}
+  /v1/head: {get: {operationId: head, parameters: [{name: X-Tenant, in: header, required: true, schema: {}}]}}
+  /v1/cookie: {get: {operationId: cookie, parameters: [{name: c, in: cookie, required: true, schema: {}}]}}
+  /v1/own: {get: {operationId: own, parameters: [{name: Authorization, in: header, required: true, schema: {}}]}}
+  /v1/twice/{id}: {get: {operationId: twice, parameters: [{name: id, in: path}, {name: id, in: query}]}}
+  /v1/matrix/{id}: {get: {operationId: matrix, parameters: [{name: id, in: path, style: matrix, required: true}]}}
+components: {pathItems: {Old: {get: {operationId: old}}}}
+"""
+
+
 @pytest.fixture(scope="module")
 def described(served: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway whose tool has a document."""
@@ -435,6 +462,8 @@ def test_an_operation_that_is_not_chosen(crm: Crm, tmp_path: Path) -> None:
         (DOCUMENT.replace("#/components/schemas/Order", "https://evil.example/x.json"), "nothing is fetched"),
         (DOCUMENT.replace("#/components/schemas/Order", "#/components/schemas/None"), "is not in the document"),
         (DOCUMENT.replace("delete_order", "get_order"), "two operations with the name get_order"),
+        (ODD.replace("#/components/pathItems/Old", "other.yaml#/x"), "nothing is fetched"),
+        (ODD.replace("pathItems/Old", "pathItems/None"), "is not in the document"),
     ],
 )
 def test_mistakes_of_a_document_are_found_at_the_check(tmp_path: Path, document: str, words: str) -> None:
@@ -452,6 +481,44 @@ def test_mistakes_of_a_document_are_found_at_the_check(tmp_path: Path, document:
         load(path)
     assert words in str(fault.value)
     assert "tools.crm.openapi" in str(fault.value)
+
+
+def test_operations_that_are_no_tools(crm: Crm, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They leave the others alone; plain requests call them; lists and objects are written as the document says."""
+    (tmp_path / "odd.yaml").write_text(ODD)
+    row = {"http": crm.url, "methods": ["GET", "POST"], "openapi": str(tmp_path / "odd.yaml")}
+    settings = config(
+        tmp_path, "http://127.0.0.1:9/v1", tools={"crm": row, "more": {**row, "headers": {"x-tenant": "t"}}}
+    )
+    with running(tmp_path, settings) as line:
+        client = Client(line, "/mcp/crm")
+        assert set(client.tools()) == {"get_o", "old", "own"}
+        assert set(Client(line, "/mcp/more").tools()) == {"get_o", "old", "own", "head"}
+        some = ["a", "b"]
+        pair = {"x": 1, "y": "z"}
+        given = {"ids": some, "comma": some, "pipe": some, "each": some, "deep": pair, "free": pair, "json": pair}
+        client.call("get_o", given)
+        asked = "comma=a%2Cb&pipe=a%7Cb&each=a&each=b&deep%5Bx%5D=1&deep%5By%5D=z&x=1&y=z&json="
+        assert crm.seen[0][1] == f"/api/v1/o/a%2Cb?{asked}%7B%22x%22%3A1%2C%22y%22%3A%22z%22%7D"
+        assert client.call("get_o", {"ids": ["a", "/../x"]})["error"]["code"] == -32602
+        assert client.call("get_o", {"ids": ["a"], "free": {"_method": "DELETE"}})["error"]["code"] == -32602
+        assert len(crm.seen) == 1
+        assert ask(line, "/v1/up", "POST", json={}).status_code == 200
+    assert main(["tools", "import", "openapi", str(tmp_path / "odd.yaml")]) == 0
+    said = capsys.readouterr().out
+    assert yaml.safe_load(said)["tools"]["api"]["operations"] == ["get_o", "old", "own"]
+    assert "no tool: up: its request body is not JSON" in said
+
+
+@pytest.mark.parametrize("name", ["up", "head", "cookie", "twice", "matrix"])
+def test_operations_that_are_no_tools_are_a_mistake_by_name(tmp_path: Path, name: str) -> None:
+    """In `operations`."""
+    (tmp_path / "odd.yaml").write_text(ODD)
+    row = {"http": "http://x/", "openapi": str(tmp_path / "odd.yaml"), "operations": [name, "get_*"]}
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(config(tmp_path, "http://127.0.0.1:9/v1", tools={"crm": row})))
+    with pytest.raises(ConfigError, match=f"{name}: "):
+        load(path)
 
 
 def test_import_prints_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

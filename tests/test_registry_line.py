@@ -19,7 +19,9 @@ from gateway.agents import remote
 from gateway.cli import main
 from gateway.config.a2a import RemoteAgent
 from gateway.errors import Refusal
+from gateway.tools.breaker import Breakers
 from gateway.upstream.client import Destination, Response
+from gateway.upstream.health import Healths
 from line import Line, config, policies, running
 from tool_server import INJECTION, MAIL
 from waiting import eventually
@@ -108,6 +110,13 @@ def test_an_agent_registers_renews_and_leaves(line: Line, name: str) -> None:
     told = f"CAST(record AS TEXT) LIKE '%{name}%'"
     actions = line.rows(f"SELECT who, action FROM actions WHERE {told} ORDER BY id")
     assert actions == [("agent alice", it) for it in ("registered", "registered", "unregistered")]
+
+
+def test_the_name_in_an_entry_is_that_of_the_path(line: Line, name: str) -> None:
+    """An agent may send its whole entry; another name is refused."""
+    assert ask(line, "PUT", f"/{name}", {"name": name, **ORDERS})[1]["functions"] == ORDERS["functions"]
+    assert ask(line, "PUT", f"/{name}", {"name": f"{name}-b", **ORDERS})[0] == 400
+    assert ask(line, "DELETE", f"/{name}")[0] == 200
 
 
 def test_search(line: Line, name: str) -> None:
@@ -345,7 +354,8 @@ async def test_a_dead_agent_does_not_hold_up_searches(monkeypatch: pytest.Monkey
 
     now, client = [1000.0], Dead()
     monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    made = remote.Remote("dead", RemoteAgent.model_validate({"url": "http://127.0.0.1:9"}), client)
+    row = RemoteAgent.model_validate({"url": "http://127.0.0.1:9"})
+    made = remote.Remote("dead", row, client, Breakers(Healths()).of("dead"))
     said = await asyncio.gather(*(made.card() for _ in range(50)), return_exceptions=True)
     assert all(isinstance(one, Refusal) for one in said)
     assert client.asked == 1

@@ -58,8 +58,12 @@ class Offer(BaseModel):
 
 
 class Registration(Offer):
-    """The body of a registration. `card`: an agent card, in place of description and functions."""
+    """The body of a registration. `card`: an agent card, in place of description and functions.
 
+    `name`: that of the path, for agents that send their whole entry.
+    """
+
+    name: str | None = None
     card: dict[str, Any] | None = None
 
     def offer(self) -> Offer:

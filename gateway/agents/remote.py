@@ -19,7 +19,10 @@ from gateway.call import Json
 from gateway.config.a2a import RemoteAgent
 from gateway.dialects import a2a_called, items, surrogates
 from gateway.dialects.a2a_rest import KIND
+from gateway.dialects.a2a_tables import DOES, READS, SENDS
 from gateway.errors import Refusal
+from gateway.tools.breaker import Breaker, Breakers
+from gateway.tools.wire import Unanswered
 from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
@@ -32,10 +35,11 @@ _EVENTS: Final = "text/event-stream"
 class Remote:
     """One row of `a2a`; outlives reloads that do not change the row. For one event loop."""
 
-    def __init__(self, name: str, row: RemoteAgent, client: Client) -> None:
+    def __init__(self, name: str, row: RemoteAgent, client: Client, breaker: Breaker) -> None:
         self.name = name
         self.row = row
         self._client = client
+        self._breaker = breaker
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
         headers["User-Agent"] = "meshgate"
         if row.auth is not None and row.auth.token:
@@ -88,14 +92,18 @@ class Remote:
         return card.interfaces(await self.card(), URL(self.row.url))
 
     async def ask(self, version: str, at: Interface, message: Json, hold: Hold) -> bytes:
-        """Send a request of JSON-RPC; returns the response. Raises Refusal."""
+        """Send a request of JSON-RPC, again after a fault if it only reads; returns the response. Raises Refusal."""
         to, body = self._request(version, at, message)
-        return await self._exchange(to, body, self.row.max_answer, hold, message["id"] if at.rest else None)
+        send = self._repeated if DOES[message["method"]] in READS else self._exchange
+        return await send(to, body, self.row.max_answer, hold, message["id"] if at.rest else None)
 
     async def begin(self, version: str, at: Interface, message: Json) -> Response:
         """Send a request whose answer may be a stream; returns once the answer begins. Raises Refusal."""
         to, body = self._request(version, at, message)
-        return await begun(self._client, to.having([("Accept", _EVENTS)]), body, self._broken)
+        async with self._breaker.attempt() as attempt:
+            response = await begun(self._client, to.having([("Accept", _EVENTS)]), body, self._broken)
+            attempt.status = response.status
+            return response
 
     async def whole(self, response: Response, at: Interface, message: Json, hold: Hold) -> bytes:
         """An answer that has begun, as a response. Raises Refusal."""
@@ -109,13 +117,16 @@ class Remote:
     def _request(self, version: str, at: Interface, message: Json) -> tuple[Destination, bytes]:
         """Where a request of JSON-RPC goes, and its body. Raises Refusal."""
         headers = [("A2A-Version", version)]
+        once = DOES[message["method"]] in SENDS
         if not at.rest:
-            return Destination(URL(at.url), self._headers, self._timeouts).having(headers), orjson.dumps(message)
+            to = Destination(URL(at.url), self._headers, self._timeouts, once=once).having(headers)
+            return to, orjson.dumps(message)
         asked = a2a_called.asked(message)
         base = URL(at.url).with_query(None).with_fragment(None)  # whatever else the card has, this is a path
         url = URL(str(base).rstrip("/") + asked.path, encoded=True)
         headers.append(("Content-Type", KIND))
-        return Destination(url, self._headers, self._timeouts, asked.method).having(headers), asked.body
+        to = Destination(url, self._headers, self._timeouts, asked.method, once=once)
+        return to.having(headers), asked.body
 
     async def _pieces(self, response: Response) -> AsyncIterator[bytes]:
         """The body of a stream as it arrives. Raises Refusal."""
@@ -131,15 +142,27 @@ class Remote:
         except OSError as fault:
             raise self._broken(f"broke off its answer ({type(fault).__name__})") from None
 
-    async def _exchange(self, to: Destination, body: bytes, most: int, hold: Hold, rest: Any = None) -> bytes:
+    async def _repeated(self, to: Destination, body: bytes, most: int, hold: Hold, rest: Any = None) -> bytes:
+        """One exchange, after a fault of the agent another one."""
         try:
-            async with asyncio.timeout(self.row.timeout):
-                response = await self._client.post(to, body)
-                return await self._read(response, most, hold, rest)
-        except TimeoutError:
-            raise self._broken("did not answer in time", late=True) from None
-        except OSError as fault:
-            raise self._broken(f"could not be reached, or broke off its answer ({type(fault).__name__})") from None
+            return await self._exchange(to, body, most, hold, rest)
+        except Unanswered as fault:
+            if fault.code != "upstream_error":
+                raise
+        return await self._exchange(to, body, most, hold, rest)
+
+    async def _exchange(self, to: Destination, body: bytes, most: int, hold: Hold, rest: Any = None) -> bytes:
+        async with self._breaker.attempt() as attempt:
+            try:
+                async with asyncio.timeout(self.row.timeout):
+                    response = await self._client.post(to, body)
+                    attempt.status = response.status
+                    return await self._read(response, most, hold, rest)
+            except TimeoutError:
+                raise self._broken("did not answer in time", late=True) from None
+            except OSError as fault:
+                words = f"could not be reached, or broke off its answer ({type(fault).__name__})"
+                raise self._broken(words, down=True) from None
 
     async def _read(self, response: Response, most: int, hold: Hold, rest: Any = None) -> bytes:
         """The body of an answer. `rest`: the id of the request, whose answer is one of HTTP+JSON. Raises Refusal."""
@@ -150,13 +173,13 @@ class Remote:
             with contextlib.suppress(ValueError):
                 return a2a_called.answered(response.status, body, rest)
         if response.status >= 300 or not body.lstrip().startswith(b"{"):
-            raise self._broken(f"answered with HTTP {response.status} and no response")
+            raise self._broken(f"answered with HTTP {response.status} and no response", down=response.status >= 500)
         return body
 
     def _broken(self, what: str, *, late: bool = False, down: bool = False) -> Refusal:
-        del down  # agents have no circuit
         code = "upstream_timeout" if late else "upstream_error"
-        return Refusal(code, f"The agent {self.name} {what}. Try again later.", stage="upstream")
+        kind = Unanswered if late or down else Refusal
+        return kind(code, f"The agent {self.name} {what}. Try again later.", stage="upstream")
 
 
 def is_stream(response: Response) -> bool:
@@ -168,17 +191,19 @@ def is_stream(response: Response) -> bool:
 class Remotes:
     """The agents of the process, by name."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, breakers: Breakers) -> None:
         self._client = client
+        self._breakers = breakers
         self._known: dict[str, Remote] = {}
 
     def of(self, name: str, row: RemoteAgent) -> Remote:
         """The agent of a row."""
         known = self._known.get(name)
         if known is None or known.row != row:
-            known = self._known[name] = Remote(name, row, self._client)
+            known = self._known[name] = Remote(name, row, self._client, self._breakers.of(name))
         return known
 
     def follow(self, rows: Mapping[str, RemoteAgent]) -> None:
-        """Forget the agents whose row is gone."""
+        """Forget the agents whose row is gone. Circuits of rows that have changed close."""
+        self._breakers.follow(rows)
         self._known = {name: one for name, one in self._known.items() if name in rows}

@@ -25,13 +25,20 @@ _NODES: Final = 20_000  # values of one schema with all that it refers to
 _NOT_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _PLACE: Final = re.compile(r"\{([^{}/]+)\}")
 _ANY: Final[Mapping[str, Any]] = {}
+_ITEMS: Final = 8  # references from one path to another
+_OWN: Final = frozenset({"accept", "content-type", "authorization"})  # headers that a document does not describe
+_STYLES: Final = {"form": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
+DEEP: Final = "deep"
+JSON: Final = "json"
 
 
 @dataclass(frozen=True)
 class Operation:
     """One operation: its name as a tool, what it is called with, and the schema of its arguments.
 
-    `path`: a template with `{name}` for parameters. The body of a request is the argument `body`.
+    `path`: a template with `{name}` for parameters. The body of a request is the argument `body`. `forms`: parameter
+    of the query -> how several values are written: with a separator, as `DEEP`, as `JSON`, or ("" or no entry) each for
+    itself. `problem`: why the operation is no tool.
     """
 
     name: str
@@ -44,6 +51,8 @@ class Operation:
     body: bool = False
     places: tuple[str, ...] = ()
     pattern: re.Pattern[str] = field(default=re.compile(""), compare=False)
+    forms: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
 
     def is_called_by(self, method: str, path: str) -> bool:
         """Whether a request of this method and path calls the operation."""
@@ -74,8 +83,11 @@ def described(row: Tool) -> Described:
     """The operations of a row with `openapi`. Raises ValueError, which says what is wrong."""
     if not row.openapi:
         return Described()
-    every = tuple(_operations(_read(Path(row.openapi))))
-    chosen = [one for one in every if _is_allowed(row, one)]
+    every = tuple(_operations(_read(Path(row.openapi)), frozenset(map(str.lower, row.headers))))
+    for one in every:
+        if one.problem and one.name in row.operations:
+            raise ValueError(f"{one.name}: {one.problem}")
+    chosen = [one for one in every if _is_allowed(row, one) and not one.problem]
     names = [one.name for one in chosen]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"has two operations with the name {twice[0]}; give each an operationId of its own")
@@ -105,36 +117,56 @@ def _read(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def _operations(document: Mapping[str, Any]) -> Iterator[Operation]:
+def _operations(document: Mapping[str, Any], given: frozenset[str]) -> Iterator[Operation]:
+    """All operations. `given`: the headers of the row, in lower case."""
     paths = document.get("paths")
     count = 0
-    for path, item in paths.items() if isinstance(paths, dict) else ():
-        if not isinstance(path, str) or not path.startswith("/") or not isinstance(item, dict):
+    for path, said in paths.items() if isinstance(paths, dict) else ():
+        if not isinstance(path, str) or not path.startswith("/") or not isinstance(said, dict):
             raise ValueError(f"has a path that is no path: {str(path)[:80]!r}")
+        item = _Resolver(document, path[:80]).item(said)
         for method in _METHODS:
-            if isinstance(said := item.get(method), dict):
+            if isinstance(operation := item.get(method), dict):
                 count += 1
                 if count > _MOST:
                     raise ValueError(f"has more than {_MOST} operations")
-                yield _operation(document, path, method, item, said)
+                yield _operation(document, path, method, item, operation, given)
 
 
-def _operation(document: Mapping[str, Any], path: str, method: str, item: Any, said: Mapping[str, Any]) -> Operation:
+def _operation(
+    document: Mapping[str, Any],
+    path: str,
+    method: str,
+    item: Mapping[str, Any],
+    said: Mapping[str, Any],
+    given: frozenset[str],
+) -> Operation:
     name = said.get("operationId") or f"{method}_{path.strip('/') or 'root'}"
     named = _NOT_NAME.sub("_", str(name))[:128]
     resolver = _Resolver(document, named)
     properties: dict[str, Any] = {}
     required: list[str] = []
     query: list[str] = []
+    forms: dict[str, str] = {}
+    found: dict[str, str] = {}  # parameter -> its place
+    problem = ""
     places = _PLACE.findall(path)
     for one in [*_list(item, "parameters"), *_list(said, "parameters")]:
         parameter = resolver.resolved(one)
         called, place = parameter.get("name"), parameter.get("in")
         if type(called) is not str or place not in ("path", "query"):
-            if place == "header" and parameter.get("required"):
-                raise ValueError(f"{named}: the header {called} is required; put it into `headers` of the tool")
+            missing = place == "cookie" or (place == "header" and str(called).lower() not in _OWN | given)
+            if missing and parameter.get("required"):
+                problem = f"the {place} {called} is required; put it into `headers` of the tool"
             continue
-        schema = dict(parameter.get("schema") or _ANY)
+        if found.setdefault(called, place) != place:
+            problem = f"two of its parameters have the name {called}"
+        form, of_schema = _form(parameter, place)
+        if form is None:
+            problem = f"its parameter {called} has a style that is not served"
+        elif form:
+            forms[called] = form
+        schema = dict(of_schema)
         if "description" not in schema and type(parameter.get("description")) is str:
             schema["description"] = parameter["description"]
         properties[called] = schema
@@ -147,10 +179,14 @@ def _operation(document: Mapping[str, Any], path: str, method: str, item: Any, s
         required.append(missing)
     body = resolver.resolved(said.get("requestBody")) if said.get("requestBody") else None
     if body is not None:
+        json = _json_of(body)
         if "body" in properties:
-            raise ValueError(f"{named}: has a parameter named body beside its request body")
-        properties["body"] = _json_of(body)
-        required += ["body"] if body.get("required") else []
+            problem = "it has a parameter named body beside its request body"
+        elif json is None:
+            problem = "its request body is not JSON"
+        else:
+            properties["body"] = json
+            required += ["body"] if body.get("required") else []
     schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     described = str(said.get("description") or said.get("summary") or "")
     parts = re.split(r"(\{[^{}/]+\})", path)
@@ -166,16 +202,37 @@ def _operation(document: Mapping[str, Any], path: str, method: str, item: Any, s
         body is not None,
         tuple(dict.fromkeys(places)),
         re.compile(pattern),
+        forms,
+        problem,
     )
 
 
-def _json_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+def _form(parameter: Mapping[str, Any], place: str) -> tuple[str | None, Mapping[str, Any]]:
+    """How several values of a parameter are written (see `Operation.forms`), and its schema. None: not served."""
+    content, schema = parameter.get("content"), parameter.get("schema")
+    if isinstance(content, dict) and content:
+        json = _json_of(parameter)
+        return (None, _ANY) if json is None or place == "path" else (JSON, json)
+    schema = schema if isinstance(schema, dict) else _ANY
+    style = parameter.get("style") or ("simple" if place == "path" else "form")
+    if place == "path":
+        return ("" if style == "simple" else None), schema
+    if style == "deepObject":
+        return DEEP, schema
+    if type(style) is not str or style not in _STYLES:
+        return None, schema
+    explode = parameter.get("explode", style == "form")
+    return ("" if explode is True else _STYLES[style]), schema
+
+
+def _json_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema of the JSON that a body or a parameter has; None for another type alone."""
     content = body.get("content")
     for kind, media in content.items() if isinstance(content, dict) else ():
         if "json" in str(kind) and isinstance(media, dict):
             schema = media.get("schema")
             return schema if isinstance(schema, dict) else _ANY
-    raise ValueError("has an operation whose request body is not JSON; leave it out by `operations`")
+    return None
 
 
 def _list(holder: Mapping[str, Any], key: str) -> list[Any]:
@@ -190,6 +247,18 @@ class _Resolver:
         self._document = document
         self._name = name
         self._nodes = 0
+
+    def item(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a path has, also by reference to another path. Raises ValueError."""
+        for _ in range(_ITEMS):
+            reference = item.get("$ref")
+            if not isinstance(reference, str):
+                return item
+            found = self._referred(reference)
+            if not isinstance(found, dict):
+                break
+            item = {**found, **{key: value for key, value in item.items() if key != "$ref"}}
+        raise ValueError(f"{self._name}: its reference leads to no path")
 
     def resolved(self, value: Any) -> dict[str, Any]:
         """An object without references. Raises ValueError."""
@@ -208,14 +277,15 @@ class _Resolver:
             return value
         reference = value.get("$ref")
         if isinstance(reference, str):
-            if not reference.startswith("#/"):
-                raise ValueError(f"{self._name}: {reference[:80]!r} is outside of the document, and nothing is fetched")
             if reference in above:
                 return {}
-            return self._resolve(self._at(reference), (*above, reference), depth + 1)
+            return self._resolve(self._referred(reference), (*above, reference), depth + 1)
         return {str(key): self._resolve(one, above, depth + 1) for key, one in value.items()}
 
-    def _at(self, reference: str) -> Any:
+    def _referred(self, reference: str) -> Any:
+        """What a reference within the document leads to. Raises ValueError."""
+        if not reference.startswith("#/"):
+            raise ValueError(f"{self._name}: {reference[:80]!r} is outside of the document, and nothing is fetched")
         found: Any = self._document
         for step in reference[2:].split("/"):
             key = step.replace("~1", "/").replace("~0", "~")

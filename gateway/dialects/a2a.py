@@ -17,7 +17,20 @@ from gateway.dialects.a2a_errors import NO_VERSION, TASK_NOT_FOUND, named
 from gateway.dialects.a2a_names import camel
 from gateway.dialects.a2a_push import PUSHES, SET, Wanted, is_taken, take
 from gateway.dialects.a2a_stream import A2aStream
-from gateway.dialects.a2a_tables import ANSWER, CARD, ID, LIST, METHODS, REQUEST, SENDS, STREAMS, VERSIONS, files, told
+from gateway.dialects.a2a_tables import (
+    ANSWER,
+    CARD,
+    DOES,
+    ID,
+    LIST,
+    METHODS,
+    REQUEST,
+    SENDS,
+    STREAMS,
+    VERSIONS,
+    files,
+    told,
+)
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.fields import Run, gather
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, JsonRpc
@@ -27,7 +40,6 @@ from gateway.errors import Refusal
 from gateway.texts import Slot
 
 _PUSH: Final = b"ushNotification"
-_ALL: Final = {method: does for methods in METHODS.values() for method, does in methods.items()}
 _NAMES: Final = frozenset({"taskId", "id", "name", "parent"})  # by which some release of the protocol names a task
 _ABOUT_TASKS: Final = frozenset({"id", "historyLength", "metadata", "tenant"})
 """What requests about a task may have."""
@@ -130,7 +142,7 @@ class A2a(JsonRpc):
             if _PUSH not in raw:
                 return raw
             method = orjson.loads(raw)["method"]
-            raw, self.push = take(raw, _ALL.get(method, ""))
+            raw, self.push = take(raw, DOES.get(method, ""))
         except (orjson.JSONDecodeError, TypeError, LookupError):
             return raw  # refused where the body is read
         except ValueError as fault:

@@ -46,7 +46,11 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 """Version -> method -> what it does."""
+DOES: Final[Mapping[str, str]] = {method: does for methods in METHODS.values() for method, does in methods.items()}
+"""The same without the versions: no two have a method of one name."""
 SENDS: Final = frozenset({SEND, STREAM})
+READS: Final = frozenset({GET, LIST, CARD, READ, LISTED})
+"""What changes nothing, and may be asked again."""
 STREAMS: Final = frozenset({STREAM, SUBSCRIBE})
 KINDS: Final[Mapping[str, str]] = {
     "task": "task",

@@ -29,8 +29,12 @@ _FIELDS: Final = 256  # fields of a query or a form
 _LONGEST: Final = 4096  # characters of a path
 _STEPS: Final = re.compile(r"(?:^|/)\s*\.{1,2}\s*(?:;[^/]*)?(?:/|$)|//|\\|%(?:2[ef5]|5c)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NO_CHARACTER: Final = "\ufffd"  # what stands for bytes that are not UTF-8: the path would be another one
 _METHODS: Final = frozenset({"_method", "$httpmethod", "x-http-method", "x-http-method-override", "x-method-override"})
 """Fields that some frameworks read as the method of a request (Rails, Laravel, Google APIs)."""
+READS: Final = frozenset({"GET", "HEAD"})
+REPEATS: Final = READS | {"PUT", "DELETE"}
+"""Methods whose requests may be sent again without further effect (RFC 9110, section 9.2.2)."""
 _DIGITS: Final = 6  # of a media type that is passed on; a number with more may be a value
 _MEDIA: Final = re.compile(r"\s*([a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64})\s*(?:;.*)?", re.DOTALL)
 _CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?([^\s;\"']*)")
@@ -149,9 +153,9 @@ class HttpTool(Untold):
     def check_path(self) -> None:
         """Raise Refusal(invalid_request) for a path that a server may read as another."""
         path = self.route
-        if len(path) > _LONGEST or climbs(path):
+        if len(path) > _LONGEST or climbs(path) or _NO_CHARACTER in path:
             words = (
-                f"The path must have at most {_LONGEST} characters, and no `..`, `//`, control character, or "
+                f"The path must be UTF-8 with at most {_LONGEST} characters, and no `..`, `//`, control character, or "
                 "dot or slash that is encoded twice."
             )
             raise Refusal("invalid_request", words, param="path")

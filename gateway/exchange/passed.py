@@ -42,9 +42,6 @@ async def passed(answers: Answers, call: Call, answer: Answer, reply: Reply) -> 
     if kind.startswith("application/json"):
         body = await judge(call, long, judged, answers, call, parts)
     else:
-        if call.replay.keeper is not None:  # an answer is kept without its media type
-            await call.replay.keeper.abandon()
-            call.replay.keeper = None
         body = await judge(call, long, _judged, answers, call, b"".join(parts))
     await answers.keep_spellings(call)
     if call.outcome.state is not None or call.reference is not None:

@@ -5,11 +5,11 @@ with 422, a repeated call with 409 while the first call is running, and a key th
 `invalid_request`). A key belongs to one agent of one team. Fails closed: if the store does not answer, the call is not
 made.
 
-Only a complete answer with status 200 is kept, as the caller got it: after the output filter, whole or as a stream, and
-before its last bytes are sent. Refused and broken calls leave nothing, so a retry runs. For an answer larger than
-`idempotency.max_answer`, only its existence is kept, and the key is refused (409), because a second call would be
-charged again. Before a replay, the state of the workflow and the current policy are checked; a replay pays no limit and
-no quota, and reaches no provider.
+Only a complete answer with a status of success (2xx) is kept, as the caller got it: after the output filter, whole or
+as a stream, and before its last bytes are sent. Refused and broken calls leave nothing, so a retry runs. For an answer
+larger than `idempotency.max_answer`, only its existence is kept, and the key is refused (409), because a second call
+would be charged again. Before a replay, the state of the workflow and the current policy are checked; a replay pays no
+limit and no quota, and reaches no provider.
 
 Stored are keyed digests of key and body, and the answer encrypted with the vault's key.
 """
@@ -31,7 +31,8 @@ from gateway.stores import Answers, Kept, StoreUnavailable
 
 HEADER = "Idempotency-Key"
 REPLAYED = (b"idempotent-replayed", b"true")
-_WHOLE, _STREAM, _TOO_LARGE = b"w", b"s", b"l"
+_WHOLE, _STREAM, _TOO_LARGE, _TYPED = b"w", b"s", b"l", b"t"
+_PLAIN = (200, None)  # status and Content-Type of most whole answers
 _LONGEST = 255
 _AGAIN = 1.0  # Retry-After in seconds while the first call is running
 _log = logging.getLogger("meshgate")
@@ -42,6 +43,8 @@ class Answer(NamedTuple):
 
     body: bytes
     streamed: bool
+    status: int = 200
+    kind: str | None = None
 
 
 class Idempotency:
@@ -75,7 +78,12 @@ class Idempotency:
         if kind == _TOO_LARGE:
             what = f"larger than {self.max_answer} bytes (idempotency.max_answer)"
             raise wrong(f"has an answer {what}, which was not kept. Use another key to repeat the call", 409)
-        call.replay.kept = Answer(body, kind == _STREAM)
+        if kind == _TYPED:
+            head, _, body = body.partition(b"\n")
+            status, media = orjson.loads(head)
+            call.replay.kept = Answer(body, False, status, media)
+        else:
+            call.replay.kept = Answer(body, kind == _STREAM)
 
     def _keeper(self, call: Call, key: str) -> Keeper:
         if self._seal is None:
@@ -107,13 +115,15 @@ class Keeper:
         else:
             self._parts.append(data)
 
-    async def keep(self, streamed: bool) -> None:
-        """The answer is complete: store it under the key."""
+    async def keep(self, streamed: bool, *, status: int = 200, kind: str | None = None) -> None:
+        """The answer is complete: store it under the key. `kind`: its Content-Type; None: that of its form."""
         if self._over:
             return
         self._over = True
-        kind = _STREAM if streamed else _WHOLE
-        answer = _TOO_LARGE if self._size > self._stage.max_answer else kind + b"".join(self._parts)
+        head = _STREAM if streamed else _WHOLE
+        if not streamed and (status, kind) != _PLAIN:
+            head = _TYPED + orjson.dumps([status, kind]) + b"\n"
+        answer = _TOO_LARGE if self._size > self._stage.max_answer else head + b"".join(self._parts)
         sealed = self._seal.enclose(self._context(), answer)
         try:
             await self._stage.answers.finish(self.team, self.key, self.digest, sealed, self._stage.ttl)

@@ -13,7 +13,7 @@ from typing import Protocol
 import orjson
 
 from gateway.amounts import Rejection, Reservation
-from gateway.call import Call
+from gateway.call import Call, KeptAnswer
 from gateway.detect.secrets.own import OwnSecrets
 from gateway.dialects import StreamCodec, sse
 from gateway.dialects.a2a import A2a
@@ -27,7 +27,6 @@ from gateway.limits.ratelimit import RateLimits, whole_seconds
 _timings: dict[tuple[str, ...], str] = {}  # stages -> the form of Server-Timing
 _FIELD = re.compile(r"[A-Za-z0-9_$.\[\]-]{1,128}")
 _NAMED = 32  # fields that a header names
-_KEPT = (None, "application/json", "application/a2a+json")  # types of answers that are kept, and sent again as JSON
 _JSON = (b"content-type", b"application/json")
 _SSE = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 
@@ -90,10 +89,10 @@ class Reply:
     async def whole(
         self, status: int, body: bytes, extra: list[tuple[bytes, bytes]] | None = None, *, kind: str | None = None
     ) -> None:
-        """Send a whole answer. `kind`: its Content-Type, "" for none; None: JSON. Other answers are not kept."""
-        if self._call.replay.keeper is not None and status == 200 and kind in _KEPT:
+        """Send a whole answer. `kind`: its Content-Type, "" for none; None: JSON. A success is kept."""
+        if self._call.replay.keeper is not None and 200 <= status < 300:
             self._call.replay.keeper.add(body)
-            await self._call.replay.keeper.keep(streamed=False)
+            await self._call.replay.keeper.keep(streamed=False, status=status, kind=kind)
         self.status = status
         self.begun = self.over = True
         length = [(b"content-length", b"%d" % len(body))] if status != 304 else []
@@ -145,13 +144,14 @@ class Reply:
             if complete:
                 await keeper.keep(streamed=True)
 
-    async def again(self, body: bytes, streamed: bool, header: tuple[bytes, bytes]) -> None:
+    async def again(self, kept: KeptAnswer, header: tuple[bytes, bytes]) -> None:
         """Send a kept answer in its original form."""
         self._extra.append(header)
-        if streamed:
+        body = self._call.codec.again(kept.body)
+        if kept.streamed:
             await self.end(body)
         else:
-            await self.whole(200, body)
+            await self.whole(kept.status, body, kind=kept.kind)
 
     async def refuse(self, refusal: Refusal) -> None:
         """Send an error, or end a stream that has begun with one."""

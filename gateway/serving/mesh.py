@@ -33,6 +33,8 @@ async def registry(
     await runtime.line.reserve.greet(call)
     if method == "PUT":
         said = await _said(runtime, call, receive)
+        if said is not None and said.name not in (None, name):
+            raise Refusal("invalid_request", "`name` must be the name in the path, or be left out.", param="name")
         entry, fresh = await runtime.registry.put(call, name, said)
         if fresh:
             await _record(runtime, shared, call, "registered", name)

@@ -1,4 +1,4 @@
-"""The circuit breaker of tool servers: a server that fails is not called for a while, and callers hear so at once.
+"""The circuit breaker of tool servers and agents: what fails is not called for a while, and callers hear so at once.
 
 Config key: `routing.breaker`. A failure is no connection, no answer in time, an answer that breaks off, an error of the
 server itself (HTTP 5xx without a response; 502 to 504 of HTTP tools), or a process that ended. Errors of a tool,
@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway import ids
 from gateway.call import Json, Target
+from gateway.config.a2a import RemoteAgent
 from gateway.config.tools import Tool
 from gateway.errors import Refusal
 from gateway.stores import Outages
@@ -37,23 +38,32 @@ _ANSWERS: Final = (Refusal, SessionLost, TokenRefused)
 
 
 class Breakers:
-    """The circuits of all tool servers, among those of the targets of models. `outages`: what other gateways found."""
+    """The circuits of all tool servers, among those of the targets of models. `outages`: what other gateways found.
 
-    def __init__(self, healths: Healths, outages: Outages | None = None) -> None:
+    `noun`: what messages call a server. `part`: the second half of the targets' names, so that the names of the rows
+    of two sections do not meet.
+    """
+
+    def __init__(
+        self, healths: Healths, outages: Outages | None = None, *, noun: str = "tool server", part: str = ""
+    ) -> None:
         self.healths = healths
         self.outages = outages
+        self.noun = noun
+        self._part = part
         self._process = ids.uuid7()
-        self._rows: Mapping[str, Tool] = {}
+        self._rows: Mapping[str, Tool | RemoteAgent] = {}
 
     def of(self, server: str, *, own: bool = False) -> Breaker:
         """The breaker of a server. `own`: the server belongs to this process, so its state is no news for others."""
-        return Breaker(self, Target(server, self._process if own else ""))
+        return Breaker(self, Target(server, self._process if own else self._part))
 
-    def follow(self, rows: Mapping[str, Tool]) -> None:
+    def follow(self, rows: Mapping[str, Tool] | Mapping[str, RemoteAgent]) -> None:
         """Close the circuits of servers whose row is gone or has changed: the fault may be mended."""
         for name, row in self._rows.items():
             if rows.get(name) != row:
-                self.healths.renew(Target(name, self._process if row.command else ""))
+                own = isinstance(row, Tool) and row.command
+                self.healths.renew(Target(name, self._process if own else self._part))
         self._rows = dict(rows)
 
 
@@ -85,7 +95,7 @@ class Attempt:
         self._probes = not health.circuit.closed
         if self._probes and not await parts.healths.may_probe(health, parts.outages, _PROBE):
             wait = max(1.0, health.circuit.until - time.monotonic())
-            words = f"The tool server {target.provider} failed several calls in succession, and is not called."
+            words = f"The {parts.noun} {target.provider} failed several calls in succession, and is not called."
             raise Refusal("upstream_error", f"{words} Try again in {wait:.0f} s.", stage="upstream", retry_after=wait)
         return self
 

@@ -74,7 +74,7 @@ class HttpWire(Wire):
         longest = row.longest + _LATER
         timeouts = Timeouts(longest, row.connect_timeout, longest)
         self._to = Destination(URL(row.mcp), CIMultiDict({**headers, **row.headers}), timeouts)
-        self._having: dict[tuple[tuple[str, str], ...], Destination] = {}
+        self._having: dict[tuple[tuple[tuple[str, str], ...], bool], Destination] = {}
 
     async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """Open a session with the handshake, or where a server has none, ask what the server is.
@@ -232,17 +232,23 @@ class HttpWire(Wire):
     async def _post(self, message: Json, headers: Mapping[str, str], bearer: str, *, alike: bool = True) -> Response:
         """Send a message. `alike`: many requests have these headers."""
         further = (*headers.items(), *borne(bearer))
-        to = self._kept(further) if alike else self._to.having(further)
+        once = message.get("method") == mcp_names.CALL  # what may be sent again is known to `sending`
+        to = self._kept(further, once) if alike else self._having_all(further, once)
         return await begun(self._client, to, orjson.dumps(message), partial(broken, self._name))
 
-    def _kept(self, headers: tuple[tuple[str, str], ...]) -> Destination:
+    def _kept(self, headers: tuple[tuple[str, str], ...], once: bool) -> Destination:
         """The server with further headers, and their encoded form: see `Destination.head`."""
-        to = self._having.get(headers)
+        key = headers, once
+        to = self._having.get(key)
         if to is None:
             if len(self._having) >= _KEPT:
                 self._having.clear()
-            to = self._having[headers] = self._to.having(headers)
+            to = self._having[key] = self._having_all(headers, once)
         return to
+
+    def _having_all(self, headers: tuple[tuple[str, str], ...], once: bool) -> Destination:
+        to = self._to.having(headers)
+        return to.sent_once() if once else to
 
     async def _body(
         self,

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlencode
 import orjson
 
 from gateway.call import Json
-from gateway.config.openapi import Operation, described
+from gateway.config.openapi import DEEP, JSON, Operation, described
 from gateway.config.tools import Tool
 from gateway.dialects import http_tool, mcp_names
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD
@@ -36,8 +36,6 @@ from gateway.tools.wire import (
 from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Response
 
-_READS: Final = frozenset({"GET", "HEAD"})
-_REPEATS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _STEPS: Final = frozenset({".", ".."})
 
 
@@ -99,16 +97,19 @@ class OperationsWire(Wire):
         if operation is None:
             return _error(message, PARAMS, "There is no tool of this name.")
         arguments: Mapping[str, Any] = message["params"].get("arguments") or {}
-        at = _path(operation, arguments)
-        if at is None or self._is_another(operation, unquote(at.partition("?")[0])):
+        path, asked = _path(operation, arguments), _query(operation, arguments)
+        if path is None or self._is_another(operation, unquote(path)):
             return _error(message, PARAMS, "A parameter of the path is empty, has `..`, or makes another path of it.")
-        if name := _replaced(operation, arguments):
-            return _error(message, PARAMS, f"The field `{name}` of the body names another method; leave out the field.")
+        if name := _replaced(operation, arguments, asked):
+            return _error(message, PARAMS, f"The field `{name}` names another method; leave out the field.")
+        at = f"{path}?{urlencode(asked)}" if asked else path
         body = orjson.dumps(arguments["body"]) if operation.body and "body" in arguments else b""
         to = self._to.having(
             [("Accept", "application/json"), *([("Content-Type", "application/json")] if body else [])]
         )
         to = to.having(borne(bearer)).below(at, operation.method)
+        if operation.method not in http_tool.REPEATS:
+            to = to.sent_once()
         response = await begun(self._client, to, body, partial(broken, self._name))
         attempt.status = response.status
         if response.status == 401 and bearer:
@@ -152,7 +153,7 @@ class OperationsWire(Wire):
 
 
 def _tool(one: Operation) -> Json:
-    hints = {"readOnlyHint": one.method in _READS, "idempotentHint": one.method in _REPEATS}
+    hints = {"readOnlyHint": one.method in http_tool.READS, "idempotentHint": one.method in http_tool.REPEATS}
     hints["destructiveHint"] = one.method == "DELETE"
     told: Json = {
         "name": one.name,
@@ -164,30 +165,53 @@ def _tool(one: Operation) -> Json:
 
 
 def _path(operation: Operation, arguments: Mapping[str, Any]) -> str | None:
-    """The path with its query; None if a parameter would change which path it is."""
+    """The path; None if a parameter would change which path it is."""
     steps = []
     for step in operation.path.split("/"):
         filled = step
         if "{" in step:
             for name in operation.places:
-                value = _written(arguments.get(name, ""))
+                value = _listed(arguments.get(name, ""), ",")
                 if http_tool.climbs(value):  # some servers decode slashes before they look for the path
                     return None
                 filled = filled.replace(f"{{{name}}}", quote(value, safe=""))
             if not filled or filled in _STEPS:
                 return None
         steps.append(filled)
-    given = [(name, arguments[name]) for name in operation.query if name in arguments]
-    query = urlencode(
-        [(name, _written(one)) for name, value in given for one in (value if isinstance(value, list) else [value])]
-    )
-    return "/".join(steps) + (f"?{query}" if query else "")
+    return "/".join(steps)
 
 
-def _replaced(operation: Operation, arguments: Mapping[str, Any]) -> str:
-    """The field of the body that replaces the method; "" for none."""
+def _query(operation: Operation, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The fields of the query, lists and objects in the form that the document says (OpenAPI 3.1.1, 4.8.12.4)."""
+    fields: list[tuple[str, str]] = []
+    for name in operation.query:
+        if name not in arguments:
+            continue
+        value, form = arguments[name], operation.forms.get(name, "")
+        if form == JSON:
+            fields.append((name, orjson.dumps(value).decode()))
+        elif isinstance(value, dict) and form in ("", DEEP):
+            named = ((key, f"{name}[{key}]" if form == DEEP else key) for key in value)
+            fields += [(as_, _written(value[key])) for key, as_ in named]
+        elif isinstance(value, list) and form in ("", DEEP):
+            fields += [(name, _written(one)) for one in value]
+        else:
+            fields.append((name, _listed(value, form)))
+    return fields
+
+
+def _listed(value: Any, between: str) -> str:
+    """A value in one word: lists, and keys and values of objects, with a separator."""
+    if isinstance(value, dict):
+        value = [one for pair in value.items() for one in pair]
+    return between.join(map(_written, value)) if isinstance(value, list) else _written(value)
+
+
+def _replaced(operation: Operation, arguments: Mapping[str, Any], asked: list[tuple[str, str]]) -> str:
+    """The field of the body or the query that replaces the method; "" for none."""
     body = arguments.get("body")
-    return http_tool.replaces_method(body, operation.method) if isinstance(body, dict) else ""
+    fields = [*(body.items() if isinstance(body, dict) else ()), *asked]
+    return next(filter(None, (http_tool.replaces_method({name: it}, operation.method) for name, it in fields)), "")
 
 
 def _written(value: Any) -> str:

@@ -30,12 +30,11 @@ from gateway.tools.breaker import Breakers
 from gateway.tools.caller import caller_of
 from gateway.tools.credentials import check_echo
 from gateway.tools.registry import Credentials
-from gateway.tools.wire import Relay, borne, broken
+from gateway.tools.wire import Relay, Unanswered, borne, broken
 from gateway.upstream.answer import Answer
 from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
-_READS: Final = frozenset({"GET", "HEAD"})
 _WEIGHT: Final = re.compile(rb";\s*q=[01](?:\.[0-9]{0,3})?")
 _PASSED: Final[Mapping[bytes, re.Pattern[bytes]]] = {  # without weights
     b"accept": re.compile(rb"(?=.{1,200}\Z)(?:[a-z0-9]{1,24}(?![a-z0-9])|[*/+.,;= -])+"),
@@ -90,7 +89,9 @@ class PlainDesk:
         if row is None or not row.takes(codec.method, codec.route):
             raise Refusal("tool_not_found", http_tool.UNKNOWN)
         call.request.label = call.resource.name
-        call.request.writes = codec.method not in _READS or any(fnmatchcase(codec.called, it) for it in row.write)
+        call.request.writes = codec.method not in http_tool.READS or any(
+            fnmatchcase(codec.called, it) for it in row.write
+        )
         call.request.found = [
             (
                 slot,
@@ -134,6 +135,24 @@ class PlainDesk:
         return response, raw, bearer
 
     async def _sent(self, call: Call, codec: HttpTool, to: Destination, body: bytes) -> tuple[Response, bytes]:
+        """Send a request, and read the answer; once more after a fault if that has no further effect."""
+        if not self._repeats(call, codec):
+            return await self._exchanged(call, codec, to.sent_once(), body)
+        try:
+            return await self._exchanged(call, codec, to, body)
+        except Unanswered as fault:
+            if fault.code != "upstream_error":
+                raise
+        call.outcome.tries += 1
+        return await self._exchanged(call, codec, to, body)
+
+    def _repeats(self, call: Call, codec: HttpTool) -> bool:
+        """Whether a request may be sent again. The operator may say that one writes although its method only reads."""
+        if any(fnmatchcase(codec.called, it) for it in self._rows[codec.server].idempotent):
+            return True
+        return codec.method in http_tool.REPEATS and not (codec.method in http_tool.READS and call.request.writes)
+
+    async def _exchanged(self, call: Call, codec: HttpTool, to: Destination, body: bytes) -> tuple[Response, bytes]:
         """Send a request, and read the answer."""
         server = codec.server
         async with self._breakers[server].attempt() as attempt:

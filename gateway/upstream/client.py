@@ -1,14 +1,15 @@
 """The interface of an HTTP client: send a call, return the answer as it arrives.
 
 Two clients implement it: `direct`, which has only what is needed here, and `library`, which is aiohttp. Both send a
-call again, once and on a new connection, if the provider had already closed the pooled connection.
+call again, once and on a new connection, if the provider had already closed the pooled connection, unless the call may
+not be sent twice.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, Protocol
 
 from multidict import CIMultiDict, MultiMapping
@@ -16,6 +17,7 @@ from yarl import URL
 
 AT_ONCE: Final = 5.0  # seconds within which a write fails on a connection that was closed before
 KEEP_ALIVE: Final = 30.0  # seconds that an idle connection is kept
+WARM: Final = 2.0  # seconds in which hardly any server closes an idle connection
 
 
 class Broken(ConnectionError):
@@ -68,7 +70,8 @@ class Timeouts(NamedTuple):
 class Destination:
     """The URL of calls, their headers and time limits. Created once.
 
-    `head`: a cache for the client, for the encoded bytes before the length of the body.
+    `head`: a cache for the client, for the encoded bytes before the length of the body. `once`: the call has an effect,
+    so it is not sent again if its connection ends before an answer: nobody knows whether the server had read the call.
     """
 
     url: URL
@@ -76,13 +79,18 @@ class Destination:
     timeouts: Timeouts
     method: str = "POST"
     head: list[bytes] = field(default_factory=list, compare=False)
+    once: bool = False
 
     def having(self, extra: Iterable[tuple[str, str]]) -> Destination:
         """The same destination with further headers, which replace headers of the same name."""
         headers = self.headers.copy()
         for name, value in extra:
             headers[name] = value
-        return Destination(self.url, headers, self.timeouts, self.method)
+        return Destination(self.url, headers, self.timeouts, self.method, once=self.once)
+
+    def sent_once(self) -> Destination:
+        """The same destination for a call that is not sent twice."""
+        return replace(self, once=True)
 
     def below(self, path: str, method: str) -> Destination:
         """What is below this URL, with the same headers and query. `path`: encoded, with a query of its own."""
@@ -90,7 +98,7 @@ class Destination:
         own = self.url.raw_query_string
         asked = "&".join(filter(None, (own, query)))
         url = f"{str(self.url).partition('?')[0]}{place}{'?' if asked else ''}{asked}"
-        return Destination(URL(url, encoded=True), self.headers, self.timeouts, method)
+        return Destination(URL(url, encoded=True), self.headers, self.timeouts, method, once=self.once)
 
 
 class Response(Protocol):

@@ -14,7 +14,7 @@ from typing import Final
 import aiohappyeyeballs
 import httptools
 
-from gateway.upstream.client import AT_ONCE, KEEP_ALIVE, Broken, Destination, Malformed, Written, authorization
+from gateway.upstream.client import AT_ONCE, KEEP_ALIVE, WARM, Broken, Destination, Malformed, Written, authorization
 from gateway.upstream.direct_response import DirectResponse
 from gateway.upstream.public import NotPublic, is_public
 
@@ -46,7 +46,7 @@ class DirectClient:
         if not to.head:
             to.head.append(_head(to))
         head = b"%bContent-Length: %d\r\n\r\n" % (to.head[0], len(body))
-        connection = self._pooled(origin)
+        connection = self._pooled(origin, WARM if to.once else KEEP_ALIVE)
         if connection is not None:
             response = DirectResponse(loop, connection, to, begun)
             if told is not None:
@@ -54,7 +54,7 @@ class DirectClient:
             try:
                 await connection.send(response, head, body)
             except ConnectionError:
-                if connection.heard or loop.time() - begun > AT_ONCE:
+                if to.once or connection.heard or loop.time() - begun > AT_ONCE:
                     raise
             else:
                 return response
@@ -81,13 +81,13 @@ class DirectClient:
             connection.abort()
         self._idle.clear()
 
-    def _pooled(self, origin: Origin) -> _Connection | None:
-        """The connection that was used last; None if no connection is idle."""
+    def _pooled(self, origin: Origin, longest: float) -> _Connection | None:
+        """The connection that was used last; None if none is idle, or none was used in the last `longest` seconds."""
         waiting = self._idle.get(origin)
-        if not waiting:
+        if not waiting or waiting[-1].since + longest < waiting[-1].loop.time():
             return None
         connection = waiting.pop()
-        return connection if not connection.transport.is_closing() else self._pooled(origin)
+        return connection if not connection.transport.is_closing() else self._pooled(origin, longest)
 
     async def _connect(self, origin: Origin, to: Destination) -> _Connection:
         scheme, host, port = origin

@@ -64,7 +64,7 @@ class LibraryClient:
             except TimeoutError:
                 raise (times.ended() if time.monotonic() - begun >= times.total else times.begun()) from None
             except (aiohttp.ClientError, OSError, UnicodeError) as fault:  # UnicodeError: no name of a host
-                if not fresh and attempt.unanswered and isinstance(fault, _CLOSED):
+                if not fresh and not to.once and attempt.unanswered and isinstance(fault, _CLOSED):
                     continue
                 raise _known(fault) from None
             return LibraryResponse(response, times)

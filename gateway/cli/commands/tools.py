@@ -102,7 +102,7 @@ def from_openapi(args: argparse.Namespace) -> int:
 
     row = Tool(http="http://127.0.0.1", methods=get_args(HttpMethod), openapi=args.file)
     try:
-        found = openapi.operations(row)
+        every, found = openapi.described(row).every, openapi.operations(row)
     except ValueError as fault:
         raise ConfigError(f"{args.file} {fault}") from None
     if args.json:
@@ -113,6 +113,9 @@ def from_openapi(args: argparse.Namespace) -> int:
     methods = sorted({one.method for one in found})
     for one in found:
         print(f"  # {commands.plain(one.name)}: {one.method} {commands.plain(one.path)}")
+    for one in every:
+        if one.problem:
+            print(f"  # no tool: {commands.plain(one.name)}: {commands.plain(one.problem)}")
     print(f"tools:\n  {args.server}:\n    http: https://...  # the base URL of the API")
     print(f"    openapi: {args.file}\n    methods: [{', '.join(methods)}]")
     print(f"    operations: [{', '.join(one.name for one in found)}]  # leave out what no agent may call")
