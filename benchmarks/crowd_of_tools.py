@@ -2,7 +2,8 @@
 
 Each agent calls tools of all servers in workflows of its own, lists the tools, and some results hold personal data.
 The gateway is a process of its own; agents and servers are this process, on the other core. A line for each minute:
-calls a second, their latency, errors, and resident memory. `--minutes`, `--agents`, `--at-once`.
+calls a second, their latency, errors, and resident memory. `--minutes`, `--agents`, `--at-once`, and `--workflow`, the
+calls of one workflow: with few, the tables of workflows are full sooner.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from benchmarks.process import run_to_end
 TESTS = Path(__file__).parents[1] / "tests"
 SERVERS, TOOLS = 10, 50
 _MINUTE = 60.0
-_CALLS = 20  # calls of one workflow
 _LIST = 0.05  # share of lists
 
 
@@ -57,13 +57,16 @@ def _key(number: int) -> str:
     return f"mg-agent-{number}"
 
 
-async def _agent(client: Any, base: str, number: int, until: float, found: list[float], draw: random.Random) -> int:
-    """The calls of one agent until a time; returns the number of errors."""
+async def _agent(
+    client: Any, base: str, number: int, until: float, found: list[float], draw: random.Random, workflow: int
+) -> int:
+    """The calls of one agent until a time, `workflow` in each workflow; returns the number of errors."""
     errors = calls = 0
+    begun = f"{number}-{int(until)}"
     headers = {"authorization": f"Bearer {_key(number)}", "accept": "application/json, text/event-stream"}
     while time.monotonic() < until:
         server, tool = draw.randrange(SERVERS), draw.randrange(TOOLS)
-        headers["x-correlation-id"] = f"w-{number}-{calls // _CALLS}"
+        headers["x-correlation-id"] = f"w-{begun}-{calls // workflow}"
         calls += 1
         if draw.random() < _LIST:
             said: dict[str, Any] = {"jsonrpc": "2.0", "id": calls, "method": "tools/list"}
@@ -78,7 +81,7 @@ async def _agent(client: Any, base: str, number: int, until: float, found: list[
     return errors
 
 
-async def _run(system: Crowd, minutes: int, agents: int, at_once: int) -> None:
+async def _run(system: Crowd, minutes: int, agents: int, at_once: int, workflow: int) -> None:
     import httpx
 
     draw = random.Random(1)
@@ -88,7 +91,8 @@ async def _run(system: Crowd, minutes: int, agents: int, at_once: int) -> None:
             found: list[float] = []
             until = time.monotonic() + _MINUTE
             some = draw.sample(range(agents), at_once)  # in each minute, other agents call
-            errors = sum(await asyncio.gather(*(_agent(client, system.base, one, until, found, draw) for one in some)))
+            calling = (_agent(client, system.base, one, until, found, draw, workflow) for one in some)
+            errors = sum(await asyncio.gather(*calling))
             cuts = quantiles(found, n=100)
             print(
                 f"minute {minute + 1:>2}: {len(found) / _MINUTE:.0f} calls/s, p50 {cuts[49] * 1000:.1f} ms, "
@@ -103,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--agents", type=int, default=100)
     parser.add_argument("--at-once", type=int, default=16)
+    parser.add_argument("--workflow", type=int, default=20, help="calls of one workflow (default: 20)")
     options = parser.parse_args(argv)
     sys.path.insert(0, str(TESTS))
     import tool_server
@@ -114,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         system = Crowd([server.url for server in servers], options.agents)
         try:
             system.start()
-            asyncio.run(_run(system, options.minutes, options.agents, options.at_once))
+            asyncio.run(_run(system, options.minutes, options.agents, options.at_once, options.workflow))
         finally:
             system.stop()
     return 0

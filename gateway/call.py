@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from gateway.amounts import NO_REPEATS, Ask, Debit, History, Look, Rejection, Reservation
@@ -452,6 +453,10 @@ class Call:
     stage: Stage = "identify"  # the current stage
     stages: list[tuple[Stage, int]] = field(default_factory=list)  # ended stages with the time in ns, in order
 
+    def copied(self) -> Call:
+        """A call of its own with the same fields: faster than `dataclasses.replace`."""
+        return Call(*_fields(self))
+
     @property
     def team(self) -> str:
         """The caller's team; "" before `identify`."""
@@ -481,3 +486,6 @@ class Call:
         if self.request.ceiling:
             return self.request.ceiling
         return int(max(default, self.codec.elsewhere(self.request.body)) * self.codec.answers(self.request.body))
+
+
+_fields: Callable[[Call], tuple[Any, ...]] = attrgetter(*[field.name for field in fields(Call)])

@@ -15,4 +15,4 @@ obligations contains {
 
 fits(pattern) if names.calls(pattern)
 
-fits(pattern) if glob.match(pattern, null, names.written(input.action.name))
+fits(pattern) if glob.match(pattern, null, names.called_written)

@@ -65,7 +65,7 @@ writers contains input.action.name if {
 	untrusted
 	input.action.kind == "tool"
 	some pattern in data.flow.write_tools
-	glob.match(pattern, null, names.written(input.action.name))
+	glob.match(pattern, null, names.called_written)
 }
 
 writers contains input.action.name if {

@@ -27,8 +27,22 @@ fits(pattern, name) if {
 	glob.match(pattern, null, written(name))
 }
 
+# The called tool: with its prefix, without, and in normal form. Rules are evaluated once, functions at every call.
+called_written := written(input.action.name)
+
+called_behind := behind(called_written)
+
+called_normal := normal(input.action.name)
+
 # Whether a pattern fits the called tool. A pattern with a slash is compared with server and tool: `orders/get_*`.
-calls(pattern) if fits(pattern, input.action.name)
+calls(pattern) if glob.match(pattern, null, called_normal)
+
+calls(pattern) if glob.match(pattern, null, called_behind)
+
+calls(pattern) if {
+	contains(pattern, "__")
+	glob.match(pattern, null, called_written)
+}
 
 calls(pattern) if {
 	contains(pattern, "/")

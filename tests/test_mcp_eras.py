@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import orjson
 import pytest
 
 from gateway.dialects.mcp import Mcp
+from gateway.errors import Refusal
 from gateway.tools.said import for_later_era
 
 
@@ -54,3 +56,32 @@ def test_a_missing_capability_has_a_status_in_the_later_era(modern: bool, body: 
     codec = Mcp("it", ())
     codec.modern = modern
     assert codec.answer_status(orjson.dumps(body)) == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ([], ""),
+        ([("mcp-session-id", "")], ""),
+        ([("mcp-session-id", "a"), ("mcp-session-id", "b")], "occurs twice"),
+        ([("mcp-session-id", "a"), ("mcp-session-id", "a")], "occurs twice"),
+        ([("accept", "a"), ("accept", "b"), ("mcp-name", "n")], ""),
+        ([("accept", "a"), ("mcp-name", "n"), ("mcp-name", "m"), ("accept", "b")], "occurs twice"),
+        ([("mcp-protocol-version", "2025-06-18"), ("accept", "a")], ""),
+        ([("mcp-protocol-version", "2000-01-01")], "not served"),
+    ],
+)
+def test_a_header_of_the_protocol_that_occurs_twice_is_refused(headers: list[tuple[str, str]], message: str) -> None:
+    """Others may: of those the first counts."""
+    codec = Mcp("it", [(name.encode(), value.encode()) for name, value in headers])
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    with pytest.raises(Refusal, match=message) if message else contextlib.nullcontext():
+        codec.parse(body)
+
+
+@pytest.mark.parametrize(
+    ("values", "session"), [([" a "], "a"), (["=?base64?w6k=?="], "é"), (["=?base64?!?="], "=?base64?!?="), ([], "")]
+)
+def test_the_session_is_that_of_the_header(values: list[str], session: str) -> None:
+    headers = [(b"accept", b"x"), *((b"mcp-session-id", value.encode()) for value in values)]
+    assert Mcp("it", headers).session == session

@@ -62,3 +62,21 @@ def test_a_template_that_is_none(template: str) -> None:
     """The message has the template."""
     with pytest.raises(ValueError, match="is not a path template"):
         Router([(template, "")])
+
+
+def test_templates_are_tried_in_their_order_whatever_their_first_segment_is() -> None:
+    routes = ["/a/{x}/b", "/{any}/c/b", "/a/{rest:path}", "/b{x}/c", "/{one}", "/{all:path}"]
+    router = Router((template, number) for number, template in enumerate(routes))
+    paths = {
+        "/a/c/b": 0,
+        "/b/c/b": 1,
+        "/a/x/y": 2,
+        "/bx/c": 3,
+        "/x": 4,
+        "/a/": 5,
+        "//a/c": 5,
+        "/{any}/c/b": 1,
+        "a/b": None,
+    }
+    found = {path: router.find(path) for path in paths}
+    assert {path: one and one.endpoint for path, one in found.items()} == paths

@@ -18,7 +18,7 @@ from gateway.dialects import MAX_ANSWER, NO_VALUES, Intent, mcp_questions, parts
 from gateway.dialects import mcp_names as names
 from gateway.dialects.field_table import Table, table
 from gateway.dialects.jsonrpc import INVALID, PARAMS, UNKNOWN_METHOD, Fault, Id, JsonRpc, is_id
-from gateway.dialects.mcp_era import compare, declared, may_have_session
+from gateway.dialects.mcp_era import SESSION_ID, by_name, compare, declared, header, may_have_session
 from gateway.dialects.mcp_questions import RESPONSES, STATE, Question, Round, Task, TaskAsk
 from gateway.dialects.parts import Joined
 from gateway.dialects.tree import Shape, Single, Survey
@@ -130,6 +130,10 @@ class Mcp(JsonRpc):
         self._state: str | None = None  # that of the round before, as the client got it
         self._answers: object = None  # the id of that question, as the client got it
         self.level = ""  # of the messages of the log that a client of the later era wants
+        self.headers = by_name(headers)
+        """The headers of the request, by name."""
+        self.session = header(self.headers, SESSION_ID) if may_have_session(self.headers) else ""
+        """The id of the session that the request names; "" for none. The later era ignores the header."""
         self._headers = headers
 
     @property
@@ -161,7 +165,7 @@ class Mcp(JsonRpc):
     @property
     def in_session(self) -> bool:
         """Whether a message may be one of a session, which GET listens to and DELETE ends: not in the later era."""
-        return may_have_session(self._headers)
+        return may_have_session(self.headers)
 
     @property
     def takes_events(self) -> bool:
@@ -262,10 +266,10 @@ class Mcp(JsonRpc):
     def parse(self, body: Json, values: Mapping[str, str] = NO_VALUES) -> Intent:
         """The tool as `server/name`; the server for other messages. Raises Refusal(invalid_request, tool_not_found)."""
         self.open(body)
-        capabilities = declared(self._headers, self.method, self.params)
+        capabilities = declared(self._headers, self.headers, self.method, self.params)
         if capabilities is not None:
             self.modern, self._declared = True, capabilities
-            compare(self._headers, self.method, self.params)
+            compare(self.headers, self.method, self.params)
         meta = self.params.get(names.META)
         if type(meta) is dict:
             token, level = meta.get("progressToken"), meta.get(names.LOG_LEVEL)

@@ -5,20 +5,30 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.bodies import Headers, Json
 from gateway.dialects import mcp_names as names
 from gateway.dialects.jsonrpc import PARAMS, Fault
 
-_ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
+SESSION_ID: Final = b"mcp-session-id"
+_ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", SESSION_ID)
 _VERSION: Final = re.compile(r"[A-Za-z]?[0-9][0-9A-Za-z.-]{0,31}")
 _ENCODED: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
 
 
-def header(headers: Headers, name: bytes) -> str:
+def by_name(headers: Headers) -> Mapping[bytes, bytes]:
+    """The first value of each header, by its name."""
+    return dict(reversed(headers))
+
+
+def header(headers: Mapping[bytes, bytes], name: bytes) -> str:
     """The value of a header, decoded if it is in base64 (`=?base64?...?=`); "" without the header."""
-    value = next((value for key, value in headers if key == name), b"").decode("latin-1").strip()
+    said = headers.get(name)
+    if not said:
+        return ""
+    value = said.decode("latin-1").strip()
     encoded = _ENCODED.fullmatch(value)
     if encoded is None:
         return value
@@ -28,7 +38,7 @@ def header(headers: Headers, name: bytes) -> str:
         return value
 
 
-def may_have_session(headers: Headers) -> bool:
+def may_have_session(headers: Mapping[bytes, bytes]) -> bool:
     """Whether a message may be one of a session: those of the later era say in a header that they are not."""
     return header(headers, b"mcp-protocol-version") != names.MODERN
 
@@ -39,23 +49,22 @@ def written(value: str) -> str:
     return value if plain else f"=?base64?{base64.b64encode(value.encode()).decode()}?="
 
 
-def declared(headers: Headers, method: str, params: Json) -> Json | None:
+def declared(headers: Headers, named: Mapping[bytes, bytes], method: str, params: Json) -> Json | None:
     """The capabilities that a client of the later era declares with a request; None for the earlier era.
 
-    Raises Refusal(invalid_request).
+    `named`: the headers by name. Raises Refusal(invalid_request).
     """
-    seen = [name for name, _ in headers if name in _ROUTING]
-    if len(set(seen)) != len(seen):
+    if len(named) != len(headers) and any([name for name, _ in headers].count(one) > 1 for one in _ROUTING):
         raise Fault(names.MISMATCH, "A header of the protocol occurs twice.", status=400)
     meta = params.get(names.META)
     if meta is not None and type(meta) is not dict:
         raise Fault(PARAMS, f"`params.{names.META}` must be an object.", status=400)
     said = meta.get(names.VERSION) if type(meta) is dict else None
-    shown = header(headers, b"mcp-protocol-version")
+    shown = header(named, b"mcp-protocol-version")
     if said is None and shown != names.MODERN:
         if shown and shown not in names.HANDSHAKE and method != "initialize":
             raise _unsupported(shown)
-        compare(headers, method, params, needed=False)
+        compare(named, method, params, needed=False)
         return None
     if type(said) is not str or type(meta) is not dict or type(meta.get(names.CAPABILITIES)) is not dict:
         raise Fault(PARAMS, f"`params._meta` must have `{names.VERSION}` and `{names.CAPABILITIES}`.", status=400)
@@ -67,7 +76,7 @@ def declared(headers: Headers, method: str, params: Json) -> Json | None:
     return found
 
 
-def compare(headers: Headers, method: str, params: Json, *, needed: bool = True) -> None:
+def compare(headers: Mapping[bytes, bytes], method: str, params: Json, *, needed: bool = True) -> None:
     """Compare the headers of a request with its body. Raises Refusal(invalid_request).
 
     `needed`: they must be there, as in the later era. In the earlier one they have no meaning, but whoever stands

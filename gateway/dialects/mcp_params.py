@@ -63,7 +63,7 @@ def check(named: Paths, arguments: Mapping[str, Any], headers: Headers, *, neede
         if not values and not needed:
             continue
         text = _text(arguments, path)
-        said = mcp_era.header([(header, value) for value in values], header) if values else None
+        said = mcp_era.header({header: values[0]}, header) if values else None
         if len(values) > 1 or said != text:
             words = f"The header {_PREFIX}{name} differs from its argument in the body, or occurs twice."
             raise Fault(mcp_names.MISMATCH, words, status=400)

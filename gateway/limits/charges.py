@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 
 from gateway.amounts import NANO_USD, NO_REPEATS, Look
 from gateway.call import Call, Target, ToolUse, Usage
@@ -46,7 +47,7 @@ class Charges:
         """The price of a call in nano-USD, rounded up. What brings an agent no message has no price."""
         if call.resource.kind == "agent":
             agent = self._agents.get(call.resource.name) if call.resource.arguments else None
-            return math.ceil(Fraction(str(agent.price)) * NANO_USD) if agent is not None else 0
+            return _nano_usd(agent.price) if agent is not None else 0
         codec = call.codec
         usage = self.sampled(call)
         sampled = self._cost(_model(call), usage.input, usage.output) if usage is not None else 0
@@ -58,7 +59,7 @@ class Charges:
         row = self._tools.get(server)
         if row is None or not tool:
             return 0
-        return sampled + math.ceil(Fraction(str(row.usd(tool))) * NANO_USD)
+        return sampled + _nano_usd(row.usd(tool))
 
     def patience(self, call: Call) -> float:
         """Seconds that a call may take."""
@@ -95,6 +96,12 @@ class Charges:
             arguments = call.codec.asked({**arguments})
         use = ToolUse("", name, dict(arguments))
         return Look((self._loops.repeat(agent, use),), ())
+
+
+@lru_cache(maxsize=1024)
+def _nano_usd(price: float) -> int:
+    """A price of the configuration in nano-USD, rounded up."""
+    return math.ceil(Fraction(str(price)) * NANO_USD)
 
 
 def _model(call: Call) -> str:

@@ -54,6 +54,12 @@ class PolicyCheck:
         return self._engine.version
 
     @property
+    def memoized(self) -> Engine | None:
+        """The engine in force, if its verdicts follow from the input alone; None if equal inputs are judged again."""
+        engine = self._engine
+        return engine if getattr(engine, "memoized", False) else None
+
+    @property
     def _engine(self) -> Engine:
         return self._live.engine if self._live is not None else self._source  # type: ignore[return-value]
 

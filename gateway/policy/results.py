@@ -7,7 +7,6 @@ A result is text of a stranger: its channel is `tool`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gateway.call import Authorization, Call, Redaction, Request
 from gateway.policy.flow import Flow
@@ -39,12 +38,11 @@ class Results:
                 if not one.entity.startswith(BESIDE):
                     counts[one.entity] = counts.get(one.entity, 0) + 1
         content = self._contents.read(told, call.team) if self._contents is not None else None
-        return replace(
-            call,
-            request=Request(correlation_id=call.request.correlation_id, content=content, writes=call.request.writes),
-            redaction=Redaction(counts=counts, roles=frozenset({"tool"}) if counts else frozenset()),
-            authorization=Authorization(of_result=True),
-        )
+        asked, said = call.copied(), call.request
+        asked.request = Request(correlation_id=said.correlation_id, content=content, writes=said.writes)
+        asked.redaction = Redaction(counts=counts, roles=frozenset({"tool"}) if counts else frozenset())
+        asked.authorization = Authorization(of_result=True)
+        return asked
 
     async def judge(self, asked: Call) -> None:
         """Have the policy judge what `read` returned. Raises Refusal, StoreUnavailable."""

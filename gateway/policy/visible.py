@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Protocol
+import time
+from typing import Final, Protocol
 
-from gateway.call import Admission, Authorization, Call, Redaction, Request, Resource, Target
+from gateway.call import Admission, Authorization, Call, Redaction, Request, Resource, Subject, Target
 from gateway.errors import Refusal
 from gateway.policy.authorize import PolicyCheck
+from gateway.policy.engines import Engine
+
+_ADMITTED: Final = 4096  # callers and tools that are remembered
+_Plain = tuple[int, str, str, bool | None]
+"""All that the input of a plain call depends on, but the minute: caller, kind, name, and whether the tool writes."""
 
 
 class DecisionLog(Protocol):
@@ -24,6 +29,8 @@ class Visible:
     def __init__(self, policy: PolicyCheck | None, log: DecisionLog) -> None:
         self._policy = policy
         self._log = log
+        self._admitted: dict[_Plain, Subject] = {}
+        self._of: tuple[Engine | None, int] = None, 0  # the engine, and the minute
 
     @property
     def version(self) -> str:
@@ -42,12 +49,30 @@ class Visible:
             return False
         if self._policy is None:
             return True
-        asked = _plain(call, call.resource.name, call.request.writes)
+        subject, (kind, name, _), writes = call.subject, call.resource, call.request.writes
+        assert subject is not None, "tools are found after identify"
+        admitted, plain = self._of_now(self._policy), (id(subject), kind, name, writes)
+        if admitted.get(plain) is subject:
+            return True
+        asked = _plain(call, name, writes)
         if await self._allows(asked, self._policy):
+            if len(admitted) >= _ADMITTED:
+                admitted.clear()
+            admitted[plain] = subject
             return True
         call.authorization = asked.authorization
         self._log.decided(call)
         return False
+
+    def _of_now(self, policy: PolicyCheck) -> dict[_Plain, Subject]:
+        """Who was admitted where, by the engine in force and in this minute, which is part of the input.
+
+        Empty where equal inputs are judged again. An id is that of a caller only while it lives, so that is kept too.
+        """
+        engine, now = policy.memoized, int(time.time()) // 60
+        if engine is None or engine is not self._of[0] or now != self._of[1]:
+            self._admitted, self._of = {}, (engine, now)
+        return self._admitted
 
     async def _allows(self, asked: Call, policy: PolicyCheck) -> bool:
         try:
@@ -68,11 +93,10 @@ def _delegated(call: Call, name: str) -> bool:
 def _plain(call: Call, name: str, writes: bool | None) -> Call:
     """A call of a tool without arguments."""
     server, _, tool = name.partition("/")
-    return replace(
-        call,
-        resource=Resource(call.resource.kind, name),
-        request=Request(writes=writes),
-        admission=Admission(targets=[Target(server, tool)]),
-        redaction=Redaction(),
-        authorization=Authorization(of_list=True),
-    )
+    asked = call.copied()
+    asked.resource = Resource(call.resource.kind, name)
+    asked.request = Request(writes=writes)
+    asked.admission = Admission(targets=[Target(server, tool)])
+    asked.redaction = Redaction()
+    asked.authorization = Authorization(of_list=True)
+    return asked

@@ -23,28 +23,45 @@ class Match(NamedTuple, Generic[Endpoint]):
     values: Mapping[str, str] = NOTHING
 
 
+_Templates = list[tuple[re.Pattern[str], str, Endpoint]]
+
+
 class Router(Generic[Endpoint]):
     """Finds the endpoint of a path. Immutable."""
 
     def __init__(self, routes: Iterable[tuple[str, Endpoint]]) -> None:
         self._literal: dict[str, Match[Endpoint]] = {}
-        self._templates: list[tuple[re.Pattern[str], str, Endpoint]] = []
+        templates: list[tuple[str, _Templates[Endpoint]]] = []
         for template, endpoint in routes:
             if "{" in template:
-                self._templates.append((_compiled(template), template, endpoint))
+                templates.append((_first(template), [(_compiled(template), template, endpoint)]))
             else:
                 self._literal[template] = Match(template, endpoint)
+        # By the first segment, in their order: with it, the templates that begin with a parameter may match as well.
+        self._any = [one for first, ones in templates if not first for one in ones]
+        self._by_first = {
+            first: [one for other, ones in templates if other in ("", first) for one in ones]
+            for first, _ in templates
+            if first
+        }
 
     def find(self, path: str) -> Match[Endpoint] | None:
         """The endpoint of a path; None if no route matches."""
         literal = self._literal.get(path)
         if literal is not None:
             return literal
-        for pattern, template, endpoint in self._templates:
+        for pattern, template, endpoint in self._by_first.get(_first(path), self._any):
             found = pattern.fullmatch(path)
             if found is not None:
                 return Match(template, endpoint, found.groupdict())
         return None
+
+
+def _first(path: str) -> str:
+    """The first segment of a path or of a template, with the slash after it; "" if it has a parameter or no slash."""
+    end = path.find("/", 1) + 1
+    first = path[:end]
+    return "" if "{" in first else first
 
 
 def _compiled(template: str) -> re.Pattern[str]:

@@ -12,10 +12,10 @@ from gateway.config.tools import Tool
 from gateway.dialects import items, mcp_names, mcp_questions
 from gateway.dialects.jsonrpc import PARAMS, UNKNOWN_METHOD, Fault, is_id
 from gateway.dialects.mcp import Mcp
+from gateway.dialects.mcp_era import SESSION_ID
 from gateway.policy.visible import Visible
 from gateway.tools import tasks
 from gateway.tools.caller import caller_of
-from gateway.tools.catalogue import needs_task
 from gateway.tools.discovery import DEFINITIONS, found
 from gateway.tools.notices import CANCELLED
 from gateway.tools.plain_words import PlainWords
@@ -25,7 +25,7 @@ from gateway.tools.sending import Sending, message_of
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import SESSION_ID, Sessions, session_id
+from gateway.tools.sessions import Sessions
 from gateway.tools.task_calls import TaskCalls, Way
 from gateway.tools.user_tokens import Unconnected
 from gateway.tools.wire import UNOPENED, Session, broken
@@ -126,7 +126,7 @@ class Answered:
         if opened is None:
             raise Fault(UNKNOWN_METHOD, "The method is served in a session, and not for a process.")
         if opened.upstream.modern or not codec.door:
-            await self._records.set_level(session_id(call.headers), codec.params["level"])
+            await self._records.set_level(codec.session, codec.params["level"])
             return {}
         message = message_of(call, codec, {"level": codec.params["level"]})
         if _result(await self._sending.exchange(call, codec, self._server(codec.door), message)) is None:
@@ -212,12 +212,9 @@ class Answered:
     async def _of(self, call: Call, codec: Mcp, names: Sequence[str]) -> list[Json]:
         """The visible tools of these servers. In the list of all, a server that does not answer is left out."""
         tools: list[Json] = []
-        for server, listed in await self._seen.several(
-            call, [self._server(name) for name in names], all=not codec.door
-        ):
-            hides = any(map(needs_task, listed)) and not await self.way(call, codec, server)
-            usable = [one for one in listed if not (hides and needs_task(one))]
-            tools += [one.tool for one in usable] if codec.door else joined(server.name, usable)
+        for server, sight in await self._seen.several(call, [self._server(name) for name in names], all=not codec.door):
+            usable = sight if sight.plain is None or await self.way(call, codec, server) else sight.plain
+            tools += usable.told if codec.door else joined(server.name, usable.listed)
         return tools
 
     def _fresh(self, codec: Mcp) -> Json:

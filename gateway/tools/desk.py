@@ -44,7 +44,7 @@ from gateway.tools.sending import Sending, no_session
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import Sessions, session_id
+from gateway.tools.sessions import Sessions
 from gateway.tools.task_calls import TaskCalls
 from gateway.tools.task_owners import TaskOwners
 from gateway.tools.wire import Relay, SessionLost, broken
@@ -139,7 +139,7 @@ class Desk:
 
     async def _check_open(self, call: Call) -> None:
         """Raise Refusal(invalid_request) if the client has ended the session that a call names."""
-        if (id := session_id(call.headers)) and await self._records.ended(id):
+        if (id := _codec(call).session) and await self._records.ended(id):
             raise no_session()
 
     def worker(self, call: Call) -> str:
@@ -252,8 +252,7 @@ class Desk:
     async def _watch(self, call: Call, codec: Mcp) -> Answer:
         """Note which resources a client watches, at a server that is told with each stream. Raises Refusal."""
         on = codec.method == mcp_names.UPDATES[0]
-        id = session_id(call.headers)
-        if not await self._records.watch(id, codec.given["uri"], on=on, most=URIS):
+        if not await self._records.watch(codec.session, codec.given["uri"], on=on, most=URIS):
             raise Fault(PARAMS, f"The session watches {URIS} resources already.")
         call.outcome.status = 200
         return _answer({"jsonrpc": "2.0", "id": codec.id, "result": {}})
@@ -264,7 +263,7 @@ class Desk:
         if opened is None:
             raise no_session()
         await self._check_open(call)
-        await self._records.end(session_id(call.headers))
+        await self._records.end(_codec(call).session)
         if server and opened.joined:
             await self._server(server).end(opened.upstream, caller_of(call))
 

@@ -44,6 +44,7 @@ from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _DAY = 86400.0  # seconds
+_KEPT = 256  # destinations with the headers of a session
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
 _SELF: Json = {"name": "meshgate", "version": "1"}
 _LISTENING = Timeouts(_DAY, 10, _DAY)  # the end of streams is not that of answers
@@ -73,6 +74,7 @@ class HttpWire(Wire):
         longest = row.longest + _LATER
         timeouts = Timeouts(longest, row.connect_timeout, longest)
         self._to = Destination(URL(row.mcp), CIMultiDict({**headers, **row.headers}), timeouts)
+        self._having: dict[tuple[tuple[str, str], ...], Destination] = {}
 
     async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """Open a session with the handshake, or where a server has none, ask what the server is.
@@ -139,7 +141,9 @@ class HttpWire(Wire):
                 headers["Mcp-Name"] = mcp_era.written(params[param])
         if session.id:
             headers["Mcp-Session-Id"] = session.id
-        response = await self._post(message, headers, bearer)
+        # Of the later era, the headers of other requests have what the caller asks for: names of resources, arguments.
+        alike = not session.modern or (method == mcp_names.CALL and not more)
+        response = await self._post(message, headers, bearer, alike=alike)
         if response.status == 404 and session.id:
             response.close()
             raise SessionLost
@@ -225,9 +229,20 @@ class HttpWire(Wire):
     def _in_time(self) -> InTime:
         return InTime(self._name, self._row.timeout)
 
-    async def _post(self, message: Json, headers: Mapping[str, str], bearer: str) -> Response:
-        to = self._to.having([*headers.items(), *borne(bearer)]) if headers or bearer else self._to
+    async def _post(self, message: Json, headers: Mapping[str, str], bearer: str, *, alike: bool = True) -> Response:
+        """Send a message. `alike`: many requests have these headers."""
+        further = (*headers.items(), *borne(bearer))
+        to = self._kept(further) if alike else self._to.having(further)
         return await begun(self._client, to, orjson.dumps(message), partial(broken, self._name))
+
+    def _kept(self, headers: tuple[tuple[str, str], ...]) -> Destination:
+        """The server with further headers, and their encoded form: see `Destination.head`."""
+        to = self._having.get(headers)
+        if to is None:
+            if len(self._having) >= _KEPT:
+                self._having.clear()
+            to = self._having[headers] = self._to.having(headers)
+        return to
 
     async def _body(
         self,

@@ -38,7 +38,7 @@ from gateway.tools.notices import (
 )
 from gateway.tools.server import Server
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import Opened, Sessions, session_id
+from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.sources import LISTS, WATCHED, NoStream, merged, source, tells, until
 from gateway.tools.task_owners import Found, TaskOwners
 from gateway.tools.wire import Relay, broken, reply
@@ -120,7 +120,7 @@ class Listening:
 
     def kept_by(self, call: Call, codec: Mcp, opened: Opened | None) -> str:
         """The worker that keeps the answer with which a client goes on; "" for none."""
-        given = mcp_era.header(call.headers, b"last-event-id")
+        given = mcp_era.header(codec.headers, b"last-event-id")
         if opened is None or not given or call.subject is None:
             return ""
         at = self._sessions.place(call.subject, codec.door, opened, given)
@@ -131,7 +131,7 @@ class Listening:
 
         False if the client names no event of an answer.
         """
-        given = mcp_era.header(call.headers, b"last-event-id") if codec.method == mcp_names.LISTEN else ""
+        given = mcp_era.header(codec.headers, b"last-event-id") if codec.method == mcp_names.LISTEN else ""
         if opened is None or not given:
             return False
         assert call.subject is not None, "streams come after identify"
@@ -171,7 +171,7 @@ class Listening:
             wanted = {key: True for key in await self._wanted(call, None) if key == TOOLS_CHANGED}
         else:
             _check_session(codec, opened)
-            level = await self._records.level(session_id(call.headers))
+            level = await self._records.level(codec.session)
         async with asyncio.timeout(LISTENING):
             await listener.keep()
             if codec.method == mcp_names.SUBSCRIBE:
@@ -181,17 +181,17 @@ class Listening:
                 async for server, said in told:
                     call.resource = Resource("tool", server.name)  # whoever told this may label the workflow
                     try:
-                        await self._tell_of(call, codec, server.name, said, listener)
+                        await self._tell_of(codec, server.name, said, listener)
                     finally:
                         call.resource = asked
 
-    async def _tell_of(self, call: Call, codec: Mcp, server: str, said: Json, listener: Listener) -> None:
+    async def _tell_of(self, codec: Mcp, server: str, said: Json, listener: Listener) -> None:
         """Pass on what one of all servers tells."""
         params = said["params"]
         if said["method"] == CHANGED["tools"]:
             await listener.tell(_marked(codec, said))
         elif said["method"] == MESSAGE and codec.method == mcp_names.LISTEN:
-            level = await self._records.level(session_id(call.headers))
+            level = await self._records.level(codec.session)
             if not level or mcp_names.LEVELS.index(params["level"]) >= mcp_names.LEVELS.index(level):
                 logger = f"{server}/{params['logger']}" if "logger" in params else server
                 await listener.tell({**said, "params": {**params, "logger": logger}})
@@ -220,7 +220,7 @@ class Listening:
 
         The server is asked anew when the client has chosen other resources.
         """
-        caller, pace, id = caller_of(call), _Pace(server.name, _NOTICES), session_id(call.headers)
+        caller, pace, id = caller_of(call), _Pace(server.name, _NOTICES), codec.session
         await server.seat(caller)
         lists = await self._allowed(call, server, dict.fromkeys(LISTS, True))
         uris: list[str] = []
@@ -255,7 +255,7 @@ class Listening:
         if opened.upstream.modern:
             await self._bridged_session(call, codec, server, listener)
             return
-        given = mcp_era.header(call.headers, b"last-event-id")
+        given = mcp_era.header(codec.headers, b"last-event-id")
         last = self._sessions.place(subject, server.name, opened, given) if given else ""
         if not isinstance(last, str):
             raise no_event()

@@ -21,7 +21,7 @@ from gateway.tools.rounds import Rounds
 from gateway.tools.seen import Seen
 from gateway.tools.server import Server
 from gateway.tools.session_records import SessionRecords
-from gateway.tools.sessions import Opened, Sessions, session_id
+from gateway.tools.sessions import Opened, Sessions
 from gateway.tools.task_calls import TaskCalls
 from gateway.tools.task_owners import TaskOwners, TaskRelay
 from gateway.tools.wire import NOTHING, Hold, Relay, SessionLost
@@ -52,11 +52,12 @@ class Sending:
 
     def opened(self, call: Call, server: str) -> Opened | None:
         """The session that a call names; None without one. Raises Refusal(invalid_request) for one it may not use."""
-        id = session_id(call.headers)
-        if not id:
+        codec = call.codec
+        assert isinstance(codec, Mcp), "sessions are those of the protocol"
+        if not codec.session:
             return None
         assert call.subject is not None, "sessions come after identify"
-        opened = self._sessions.open(call.subject, server, id)
+        opened = self._sessions.open(call.subject, server, codec.session)
         if opened is None:
             raise no_session()
         return opened
@@ -141,7 +142,7 @@ class Sending:
         if codec.answered_asks:
             params = answers(call, codec)
         if passing is not None and (joined := self.joined(call, codec)) is not None and joined.upstream.modern:
-            codec.level = await self._records.level(session_id(call.headers))
+            codec.level = await self._records.level(codec.session)
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp_names.META: meta}
         message = message_of(call, codec, params)

@@ -16,26 +16,20 @@ import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway import ids
-from gateway.call import Headers, Json, Subject
-from gateway.dialects import mcp_era
+from gateway.call import Json, Subject
 from gateway.dialects.mcp_questions import Question, Round, Task, TaskAsk
 from gateway.ids import base64url, from_base64url
 from gateway.redaction.vault import Seal
 from gateway.stores import Clock
 from gateway.tools.wire import UNOPENED, Session
 
-SESSION_ID: Final = b"mcp-session-id"
 _LONGEST: Final = 4096
+_KEPT: Final = 1024  # sessions that are known as opened
 _LONGEST_STATE: Final = 64 * 1024
 _PARTS: Final = 5  # of the id of a session
 _ASK_PARTS: Final = 4  # of the key of a question of a task
 _LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _DIGITS: Final = 12  # of a number of tokens
-
-
-def session_id(headers: Headers) -> str:
-    """The id of the session that a message names; "" without one. The later era has none, and ignores the header."""
-    return mcp_era.header(headers, SESSION_ID) if mcp_era.may_have_session(headers) else ""
 
 
 class Opened(NamedTuple):
@@ -59,6 +53,7 @@ class Sessions:
     def __init__(self, seal: Seal | None, clock: Clock = time.time) -> None:
         self._clock = clock
         self._seal = seal or Seal(os.urandom(32))
+        self._known: dict[tuple[str, str, str], Opened] = {}  # by context, sub-agent and id: each call asks often
 
     def new(self, subject: Subject, server: str, upstream: Session, version: str, able: Json) -> str:
         """The id of a new session. `able`: see `Opened.able`."""
@@ -66,12 +61,20 @@ class Sessions:
 
     def open(self, subject: Subject, server: str, id: str) -> Opened | None:
         """The session with this id; None if there is none for this caller at this server."""
-        said = self._opened(_context(subject, server), id)
+        context = _context(subject, server)
+        known = self._known.get((context, subject.acting, id))
+        if known is not None:
+            return known
+        said = self._opened(context, id)
         if said is None or len(said) != _PARTS:
             return None
         version, upstream, spoken, workflow, able = said
         holder = (subject.team, subject.agent, subject.acting, workflow)
-        return Opened(Session(version, upstream, holder=holder) if version else UNOPENED, spoken, workflow, able)
+        opened = Opened(Session(version, upstream, holder=holder) if version else UNOPENED, spoken, workflow, able)
+        if len(self._known) >= _KEPT:
+            self._known.clear()
+        self._known[context, subject.acting, id] = opened
+        return opened
 
     def ask(self, subject: Subject, server: str, opened: Opened, question: Question, until: float) -> str:
         """The id under which the client of a session gets a question. `until`: Unix seconds."""

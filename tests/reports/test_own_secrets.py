@@ -27,7 +27,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
 from gateway.ingress.workflow_ids import WorkflowIds
-from gateway.policy.engines.memo import Memoized
+from gateway.policy.engines.memoized import Memoized
 from gateway.redaction.actions import Rules
 from gateway.redaction.content import Contents
 from gateway.redaction.names import Names
@@ -125,7 +125,7 @@ async def test_a_verdict_of_another_team_is_a_miss() -> None:
 
         async def _judge(self, document: Any, key: bytes) -> Any:
             self.judged += 1
-            return {"allow": True}
+            return {"allow": True}, self._inputs
 
     for read, apart in ((("action", "model"), 2), (("subject", "team"), 2), (("subject",), 2), ((), 2)):
         engine = Engine([read], volatile=False, sets_labels=False)

@@ -6,6 +6,7 @@ checksum) is reported with score 0, because the pattern has still consumed it: a
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
@@ -32,6 +33,8 @@ WEAK: Final = 1e-9
 """The score of a finding that yields to any other finding."""
 _DEPTH = 2  # how many times a value may be encoded
 _MATCH = 3  # microseconds of one match
+_REMEMBERED = 1 << 18  # bytes of the last texts with their hits
+_HIT = 128  # bytes of one hit
 _STRETCH = 10  # microseconds in which a rule checks a stretch, plus one for each character
 
 
@@ -89,6 +92,43 @@ class Match(NamedTuple):
     rule: Rule
 
 
+class _Scanned:
+    """A text, its hits, whether it is plain, and the findings at those of its hits that were judged last."""
+
+    __slots__ = ("found", "hits", "judged", "plain", "text")
+
+    def __init__(self, text: str, hits: list[index.Hit], plain: bool) -> None:
+        self.text = text
+        self.hits = hits
+        self.plain = plain
+        self.judged: list[index.Hit] = []
+        self.found: tuple[Finding, ...] = ()
+
+
+class _Last(threading.local):
+    """The texts that this thread scanned last, for the parts of a set: the result of a tool is given to two.
+
+    By identity of the text: equal texts of others take as long as new ones.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Scanned] = {}
+        self._size = 0
+
+    def of(self, text: str, into: index.Index) -> _Scanned:
+        """What is known of a text, which is looked for in the index otherwise."""
+        known = self._known.get(id(text))
+        if known is None or known.text is not text:
+            known = _Scanned(text, *into.look(text))
+            size = len(text) + _HIT * len(known.hits)
+            if self._size + size > _REMEMBERED:
+                self._known, self._size = {}, 0
+            if size <= _REMEMBERED:
+                self._known[id(text)] = known
+                self._size += size
+        return known
+
+
 class RuleSet:
     """Rules behind one index. Immutable, shared between threads.
 
@@ -114,6 +154,7 @@ class RuleSet:
         held = (escapes.ESCAPE, disguise.BLOB) if undo else ()
         self._index = index.build([rule.expression for rule in rules], cache_dir, streams=streams, held=held)
         self._only: frozenset[int] | None = None
+        self._last = _Last()
         self._least = [rule.least for rule in self.rules]
         self._idle = {at: rule.idle for at, rule in enumerate(self.rules) if isinstance(rule, Rule) and rule.idle}
         self._allowing = any(isinstance(rule, Rule) and rule.allows is not None for rule in self.rules)
@@ -136,16 +177,23 @@ class RuleSet:
         """The findings in a text as written, without undoing disguises."""
         return self._judged(text, self._index.hits(text))
 
-    def _judged(self, text: str, hits: list[index.Hit]) -> list[Finding]:
-        """The findings of the rules of this set at the hits."""
+    def _judged(self, text: str, hits: list[index.Hit], known: _Scanned | None = None) -> list[Finding]:
+        """The findings of the rules of this set at the hits. `known`: remembers them."""
         if self._only is not None:
             hits = [hit for hit in hits if hit[0] in self._only]
-        return self.settle(text, self.matches(text, hits, whole=True)) if hits else []
+        if not hits:
+            return []
+        if known is not None and known.judged == hits:
+            return [*known.found]
+        found = self.settle(text, self.matches(text, hits, whole=True))
+        if known is not None:
+            known.judged, known.found = hits, tuple(found)
+        return found
 
     def _scan(self, text: str, depth: int) -> list[Finding]:
-        hits, plain = self._index.look(text)
-        found = self._judged(text, hits)
-        if plain:
+        known = self._last.of(text, self._index)
+        found = self._judged(text, known.hits, known)
+        if known.plain:
             return found
         hidden: list[Finding] = []
         spend(len(text) >> 6)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway.call import Json
 from gateway.errors import ConfigError
 from gateway.policy.engines.base import ENTRYPOINT, PolicyUnavailable
 from gateway.policy.engines.bundle import Bundle, program
-from gateway.policy.engines.memo import Memoized, team
-from gateway.policy.engines.outline import mentions
+from gateway.policy.engines.memoized import Memoized
+from gateway.policy.engines.outline import Path, mentions
 from gateway.policy.engines.rego import EvaluationError, TooLong
-from gateway.policy.engines.rego.kept import Kept
 from gateway.policy.engines.rego.program import STEPS as MOST_STEPS
 from gateway.policy.engines.rego.values import Value
 
@@ -45,8 +45,6 @@ class Embedded(Memoized):
         super().__init__(inputs, volatile=volatile, sets_labels=mentions(bundle.modules, "labels"))
         self._timeout = timeout
         self._at_once = min(AT_ONCE, timeout)
-        self._kept = Kept(self._program)
-        """Results of rules, by team and by the part of the input that they read."""
         self._thread: ThreadPoolExecutor | None = None
         self._waiting = 0
         self.version = bundle.version
@@ -63,22 +61,23 @@ class Embedded(Memoized):
             self._thread.shutdown(wait=False)
             self._thread = None
 
-    async def _judge(self, document: Json, key: bytes) -> Json:
+    async def _judge(self, document: Json, key: bytes) -> tuple[Json, Iterable[Path]]:
+        del document  # only the part is judged
         part = self._projection.part(key)
         try:
-            value = await self._within(part, len(key), team(document))
+            value, read = await self._within(part, len(key))
         except TooLong:
             raise PolicyUnavailable(f"the policy took longer than {self._timeout:g} s") from None
         except EvaluationError as error:
             raise PolicyUnavailable(f"the policy failed: {error}") from None
         if type(value) is not dict:
             raise PolicyUnavailable("data.gateway.decision is undefined or not an object")
-        return value
+        return value, read
 
-    async def _within(self, document: Json, size: int, owner: str) -> Value:
+    async def _within(self, document: Json, size: int) -> tuple[Value, set[Path]]:
         if size <= LARGEST_AT_ONCE:
             try:
-                return self._evaluate(document, STEPS, self._at_once, owner)
+                return self._evaluate(document, STEPS, self._at_once)
             except TooLong:
                 pass
         if self._waiting >= WAITING:
@@ -88,20 +87,19 @@ class Embedded(Memoized):
         self._waiting += 1
         try:
             deadline = time.monotonic() + self._timeout
-            running = asyncio.get_running_loop().run_in_executor(self._thread, self._until, document, deadline, owner)
+            running = asyncio.get_running_loop().run_in_executor(self._thread, self._until, document, deadline)
             return await asyncio.wait_for(running, self._timeout + AT_ONCE)  # a builtin may not read the clock
         except TimeoutError:
             raise TooLong("the evaluation took longer than policy.timeout") from None
         finally:
             self._waiting -= 1
 
-    def _until(self, document: Json, deadline: float, owner: str) -> Value:
-        return self._evaluate(document, MOST_STEPS, deadline - time.monotonic(), owner)
+    def _until(self, document: Json, deadline: float) -> tuple[Value, set[Path]]:
+        return self._evaluate(document, MOST_STEPS, deadline - time.monotonic())
 
-    def _evaluate(self, document: Json, steps: int, seconds: float, owner: str = "") -> Value:
-        deadline = time.monotonic() + seconds
-        env = self._kept.env(document, owner=owner, steps=steps, deadline=deadline)
-        return self._program.document(PATH, env)
+    def _evaluate(self, document: Json, steps: int, seconds: float) -> tuple[Value, set[Path]]:
+        env = self._program.env(document, steps=steps, deadline=time.monotonic() + seconds)
+        return self._program.document(PATH, env), {path[1:] for path in env.read}
 
 
 def check_entry_point(bundle: Bundle) -> None:

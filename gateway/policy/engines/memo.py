@@ -1,7 +1,6 @@
-"""A memo of verdicts, by the part of the input that a policy reads.
+"""Parts of inputs as keys, and a bounded memo.
 
-The engine gets only this part, so a verdict cannot depend on anything outside the key. The part is cut at a depth of
-two names (`input.content.pii`): deeper reads are covered by the whole value at this place.
+A part is cut at a depth of two names (`input.content.pii`): deeper reads are covered by the whole value at this place.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import Any
 import orjson
 
 from gateway.call import Json
-from gateway.policy.engines.base import PolicyUnavailable
 from gateway.policy.engines.outline import Path
 
 _SORTED = orjson.OPT_SORT_KEYS
@@ -119,54 +117,3 @@ class Memo:
 
     def __len__(self) -> int:
         return len(self._results)
-
-
-def team(document: Json) -> str:
-    """The team of an input, a part of each key: no team can learn about other teams' calls from response times."""
-    subject = document.get("subject")
-    name = subject.get("team") if type(subject) is dict or isinstance(subject, Mapping) else None
-    return name if isinstance(name, str) else ""
-
-
-class Memoized:
-    """The common part of the engines in this process. A subclass implements `_judge`.
-
-    `inputs`: the paths of the input that the bundle reads. `volatile`: verdicts depend on more than the input, so they
-    are not kept.
-    """
-
-    def __init__(self, inputs: Iterable[Path], *, volatile: bool, sets_labels: bool) -> None:
-        self._projection = Projection(inputs)
-        self._memo = None if volatile else Memo()
-        self._names_team = self._projection.reads("subject", "team")
-        self.reads_history = self._projection.reads("context", "history")
-        self.sets_labels = sets_labels
-
-    @property
-    def memoized(self) -> bool:
-        """Whether equal inputs are judged only once."""
-        return self._memo is not None
-
-    async def open(self) -> None:
-        """No effect: the bundle is compiled already."""
-
-    async def decide(self, document: Json) -> Json:
-        """`data.gateway.decision`; for an input equal to an earlier input, the same object."""
-        try:
-            key = part = self._projection.key(document)
-            if not self._names_team:
-                key = orjson.dumps(team(document)) + part
-        except (TypeError, ValueError, RecursionError) as error:
-            raise PolicyUnavailable(f"the input is not JSON: {error}") from None
-        memo = self._memo
-        if memo is not None and (found := memo.get(key)) is not None:
-            return found
-        result = await self._judge(document, part)
-        return result if memo is None else memo.put(key, result)
-
-    async def ping(self) -> None:
-        """No effect: the engine is always ready."""
-
-    async def _judge(self, document: Json, key: bytes) -> Json:
-        """The verdict on the part of a document that `key` represents. Raises PolicyUnavailable."""
-        raise NotImplementedError

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import orjson
@@ -28,7 +28,7 @@ from gateway.policy.engines.bundle import Bundle
 from gateway.policy.engines.compiled import Compiled
 from gateway.policy.engines.embedded import Embedded
 from gateway.policy.engines.host import Clock, Undefined, builtins
-from gateway.policy.engines.memo import Memoized
+from gateway.policy.engines.memoized import Memoized
 
 try:
     import opapywasm
@@ -111,14 +111,14 @@ class Wasm(Memoized):
         self._threads.shutdown(wait=False)
         self._policy.close()
 
-    async def _judge(self, document: Json, key: bytes) -> Json:
+    async def _judge(self, document: Json, key: bytes) -> tuple[Json, Iterable[rego.Path]]:
         del key
         term = self._projection.term(document)
         if len(term) > LARGEST:
             raise PolicyUnavailable(f"the part of the input that the policy reads is larger than {LARGEST} bytes")
         if self._globs and _UNMATCHED.search(term):
             if self._exact is not None:
-                return await self._exact.decide(document)
+                return await self._exact.decide(document), self._inputs
             raise PolicyUnavailable(
                 "a value that the policy reads has a line break or a NUL, and the policy uses glob.match, which "
                 "misreads these characters when compiled; use policy.engine: opa, or let the gateway compile"
@@ -132,7 +132,7 @@ class Wasm(Memoized):
             raise PolicyUnavailable(f"the policy failed: {_words(error)}") from None
         if not isinstance(value, dict):
             raise PolicyUnavailable("data.gateway.decision is undefined or not an object")
-        return value
+        return value, self._inputs
 
     def _evaluate(self, term: bytes) -> object:
         self._clock.set()

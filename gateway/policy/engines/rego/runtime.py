@@ -26,16 +26,15 @@ class Env:
     """The state of an evaluation: input, data, the values of rules so far, and what `with` replaced."""
 
     __slots__ = (
-        *("cache", "data", "input", "kept", "meter", "mocks", "now_ns", "owner", "patches", "program", "strict"),
+        *("cache", "data", "input", "meter", "mocks", "now_ns", "patches", "program", "read", "strict"),
         *("values", "whole"),
     )
 
     def __init__(
         self, program: Any, input_: Value, data: dict[str, Value], meter: Meter, now_ns: int, strict: bool
     ) -> None:
-        self.kept: dict[Any, Value] | None = None
-        """Results of other evaluations, and whose these are."""
-        self.owner = ""
+        self.read: set[Path] = set()
+        """The paths of the input that were read so far, also within `with`; ("input",) is all of it."""
         self.whole = not strict
         """Whether it sees what every evaluation of the program sees, the input apart."""
         self.program = program
@@ -76,9 +75,9 @@ class Env:
         """A copy to replace something in; the values of rules are asked for anew."""
         self.tick(4 + (len(self.values) >> COPIED))
         made: Env = object.__new__(Env)
-        for name in ("program", "input", "data", "meter", "now_ns", "strict", "cache", "patches", "mocks"):
+        for name in ("program", "input", "read", "data", "meter", "now_ns", "strict", "cache", "patches", "mocks"):
             setattr(made, name, getattr(self, name))
-        made.kept, made.owner, made.whole = None, "", False
+        made.whole = False
         made.values = [MISSING] * len(self.values) if self.patches else self.program.blank.copy()
         return made
 
@@ -207,7 +206,11 @@ def items_in_order(env: Env, whole: Value) -> Iterable[tuple[Value, Value]]:
 
 def fetch(env: Env, slot: int, path: Path) -> Value:
     """What stands at a path of input or data; kept for the rest of the evaluation."""
-    value: Value = env.input if path[0] == "input" else env.data
+    if path[0] == "input":
+        env.read.add(path)
+        value: Value = env.input
+    else:
+        value = env.data
     for name in path[1:]:
         value = value.get(name, UNDEFINED) if type(value) is dict else lookup(value, name)
         if value is UNDEFINED:
