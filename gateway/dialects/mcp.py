@@ -133,7 +133,7 @@ class Mcp(JsonRpc):
         self.headers = by_name(headers)
         """The headers of the request, by name."""
         self.session = header(self.headers, SESSION_ID) if may_have_session(self.headers) else ""
-        """The id of the session that the request names; "" for none. The later era has none, and ignores the header."""
+        """The id of the session that the request names; "" for none. The later era ignores the header."""
         self._headers = headers
 
     @property
