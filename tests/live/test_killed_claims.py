@@ -15,12 +15,12 @@ import yaml
 
 import responding
 import upstream as scripted
-from background import SOON, amounts, finish, made, outcomes
+from background import INTERPRETER, RUNS, SMALL, SOON, TOKENS, amounts, code, finish, made, outcomes
 from gateway.call import Call, Json
 from gateway.ingress.owners import Owners
+from keeping import CONTAINERS, STORES, stores
 from line import KEYS, running
 from servers import free_port, listens, process
-from test_containers_line import INTERPRETER, RUNS, SMALL, TOKENS, code
 from waiting import eventually
 
 pytestmark = pytest.mark.live
@@ -34,11 +34,11 @@ from gateway.settle.settle import Settle
 from gateway.stores.redis import RedisStore
 from gateway.stores.sqlite import SqliteStore
 
-end, told, at, path = Settle.end, Audit.ended, sys.argv[2], sys.argv[3]
+end, told, at = Settle.end, Audit.ended, sys.argv[2]
 logs = []
 
 async def ending(self, call, status):
-    if at == "settling" and path in call.route:
+    if at == "settling":
         await self._claims._store.durable()
         os.kill(os.getpid(), signal.SIGKILL)
     if call.outcome.claimed and at in ("at once", "claimed"):
@@ -67,7 +67,7 @@ sys.exit(main(["serve", "--config", sys.argv[1]]))
 """
 """A gateway that dies at one event: right after the claim, which may not be on disk ("at once"); once the claim is on
 disk ("claimed"); once the charge is on disk, but not yet the note that it was made ("settled"), also with its record in
-the decision log ("recorded"); before it settles a call to a path ("settling"). It does not look for the end itself, so
+the decision log ("recorded"); before it settles a call ("settling"). It does not look for the end itself, so
 that the caller is first."""
 
 
@@ -124,7 +124,7 @@ def test_a_claim_whose_gateway_was_killed(
     path.write_text(yaml.safe_dump({**settings, "server": {"port": port}}))
     it, cid = KINDS[kind], f"killed-{kind}-{at.replace(' ', '-')}"
     with (
-        process([sys.executable, "-c", _SERVE, str(path), at, ""], lambda: listens(port), seconds=120) as gateway,
+        process([sys.executable, "-c", _SERVE, str(path), at], lambda: listens(port), seconds=120) as gateway,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
     ):
         begun = client.post(it.path, json=it.body, headers=headers("alice", cid))
@@ -174,3 +174,50 @@ def test_a_claim_whose_gateway_was_killed(
         total = amounts(line, cid)
     with running(tmp_path, settings) as line:
         assert amounts(line, cid) == total
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_calls_whose_gateway_was_killed_before_it_settled(
+    request: pytest.FixtureRequest, up: scripted.Upstream, tmp_path: Path, store: str
+) -> None:
+    """What was made belongs to its team, a kept answer is given again, and each costs what it has reserved, once."""
+    state = f"sqlite:///{tmp_path}/state.db" if store == "sqlite" else request.getfixturevalue("redis_url")
+    settings = stores(tmp_path, up) | {"state": state, "tools": {"crm": {"http": up.url, "methods": ["POST"]}}}
+    settings["tools"]["crm"]["price"] = 0.5
+
+    def keyed(path: str) -> dict[str, str]:
+        """Each call with a key of its own."""
+        return {**headers("alice", f"{store}{path}"), "idempotency-key": f"once-{store}{path}"}
+
+    said = {"role": "user", "content": "I am ann@example.org"}
+    calls = {
+        "/tools/crm": ("/tools/crm/chat/completions", {"model": "echo", "messages": [said]}, 500_000_000),
+        CONTAINERS: (CONTAINERS, {"name": "of ann@example.org"}, 0),  # prices of runs are not reserved
+        STORES: (STORES, {"name": "of ann@example.org"}, 0),
+    }
+    got, before = dict[str, httpx.Response](), len(up.seen)
+    port, file = free_port(), tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump({**settings, "server": {"port": port}}))
+    for at, (path, body, _) in calls.items():
+        command = [sys.executable, "-c", _SERVE, str(file), "settling"]
+        with (
+            process(command, lambda: listens(port), seconds=120) as gateway,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+        ):
+            got[at] = client.post(path, json=body, headers=keyed(path))
+            assert got[at].status_code == 200, got[at].text
+            assert gateway.wait(30) == -9
+    with running(tmp_path, settings) as line:
+        for path, body, _ in calls.values():
+            again = line.client.post(path, json=body, headers=keyed(path))
+            assert again.headers.get("idempotent-replayed") == "true"
+        assert len(up.seen) == before + len(calls)
+        for at in (CONTAINERS, STORES):
+            for agent, status in (("alice", 200), ("mallory", 404)):
+                found = line.client.get(f"{at}/{got[at].json()['id']}", headers=headers(agent))
+                assert found.status_code == status
+        for path, _, cost in calls.values():
+            workflow = line.workflow(f"{store}{path}")
+            of = (workflow.used.get("cost", 0) + workflow.held.get("cost", 0), workflow.held.get("calls", 0))
+            assert of == (cost, 0 if store == "sqlite" else 1), path
+            assert workflow.used["calls"] + workflow.held.get("calls", 0) <= 2
