@@ -1,6 +1,6 @@
 """A call, and what each stage adds to the call. Data, with hardly any behavior.
 
-`serving.endpoints` creates a `Call`, which passes through `pipeline`; each field is written by one stage. Amounts are
+`serving.arrivals` creates a `Call`, which passes through `pipeline`; each field is written by one stage. Amounts are
 integers: tokens, calls, requests, and money in nano-USD (1e-9 USD), so that sums are exact.
 """
 

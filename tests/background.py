@@ -18,6 +18,16 @@ from line import KEYS, Line
 
 SOON: dict[str, Any] = {"stored": {"retrieve": "0.2s"}}
 NEVER: dict[str, Any] = {"stored": {"retrieve": "1h"}}
+TOKENS = 25_000  # nano-USD of the tokens of one answer
+SMALL, LARGE, SEARCH, PREVIEW = 30_000_000, 120_000_000, 10_000_000, 25_000_000
+RUNS = {"container": 30, "container_4g": 120, "web_search": 10}
+INTERPRETER = {"type": "code_interpreter", "container": {"type": "auto"}}
+
+
+def code(container: str) -> dict[str, Any]:
+    """An item of code that ran in a container."""
+    ran = {"type": "code_interpreter_call", "id": f"ci_{container}", "code": "1", "status": "completed", "outputs": []}
+    return {**ran, "container_id": container}
 
 
 def made(folder: Path, up: scripted.Upstream, state: str = "", **fields: Any) -> dict[str, Any]:

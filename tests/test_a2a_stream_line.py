@@ -116,7 +116,7 @@ def stream(
         raw = answer.read()
         if not answer.headers["content-type"].startswith("text/event-stream"):
             return [json.loads(raw)]
-    return [json.loads(one.partition(b"data: ")[2]) for one in raw.split(b"\n\n") if one.strip()]
+    return [json.loads(one.partition(b"data: ")[2]) for one in raw.split(b"\n\n") if b"data: " in one]
 
 
 def texts(events: list[Any]) -> str:
@@ -353,3 +353,23 @@ def test_half_a_character(line: Line, agent: Scripted, version: str) -> None:
     events = [tale.task(), tale.chunk("a\ud83d"), tale.chunk("b \ud83d\ude00"), tale.status("completed")]
     agent.stream = lambda method, params: iter(events)
     assert texts(stream(line, version)) == "a\ufffdb \U0001f600"
+
+
+@versions
+def test_a_character_in_two_events(line: Line, agent: Scripted, version: str) -> None:
+    """Its halves are joined, for each artifact; a half that stays alone is U+FFFD, in its place."""
+    tale = Story(version, "halves")
+
+    def told(*events: bytes) -> list[Any]:
+        agent.stream = lambda method, params: iter([tale.task(), *events])
+        return stream(line, version)
+
+    cut = (tale.chunk("a\ud83d"), tale.chunk("x\ud83d", artifact="a2"), b": alive\n\n", tale.chunk("\ude00b"))
+    said = told(*cut, tale.chunk("\ude01y", artifact="a2"), tale.status("completed"))
+    assert texts(said) == "ax\U0001f600b\U0001f601y"
+    said = told(tale.chunk("write to ann@\ud83d", "\ude00.b\ud83d"), tale.chunk("\ude01"), tale.status("completed"))
+    assert texts(said) == "write to ann@\U0001f600.b\U0001f601"
+    said = told(tale.chunk("a\ud83d"), tale.chunk("b"), tale.chunk("c\ud83d"), tale.status("completed"))
+    assert texts(said) == "a\ufffdbc\ufffd"
+    assert said[-1]["result"].get("statusUpdate", said[-1]["result"])["status"]["state"] == tale.state("completed")
+    assert own_code(told(tale.chunk("ann.lee@exam\ud83d"), tale.chunk("ple", "ann.lee@example.org"))[-1]["error"])

@@ -14,7 +14,7 @@ import pytest
 import calls
 import upstream as scripted
 from gateway.call import Subject
-from gateway.config.grammar import Cache as Settings
+from gateway.config.models import Cache as Settings
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.openai_files import FILES
 from gateway.exchange.cache import Cache

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import upstream as scripted
 from gateway.call import Target
-from gateway.config.grammar import Model
+from gateway.config.models import Model
 from gateway.upstream.choice import order
 from gateway.upstream.health import Healths
 from line import config, running

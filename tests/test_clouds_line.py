@@ -425,7 +425,7 @@ def test_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "or auth: aws for the credentials of the machine" in mistake("{}", {"AWS_REGION": "eu-west-1"}, "bedrock")
     signed = loaded("{auth: aws}", {"AWS_REGION": "eu-west-1"}, "bedrock")
     assert (signed.api_key, signed.sent_as) == ("", "aws")
-    monkeypatch.setattr("gateway.config.grammar.find_spec", lambda _: None)
+    monkeypatch.setattr("gateway.config.accounts.find_spec", lambda _: None)
     assert "needs a library for auth: aws: .venv/bin/pip install -e '.[aws]'" in (
         mistake("{auth: aws}", {"AWS_REGION": "eu-west-1"}, "bedrock")
     )

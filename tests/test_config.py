@@ -7,7 +7,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from gateway.config.grammar import Config, Price, schema
+from gateway.config.grammar import Config, schema
+from gateway.config.models import Price
 from reference import CONFIG, HEADINGS, config_page, config_rows, table_of
 
 

@@ -10,13 +10,25 @@ import pytest
 
 import responding
 import upstream as scripted
-from background import NEVER, SOON, amounts, finish, made, outcomes, post
+from background import (
+    INTERPRETER,
+    LARGE,
+    NEVER,
+    PREVIEW,
+    RUNS,
+    SEARCH,
+    SMALL,
+    SOON,
+    TOKENS,
+    amounts,
+    code,
+    finish,
+    made,
+    outcomes,
+    post,
+)
 from line import Line, running
 from waiting import eventually
-
-TOKENS = 25_000  # nano-USD of the tokens of one answer
-SMALL, LARGE, SEARCH, PREVIEW = 30_000_000, 120_000_000, 10_000_000, 25_000_000
-RUNS = {"container": 30, "container_4g": 120, "web_search": 10}
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +44,7 @@ def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield started
 
 
-def code(container: str) -> dict[str, Any]:
-    """An item of code that ran in a container."""
-    ran = {"type": "code_interpreter_call", "id": f"ci_{container}", "code": "1", "status": "completed", "outputs": []}
-    return {**ran, "container_id": container}
-
-
 SEARCHED = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}}
-INTERPRETER = {"type": "code_interpreter", "container": {"type": "auto"}}
 BIG = {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}
 
 

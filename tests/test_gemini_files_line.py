@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -16,6 +19,8 @@ from google.genai import errors, types
 
 import uploading
 import upstream as scripted
+from gateway.ids import base64url
+from gateway.redaction.vault import Seal
 from keeping import VAULT
 from line import KEYS, Line, gemini_config, policies, running
 
@@ -353,3 +358,57 @@ def test_the_workflow_of_an_upload(line: Line) -> None:
     made = send(answer.headers["x-goog-upload-url"])
     assert answer.headers["x-correlation-id"] == made.headers["x-correlation-id"]
     assert json.loads(made.content)["file"]["state"] == "ACTIVE"
+
+
+def test_an_upload_that_has_ended(line: Line) -> None:
+    """Its URL makes no second file, whoever sends the bytes again; of concurrent ends, one makes the file."""
+    url = begin(line).headers["x-goog-upload-url"]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: send(url), range(4)))
+    assert sorted(one.status_code for one in made) == [200, 400, 400, 400]
+    for command, offset in (("upload, finalize", "0"), ("finalize", str(len(PDF))), ("upload", str(len(PDF)))):
+        again = send(url, b"" if command == "finalize" else PDF, command, offset)
+        assert (again.status_code, again.headers["x-goog-upload-status"]) == (400, "final")
+    assert [*uploading.CONTENT.values()] == [PDF]
+    (name,) = uploading.FILES
+    with client_of(line) as client:
+        assert client.files.get(name=name).name == name
+
+
+def test_the_url_of_an_upload_ends(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a day it is unknown, as is one that another gateway's key has sealed."""
+    url, now = begin(line).headers["x-goog-upload-url"], time.time()
+    monkeypatch.setattr("gateway.ingress.uploads.time.time", lambda: now + 86_401)
+    assert send(url).status_code == 404
+    monkeypatch.undo()
+    sealed = base64url(Seal(b"x" * 32).enclose("upload", b"{}"))
+    assert send(f"{line.url}/upload/v1beta/files/{sealed}").status_code == 404
+    assert not uploading.FILES
+
+
+def test_an_upload_goes_on_after_a_restart(up: scripted.Upstream, tmp_path: Path) -> None:
+    """The URL holds all that the next process needs; the file is the team's."""
+    with running(tmp_path, settings(tmp_path, up)) as line:
+        url = begin(line).headers["x-goog-upload-url"]
+        assert send(url, PDF[:99], "upload").headers["x-goog-upload-status"] == "active"
+    with running(tmp_path, settings(tmp_path, up)) as line:
+        made = send(line.url + urlsplit(url).path, PDF[99:], offset="99")
+        name = made.json()["file"]["name"]
+        assert uploading.CONTENT[name] == PDF
+        with client_of(line, "mallory") as mallory, pytest.raises(errors.ClientError, match="404"):
+            mallory.files.get(name=name)
+        with client_of(line) as client:
+            assert client.files.get(name=name).name == name
+
+
+@pytest.mark.parametrize("offset", ["1", "3", "999999999999999"])
+def test_offsets_that_lie(line: Line, offset: str) -> None:
+    """A text is one whatever its offset says; the provider knows what it has of other files."""
+    text = b"card 4111 1111 1111 1111"
+    for kind, status in (("text/plain", 400), ("application/pdf", 400)):
+        url = begin(line, header_content_type=kind).headers["x-goog-upload-url"]
+        assert send(url, text, offset=offset).status_code == status
+        assert send(url, b"", command="upload").status_code in (200, 400)
+        assert send(url, text, command="finalize").status_code == 400
+        assert send(url, text).status_code == 403
+    assert not uploading.FILES

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from gateway.call import Redaction
-from gateway.config.grammar import Quotas, Server
+from gateway.config.grammar import Server
+from gateway.config.limits import Quotas
 from gateway.config.load import loads
 from gateway.config.sections import Loops as LoopSettings
 from gateway.config.sections import Output

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.amounts import Debit, Look
 from gateway.call import Step, ToolUse
-from gateway.config.grammar import Quotas
+from gateway.config.limits import Quotas
 from gateway.config.sections import Loops as Settings
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import Refusal

@@ -13,8 +13,9 @@ import upstream as scripted
 from gateway.call import Usage
 from gateway.cli import main
 from gateway.config import prices
-from gateway.config.grammar import Config, Price
+from gateway.config.grammar import Config
 from gateway.config.load import loads
+from gateway.config.models import Price
 from gateway.config.providers import ROWS
 from gateway.errors import ConfigError
 from gateway.limits import quota

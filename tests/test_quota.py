@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.amounts import Ask, Debit, Rejection
 from gateway.call import Usage
-from gateway.config.grammar import Model, Price
-from gateway.config.grammar import Quotas as Settings
+from gateway.config.limits import Quotas as Settings
+from gateway.config.models import Model, Price
 from gateway.limits import quota
 
 USD_5 = 5_000_000_000

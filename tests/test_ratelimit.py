@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.amounts import Ask, Balance, Debit, Rejection, Reservation
 from gateway.call import Subject
-from gateway.config.grammar import Limit
+from gateway.config.limits import Limit
 from gateway.limits.ratelimit import RateLimits, duration, elsewhere
 
 BOT = Subject("bot", "support")

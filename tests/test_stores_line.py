@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -14,30 +13,15 @@ import passed
 import upstream as scripted
 from background import outcomes
 from gateway.dialects.openai_stores import CONTAINERS as ONE_CONTAINER
-from keeping import VAULT
-from line import Line, config, running
-
-STORES, CONTAINERS = "/v1/vector_stores", "/v1/containers"
-
-
-def settings(folder: Path, up: scripted.Upstream) -> dict[str, Any]:
-    """A gateway that serves files, stores and containers of two providers."""
-    quotas = {"tokens": 10**6, "calls": 1000}
-    audit = {"path": str(folder / "audit.db")}
-    made = config(folder, up.url, pii={"vault_key": VAULT}, output={"unscannable": "allow"}, quotas=quotas, audit=audit)
-    made["providers"]["other"] = {**made["providers"]["up"], "api_key": "sk-of-the-other-provider"}
-    made["models"]["/v1/files"] = {"targets": ["up/any"]}
-    made["models"]["elsewhere"] = {"targets": ["other/any"]}
-    made["models"][STORES] = {"targets": ["up/any"]}
-    made["models"][CONTAINERS] = {"targets": ["up/any"], "price": {"runs": {"container": 30, "container_4g": 120}}}
-    return made
+from keeping import CONTAINERS, STORES, stores
+from line import Line, running
 
 
 @pytest.fixture(scope="module")
 def line(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A gateway."""
     folder = tmp_path_factory.mktemp("stores")
-    with running(folder, settings(folder, up)) as started:
+    with running(folder, stores(folder, up)) as started:
         yield started
 
 
@@ -198,7 +182,7 @@ def test_a_container_is_charged(line: Line, alice: openai.OpenAI) -> None:
 def test_pages_of_several_keys(up: scripted.Upstream, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Forwards, in the other order, and back: always the same entries, in the same or the reverse order."""
     folder = tmp_path_factory.mktemp("keys")
-    made = settings(folder, up)
+    made = stores(folder, up)
     made["providers"]["up"] = {**made["providers"]["up"], "api_keys": [f"sk-key-{at}-of-the-provider" for at in "abc"]}
     with running(folder, made) as line, client_of(line) as alice:
         mine = [alice.vector_stores.create().id for _ in range(9)]
@@ -244,7 +228,7 @@ def test_the_end_of_a_long_list_is_sought(
     """Back into a key with many entries of others: a call that ends before the last page says where to go on."""
     monkeypatch.setattr("gateway.exchange.listed._PAGES", 3)
     folder = tmp_path_factory.mktemp("long")
-    made = settings(folder, up)
+    made = stores(folder, up)
     made["providers"]["up"] = {**made["providers"]["up"], "api_keys": ["sk-key-b-of-the-provider"]}
     with running(folder, made) as line, client_of(line) as alice:
         mine = [alice.vector_stores.create().id for _ in range(4)]

@@ -52,7 +52,7 @@ def _upload(headers: dict[str, str], asked: dict[str, str], raw: bytes) -> Answe
         url = SAYS.get("url", f"{HOST}/upload/v1beta/files?upload_id={id}&upload_protocol=resumable")
         return 200, f"x-goog-upload-status: active\r\nx-goog-upload-url: {url}\r\n", b""
     at = OPEN.get(asked.get("upload_id", ""))
-    if at is None or int(headers.get("x-goog-upload-offset", "-1")) != len(at["data"]):
+    if at is None or at.get("ended") or int(headers.get("x-goog-upload-offset", "-1")) != len(at["data"]):
         return 400, "", json.dumps(PERMITTED).encode()
     at["data"] += raw
     if not command.endswith("finalize"):
@@ -60,6 +60,7 @@ def _upload(headers: dict[str, str], asked: dict[str, str], raw: bytes) -> Answe
     size = at["headers"].get("x-goog-upload-header-content-length")
     if size is not None and int(size) != len(at["data"]):
         return 400, "", json.dumps(PERMITTED).encode()
+    at["ended"] = True
     name = put(secrets.token_hex(6))
     said = {re.sub("_(.)", lambda found: found[1].upper(), key): it for key, it in at["said"].get("file", {}).items()}
     FILES[f"files/{name}"] |= said | {"sizeBytes": str(len(at["data"])), "state": "ACTIVE"}

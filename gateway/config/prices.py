@@ -12,7 +12,9 @@ from typing import Final
 
 import yaml
 
-from gateway.config.grammar import Config, Model, Price, Provider, Rank, Target
+from gateway.config.accounts import Provider
+from gateway.config.grammar import Config
+from gateway.config.models import Model, Price, Rank, Target
 from gateway.config.yaml_file import Problem, YamlFile
 
 FILE: Final = Path(__file__).with_suffix(".yaml")

@@ -1,6 +1,6 @@
 """The base class of all sections of the configuration, and the sections that do not refer to others.
 
-`grammar.py` has the other sections, and the file as a whole.
+`grammar.py` has the file as a whole; `accounts.py`, `models.py` and `limits.py` have the largest sections.
 """
 
 from __future__ import annotations

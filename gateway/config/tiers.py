@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.config.grammar import Model, Price
+from gateway.config.models import Model, Price
 from gateway.config.scalars import PLAIN_TIERS
 from gateway.errors import Refusal
 

@@ -22,6 +22,7 @@ from gateway import ids
 from gateway.amounts import LABELS, NANO_USD
 from gateway.call import Json
 from gateway.config import grammar, scalars
+from gateway.config.limits import Quotas as Limits
 from gateway.config.sections import Section
 from gateway.errors import Refusal
 from gateway.ingress import correlation
@@ -259,7 +260,7 @@ def _ended(workflow: Workflow, what: str) -> Refusal:
 # Showing
 
 
-def shown(workflow: Workflow, settings: grammar.Quotas) -> Json:
+def shown(workflow: Workflow, settings: Limits) -> Json:
     """A workflow for display. Money is in USD, times are ISO 8601 in UTC.
 
     `chain`: the longest chain of agents. `path`: which agent called after which, the newest changes. `labels`,

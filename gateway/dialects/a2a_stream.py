@@ -14,6 +14,7 @@ import orjson
 
 from gateway.bodies import Json
 from gateway.dialects import Chunk, events, numbers, sse, tree
+from gateway.dialects.a2a_halves import ArtifactHalves
 from gateway.dialects.a2a_tables import ANSWER, Told, files, told
 from gateway.dialects.base import Ordered
 from gateway.dialects.fields import Reader
@@ -55,6 +56,7 @@ class A2aStream(Ordered):
         "_codec",
         "_contexts",
         "_fields",
+        "_halves",
         "_reader",
         "_task",
         "_version",
@@ -69,6 +71,7 @@ class A2aStream(Ordered):
         self._task = continued
         self._contexts: set[str] = set()
         self._reader = sse.Reader()
+        self._halves = ArtifactHalves()
         self._fields = Reader(ANSWER)
         self._artifacts: dict[str, int] = {}
         self.heard: Told | None = None
@@ -83,13 +86,16 @@ class A2aStream(Ordered):
             event, at = self._reader.next(data, at)
             if event is None:
                 return
-            yield self._event(event)
+            for one in self._halves.take(event):
+                yield self._event(one)
 
     def rest(self) -> Iterator[Chunk]:
         """The last event if its end is missing."""
         event = None if self.ended else self._reader.rest()
-        if event is not None:
-            yield self._event(event)
+        for one in self._halves.take(event) if event is not None else ():
+            yield self._event(one)
+        for one in self._halves.rest():
+            yield self._event(one)
 
     @property
     def finished(self) -> bool:

@@ -29,6 +29,7 @@ from gateway.dialects import (
     ordinal,
     responses_answer,
     responses_frame,
+    responses_halves,
     sse,
     tree,
 )
@@ -108,7 +109,7 @@ class ResponsesStream(Ordered):
 
     __slots__ = (
         *("_by_item", "_closing", "_echo", "_fields", "_frame", "_halves", "_held", "_items", "_open"),
-        *("_reader", "_said", "_size", "_waiting", "ended", "last", "runs", "tier"),
+        *("_reader", "_said", "_size", "_waited", "_waiting", "ended", "last", "runs", "tier"),
     )
 
     def __init__(self) -> None:
@@ -116,6 +117,7 @@ class ResponsesStream(Ordered):
         self.runs: hosted_runs.Runs = ()
         self._fields = Reader(ANSWER)
         self._halves = Halves()
+        self._waited: sse.SSE | None = None  # an event with half a character at its end
         self._frame: Framed | None = None  # of the last text
         self._said: dict[Place, Said] = {}
         self._by_item: dict[int, list[Said]] = {}
@@ -136,7 +138,7 @@ class ResponsesStream(Ordered):
         at = 0
         while at < len(data) and not self.ended:
             frame = self._frame
-            if frame is not None and not (frame.said.ended or self._open or self._halves):
+            if frame is not None and not (frame.said.ended or self._open or self._halves or self._waited):
                 series = self._series(frame, data, at)
                 if series is not None:
                     yield series
@@ -180,6 +182,9 @@ class ResponsesStream(Ordered):
         event = None if self.ended else self._reader.rest()
         if event is not None:
             yield from self._read(event)
+        waited, self._waited = self._waited, None
+        if waited is not None:
+            yield from self._next(waited)
 
     @property
     def finished(self) -> bool:
@@ -197,6 +202,15 @@ class ResponsesStream(Ordered):
 
     def _read(self, event: sse.SSE) -> Iterator[Event]:
         """The chunks of an event, and of the events that waited for it."""
+        if self._waited is not None and event.data:  # comments overtake
+            waited, self._waited = self._waited, None
+            yield from self._next(responses_halves.before(waited, event))
+        if responses_halves.ends_in_half(event):
+            self._waited = event
+        else:
+            yield from self._next(event)
+
+    def _next(self, event: sse.SSE) -> Iterator[Event]:
         chunk = self._chunk(event)
         if chunk is None:
             return

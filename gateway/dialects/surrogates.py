@@ -126,6 +126,9 @@ class Halves:
     def __bool__(self) -> bool:
         return bool(self._held)
 
+    def __contains__(self, channel: object) -> bool:
+        return channel in self._held
+
     def piece(self, channel: Any, text: str) -> str:
         """A piece of a running text, with the held half of the previous piece."""
         if not text:
@@ -135,6 +138,10 @@ class Halves:
             self._held[channel] = text[-1]
             text = text[:-1]
         return text if _is_clean(text) else joined(text)
+
+    def end(self, channel: Any) -> str:
+        """A running text has ended; returns the replacement of its held half, "" without one."""
+        return "\ufffd" if self._held.pop(channel, "") else ""
 
     def rest(self) -> dict[Any, str]:
         """The texts have ended; returns the replacements of the held halves."""

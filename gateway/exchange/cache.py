@@ -23,7 +23,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway.call import Call
-from gateway.config.grammar import Cache as Settings
+from gateway.config.models import Cache as Settings
 from gateway.redaction import openings
 from gateway.redaction.vault import Seal
 from gateway.stores import Answers, Kept, StoreUnavailable

@@ -78,7 +78,7 @@ class Endings:
 
     async def _charge(self, call: Call, due: Due) -> None:
         """Charge and record an answer, unless a caller was charged for it."""
-        if await self._owners.charge(call, due.kind, due.id):
+        if await self._owners.take_over(call, due.kind, due.id):
             call.outcome.claimed = call.outcome.finished = True
             await self._owners.open_sessions(call)
             await self._settle.end(call, 200)
@@ -134,7 +134,7 @@ class Endings:
 
     async def _gone(self, call: Call, due: Due) -> None:
         """The provider has no such answer any more, and nobody saw its usage: the estimate is charged."""
-        if await self._owners.charge(call, due.kind, due.id):
+        if await self._owners.take_over(call, due.kind, due.id):
             held = stored_of(due.record).held
             for ask in held.asks if held is not None else ():
                 await self._ledger.settle(Reservation(ask, ()), {}, "lapsed")

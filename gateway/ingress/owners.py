@@ -247,22 +247,31 @@ class Owners:
         return await self.charge(call, kind, id)
 
     async def charge(self, call: Call, kind: str, id: str) -> bool:
-        """Whether this call is the one that is charged for an answer in the background. Raises StoreUnavailable.
+        """Whether this call is the one that is charged for an answer in the background. Raises StoreUnavailable."""
+        seal = self._seal
+        return seal is not None and (await self._claim(seal, call, kind, id))["claim"] == call.id
 
-        The claim of a call that has not charged the answer since (`charged`) is that of a gateway that died.
+    async def take_over(self, call: Call, kind: str, id: str) -> bool:
+        """The same of a look, which goes on as the call that has claimed the answer if its gateway has died.
+
+        Writes `call.id`: what the dead call has charged, claimed and recorded under its id is so once. A call that has
+        not charged its answer in a while (`charged`) is dead. Raises StoreUnavailable.
         """
         seal = self._seal
         if seal is None:
             return False
+        said = await self._claim(seal, call, kind, id)
+        if time.time() - said["at"] > _DEAD and not await self.is_charged(call, kind, id):
+            call.id = said["claim"]
+        return bool(said["claim"] == call.id)
+
+    async def _claim(self, seal: Seal, call: Call, kind: str, id: str) -> Json:
+        """The claim of an answer: that of this call if there was none."""
         name = self._name(seal, f"charged {kind}", id)
-        claim = self._sealed(seal, call.team, name, {"claim": call.id, "at": time.time()})
-        await self._store.own(call.team, name, claim, self._ttl)
-        said = await self._claimed(seal, call.team, name)
-        if time.time() - said.get("at", math.inf) > _DEAD and not await self.is_charged(call, kind, id):
-            await self._store.disown(call.team, name)
-            await self._store.own(call.team, name, claim, self._ttl)
-            said = await self._claimed(seal, call.team, name)
-        return bool(said.get("claim") == call.id)
+        await self._store.own(
+            call.team, name, self._sealed(seal, call.team, name, {"claim": call.id, "at": time.time()}), self._ttl
+        )
+        return {"claim": "", "at": math.inf} | await self._claimed(seal, call.team, name)
 
     async def _claimed(self, seal: Seal, team: str, name: str) -> Json:
         sealed = await self._store.owned(team, name)

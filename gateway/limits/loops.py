@@ -25,7 +25,7 @@ from typing import Any
 
 from gateway.amounts import TOOLS, Debit, Look
 from gateway.call import Step, ToolUse
-from gateway.config.grammar import Quotas
+from gateway.config.limits import Quotas
 from gateway.config.sections import Loops as Settings
 from gateway.errors import Refusal
 

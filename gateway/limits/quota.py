@@ -18,8 +18,8 @@ from typing import NamedTuple
 from gateway.amounts import MOST, NANO_USD, SHARE, Ask, Debit, Rejection
 from gateway.call import Usage
 from gateway.config import tiers
-from gateway.config.grammar import Model, Price
-from gateway.config.grammar import Quotas as Settings
+from gateway.config.limits import Quotas as Settings
+from gateway.config.models import Model, Price
 from gateway.errors import Refusal
 from gateway.limits.ratelimit import duration
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from gateway.amounts import Balance, Debit, Rejection, Reservation, Unit
 from gateway.call import Subject
-from gateway.config.grammar import Limit
+from gateway.config.limits import Limit
 from gateway.identity.claims import claim
 
 Key = TypeVar("Key")

@@ -170,8 +170,15 @@ class Replacer:
             raise broken(call, fault, "Personal data in the request could not be taken out", self._failures) from None
 
     async def _recall_stored(self, call: Call, stored: Stored, actions: Actions) -> None:
-        """The answer may contain placeholders of the stored conversation: add their values. Raises Refusal."""
+        """The answer may contain placeholders of the stored conversation: add their values. Raises Refusal.
+
+        A call that adds nothing to the conversation reads it as it is, deletes or cancels it: placeholders whose values
+        are no longer kept stay in its answer.
+        """
         if not stored.masked:
+            return
+        if call.reference is not None and not call.reference.reads:
+            await self.recall(call, stored.workflow, stored.masked)
             return
         sealed = await self._vault.unseal(call.team, stored.workflow)
         values = await apart(call, len(sealed), partial(recalled, self._seal, call.team, stored, sealed))

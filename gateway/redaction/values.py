@@ -12,6 +12,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 
 from gateway.call import Call
+from gateway.errors import Refusal
 from gateway.redaction.redact import Replacer
 from gateway.redaction.stored import digests, placed
 from gateway.redaction.vault import Seal
@@ -47,13 +48,21 @@ class Values:
                 await self._replacer.recall(call, workflow, some)
 
     async def hide(self, call: Call, masked: Masked) -> None:
-        """Have values that only a tool has be placeholders in the answer: writes `call.request.recalled`."""
-        if self._replacer is not None:
-            for workflow, some in masked.items():
-                call.request.recalled = {
-                    **call.request.recalled,
-                    **await self._replacer.values(call, workflow, some),
-                }
+        """Have values that only a tool has be placeholders in the answer: writes `call.request.recalled`.
+
+        Raises Refusal(output_blocked) if the vault no longer has every value: the answer may have the value itself.
+        """
+        if self._replacer is None:
+            return
+        for workflow, some in masked.items():
+            values = await self._replacer.values(call, workflow, some)
+            if len(values) < len(some):
+                words = (
+                    "The tool got values in place of placeholders, and the gateway no longer keeps these values "
+                    "(quotas.ttl): it cannot take them out of this answer. Call the tool again."
+                )
+                raise Refusal("output_blocked", words)
+            call.request.recalled = {**call.request.recalled, **values}
 
     def recalled(self, call: Call) -> Mapping[str, str]:
         """The placeholders whose values the tool of this call gets."""

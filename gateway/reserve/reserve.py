@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from gateway.amounts import HELD, NO_REPEATS, SHARE, Ask, Debit, Look, Rejection, Reservation
 from gateway.call import Call, Obligations, Resource, Step, Subject
 from gateway.config import tiers
-from gateway.config.grammar import Model
+from gateway.config.models import Model
 from gateway.delegation import Delegation
 from gateway.dialects.mcp import Mcp
 from gateway.errors import Refusal

@@ -39,9 +39,10 @@ from gateway.record.audit import place as audit_place
 from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.serving import cors, heap
+from gateway.serving.arrivals import empty
 from gateway.serving.background import retrieve
 from gateway.serving.connections import socket
-from gateway.serving.endpoints import calls, empty, endpoints
+from gateway.serving.endpoints import calls, endpoints
 from gateway.serving.registrations import Registrations
 from gateway.serving.router import Router
 from gateway.serving.runtime import Runtime, Shared, build

@@ -16,7 +16,7 @@ from gateway.dialects.routes import MODELS, REALTIME, RESPONSES
 from gateway.dialects.terms import is_term
 from gateway.errors import Refusal
 from gateway.ingress.wire import AsgiExchange, Exchange
-from gateway.serving.endpoints import Gateway, arrived, serve, through, ticket_of
+from gateway.serving.arrivals import Gateway, arrived, serve, through, ticket_of
 from gateway.serving.realtime import Conversation
 from gateway.serving.sockets import Session
 

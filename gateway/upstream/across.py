@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 import orjson
 
 from gateway.call import Call, Json, Target
-from gateway.config.grammar import Provider
+from gateway.config.accounts import Provider
 from gateway.config.providers import ROWS
 from gateway.dialects import Codec
 from gateway.errors import Refusal

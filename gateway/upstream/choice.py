@@ -14,8 +14,8 @@ from typing import Final
 import orjson
 
 from gateway.call import Call, Target
-from gateway.config import grammar
-from gateway.config.grammar import Model
+from gateway.config.models import Model
+from gateway.config.models import Target as Configured
 from gateway.redaction import openings
 from gateway.upstream.health import Healths
 
@@ -35,7 +35,7 @@ def order(model: Model, draw: random.Random, healths: Healths | None = None, wor
 
 
 def _ranked(
-    model: Model, equals: list[grammar.Target], draw: random.Random, healths: Healths | None, workflow: bytes
+    model: Model, equals: list[Configured], draw: random.Random, healths: Healths | None, workflow: bytes
 ) -> list[Target]:
     """The targets of one rank: drawn by weight, and then sorted by the strategy, so that the draw decides a tie."""
     found = _drawn(equals, draw)
@@ -50,8 +50,8 @@ def _ranked(
     return [one.address for one in found]
 
 
-def _drawn(equals: list[grammar.Target], draw: random.Random) -> list[grammar.Target]:
-    found: list[grammar.Target] = []
+def _drawn(equals: list[Configured], draw: random.Random) -> list[Configured]:
+    found: list[Configured] = []
     left = list(equals)
     while left:
         weights = [target.weight for target in left]
@@ -69,7 +69,7 @@ def _price(model: Model, target: Target) -> float:
     return price.input + price.output
 
 
-def _score(target: grammar.Target, workflow: bytes) -> float:
+def _score(target: Configured, workflow: bytes) -> float:
     """Rendezvous hashing by weight: a target that comes or goes moves only its own share of the workflows."""
     digest = blake2b(target.target.encode(), key=workflow[:64], digest_size=8).digest()
     share = (int.from_bytes(digest) + 1) / (2**64 + 1)

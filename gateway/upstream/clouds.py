@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.config.grammar import Provider
+from gateway.config.accounts import Provider
 from gateway.upstream.client import Destination
 from gateway.upstream.failures import Failed
 

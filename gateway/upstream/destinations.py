@@ -10,7 +10,8 @@ from urllib.parse import quote
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.config.grammar import Model, Provider
+from gateway.config.accounts import Provider
+from gateway.config.models import Model
 from gateway.config.providers import CLOUDS
 from gateway.dialects import NO_VALUES, Codec
 from gateway.upstream import vertex

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.call import Call, Json
-from gateway.config.grammar import Provider
+from gateway.config.accounts import Provider
 from gateway.dialects import GONE, Codec, Profile
 from gateway.errors import Refusal
 from gateway.upstream import vertex

@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 
 from gateway.call import Call, Place, Target
-from gateway.config import grammar
-from gateway.config.grammar import Model, Price, Provider
+from gateway.config.accounts import Provider
+from gateway.config.models import Model, Price
+from gateway.config.models import Target as Configured
 from gateway.dialects import Codec
 from gateway.dialects.routes import ROUTES, shown
 from gateway.dialects.terms import is_term
@@ -60,7 +61,7 @@ class Forward:
         models: Mapping[str, Model],
         clients: Mapping[str, Client],
         healths: Healths | None = None,
-        known: Callable[[grammar.Target], Price | None] | None = None,
+        known: Callable[[Configured], Price | None] | None = None,
         outages: Outages | None = None,
     ) -> None:
         self._healths = Healths() if healths is None else healths
@@ -79,7 +80,7 @@ class Forward:
             name: model.targets[0].address
             for name, model in models.items()
             if len(model.targets) == 1
-            and isinstance(model.targets[0], grammar.Target)
+            and isinstance(model.targets[0], Configured)
             and len(providers[model.targets[0].address.provider].keys) == 1
         }
 

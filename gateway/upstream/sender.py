@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from gateway.call import Call, Reference, Target
-from gateway.config.grammar import Model, Provider
+from gateway.config.accounts import Provider
+from gateway.config.models import Model
 from gateway.dialects import Codec, multipart
 from gateway.dialects.gemini_files import QUERY, Resumable
 from gateway.redaction import openings

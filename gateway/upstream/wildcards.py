@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from gateway.config.grammar import Model, Price, Rank, Target
+from gateway.config.models import Model, Price, Rank, Target
 from gateway.dialects.terms import is_term
 
 _REST = re.compile(r"([A-Za-z0-9][A-Za-z0-9._:/-]{0,120})(?:@([a-z0-9-]{1,40}))?")

@@ -592,11 +592,13 @@ def test_a_character_in_two_events(wire: Wire, scanner: StreamScanner) -> None:
     assert got == "a\U0001f600 <EMAIL> \ufffdb"
 
 
-@pytest.mark.parametrize("wire", [it for it in WIRES if not isinstance(it, Responses)], ids=named)
+@wires
 def test_half_a_character_at_the_end(wire: Wire, scanner: StreamScanner) -> None:
-    """It is U+FFFD (in Responses, in the event with the whole text)."""
-    got = wire.listen(streamed(wire, judge(wire, scanner), wire.events(["a", "b\ud83d"]))).text
-    assert got == "ab\ufffd"
+    """It is U+FFFD; in Responses, the deltas join to the whole text."""
+    sent = streamed(wire, judge(wire, scanner), wire.events(["a", "b\ud83d"]))
+    assert wire.listen(sent).text == "ab\ufffd"
+    if isinstance(wire, Responses):
+        assert "".join(it["delta"] for it in datas(sent) if it["type"] == "response.output_text.delta") == "ab\ufffd"
 
 
 @pytest.mark.parametrize("wire", [it for it in WITH_TOOLS if not it.alike], ids=named)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.call import Json, Usage
-from gateway.config.grammar import Price
+from gateway.config.models import Price
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_batches import MESSAGE_RESULTS
 from gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.wires import WHOLES, WIRES, Whole
-from gateway.config.grammar import Provider
+from gateway.config.accounts import Provider
 from gateway.dialects.base import TRACEPARENT
 from gateway.dialects.routes import ROUTES, shown
 from gateway.errors import Refusal
@@ -62,7 +62,7 @@ def test_providers_have_the_formats_that_codecs_speak() -> None:
     """A codec is of use only if a provider may be configured that speaks its dialect."""
     formats = set(get_args(Provider.model_fields["format"].annotation))
     spoken = {name for codec in ROUTES.values() for name in codec.formats}
-    assert spoken == formats, "Provider.format in config/grammar.py, and the formats of the codecs"
+    assert spoken == formats, "Provider.format in config/accounts.py, and the formats of the codecs"
     for codec in ROUTES.values():
         assert "demo" in codec.formats, f"{codec.name}: the demo provider answers in every dialect"
 

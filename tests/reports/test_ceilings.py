@@ -14,9 +14,9 @@ import upstream as scripted
 from gateway.amounts import NANO_USD
 from gateway.call import Usage
 from gateway.config import tiers
-from gateway.config.grammar import Model, Price
-from gateway.config.grammar import Quotas as Settings
+from gateway.config.limits import Quotas as Settings
 from gateway.config.load import load
+from gateway.config.models import Model, Price
 from gateway.dialects import Codec
 from gateway.dialects.anthropic_messages import ANTHROPIC_COUNT, ANTHROPIC_MESSAGES
 from gateway.dialects.openai_ceilings import ANSWERS, CEILINGS

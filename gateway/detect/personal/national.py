@@ -236,9 +236,18 @@ def families(wanted: Collection[str] | None = None) -> list[Family]:
         for shape in shapes
     ]
     for part in _parts(kinds.get("capitals", [])):
-        shape = Expression("|".join(f"(?:{kind.source})" for kind in part), shelf="numbers")
+        shape = Expression("|".join(f"(?:{_beside_words(kind.source)})" for kind in part), shelf="numbers")
         made += [_family(shape, part, near, names)]
     return made
+
+
+def _beside_words(source: str) -> str:
+    """A pattern that an underscore may precede and follow: for the index, which is asked where a number may be."""
+    edges = ((r"\b", r"(?:\b|_)"), (_EDGE, r"(?:_|(?<![\w-]))"), (r"(?!\w)", r"(?![^\W_])"))
+    source = source.replace(rf"\b{_EDGE}", _EDGE)
+    for edge, instead in edges:
+        source = source.replace(edge, instead)
+    return source
 
 
 def _parts(kinds: Sequence[_Kind]) -> Iterator[list[_Kind]]:
@@ -246,7 +255,7 @@ def _parts(kinds: Sequence[_Kind]) -> Iterator[list[_Kind]]:
     part: list[_Kind] = []
     size = 0
     for kind in kinds:
-        length = len(rewrite.prefixes(kind.source))
+        length = len(rewrite.prefixes(_beside_words(kind.source)))
         if part and size + length > _ROOM:
             yield part
             part, size = [], 0
