@@ -179,14 +179,15 @@ class Server:
         relay: Relay | None = None,
         able: Json = NOTHING,
         holder: tuple[str, ...] = (),
+        level: str = "",
     ) -> bytes:
         """Send a request in the gateway's session for a caller; in a new one if the server has lost that.
 
-        `able`: what the client can be asked. `holder`: see `Session`. Raises Refusal.
+        `able`: what the client can be asked. `holder`, `level`: see `Session`. Raises Refusal.
         """
 
         async def ask(session: Session) -> bytes:
-            session = session._replace(able=able, holder=holder)
+            session = session._replace(able=able, holder=holder, level=level)
             return await self.ask_in(session, message, hold, caller, headers, relay)
 
         session = await self.seat(caller, able)

@@ -12,7 +12,6 @@ from gateway.tools.operations import OperationsWire
 from gateway.tools.processes import Processes
 from gateway.tools.registry import Credentials
 from gateway.tools.server import Server
-from gateway.tools.stdio import StdioWire
 from gateway.tools.user_tokens import Lease
 from gateway.tools.wire import Wire
 from gateway.upstream.client import Client
@@ -37,8 +36,7 @@ class Servers:
 
     def _wire(self, name: str, row: Tool) -> Wire:
         if row.command:
-            wire = Processes(name, row) if row.asks else StdioWire(name, row)
-            return GuardedWire(wire, self.breakers.of(name, own=True))
+            return GuardedWire(Processes(name, row), self.breakers.of(name, own=True))
         breaker = self.breakers.of(name)
         if row.openapi:
             return OperationsWire(name, row, self._client, breaker)
