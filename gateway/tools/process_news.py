@@ -7,7 +7,7 @@ one session has to itself, to the stream of this session. Changes are for all wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 from weakref import WeakSet
 
@@ -28,9 +28,16 @@ class ProcessNews:
     def __init__(self) -> None:
         self._listeners: WeakSet[_Listener] = WeakSet()  # without those of streams that nobody begins to read
         self._closed = False
+        self.pass_on: Callable[[Json, Holder], None] = lambda _, __: None
+        """Called with what a process of this worker tells: other workers have listeners, too."""
 
     def tell(self, said: Json, holder: Holder = ()) -> None:
-        """A process has sent a notification. Any that is not for listeners is ignored."""
+        """A process of this worker has sent a notification."""
+        self.hear(said, holder)
+        self.pass_on(said, holder)
+
+    def hear(self, said: Json, holder: Holder = ()) -> None:
+        """A process of any worker has sent a notification. One that is not for listeners is ignored."""
         method, params = said.get("method"), said.get("params")
         if method in _LISTS:
             for listener in [*self._listeners]:

@@ -16,7 +16,9 @@ import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
+from gateway.tools.process_news import ProcessNews
 from gateway.tools.stdio import StdioWire
+from gateway.tools.watches import Watches
 from gateway.tools.wire import NO_HEADERS, NOTHING, Hold, Relay, Session, Told, Wire, broken, unasked
 
 _MOST: Final = 32  # processes of sessions
@@ -42,6 +44,16 @@ class Processes(Wire):
         self._idle: dict[StdioWire, tuple[_Key, asyncio.TimerHandle]] = {}  # the longest idle first
         self._ending: set[asyncio.Task[None]] = set()
         self._changed: Callable[[], None] = lambda: None
+
+    @property
+    def news(self) -> ProcessNews:
+        """What the processes tell without a request."""
+        return self._shared.news
+
+    @property
+    def watches(self) -> Watches:
+        """The resources of which they tell."""
+        return self._shared.watches
 
     async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """See `StdioWire.open`: what a server says of itself is the same in all its processes."""
