@@ -27,6 +27,7 @@ from gateway.detect.core import expressions
 from gateway.detect.names.pool import Pool
 from gateway.dialects.routes import METHODS
 from gateway.errors import ConfigError, Refusal
+from gateway.exchange.sibling_news import SiblingNews
 from gateway.identity.identify import Identity
 from gateway.ingress.wire import Exchange
 from gateway.limits.tokens import O200k
@@ -164,7 +165,11 @@ class Gateway:
             circuits = Breakers(self.shared.healths, store, noun="agent", part="a2a")
             self.shared.remotes = Remotes(clients["direct"], circuits)
             self.shared.deliveries = Deliveries(store, telemetry.pushed)
+            news = SiblingNews(self.shared.servers)
+            self.shared.servers.tell = news.tell
+            await news.open()
             stack.push_async_callback(self.shared.servers.close)
+            stack.push_async_callback(news.close)
             stack.push_async_callback(self.shared.siblings.close)
             stack.callback(self.shared.lanes.close)
             stack.push_async_callback(self._close_policies)

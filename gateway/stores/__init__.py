@@ -281,6 +281,10 @@ class Owners(Protocol):
     async def disown(self, team: str, id: str) -> None:
         """Delete the record of an id, durably."""
 
+    async def reown(self, team: str, id: str, record: bytes, before: bytes | None, ttl: int) -> bool:
+        """Replace the record `before` (None: no record) durably, for `ttl` seconds. False if it is another by now."""
+        ...
+
 
 class Pins(Protocol):
     """What operators accepted of the tools of each server: one record for a server, of any bytes, for all teams."""

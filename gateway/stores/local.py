@@ -377,6 +377,9 @@ class LocalStore:
     async def disown(self, team: str, id: str) -> None:
         await self._there().disown(team, id)
 
+    async def reown(self, team: str, id: str, record: bytes, before: bytes | None, ttl: int) -> bool:
+        return await self._there().reown(team, id, record, before, ttl)
+
     async def pins(self, server: str) -> bytes | None:
         return await self._there().pins(server)
 

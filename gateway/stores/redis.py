@@ -383,6 +383,10 @@ class RedisStore:
     async def disown(self, team: str, id: str) -> None:
         await self._call("disown", [owned_key(team, id)])
 
+    async def reown(self, team: str, id: str, record: bytes, before: bytes | None, ttl: int) -> bool:
+        had = ("0", b"") if before is None else ("1", before)
+        return bool(await self._call("reown", [owned_key(team, id)], ttl * 1000, record, *had))
+
     # Pins
 
     async def pins(self, server: str) -> bytes | None:

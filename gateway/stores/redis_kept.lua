@@ -256,6 +256,16 @@ local function owned_of()
   return found
 end
 
+-- KEYS: owned. ARGV: 3 ttl ms, 4 record, 5 1 if there is one, 6 the record to replace
+local function reown()
+  local had, ttl = owned_at(KEYS[1]), tonumber(ARGV[3])
+  if had == ARGV[4] then return 1 end -- the same again: the reply was lost
+  if (had and "1" or "0") ~= ARGV[5] or (had and had ~= ARGV[6]) then return 0 end
+  redis.call("HSET", KEYS[1], "ends", int(now + ttl * 1000), "record", ARGV[4])
+  redis.call("PEXPIRE", KEYS[1], int(ttl))
+  return 1
+end
+
 local function disown() return redis.call("DEL", KEYS[1]) end
 
 -- The tools of a server that operators accepted. KEYS: pins. ARGV: 3 record, 4 1 if there is one, 5 the record to replace
@@ -365,6 +375,7 @@ local operations = {
   owned = owned,
   owned_of = owned_of,
   disown = disown,
+  reown = reown,
   pin = pin,
   grant = grant,
   enlist = enlist,

@@ -77,6 +77,7 @@ _GET_REPEATS = """SELECT number, key, used, lapsed FROM repeats
 # The first record of an id stays until it expires. The last parameter is the present time.
 _PUT_OWNED = """INSERT INTO owned VALUES (?, ?, ?, ?) ON CONFLICT (team, id)
                 DO UPDATE SET ends = excluded.ends, record = excluded.record WHERE owned.ends <= ?"""
+_REPLACE_OWNED = "UPDATE owned SET record = ?, ends = ? WHERE team = ? AND id = ? AND record = ? AND ends > ?"
 _GET_VAULT = "SELECT ends, first FROM vaults WHERE team = ? AND correlation_id = ?"
 _GET_SEALED = """SELECT entity, digest, number, ciphertext FROM sealed
                  WHERE team = ? AND correlation_id = ? ORDER BY entity, number"""
@@ -451,6 +452,16 @@ class SqliteStore:
     async def disown(self, team: str, id: str) -> None:
         self.writer.submit("DELETE FROM owned WHERE team = ? AND id = ?", (team, id))
         await self.durable()
+
+    async def reown(self, team: str, id: str, record: bytes, before: bytes | None, ttl: int) -> bool:
+        now = self._now()
+        if before is None:
+            self.writer.submit(_PUT_OWNED, (team, id, now + ttl * MICRO, record, now))
+        else:
+            row = (record, now + ttl * MICRO, team, id, before, now)
+            self.writer.submit(_REPLACE_OWNED, row)
+        await self.durable()
+        return await self.owned(team, id) == record
 
     # Pins
 

@@ -110,28 +110,32 @@ class Answered:
         """How the client can call tools of a server as tasks. Raises Refusal."""
         return await self._tasks.way(call, codec, server, joined=self._sending.joined(call, codec) is not None)
 
-    def logs(self, server: str) -> bool:
-        """Whether the log of a server can reach clients: that of a process has no sessions."""
-        return bool(server) and not self._rows[server].command
-
     async def _set_level(self, call: Call, codec: Mcp) -> Json:
         """Tell a server which messages of its log the client of a session wants. Raises Refusal.
 
-        Servers of the later era are told with each call.
+        Servers of the later era, and processes, are told with each call.
         """
         if codec.params.get("level") not in mcp_names.LEVELS:
             raise Fault(PARAMS, f"`params.level` must be one of {', '.join(mcp_names.LEVELS)}.")
-        logs = self.logs(codec.door) or not codec.door
-        opened = self._sending.opened(call, codec.door) if logs else None
+        opened = self._sending.opened(call, codec.door)
         if opened is None:
-            raise Fault(UNKNOWN_METHOD, "The method is served in a session, and not for a process.")
-        if opened.upstream.modern or not codec.door:
+            raise Fault(UNKNOWN_METHOD, "The method is served in a session.")
+        process = bool(codec.door and self._rows[codec.door].command)
+        if process and not await self._logs(call, codec):
+            raise Fault(UNKNOWN_METHOD, "The server has no log.")
+        if opened.upstream.modern or process or not codec.door:
             await self._records.set_level(codec.session, codec.params["level"])
             return {}
         message = message_of(call, codec, {"level": codec.params["level"]})
         if _result(await self._sending.exchange(call, codec, self._server(codec.door), message)) is None:
             raise broken(codec.door, "did not take the level of its log")
         return {}
+
+    async def _logs(self, call: Call, codec: Mcp) -> bool:
+        """Whether a process says that it has a log. Raises Refusal."""
+        server = self._server(codec.door)
+        await server.seat(caller_of(call))
+        return "logging" in about(server.about, logs=True, streams=True)["capabilities"]
 
     async def _tell(self, call: Call, codec: Mcp) -> None:
         """Pass on that a client of a session cancels a request. Other notifications concern the gateway alone."""
@@ -147,14 +151,14 @@ class Answered:
         `able`: what the client of a new session can be asked. A caller without an account there hears what others were
         told, without the instructions.
         """
-        caller, logs = caller_of(call), self.logs(server.name)
+        caller = caller_of(call)
         try:
             session = await (server.open(caller, able) if able is not None else server.seat(caller))
             if able is None:
                 await server.later(caller)  # which tells of its tasks
         except Unconnected:
             return UNOPENED, about({**server.about, "instructions": None}, logs=False, streams=False)
-        told = about(await self._words.told(server.told(caller)), logs=logs, streams=True, watches=logs)
+        told = about(await self._words.told(server.told(caller)), logs=True, streams=True, watches=True)
         offered = tasks.offered(server.about)
         if able is not None and offered:
             told["capabilities"]["tasks"] = offered

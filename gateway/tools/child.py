@@ -5,21 +5,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import orjson
 
 from gateway.call import Json
+from gateway.config.tools import Tool
 
 GRACE: Final = 2.0
 """Seconds for a process to end by itself."""
+LONGEST_WAIT: Final = 30.0
+"""Seconds between two starts."""
+_FIRST_PAUSE: Final = 0.5  # seconds
+_PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _WINDOW: Final = 60.0  # seconds
 _STRAYS: Final = 10_000  # lines in a window that answer no call; one more for each 4 KB of a line
 _UNREAD: Final = 256 * 1024  # bytes that wait for the process to read them, beyond which it gets no short messages
+
+
+class Pauses:
+    """The pauses before a process that ends again and again is started: longer each time."""
+
+    def __init__(self) -> None:
+        self._pause = _FIRST_PAUSE
+        self._began = 0.0
+
+    def started(self) -> None:
+        """The process has started."""
+        self._began = time.monotonic()
+
+    def next(self) -> float:
+        """Seconds of the next pause."""
+        long = time.monotonic() - self._began > LONGEST_WAIT
+        pause = _FIRST_PAUSE if long else self._pause
+        self._pause = min(LONGEST_WAIT, 2 * pause)
+        return pause
 
 
 class Flood(Exception):
@@ -66,19 +90,24 @@ def _close(transport: asyncio.SubprocessTransport) -> None:
         pipe.close()
 
 
-async def started(command: Sequence[str], env: Mapping[str, str], longest: int) -> Process:
-    """A process that leads a group of its own. `longest`: bytes of a line. Raises OSError, ValueError."""
+async def started(row: Tool) -> Process:
+    """The process of a row, which leads a group of its own. Raises OSError, ValueError."""
     loop = asyncio.get_running_loop()
+    environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
     transport, protocol = await loop.subprocess_exec(
-        lambda: _Protocol(longest, loop),
-        *command,
+        lambda: _Protocol(row.max_answer, loop),
+        *row.command,
         stdin=PIPE,
         stdout=PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env=env,
+        env={**environment, **row.env},
         start_new_session=True,
     )
-    return Process(transport, protocol, loop)
+    process = Process(transport, protocol, loop)
+    if row.memory is not None:
+        with contextlib.suppress(OSError):
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (row.memory, row.memory))
+    return process
 
 
 def add(process: Process, message: Json) -> None:

@@ -40,14 +40,15 @@ from gateway.tools.rounds import Rounds
 from gateway.tools.said import for_earlier_era, for_later_era, keeps
 from gateway.tools.schema import check
 from gateway.tools.seen import Seen
-from gateway.tools.sending import Sending, no_session
+from gateway.tools.sending import Sending, message_of, no_session
 from gateway.tools.server import Server
 from gateway.tools.servers import Servers
 from gateway.tools.session_records import SessionRecords
 from gateway.tools.sessions import Sessions
 from gateway.tools.task_calls import TaskCalls
 from gateway.tools.task_owners import TaskOwners
-from gateway.tools.wire import Relay, SessionLost, broken
+from gateway.tools.watches import UNWATCH, WATCH
+from gateway.tools.wire import Relay, SessionLost, broken, parsed
 from gateway.upstream.answer import Answer
 
 
@@ -184,10 +185,8 @@ class Desk:
             self._check_sql(call, every=True)
             return
         if codec.method in mcp_names.READS:
-            if codec.method in mcp_names.UPDATES and (
-                not self._answered.logs(codec.door) or self._sending.joined(call, codec) is None
-            ):
-                raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server over HTTP.")
+            if codec.method in mcp_names.UPDATES and self._sending.joined(call, codec) is None:
+                raise Fault(UNKNOWN_METHOD, "The method is served in a session at the path of one server.")
             call.request.label, call.request.writes = call.resource.name, False
             if not await self._visible.admits(call):
                 raise Fault(
@@ -227,9 +226,12 @@ class Desk:
         if call.request.control:
             result = await self._answered.result(call, codec)
             return _answer({"jsonrpc": "2.0", "id": codec.id, "result": result})
-        if codec.method in mcp_names.UPDATES and (kept := self._sending.joined(call, codec)) and kept.upstream.modern:
-            return await self._watch(call, codec)
         server = self._server(codec.server)
+        if codec.method in mcp_names.UPDATES and (kept := self._sending.joined(call, codec)):
+            if server.row.command:
+                return await self._watch_process(call, codec, server)
+            if kept.upstream.modern:
+                return await self._watch(call, codec)
         await self._tasks.leaves(call, codec, server)
         outcome.provider, outcome.model, outcome.tries = server.name, codec.called, 1
         outcome.sent = True
@@ -256,6 +258,21 @@ class Desk:
             raise Fault(PARAMS, f"The session watches {URIS} resources already.")
         call.outcome.status = 200
         return _answer({"jsonrpc": "2.0", "id": codec.id, "result": {}})
+
+    async def _watch_process(self, call: Call, codec: Mcp, server: Server) -> Answer:
+        """Note which resources of a process a client watches, if the process has them. Raises Refusal.
+
+        The process is told as long as the client has a stream.
+        """
+        if codec.method != WATCH:
+            return await self._watch(call, codec)
+        message = message_of(call, codec, codec.given)
+        raw = await self._sending.exchange(call, codec, server, message)
+        try:
+            return await self._watch(call, codec) if "result" in parsed(raw) else _answer(raw)
+        finally:  # in a while: until then, the stream of the client has noticed
+            with contextlib.suppress(Refusal):
+                await self._sending.exchange(call, codec, server, {**message, "method": UNWATCH})
 
     async def end(self, call: Call, server: str) -> None:
         """End the session that a call names. Raises Refusal(invalid_request)."""

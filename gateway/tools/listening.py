@@ -8,9 +8,9 @@ same session. A stream ends after half an hour, and clients open another one.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final, Protocol
 
 from gateway.call import Call, Json, Resource
@@ -36,17 +36,17 @@ from gateway.tools.notices import (
     acknowledged,
     news,
 )
+from gateway.tools.pace import Pace
 from gateway.tools.server import Server
 from gateway.tools.session_records import SessionRecords
 from gateway.tools.sessions import Opened, Sessions
-from gateway.tools.sources import LISTS, WATCHED, NoStream, merged, source, tells, until
+from gateway.tools.sources import LISTS, WATCHED, NoStream, merged, of_process, source, tells, until
 from gateway.tools.task_owners import Found, TaskOwners
 from gateway.tools.wire import Relay, broken, reply
 
 TOOL: Final = "listen"
 """The name under which the policy judges a stream, as a call of a tool of the server."""
 TOOLS_CHANGED: Final = "toolsListChanged"
-_WINDOW: Final = 60.0  # seconds
 _NOTICES: Final = 1000  # of a server in a window
 _QUESTIONS: Final = 16  # of a server in a window
 _READS: Final = {
@@ -79,24 +79,6 @@ class Listener(Relay, Protocol):
     async def end(self, response: Json | None) -> None:
         """The stream ends, with the response to its request if it has one."""
         ...
-
-
-class _Pace:
-    """Counts messages. Raises Refusal if a server sends too many."""
-
-    def __init__(self, server: str, most: int) -> None:
-        self._server = server
-        self._most = most
-        self._left = most
-        self._until = 0.0
-
-    def count(self) -> None:
-        now = time.monotonic()
-        if now > self._until:
-            self._left, self._until = self._most, now + _WINDOW
-        self._left -= 1
-        if self._left < 0:
-            raise broken(self._server, f"told more than {self._most} things in a minute")
 
 
 class Listening:
@@ -166,18 +148,18 @@ class Listening:
         if not heard:
             raise no_stream(codec)
         wanted: Json = {TOOLS_CHANGED: True}
-        level = ""
+        level, holder = "", tuple[str, ...]()
         if codec.method == mcp_names.SUBSCRIBE:
             wanted = {key: True for key in await self._wanted(call, None) if key == TOOLS_CHANGED}
         else:
-            _check_session(codec, opened)
+            holder = _check_session(codec, opened).upstream.holder
             level = await self._records.level(codec.session)
         async with asyncio.timeout(LISTENING):
             await listener.keep()
             if codec.method == mcp_names.SUBSCRIBE:
                 await _agree(codec, wanted, listener)
             asked = call.resource
-            async with aclosing(merged(heard, caller_of(call), wanted, level, _NOTICES)) as told:
+            async with aclosing(merged(heard, caller_of(call), wanted, level, _NOTICES, holder)) as told:
                 async for server, said in told:
                     call.resource = Resource("tool", server.name)  # whoever told this may label the workflow
                     try:
@@ -198,11 +180,9 @@ class Listening:
 
     async def _bridged(self, call: Call, codec: Mcp, server: Server, wanted: Json, listener: Listener) -> None:
         """The answer to a subscription, of a server of the earlier era. Raises Refusal."""
-        caller, pace = caller_of(call), _Pace(server.name, _NOTICES)
+        caller, pace = caller_of(call), Pace(server.name, _NOTICES)
         await server.seat(caller)
         wanted = tells(server.told(caller), wanted)
-        if server.row.command:
-            wanted.pop(WATCHED, None)
         try:
             async with source(server, caller, wanted) as told:
                 await listener.keep()
@@ -215,14 +195,25 @@ class Listening:
             raise Fault(UNKNOWN_METHOD, "The server has no subscriptions.", status=404) from None
         await listener.end({"resultType": "complete", mcp_names.META: {SUBSCRIPTION: codec.id}})
 
-    async def _bridged_session(self, call: Call, codec: Mcp, server: Server, listener: Listener) -> None:
-        """The stream of a session, of a server of the later era. Raises Refusal.
+    async def _bridged_session(
+        self, call: Call, codec: Mcp, server: Server, holder: tuple[str, ...], listener: Listener
+    ) -> None:
+        """The stream of a session, of a server of the later era, or of a process. Raises Refusal.
 
         The server is asked anew when the client has chosen other resources.
         """
-        caller, pace, id = caller_of(call), _Pace(server.name, _NOTICES), codec.session
+        caller, pace, id = caller_of(call), Pace(server.name, _NOTICES), codec.session
         await server.seat(caller)
         lists = await self._allowed(call, server, dict.fromkeys(LISTS, True))
+        if server.row.command:
+            told = of_process(server, caller, holder, lists, partial(self._records.watched, id))
+            await listener.keep()
+            async with aclosing(told) as heard:
+                async for said in heard:
+                    pace.count()
+                    await listener.tell(said)
+            await listener.end(None)
+            return
         uris: list[str] = []
 
         async def over() -> bool:
@@ -230,8 +221,9 @@ class Listening:
 
         while True:
             uris = await self._records.watched(id)
+            wanted = tells(server.told(caller), {**lists, WATCHED: uris})
             try:
-                async with source(server, caller, tells(server.told(caller), {**lists, WATCHED: uris})) as told:
+                async with source(server, caller, wanted) as told:
                     await listener.keep()
                     async with aclosing(until(told, over)) as heard:
                         async for said in heard:
@@ -252,8 +244,8 @@ class Listening:
         opened = _check_session(codec, opened)
         subject, caller = call.subject, caller_of(call)
         assert subject is not None, "streams come after identify"
-        if opened.upstream.modern:
-            await self._bridged_session(call, codec, server, listener)
+        if opened.upstream.modern or server.row.command:
+            await self._bridged_session(call, codec, server, opened.upstream.holder, listener)
             return
         given = mcp_era.header(codec.headers, b"last-event-id")
         last = self._sessions.place(subject, server.name, opened, given) if given else ""
@@ -263,7 +255,7 @@ class Listening:
         if stream is None:
             raise no_stream(codec)
         passing = self._asks.passing(call, server.name, server, opened, listener)
-        pace, questions = _Pace(server.name, _NOTICES), _Pace(server.name, _QUESTIONS)
+        pace, questions = Pace(server.name, _NOTICES), Pace(server.name, _QUESTIONS)
         await listener.keep()
         async with aclosing(stream) as told:
             async for said, id in told:
@@ -302,7 +294,7 @@ class Listening:
         stream = await server.listen(session, caller_of(call), message=message)
         if stream is None:
             raise Fault(UNKNOWN_METHOD, "The server has no subscriptions.", status=404)
-        meta, pace = {SUBSCRIPTION: codec.id}, _Pace(server.name, _NOTICES)
+        meta, pace = {SUBSCRIPTION: codec.id}, Pace(server.name, _NOTICES)
         await listener.keep()
         async with aclosing(stream) as told:
             async for said, _ in told:

@@ -1,8 +1,8 @@
-"""The processes of an MCP server that may ask clients (stdio): one for all callers, and others of one session each.
+"""The processes of an MCP server (stdio): one for all callers, and others of one session each.
 
-Config keys: `tools.*.command`, `asks`. Nothing in a question of a process says in which call it was asked. So a call
-whose client can be asked has a process to itself, which started with the capabilities of this client, and which only
-later calls of the same session use again.
+Config keys: `tools.*.command`, `asks`. Nothing in a question of a process, or in a message of its log, says to which
+call it belongs. So a call whose client can be asked, or wants the log, has a process to itself, which started with the
+capabilities of this client, and which only later calls of the same session use again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import orjson
 
 from gateway.call import Json
 from gateway.config.tools import Tool
+from gateway.tools.process_news import ProcessNews
 from gateway.tools.stdio import StdioWire
+from gateway.tools.watches import Watches
 from gateway.tools.wire import NO_HEADERS, NOTHING, Hold, Relay, Session, Told, Wire, broken, unasked
 
 _MOST: Final = 32  # processes of sessions
@@ -43,6 +45,16 @@ class Processes(Wire):
         self._ending: set[asyncio.Task[None]] = set()
         self._changed: Callable[[], None] = lambda: None
 
+    @property
+    def news(self) -> ProcessNews:
+        """What the processes tell without a request."""
+        return self._shared.news
+
+    @property
+    def watches(self) -> Watches:
+        """The resources of which they tell."""
+        return self._shared.watches
+
     async def open(self, bearer: str = "", able: Json = NOTHING) -> tuple[Session, Json]:
         """See `StdioWire.open`: what a server says of itself is the same in all its processes."""
         return await self._shared.open(bearer, able)
@@ -56,10 +68,11 @@ class Processes(Wire):
         bearer: str = "",
         relay: Relay | None = None,
     ) -> bytes:
-        """Send a request: to a process of the session if its client can be asked, else to that of all callers."""
-        if relay is None or not session.able or not session.holder:
+        """Send a request: to a process of the session if its client can be asked or wants the log."""
+        if relay is None or not session.holder or not (session.able or session.level):
             return await self._shared.ask(session, message, hold, headers, bearer, relay)
         async with self._own(_Key(session.holder, orjson.dumps(session.able)), session.able) as wire:
+            await wire.log(session.level)
             return await wire.ask(session, message, hold, headers, bearer, relay)
 
     @contextlib.asynccontextmanager
@@ -81,16 +94,16 @@ class Processes(Wire):
     def _take(self, key: _Key, able: Json) -> StdioWire:
         """A process that no call uses. Raises Refusal if there are too many."""
         if sum(one.holder[:2] == key.holder[:2] for one, _ in self._busy) >= _OWN:  # with its sub-agents
-            raise broken(self._name, f"has {_OWN} calls of yours in which it may ask")
+            raise broken(self._name, f"has {_OWN} calls of yours in which it may ask or log")
         found = next((wire for wire, (one, _) in self._idle.items() if one == key), None)
         if found is not None:
             self._idle.pop(found)[1].cancel()
             return found
         if len(self._busy) >= _MOST:
-            raise broken(self._name, f"has {_MOST} calls in which it may ask")
+            raise broken(self._name, f"has {_MOST} calls in which it may ask or log")
         if len(self._busy) + len(self._idle) >= _MOST:
             self._expire(next(iter(self._idle)))
-        wire = StdioWire(self._name, self._row, able, self._shared.news)
+        wire = StdioWire(self._name, self._row, able, self._shared, key.holder)
         wire.follow(self._changed)
         return wire
 

@@ -146,7 +146,13 @@ class Sending:
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp_names.META: meta}
         message = message_of(call, codec, params)
-        return await self.exchange(call, codec, server, message, hears or passing, hold)
+        level = await self._level(call, codec) if server.row.command and passing is not None else ""
+        return await self.exchange(call, codec, server, message, hears or passing, hold, level)
+
+    async def _level(self, call: Call, codec: Mcp) -> str:
+        """The level from which the client of a call wants the log; "" if it wants none."""
+        id = codec.session
+        return await self._records.level(id) if id else codec.level
 
     async def exchange(
         self,
@@ -156,8 +162,12 @@ class Sending:
         message: Json,
         relay: Relay | None = None,
         hold: Hold | None = None,
+        level: str = "",
     ) -> bytes:
-        """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal."""
+        """Send a request in the session of the client, or in that of the gateway for this caller. Raises Refusal.
+
+        `level`: see `Session.level`.
+        """
         hold, caller = hold or call.ticket.hold, caller_of(call)
         headers = mcp_params.written(codec.mirrored, codec.given) if codec.mirrored else {}
         able, holder = self._asker(call, codec, server) if relay is not None else ({}, ())
@@ -165,9 +175,9 @@ class Sending:
         if codec.modern and (later := await self._tasks.session(call, codec, server)) is not None:
             raw = await server.ask_in(later, message, hold, caller, headers, relay)
         elif joined is None:
-            raw = await server.ask(message, hold, caller, headers, relay, able, holder)
+            raw = await server.ask(message, hold, caller, headers, relay, able, holder, level)
         else:
-            session = joined.upstream._replace(able=able)
+            session = joined.upstream._replace(able=able, level=level)
             try:
                 raw = await server.ask_in(session, message, hold, caller, headers, relay)
             except SessionLost:

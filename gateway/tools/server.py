@@ -108,6 +108,8 @@ class Server:
         self.later_tasks = False
         """Whether the server has tasks in the later era; known after `later`."""
         self._changed = -math.inf  # when the server last said that its list has changed
+        self.pass_on: Callable[[], None] = lambda: None
+        """Called when the server says that its lists have changed: other workers have read them, too."""
         self.about: Json = {}
         """What the server said of itself last: capabilities, serverInfo, instructions."""
         self._told: OrderedDict[Seat, Json] = OrderedDict()  # the same, to callers with tokens of their own
@@ -179,14 +181,15 @@ class Server:
         relay: Relay | None = None,
         able: Json = NOTHING,
         holder: tuple[str, ...] = (),
+        level: str = "",
     ) -> bytes:
         """Send a request in the gateway's session for a caller; in a new one if the server has lost that.
 
-        `able`: what the client can be asked. `holder`: see `Session`. Raises Refusal.
+        `able`: what the client can be asked. `holder`, `level`: see `Session`. Raises Refusal.
         """
 
         async def ask(session: Session) -> bytes:
-            session = session._replace(able=able, holder=holder)
+            session = session._replace(able=able, holder=holder, level=level)
             return await self.ask_in(session, message, hold, caller, headers, relay)
 
         session = await self.seat(caller, able)
@@ -315,7 +318,12 @@ class Server:
         return age < (self.row.refresh if known.read > self._changed else min(_AGAIN, self.row.refresh))
 
     def _renew(self) -> None:
-        """Ask for the lists again: the server says that they have changed."""
+        """The server says that its lists have changed."""
+        self.renew()
+        self.pass_on()
+
+    def renew(self) -> None:
+        """Ask for the lists again."""
         self._changed = self._clock()
 
     async def close(self) -> None:

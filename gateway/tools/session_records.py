@@ -8,7 +8,6 @@ gateway believes for a few seconds what it read. Fails closed: if the store does
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -35,7 +34,6 @@ class SessionRecords:
         self._sessions = sessions
         self._clock = clock
         self._most = most
-        self._writing = asyncio.Lock()
         self._known: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
 
     @property
@@ -54,11 +52,11 @@ class SessionRecords:
 
     async def end(self, id: str) -> None:
         """Record that a session has ended. Raises StoreUnavailable."""
-        await self._write(id, _ENDED)
+        await self._edit(id, lambda _: _ENDED)
 
     async def set_level(self, id: str, level: str) -> None:
-        """Record the level of the log. Raises StoreUnavailable."""
-        await self._write(id, level.encode())
+        """Record the level of the log, unless the session has ended. Raises StoreUnavailable."""
+        await self._edit(id, lambda known: None if known == _ENDED else level.encode())
 
     async def watched(self, id: str) -> list[str]:
         """The resources that the client of a session watches. Raises StoreUnavailable."""
@@ -70,13 +68,15 @@ class SessionRecords:
 
         Raises StoreUnavailable.
         """
-        async with self._writing:
-            known = await self.watched(id)
-            rest = [one for one in known if one != uri]
+
+        def edited(known: bytes) -> bytes | None:
+            before = [str(one) for one in self._sessions.recorded(id, known)] if known else []
+            rest = [one for one in before if one != uri]
             if on and len(rest) >= most:
-                return False
-            await self._write(id + _WATCHED, self._sessions.record(id, [*rest, uri] if on else rest))
-            return True
+                return None
+            return self._sessions.record(id, [*rest, uri] if on else rest)
+
+        return await self._edit(id + _WATCHED, edited)
 
     async def _record(self, id: str) -> bytes:
         name, now = self._sessions.name(id), self._clock()
@@ -86,11 +86,19 @@ class SessionRecords:
             self._remember(name, now + _FRESH, record)
         return record
 
-    async def _write(self, id: str, record: bytes) -> None:
+    async def _edit(self, id: str, edited: Callable[[bytes], bytes | None]) -> bool:
+        """Replace a record in one step, whoever else does; False if `edited` returns None. Raises StoreUnavailable.
+
+        `edited`: the record (empty without one) -> that in its place; called again if the record is another by now.
+        """
         name = self._sessions.name(id)
-        await self._store.disown(_ALL, name)
-        await self._store.own(_ALL, name, record, _KEPT)
-        self._remember(name, self._clock() + _FRESH, record)
+        while True:
+            known = await self._store.owned(_ALL, name)
+            if (record := edited(known or b"")) is None:
+                return False
+            if await self._store.reown(_ALL, name, record, known, _KEPT):
+                self._remember(name, self._clock() + _FRESH, record)
+                return True
 
     def _remember(self, name: str, until: float, record: bytes) -> None:
         self._known[name] = until, record

@@ -19,6 +19,7 @@ from gateway.ids import uuid7
 from gateway.tools.credentials import Caller
 from gateway.tools.notices import CHANGED, UPDATED, news
 from gateway.tools.server import Server
+from gateway.tools.watches import UNWATCH, WATCH
 from gateway.tools.wire import OFFERED, Session, SessionLost, reply, unheld
 
 WATCHED: Final = "resourceSubscriptions"
@@ -50,14 +51,14 @@ class NoStream(Exception):
 
 @asynccontextmanager
 async def source(
-    server: Server, caller: Caller, wanted: Json, level: str = ""
+    server: Server, caller: Caller, wanted: Json, level: str = "", holder: tuple[str, ...] = ()
 ) -> AsyncIterator[AsyncGenerator[Json, None]]:
     """The notifications of a server, which end when the server ends them. Raises NoStream, Refusal, SessionLost.
 
     `wanted`: changed lists and resources, in the form of the later era. `level`: the lowest level of log entries that
-    an earlier server sends, "" for the server's own choice.
+    an earlier server sends, "" for the server's own choice. `holder`: see `Session`; whose log a process tells.
     """
-    session, message = Session(OFFERED), None
+    session, message, chosen = Session(OFFERED, holder=holder), None, list[str]()
     own = False
     if not server.row.command:
         later = await server.later(caller)
@@ -67,8 +68,11 @@ async def source(
         params: Json = {"notifications": {key: value for key, value in wanted.items() if value}}
         message = {"jsonrpc": "2.0", "id": uuid7(), "method": mcp_names.SUBSCRIBE, "params": params}
     try:
-        if own:
-            await _choose(server, session, caller, wanted, level)
+        if own and level:
+            await _ask(server, session, caller, mcp_names.SET_LEVEL, {"level": level})
+        for uri in () if session.modern else wanted.get(WATCHED, ()):
+            await _ask(server, session, caller, WATCH, {"uri": uri})
+            chosen.append(uri)
         stream = await server.listen(session, caller, message=message)
         if stream is None:
             raise NoStream
@@ -78,14 +82,10 @@ async def source(
         if own:
             with contextlib.suppress(Refusal):
                 await server.end(session, caller)
-
-
-async def _choose(server: Server, session: Session, caller: Caller, wanted: Json, level: str) -> None:
-    """Choose resources and the level of the log in a session of the earlier era."""
-    for uri in wanted.get(WATCHED, ()):
-        await _ask(server, session, caller, "resources/subscribe", {"uri": uri})
-    if level:
-        await _ask(server, session, caller, mcp_names.SET_LEVEL, {"level": level})
+        else:  # others use the process
+            for uri in chosen:
+                with contextlib.suppress(Refusal):
+                    await _ask(server, session, caller, UNWATCH, {"uri": uri})
 
 
 async def _heard(
@@ -101,6 +101,48 @@ async def _heard(
                     await server.tell_in(session, reply(said), caller)
             elif (kept := news(said)) is not None and _is_wanted(kept, wanted):
                 yield kept
+
+
+async def of_process(
+    server: Server, caller: Caller, holder: tuple[str, ...], lists: Json, chosen: Callable[[], Awaitable[list[str]]]
+) -> AsyncGenerator[Json, None]:
+    """What the processes of a row tell the session of a client. Raises Refusal.
+
+    `lists`: the wanted changes of lists. `chosen`: the resources that the client watches now, asked each second and
+    before each message. The stream has no gap when the choice changes.
+    """
+    session, watched = Session(OFFERED, holder=holder), list[str]()
+
+    async def choose() -> bool:
+        uris = tells(server.told(caller), {WATCHED: await chosen()}).get(WATCHED, [])
+        for uri in [uri for uri in uris if uri not in watched]:
+            watched.append(uri)
+            await _ask(server, session, caller, WATCH, {"uri": uri})
+        for uri in [uri for uri in watched if uri not in uris]:
+            watched.remove(uri)
+            await _ask(server, session, caller, UNWATCH, {"uri": uri})
+        return False
+
+    stream = await server.listen(session, caller)
+    assert stream is not None, "processes have news"
+    try:
+        await choose()
+        async with aclosing(until(_said(stream), choose)) as told:
+            async for said in told:
+                if said["method"] == UPDATED:
+                    await choose()
+                if (kept := news(said)) is not None and _is_wanted(kept, {**lists, WATCHED: watched}):
+                    yield kept
+    finally:
+        for uri in watched:
+            with contextlib.suppress(Refusal):
+                await _ask(server, session, caller, UNWATCH, {"uri": uri})
+
+
+async def _said(stream: AsyncGenerator[tuple[Json, str], None]) -> AsyncGenerator[Json, None]:
+    async with aclosing(stream) as told:
+        async for said, _ in told:
+            yield said
 
 
 def _is_wanted(said: Json, wanted: Json) -> bool:
@@ -135,14 +177,14 @@ async def until(told: AsyncGenerator[Json, None], over: Callable[[], Awaitable[b
 
 
 async def merged(
-    servers: Sequence[Server], caller: Caller, wanted: Json, level: str, most: int
+    servers: Sequence[Server], caller: Caller, wanted: Json, level: str, most: int, holder: tuple[str, ...] = ()
 ) -> AsyncGenerator[tuple[Server, Json], None]:
     """The messages of several servers. A stream that a server ends, or that fails, is opened again after a while.
 
-    `most`: notifications of one server, after which only the other servers are heard.
+    `most`: notifications of one server, after which only the other servers are heard. `holder`: see `source`.
     """
     queue: asyncio.Queue[tuple[Server, Json]] = asyncio.Queue(_WAITING)
-    tasks = [asyncio.create_task(_follow(one, caller, wanted, level, most, queue)) for one in servers]
+    tasks = [asyncio.create_task(_follow(one, caller, wanted, level, most, queue, holder)) for one in servers]
     try:
         while True:
             yield await queue.get()
@@ -159,11 +201,12 @@ async def _follow(
     level: str,
     most: int,
     queue: asyncio.Queue[tuple[Server, Json]],
+    holder: tuple[str, ...],
 ) -> None:
     wait = _FIRST_WAIT
     while most:
         with contextlib.suppress(NoStream, Refusal, SessionLost):
-            async with source(server, caller, wanted, level) as told:
+            async with source(server, caller, wanted, level, holder) as told:
                 async for said in told:
                     wait, most = _FIRST_WAIT, most - 1
                     await queue.put((server, said))

@@ -5,17 +5,16 @@ again after it has ended, at most once in each of a growing number of seconds. C
 gateway's own. What it writes to its standard error is dropped. A process that writes without end is killed; what one
 does not read waits here, not in a buffer.
 
-Nothing in a question says in which call it was asked. A process that may ask has one call at a time: see `processes`.
+Nothing in a question or in a message of the log says to which call it belongs. So the client is asked, and gets the
+log, only where the process serves one session, which then has one call at a time: see `processes`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import resource
 from asyncio.subprocess import Process
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -26,15 +25,16 @@ from gateway.config.tools import Tool
 from gateway.dialects import mcp_names
 from gateway.errors import Refusal
 from gateway.ids import uuid7_here
-from gateway.tools.child import GRACE, Flood, Strays, add, kill, started
-from gateway.tools.notices import CANCELLED, PROGRESS
+from gateway.tools.asked import Asked
+from gateway.tools.child import GRACE, LONGEST_WAIT, Flood, Pauses, Strays, add, kill, started
+from gateway.tools.notices import CANCELLED, MESSAGE, PROGRESS, UPDATED
 from gateway.tools.notices import CHANGED as LISTS_CHANGED
-from gateway.tools.process_news import ProcessNews
+from gateway.tools.process_news import Holder, ProcessNews
+from gateway.tools.watches import WATCH, Watches
 from gateway.tools.wire import (
     CHANGED,
     NO_HEADERS,
     NOTHING,
-    NOTICES,
     OFFERED,
     QUESTIONS,
     Hold,
@@ -50,35 +50,48 @@ from gateway.tools.wire import (
     unasked,
 )
 
-_PASSED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
-_LONGEST_WAIT: Final = 30.0  # seconds between two starts
 _HELD: Final = 256  # requests at a time
 _SELF: Json = {"name": "meshgate", "version": "1"}
 
 
 class StdioWire(Wire):
-    """One process, by its row of `tools`. For one event loop. `able`: what clients can be asked, as capabilities."""
+    """One process, by its row of `tools`. For one event loop.
 
-    def __init__(self, name: str, row: Tool, able: Json = NOTHING, news: ProcessNews | None = None) -> None:
+    `able`: what clients can be asked, as capabilities. `of`: the process of all, if this is the process of one session,
+    the `holder`.
+    """
+
+    def __init__(
+        self, name: str, row: Tool, able: Json = NOTHING, of: StdioWire | None = None, holder: Holder = ()
+    ) -> None:
         self._name = name
         self._row = row
         self._able = able
-        self.news = news or ProcessNews()
-        """What the process tells without a request; processes of one row may share this."""
-        self._owns_news = news is None
-        self._asking: _Asked | None = None  # the call in which the process may ask
+        self._holder = holder
+        self.news: ProcessNews = of.news if of is not None else ProcessNews()
+        """What the processes of the row tell without a request."""
+        self.watches: Watches = of.watches if of is not None else Watches(self._watch)
+        """The resources of which the processes of the row tell."""
+        self.watches.processes.add(self)
+        self._shared = of is None
+        self._levels: Sequence[str] = ()  # of the messages of the log that are passed on
+        self._told_level = ""  # which the process has been told
+        self._unheard: set[int] = set()  # ids of requests whose answers nobody waits for
+        self._reviving: asyncio.Task[None] | None = None
+        self._serving: Asked | None = None  # the call of the session that has the process to itself
         self._questions: dict[str, object] = {}  # id that the client got -> id that the process gave
         self._starting = asyncio.Lock()
         self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._waiting: dict[int, _Asked] = {}
-        self._telling: dict[object, _Asked] = {}  # by progress token
+        self._waiting: dict[int, Asked] = {}
+        self._telling: dict[object, Asked] = {}  # by progress token
         self._writing = asyncio.Lock()
         self._strays = Strays()
         self._changed: Callable[[], None] = lambda: None
         self._last = 0
         self._session = Session(OFFERED)
         self._about: Json = {}
+        self._pauses = Pauses()  # until a process whose resources are watched is started again
         self._failed = 0  # starts in a row after which the process ended without an answer
         self._next = 0.0  # event-loop time of the next start
 
@@ -100,20 +113,45 @@ class StdioWire(Wire):
     ) -> bytes:
         """Send a request; the response gets the id of the caller back."""
         del headers, bearer  # of HTTP
-        async with self._in_time() as limit:
-            process = await self._run()
-            raw = await self._send(
-                process, message, relay, session.holder, partial(limit.extend, self._row.ask_timeout)
-            )
+        if message["method"] in mcp_names.UPDATES:
+            raw = await self.watches.ask(message["method"], message["params"]["uri"])
+        else:
+            async with self._in_time() as limit:
+                process = await self._run()
+                raw = await self._send(
+                    process, message, relay, session.holder, partial(limit.extend, self._row.ask_timeout)
+                )
         hold(len(raw))
         said = orjson.loads(raw)
         said["id"] = message["id"]
         return orjson.dumps(said)
 
+    async def _watch(self, method: str, uri: str) -> bytes:
+        async with self._in_time():
+            message = {"jsonrpc": "2.0", "id": 0, "method": method, "params": {"uri": uri}}
+            return await self._send(await self._run(), message)
+
+    def say(self, method: str, uri: str) -> None:
+        """See `watches.Told`."""
+        if self._process is not None and self._process.returncode is None:
+            self._last += 1
+            self._unheard.add(self._last)
+            add(self._process, {"jsonrpc": "2.0", "id": self._last, "method": method, "params": {"uri": uri}})
+
+    async def log(self, level: str) -> None:
+        """Pass messages of the log on from this level, of which the process is told; "" for none. Raises Refusal."""
+        self._levels = mcp_names.LEVELS[mcp_names.LEVELS.index(level) :] if level else ()
+        process = await self._run()
+        if level and level != self._told_level:
+            message = {"jsonrpc": "2.0", "id": 0, "method": mcp_names.SET_LEVEL, "params": {"level": level}}
+            async with self._in_time():
+                await self._send(process, message)
+            self._told_level = level
+
     async def listen(self, session: Session, bearer: str = "", last: str = "", message: Json | None = None) -> Told:
-        """Which lists have changed. The process is not started for this."""
-        del session, bearer, last, message
-        return self.news.heard()
+        """What has changed, and the log of the session. The process is not started for this."""
+        del bearer, last, message
+        return self.news.heard(session.holder)
 
     async def tell(self, session: Session, message: Json, bearer: str = "") -> None:
         """Send a notification, or the answer to a question, which has the id that the client got."""
@@ -149,8 +187,11 @@ class StdioWire(Wire):
 
     async def close(self) -> None:
         """End the process: by the end of its input, else by a signal."""
-        if self._owns_news:
+        self.watches.processes.discard(self)
+        if self._shared:
             self.news.close()
+        if self._reviving is not None:
+            self._reviving.cancel()
         process, self._process = self._process, None
         if process is None:
             return
@@ -183,19 +224,17 @@ class StdioWire(Wire):
             if now < self._next:
                 raise broken(self._name, "has ended and is not started again yet", down=True)
             self._failed += 1
-            self._next = now + min(_LONGEST_WAIT, 0.25 * 2**self._failed)
+            self._next = now + min(LONGEST_WAIT, 0.25 * 2**self._failed)
             try:
                 return await self._start()
             except (OSError, ValueError) as fault:
                 raise broken(self._name, f"could not be started ({type(fault).__name__})", down=True) from None
 
     async def _start(self) -> Process:
-        environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        process = await started(self._row.command, {**environment, **self._row.env}, self._row.max_answer)
-        if self._row.memory is not None:
-            with contextlib.suppress(OSError):
-                resource.prlimit(process.pid, resource.RLIMIT_AS, (self._row.memory, self._row.memory))
-        self._process, self._strays = process, Strays()
+        process = await started(self._row)
+        self._process, self._strays, self._told_level = process, Strays(), ""
+        self._pauses.started()
+        self._unheard.clear()
         self._reader = asyncio.create_task(self._read(process))
         try:
             params = {"protocolVersion": OFFERED, "capabilities": self._able, "clientInfo": _SELF}
@@ -205,11 +244,23 @@ class StdioWire(Wire):
                 raise broken(self._name, "opens no session of a version that the gateway has", down=True)
             self._session, self._about = Session(str(result["protocolVersion"])), result
             await self._write(process, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+            for uri in self.watches.all:
+                self.say(WATCH, uri)
         except BaseException:
             kill(process.pid)
             raise
         self._failed = 0
         return process
+
+    async def _revive(self) -> None:
+        """Start a process that has ended again, as long as anybody watches its resources: they may have changed."""
+        while self.watches:
+            await asyncio.sleep(self._pauses.next())
+            with contextlib.suppress(Refusal):
+                await self.open()
+                for uri in self.watches.here:
+                    self.news.tell({"method": UPDATED, "params": {"uri": uri}})
+                return
 
     async def _send(
         self,
@@ -222,10 +273,10 @@ class StdioWire(Wire):
         if len(self._waiting) >= _HELD:
             raise broken(self._name, f"has {_HELD} calls in flight")
         self._last += 1
-        id, asked = self._last, _Asked(process, (holder, message["id"]))
+        id, asked = self._last, Asked(process, (holder, message["id"]))
         self._waiting[id] = asked
-        if relay is not None and self._able:
-            self._asking = asked
+        if relay is not None and self._holder:
+            self._serving = asked
         meta = message.get("params", {}).get(mcp_names.META)
         token = meta.get("progressToken") if relay is not None and type(meta) is dict else None
         if token is not None:
@@ -240,14 +291,14 @@ class StdioWire(Wire):
         finally:
             self._waiting.pop(id, None)
             self._telling.pop(token, None)
-            if self._asking is asked:
-                self._asking = None
+            if self._serving is asked:
+                self._serving = None
                 self._questions.clear()
 
     async def _heard(
         self,
         process: Process,
-        asked: _Asked,
+        asked: Asked,
         relay: Relay | None,
         longer: Callable[[], None],
     ) -> bytes:
@@ -295,6 +346,8 @@ class StdioWire(Wire):
         for asked in list(self._waiting.values()):
             if asked.process is process:
                 asked.fail(broken(self._name, why, down=down))
+        if self._shared and self.watches and self._process is process:
+            self._reviving = asyncio.create_task(self._revive())
 
     def _take(self, process: Process, line: bytes) -> None:
         """Take a line. Raises Flood."""
@@ -304,65 +357,43 @@ class StdioWire(Wire):
         if answered and answered.process is process and not answered.response.done():
             answered.answer(line)
             return
+        if "method" not in said and type(id) is int and id in self._unheard:
+            self._unheard.discard(id)
+            return
         self._strays.count(line)
         if "method" not in said:
             return
-        if "id" in said and self._asking is not None and said["method"] != "ping":
-            self._hear(self._asking, said, len(line))
+        if "id" in said and self._able and self._serving is not None and said["method"] != "ping":
+            self._hear(self._serving, said, len(line))
         elif "id" in said:  # of no call whose client can be asked
             add(process, reply(said))
         elif said["method"] in LISTS_CHANGED.values():
             if said["method"] == CHANGED:
                 self._changed()
             self.news.tell(said)
-        elif said["method"] == PROGRESS and type(params := said.get("params")) is dict:
-            self._tell(params.get("progressToken"), said, len(line))
+        elif type(params := said.get("params")) is dict:
+            self._tell(said, params, len(line))
 
-    def _tell(self, token: object, said: Json, size: int) -> None:
-        """Pass a report of progress to the call that it belongs to. Of a log, nobody knows that."""
-        asked = self._telling.get(token) if type(token) is str else None
+    def _tell(self, said: Json, params: Json, size: int) -> None:
+        """Pass on progress to its call, a message of the log to the session of the process, and an update to all."""
+        method, asked = said["method"], None
+        if method == PROGRESS:
+            token = params.get("progressToken")
+            asked = self._telling.get(token) if type(token) is str else None
+        elif method == MESSAGE and params.get("level") in self._levels:
+            asked = self._serving
+            if asked is None or asked.response.done():
+                self.news.tell(said, self._holder)
+                return
+        elif method == UPDATED and params.get("uri") in self.watches:
+            self.news.tell(said)
         if asked is not None:
             self._hear(asked, said, size)
 
-    def _hear(self, asked: _Asked, said: Json, size: int) -> None:
+    def _hear(self, asked: Asked, said: Json, size: int) -> None:
         """Pass a message on to a call. Those of one call may not have more bytes than an answer."""
         asked.size += size
         if asked.size > self._row.max_answer:
             asked.fail(broken(self._name, f"answered with more than {self._row.max_answer} bytes"))
         else:
             asked.tell(said)
-
-
-class _Asked:
-    """A request whose response is awaited, and what the process says before. `of`: who sent it, and under which id."""
-
-    def __init__(self, process: Process, of: tuple[tuple[str, ...], object]) -> None:
-        self.process = process
-        self.of = of
-        self.size = 0
-        self._told = 0
-        self.response: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._before: asyncio.Queue[Json | None] = asyncio.Queue()  # None: there is an answer
-
-    def answer(self, line: bytes) -> None:
-        """The response."""
-        if not self.response.done():
-            self.response.set_result(line)
-            self._before.put_nowait(None)
-
-    def fail(self, fault: Refusal) -> None:
-        """There will be none."""
-        if not self.response.done():
-            self.response.set_exception(fault)
-            self.response.exception()  # a caller that has gone does not ask for the fault, which is no error then
-            self._before.put_nowait(None)
-
-    def tell(self, said: Json) -> None:
-        """A notification or a question; only the first notifications are passed on."""
-        self._told += "id" not in said
-        if self._told <= NOTICES and not self.response.done():
-            self._before.put_nowait(said)
-
-    async def next(self) -> Json | None:
-        """What the process said before the response, in order; None once there is a response."""
-        return await self._before.get()

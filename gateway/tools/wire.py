@@ -57,6 +57,8 @@ class Session(NamedTuple):
     """What can be asked of the client of a request, as capabilities."""
     holder: tuple[str, ...] = ()
     """Team, agent, sub-agent, and the session of the client that calls in it; () if that does not matter."""
+    level: str = ""
+    """The level from which the client of a request wants the log of a process; "" if it wants none."""
 
     @property
     def modern(self) -> bool:

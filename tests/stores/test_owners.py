@@ -83,3 +83,21 @@ async def test_several_records_in_one_query(place: Backend) -> None:
     assert found[1500] is None
     assert await store.owned_of("t", []) == []
     await store.close()
+
+
+async def test_a_record_is_replaced_if_it_is_the_expected_one(place: Backend) -> None:
+    """Of several who replace the same record, one succeeds; a record that has expired is none."""
+    store = await place.open()
+    assert not await store.reown("t", "id", b"1", b"0", TTL)
+    assert await store.owned("t", "id") is None
+    assert await store.reown("t", "id", b"0", None, TTL)
+    assert not await store.reown("t", "id", b"1", None, TTL)
+    won = await asyncio.gather(*(store.reown("t", "id", b"w%d" % number, b"0", TTL) for number in range(10)))
+    assert won.count(True) == 1
+    assert await store.owned("t", "id") == b"w%d" % won.index(True)
+    assert await store.owned("other", "id") is None
+    place.clock.advance(TTL + 1)
+    assert not await store.reown("t", "id", b"2", b"w%d" % won.index(True), TTL)
+    assert await store.reown("t", "id", b"3", None, TTL)
+    assert await store.owned("t", "id") == b"3"
+    await store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from gateway.redaction.vault import Seal
@@ -55,3 +56,19 @@ async def test_few_are_remembered(store: Store) -> None:
         assert not await records.ended(f"s{number}")
     assert await records.ended("first")
     assert records.remembered == 3
+
+
+async def test_gateways_that_choose_at_the_same_time(store: Store) -> None:
+    """No choice is lost, and no session that has ended is open again."""
+    sessions = Sessions(Seal(bytes(32)))
+    here, there = SessionRecords(store, sessions), SessionRecords(store, sessions)
+    uris = [f"notes://{number}" for number in range(10)]
+    chosen = [records.watch("a", uri, on=True, most=100) for records, uri in zip([here, there] * 5, uris, strict=True)]
+    assert all(await asyncio.gather(*chosen))
+    assert sorted(await SessionRecords(store, sessions).watched("a")) == uris
+    await asyncio.gather(*(records.watch("a", uris[0], on=False, most=100) for records in (here, there)))
+    assert sorted(await SessionRecords(store, sessions).watched("a")) == uris[1:]
+    assert not await here.watch("a", "notes://more", on=True, most=9)
+    for _ in range(5):
+        await asyncio.gather(here.set_level("b", "info"), there.end("b"), here.set_level("b", "debug"))
+        assert await SessionRecords(store, sessions).ended("b")
