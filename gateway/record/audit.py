@@ -23,6 +23,7 @@ from gateway.config.sections import Audit as Settings
 from gateway.errors import POLICY_UNAVAILABLE
 from gateway.policy.erase import Eraser
 from gateway.record.ended import Ended
+from gateway.record.lost import SCHEMA as LOST
 from gateway.stores.writer import Bulk, Writer
 
 SCHEMA = (
@@ -41,6 +42,7 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS differences (
         id TEXT NOT NULL, version TEXT NOT NULL, time REAL NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (id, version)) WITHOUT ROWID""",
+    LOST,
     # Decisions that were not sent yet, in the order of writing.
     "CREATE TABLE IF NOT EXISTS unsent (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL)",
 )
@@ -104,7 +106,7 @@ class Audit:
             "allow" if decision.allow else "deny",
             decision.rule,
             decision.version,
-            self._record(call.authorization.input or {}, decision, claimed(call.headers)),
+            self._record(call.authorization.input or {}, decision, claimed(call.headers), begun(call)),
         )
         self._writer.submit(_DECISION, row)
         if self._sends:
@@ -157,12 +159,13 @@ class Audit:
         for statement in _DELETE_EXCESS if most is not None else ():
             self._writer.submit(statement, (most,))
 
-    def _record(self, document: Json, decision: Decision, claims: Json) -> bytes:
+    def _record(self, document: Json, decision: Decision, claims: Json, began: Json) -> bytes:
         """The input and the whole result as JSON, with the list of erased values if there are any.
 
-        `claims`: what the caller says of itself.
+        `claims`: what the caller says of itself. `began`: see `begun`.
         """
-        record: Json = {"input": document, "result": orjson.Fragment(decision.result), "mode": decision.mode}
+        result = orjson.Fragment(decision.result)
+        record: Json = {"input": document, "result": result, "mode": decision.mode, "begun": began}
         if claims:
             record["claimed"] = claims
         if decision.rule == POLICY_UNAVAILABLE:
@@ -172,6 +175,13 @@ class Audit:
             if erased:
                 record["erased"] = erased
         return orjson.dumps(record)
+
+
+def begun(call: Call) -> Json:
+    """What is needed if the process is killed before the outcome is written: see `lost`."""
+    debits = call.admission.debits
+    cost = sum([debit.amount for debit in debits if debit.key == "cost"])
+    return {"process": ids.WORKER, "reserved": {debit.name: debit.amount for debit in debits}, "cost": cost}
 
 
 def claimed(headers: Headers) -> dict[str, str]:

@@ -37,6 +37,7 @@ from gateway.record import logs, workers
 from gateway.record.audit import SCHEMA
 from gateway.record.audit import file as audit_file
 from gateway.record.audit import place as audit_place
+from gateway.record.lost import Lost
 from gateway.record.telemetry import Telemetry
 from gateway.record.upload import Uploads
 from gateway.serving import cors, heap
@@ -85,6 +86,7 @@ class Gateway:
         self._begins = tuple([path.partition("{")[0] for path in self._calls if "{" in path])
         self._control = admin.application(self)
         self._retired: list[Policies] = []
+        self._lost: Lost  # the calls of processes that were killed
         self._watch: Watch | None = None  # of the decision log, if that is a separate file
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -159,6 +161,9 @@ class Gateway:
             stack.callback(expressions.save)  # what was compiled for the first texts
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
+            self._lost = Lost(writer, telemetry.say)
+            stack.callback(self._lost.close)
+            await self._lost.open()
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
             clients.open(["direct", "public"])
             self.shared.servers = Servers(clients["direct"], store, Breakers(self.shared.healths, store))
@@ -351,6 +356,7 @@ class Gateway:
                         self.shared.servers.held.sweep(self.runtime.identity.lives)
                     await store.refresh()
                     await store.sweep()
+                await self._lost.look()
                 await self._measure(beat)
                 if beat % NOTED == 0:
                     await self._note_keys()

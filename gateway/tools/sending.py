@@ -146,10 +146,10 @@ class Sending:
         if passing is not None and (meta := codec.wanted(passing.token)):
             params = {**params, mcp_names.META: meta}
         message = message_of(call, codec, params)
-        level = await self._level(call, codec) if server.row.command and passing is not None else ""
+        level = await self._level(codec) if server.row.command and passing is not None else ""
         return await self.exchange(call, codec, server, message, hears or passing, hold, level)
 
-    async def _level(self, call: Call, codec: Mcp) -> str:
+    async def _level(self, codec: Mcp) -> str:
         """The level from which the client of a call wants the log; "" if it wants none."""
         id = codec.session
         return await self._records.level(id) if id else codec.level
