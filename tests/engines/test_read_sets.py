@@ -14,7 +14,7 @@ from gateway.policy.engines import outline
 from gateway.policy.engines.base import PolicyUnavailable
 from gateway.policy.engines.bundle import Bundle, load
 from gateway.policy.engines.embedded import Embedded
-from gateway.policy.engines.read_sets import LONGEST, SETS, ReadSets
+from gateway.policy.engines.memo import LONGEST, SETS, ReadSets
 from gateway.policy.engines.rego import EvaluationError, compile_bundle
 from gateway.policy.engines.rego.runtime import MISSING
 from gateway.policy.engines.rego.values import to_json

@@ -27,7 +27,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.dialects.tree import Survey
 from gateway.errors import Refusal
 from gateway.ingress.workflow_ids import WorkflowIds
-from gateway.policy.engines.memoized import Memoized
+from gateway.policy.engines.memo import Memoized
 from gateway.redaction.actions import Rules
 from gateway.redaction.content import Contents
 from gateway.redaction.names import Names

@@ -16,7 +16,7 @@ from gateway.call import Json
 from gateway.errors import ConfigError
 from gateway.policy.engines.base import ENTRYPOINT, PolicyUnavailable
 from gateway.policy.engines.bundle import Bundle, program
-from gateway.policy.engines.memoized import Memoized
+from gateway.policy.engines.memo import Memoized
 from gateway.policy.engines.outline import Path, mentions
 from gateway.policy.engines.rego import EvaluationError, TooLong
 from gateway.policy.engines.rego.program import STEPS as MOST_STEPS

@@ -28,7 +28,7 @@ from gateway.policy.engines.bundle import Bundle
 from gateway.policy.engines.compiled import Compiled
 from gateway.policy.engines.embedded import Embedded
 from gateway.policy.engines.host import Clock, Undefined, builtins
-from gateway.policy.engines.memoized import Memoized
+from gateway.policy.engines.memo import Memoized
 
 try:
     import opapywasm
