@@ -74,6 +74,21 @@ writers contains input.action.name if {
 	input.action.writes == true
 }
 
+# With `read_tools`, also what nobody says anything about, unless its name says that it reads: the protocol takes a tool
+# without annotations for one that writes.
+writers contains input.action.name if {
+	untrusted
+	input.action.kind == "tool"
+	input.action.writes == null
+	data.flow.read_tools
+	not reads
+}
+
+reads if {
+	some pattern in data.flow.read_tools
+	names.calls(pattern)
+}
+
 wanted contains tool if some tool in input.action.tools
 
 wanted contains input.action.name if input.action.kind == "tool"

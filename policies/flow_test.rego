@@ -109,6 +109,22 @@ test_a_call_of_what_reads_goes_on if {
 	}
 }
 
+test_what_nobody_says_anything_about_writes_unless_its_name_reads if {
+	strict := object.union(config, {"read_tools": ["get_*", "files/*"]})
+	every name, found in {"commit": {"flow_write"}, "get_order": set(), "getOrder": set()} {
+		codes == found with input as call([], ["untrusted"])
+			with input.action as object.union(tool(name), {"writes": null})
+			with data.flow as strict
+	}
+	codes == set() with input as call([], ["untrusted"])
+		with input.action as object.union(tool("commit"), {"writes": null})
+		with input.resource as {"name": "files/commit"}
+		with data.flow as strict
+	codes == set() with input as call([], [])
+		with input.action as object.union(tool("commit"), {"writes": null})
+		with data.flow as strict
+}
+
 test_a_result_labels_and_is_not_refused_as_a_call if {
 	judged := object.union(tool("delete_order"), {"writes": true, "of_result": true})
 	codes == set() with input as call([], ["untrusted"]) with input.action as judged with data.flow as config

@@ -179,7 +179,7 @@ class Desk:
         server = self._server(codec.server)
         self._check_scopes(call, server.name)
         if codec.question is not None:
-            call.request.label = call.resource.name
+            call.request.label, call.request.writes = call.resource.name, False
             if not await self._visible.admits(call):
                 raise Fault(PARAMS, "You may not answer this question of the server.", code="tool_not_found")
             self._check_sql(call, every=True)
