@@ -119,3 +119,30 @@ class User:
     def about(self, method: str, id: Any) -> Any:
         """Ask about a task."""
         return self.send(method, {"taskId": id})
+
+
+def mailed_as_task(server: Scripted, line: Line) -> tuple[Client, str, str]:
+    """Have a task mail to an address that only the tool has; returns the client, its session, and the id of the task.
+
+    The result of the task names the address.
+    """
+    made = {"status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z"}
+    server.about = {"tools": {}, "tasks": {"requests": {"tools": {"call": {}}}, "cancel": {}}}
+
+    def called(message: dict[str, Any]) -> Any:
+        result = {"task": {**made, "taskId": "r-1", "ttl": None}}
+        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
+
+    def ended(message: dict[str, Any]) -> Any:
+        result = {"content": [{"type": "text", "text": f"sent to {MAIL}"}]}
+        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
+
+    server.answers |= {"tools/call": called, "tasks/result": ended}
+    Client(line, "/mcp/plain").call("get_it", {"to": MAIL}, x_correlation_id="tasked")
+    client = Client(line, "/mcp/mailer")
+    session = client.open()
+    params = {"name": "task_it", "arguments": {"to": "<EMAIL_1>"}, "task": {}}
+    answer = client.send("tools/call", params, mcp_session_id=session, x_correlation_id="tasked").json()
+    assert server.seen[-1][1]["params"]["arguments"] == {"to": MAIL}
+    id: str = answer["result"]["task"]["taskId"]
+    return client, session, id

@@ -17,7 +17,8 @@ from gateway.record.usage import unended
 from gateway.redaction.texts import Generations
 from keeping import settings
 from line import KEYS, Line, running
-from tool_client import Client, failed, text
+from mcp_tasking import mailed_as_task
+from tool_client import failed, text
 from tool_server import MAIL, Scripted, tool
 from waiting import eventually
 
@@ -141,25 +142,8 @@ def test_between_a_request_and_its_answer(line: Line, up: scripted.Upstream, pas
 
 def test_values_that_only_a_tool_has(line: Line, server: Scripted, pass_days: Callable[..., None]) -> None:
     """The gateway cannot take them out of the result of a task any more: it is withheld."""
-    made = {"status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z"}
-    server.about = {"tools": {}, "tasks": {"requests": {"tools": {"call": {}}}, "cancel": {}}}
-
-    def called(message: dict[str, Any]) -> Any:
-        result = {"task": {**made, "taskId": "r-1", "ttl": None}}
-        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
-
-    def ended(message: dict[str, Any]) -> Any:
-        result = {"content": [{"type": "text", "text": f"sent to {MAIL}"}]}
-        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
-
-    server.answers |= {"tools/call": called, "tasks/result": ended}
-    Client(line, "/mcp/plain").call("get_it", {"to": MAIL}, x_correlation_id="tasked")
-    client = Client(line, "/mcp/mailer")
-    session = client.open()
-    params = {"name": "task_it", "arguments": {"to": "<EMAIL_1>"}, "task": {}}
-    answer = client.send("tools/call", params, mcp_session_id=session, x_correlation_id="tasked").json()
-    assert server.seen[-1][1]["params"]["arguments"] == {"to": MAIL}
-    asked = {"taskId": answer["result"]["task"]["taskId"]}
+    client, session, id = mailed_as_task(server, line)
+    asked = {"taskId": id}
     answer = client.send("tasks/result", asked, mcp_session_id=session, x_correlation_id="tasked").json()
     assert text(answer) == "sent to <EMAIL_1>"
     pass_days()

@@ -14,6 +14,7 @@ from mcp.server.mcpserver import MCPServer
 
 import tool_server
 from line import Line, config, running
+from mcp_tasking import mailed_as_task
 from tool_client import Client, failed, text
 from tool_server import MAIL, Scripted, tool
 
@@ -218,26 +219,7 @@ def test_parameters_that_are_not_judged_stay_here(line: Line, server: Scripted) 
 
 def test_values_that_only_the_tool_of_a_task_has(line: Line, server: Scripted) -> None:
     """Are placeholders in its result, whenever that is asked for."""
-    made = {"status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z"}
-    tasks: dict[str, Any] = {"requests": {"tools": {"call": {}}}, "cancel": {}}
-    server.about = {"tools": {}, "tasks": tasks}
-
-    def called(message: dict[str, Any]) -> Any:
-        result = {"task": {**made, "taskId": "r-1", "ttl": None}}
-        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
-
-    def ended(message: dict[str, Any]) -> Any:
-        result = {"content": [{"type": "text", "text": f"sent to {MAIL}"}]}
-        return {"jsonrpc": "2.0", "id": message["id"], "result": result}
-
-    server.answers |= {"tools/call": called, "tasks/result": ended}
-    Client(line, "/mcp/plain").call("get_it", {"to": MAIL}, x_correlation_id="tasked")
-    client = Client(line, "/mcp/mailer")
-    session = client.open()
-    params = {"name": "task_it", "arguments": {"to": "<EMAIL_1>"}, "task": {}}
-    answer = client.send("tools/call", params, mcp_session_id=session, x_correlation_id="tasked").json()
-    assert sent(server) == {"to": MAIL}
-    id = answer["result"]["task"]["taskId"]
+    client, session, id = mailed_as_task(server, line)
     server.about = {"tools": {}}
     for flow in ("tasked", "elsewhere"):
         answer = client.send("tasks/result", {"taskId": id}, mcp_session_id=session, x_correlation_id=flow).json()
