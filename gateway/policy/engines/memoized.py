@@ -11,7 +11,7 @@ from gateway.call import Json
 from gateway.policy.engines.base import PolicyUnavailable
 from gateway.policy.engines.memo import Projection
 from gateway.policy.engines.outline import Path
-from gateway.policy.engines.read_sets import ReadSets
+from gateway.policy.engines.read_sets import ReadSets, sort
 
 
 class Memoized:
@@ -39,14 +39,15 @@ class Memoized:
     async def decide(self, document: Json) -> Json:
         """`data.gateway.decision`; the same object for all equal verdicts."""
         memo = self._memo
+        of = sort(document)  # another thread may judge: nothing of the document is read after that
         try:
-            if memo is not None and (found := memo.get(document)) is not None:
+            if memo is not None and (found := memo.get(of, document)) is not None:
                 return found
             part = self._projection.key(document)
         except (TypeError, ValueError, RecursionError) as error:
             raise PolicyUnavailable(f"the input is not JSON: {error}") from None
         result, read = await self._judge(document, part)
-        return result if memo is None else memo.put(document, self._projection.part(part), read, result)
+        return result if memo is None else memo.put(of, self._projection.part(part), read, result)
 
     async def ping(self) -> None:
         """No effect: the engine is always ready."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from typing import NamedTuple
 
 import orjson
 
@@ -20,10 +21,12 @@ from gateway.policy.engines.outline import Path
 
 SETS = 8
 """Read sets that are compared for calls of one sort; the least recently used is dropped first."""
-SORTS = 256
+SORTS = 2048
 """Sorts of calls, of which read sets are known; then all are forgotten."""
 LONGEST = 512
 """Bytes of a key that is kept as text; of a longer key, its digest is kept."""
+LONG = 4096
+"""Bytes of a part of an input, from which the values of an input are written once for all read sets."""
 
 
 class ReadSet:
@@ -36,10 +39,30 @@ class ReadSet:
         self.paths = paths
         self.projection = Projection(paths)
 
-    def key(self, document: Json, owner: bytes) -> bytes:
-        """The key of an input. Raises TypeError for values that JSON does not have."""
-        key = b"%b%b%b" % (self.mark, owner, self.projection.key(document))
+    def key(self, part: bytes, owner: bytes) -> bytes:
+        """The key of an input. `part`: what `projection` takes of it."""
+        key = b"%b%b%b" % (self.mark, owner, part)
         return key if len(key) <= LONGEST else blake2b(key, digest_size=32).digest()
+
+
+class Sort(NamedTuple):
+    """The sort of a call: calls of one sort mostly have one read set.
+
+    No team can learn about other teams' calls from response times: which read sets are compared for its calls follows
+    from its own calls, and its name is a part of each key.
+    """
+
+    team: str
+    kind: str | None
+    of_result: bool
+    of_list: bool
+
+
+class _Known(NamedTuple):
+    """The read sets of one sort, the last used first, and the team as a part of keys."""
+
+    owner: bytes
+    sets: list[ReadSet]
 
 
 class ReadSets:
@@ -47,66 +70,79 @@ class ReadSets:
 
     def __init__(self, size: int = 4096) -> None:
         self._memo = Memo(size)
-        self._sorts: dict[object, list[ReadSet]] = {}
-        self._owners: dict[str, bytes] = {}
+        self._sorts: dict[Sort, _Known] = {}
+        self._sets: dict[frozenset[Path], ReadSet] = {}  # the same for all sorts
         self._count = 0
 
-    def get(self, document: Json) -> Json | None:
-        """The verdict on an input; None if the memo does not have it. Raises TypeError as `ReadSet.key` does."""
-        sets = self._sorts.get(sort(document))
-        if sets is None:
+    def get(self, of: Sort, document: Json) -> Json | None:
+        """The verdict on an input; None if the memo does not have it. Raises TypeError for values that JSON lacks."""
+        known = self._sorts.get(of)
+        if known is None:
             return None
-        owner = self._owner(document)
-        for at, one in enumerate(sets):
-            found = self._memo.get(one.key(document, owner))
+        asked = document
+        for at, one in enumerate(known.sets):
+            part = one.projection.key(asked)
+            found = self._memo.get(one.key(part, known.owner))
             if found is not None:
                 if at:
-                    sets.insert(0, sets.pop(at))
+                    known.sets.insert(0, known.sets.pop(at))
                 return found
+            if len(part) > LONG and asked is document:
+                asked = _written(document)
         return None
 
-    def put(self, document: Json, part: Json, paths: Iterable[Path], result: Json) -> Json:
+    def put(self, of: Sort, part: Json, paths: Iterable[Path], result: Json) -> Json:
         """Remember the verdict on an input; returns the object that represents all equal verdicts.
 
         `part`: what of the input was judged. `paths`: what of the part was read.
         """
         read = frozenset(path[:2] for path in paths)
-        of = sort(document)
         if len(self._sorts) >= SORTS and of not in self._sorts:
             self._sorts.clear()
-        sets = self._sorts.setdefault(of, [])
+        owner, sets = self._sorts.get(of) or self._sorts.setdefault(of, _Known(ascii(of.team).encode(), []))
         one = next((known for known in sets if known.paths == read), None)
         if one is None:
-            self._count += 1
-            one = ReadSet(self._count, read)
+            one = self._set(read)
             sets.insert(0, one)
             del sets[SETS:]
-        return self._memo.put(one.key(part, self._owner(document)), result)
+        return self._memo.put(one.key(one.projection.key(part), owner), result)
 
     def __len__(self) -> int:
         return len(self._memo)
 
-    def _owner(self, document: Json) -> bytes:
-        name = team(document)
-        known = self._owners.get(name)
-        if known is None:
-            if len(self._owners) >= SORTS:
-                self._owners.clear()
-            known = self._owners[name] = orjson.dumps(name)
-        return known
+    def _set(self, read: frozenset[Path]) -> ReadSet:
+        one = self._sets.get(read)
+        if one is None:
+            if len(self._sets) >= SORTS:
+                self._sets.clear()
+            self._count += 1
+            one = self._sets[read] = ReadSet(self._count, read)
+        return one
 
 
-def sort(document: Json) -> object:
-    """The sort of a call: calls of one sort mostly have one read set. It decides the order of search, no verdict."""
-    action = document.get("action")
+def sort(document: Json) -> Sort:
+    """The sort of a call. It decides the order of search, no verdict."""
+    subject, action = document.get("subject"), document.get("action")
+    team = subject.get("team") if type(subject) is dict or isinstance(subject, Mapping) else None
+    name = team if isinstance(team, str) else ""
     if type(action) is not dict:
-        return None
+        return Sort(name, None, of_result=False, of_list=False)
     kind = action.get("kind")
-    return kind if type(kind) is str else None, action.get("of_result") is True, action.get("of_list") is True
+    return Sort(
+        name,
+        kind if type(kind) is str else None,
+        of_result=action.get("of_result") is True,
+        of_list=action.get("of_list") is True,
+    )
 
 
-def team(document: Json) -> str:
-    """The team of an input, a part of each key: no team can learn about other teams' calls from response times."""
-    subject = document.get("subject")
-    name = subject.get("team") if type(subject) is dict or isinstance(subject, Mapping) else None
-    return name if isinstance(name, str) else ""
+def _written(document: Json) -> Json:
+    """The same input, whose values are JSON already: each further key copies them. Raises TypeError as `get` does."""
+    return {
+        section: {name: _fragment(value) for name, value in values.items()} if type(values) is dict else values
+        for section, values in document.items()
+    }
+
+
+def _fragment(value: object) -> object:
+    return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)) if type(value) in (dict, list) else value
