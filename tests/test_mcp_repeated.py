@@ -135,3 +135,10 @@ def test_sessions_that_are_known_are_bounded() -> None:
             str(at) for at in range(1100)
         ]
     assert len(sessions._known) <= 1024
+
+
+def test_long_headers_are_not_kept() -> None:
+    """A server that gives long ids of sessions would fill the memory."""
+    to, kept = sent(Session("2025-06-18", "s" * 200_000), *CALL)
+    assert (len(to.headers["Mcp-Session-Id"]), kept) == (200_000, 0)
+    assert sent(Session("2025-06-18", "s" * 2000), *CALL, bearer="t" * 4000)[1] == 1

@@ -45,6 +45,7 @@ from gateway.upstream.client import Client, Destination, Response, Timeouts
 
 _DAY = 86400.0  # seconds
 _KEPT = 256  # destinations with the headers of a session
+_LONGEST_KEPT = 8192  # characters of these headers: a server may give ids of any length
 _SMALL = 64 * 1024  # bytes of an answer that is not a response
 _SELF: Json = {"name": "meshgate", "version": "1"}
 _LISTENING = Timeouts(_DAY, 10, _DAY)  # the end of streams is not that of answers
@@ -233,7 +234,8 @@ class HttpWire(Wire):
         """Send a message. `alike`: many requests have these headers."""
         further = (*headers.items(), *borne(bearer))
         once = message.get("method") == mcp_names.CALL  # what may be sent again is known to `sending`
-        to = self._kept(further, once) if alike else self._having_all(further, once)
+        short = alike and sum(len(value) for _, value in further) <= _LONGEST_KEPT
+        to = self._kept(further, once) if short else self._having_all(further, once)
         return await begun(self._client, to, orjson.dumps(message), partial(broken, self._name))
 
     def _kept(self, headers: tuple[tuple[str, str], ...], once: bool) -> Destination:

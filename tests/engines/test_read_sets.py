@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +17,7 @@ from gateway.policy.engines import outline
 from gateway.policy.engines.base import PolicyUnavailable
 from gateway.policy.engines.bundle import Bundle, load
 from gateway.policy.engines.embedded import Embedded
-from gateway.policy.engines.memo import LONGEST, SETS, ReadSets
+from gateway.policy.engines.memo import LONGEST, SETS, ReadSets, sort
 from gateway.policy.engines.rego import EvaluationError, compile_bundle
 from gateway.policy.engines.rego.runtime import MISSING
 from gateway.policy.engines.rego.values import to_json
@@ -200,16 +203,81 @@ def test_read_sets_are_bounded() -> None:
     memo = ReadSets()
     document = {"action": {"kind": "tool", **{f"n{number}": number for number in range(30)}, "long": "x" * 9999}}
     for number in range(30):
-        memo.put(document, document, [("action", f"n{number}")], {"n": number})
-    (sets,) = memo._sorts.values()
-    assert len(sets) == SETS
-    assert memo.get(document) == {"n": 29}
+        memo.put(sort(document), document, [("action", f"n{number}")], {"n": number})
+    (known,) = memo._sorts.values()
+    assert len(known.sets) == SETS
+    assert memo.get(sort(document), document) == {"n": 29}
     memo = ReadSets()
     for text in ("x", "y"):
         long = {"action": {"kind": "tool", "long": text * 9999}}
-        memo.put(long, long, [("action", "long")], {"text": text})
-        assert memo.get(long) == {"text": text}
+        memo.put(sort(long), long, [("action", "long")], {"text": text})
+        assert memo.get(sort(long), long) == {"text": text}
     assert all(len(key) <= LONGEST for key in memo._memo._results)
+
+
+async def test_calls_of_other_teams_change_nothing_in_the_search() -> None:
+    """Else response times tell what other teams call: arguments that no verdict of the team needs would be compared."""
+    judge = engine(READER)
+    assert await judge.decide(call(region="eu")) == {"allow": True}
+    for region in ("us", "eu"):
+        await judge.decide({**call(region=region), "subject": {"team": "limited"}})
+    # What is not JSON would end a search that compares it.
+    assert await judge.decide(call(region=object())) == {"allow": True}
+
+
+class Changing(Embedded):
+    """An engine whose inputs change while they are judged."""
+
+    async def _judge(self, document: Any, key: bytes) -> Any:
+        verdict = await super()._judge(document, key)
+        document["subject"]["team"], document["action"]["kind"] = "other", "llm"
+        return verdict
+
+
+async def test_a_verdict_is_that_of_the_input_that_was_judged() -> None:
+    """Also if the input has changed since: it belongs to the team that asked."""
+    judge = Changing(Bundle(Path(), "v", (outline.read("p.rego", READER),), {}, ()), 10)
+    await judge.decide(call(region="eu"))
+    assert judge._memo is not None
+    found = [judge._memo.get(sort(one), one) for one in (call(), {**call(), "subject": {"team": "other"}})]
+    assert found == [{"allow": True}, None]
+
+
+async def test_half_a_character_in_the_name_of_a_team() -> None:
+    """No error but the one of an engine."""
+    source = 'package gateway\ndecision := {"n": input.action.n}\n'
+    assert await engine(source).decide({**call(), "subject": {"team": "\ud800"}}) == {"n": 1}
+
+
+async def test_a_long_input_is_written_once_for_all_read_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search writes the values of an input at most twice, and the result is found behind any number of read sets."""
+    memo = ReadSets()
+    long = {f"k{n}": [n, {"z": n, "a": None}] for n in range(500)}
+    document = {**call(**long), "context": {f"k{n}": 0 for n in range(SETS)}}
+    result = {"v": 1}
+    sets: list[list[tuple[str, ...]]] = [[("action", "args"), ("context", f"k{n}")] for n in range(SETS)]
+    memo.put(sort(document), document, sets[0], result)
+    for paths in sets[1:]:
+        other = {**document, "action": {"kind": "tool", "args": {}, "n": 1}}
+        memo.put(sort(other), other, paths, {"v": 2})
+    written = 0
+
+    def dumps(value: object, option: int | None = None) -> bytes:
+        nonlocal written
+        written += size(value)
+        return orjson.dumps(value, option=option)
+
+    here = SimpleNamespace(dumps=dumps, OPT_SORT_KEYS=orjson.OPT_SORT_KEYS, Fragment=orjson.Fragment)
+    monkeypatch.setattr("gateway.policy.engines.memo.orjson", here)
+    assert memo.get(sort(document), document) is result
+    assert size(long) < written < 2.5 * size(long)
+
+
+def size(value: object) -> int:
+    """The values in a value."""
+    if isinstance(value, dict):
+        return 1 + sum(map(size, value.values()))
+    return 1 + sum(map(size, value)) if isinstance(value, list | tuple) else 1
 
 
 CONSTANT = """package m

@@ -301,7 +301,7 @@ REMEMBERING = {
     *("config/prices.py", "detect/personal/patterns.py", "detect/personal/shapes.py", "dialects/delta_frame.py"),
     *("detect/sql/read.py", "detect/sql/tree.py", "record/telemetry.py", "stores/nodes.py", "stores/redis_keys.py"),
     *("policy/engines/rego/builtins/glob.py", "policy/engines/rego/builtins/graphql_schema.py"),
-    *("policy/engines/rego/builtins/regexes.py", "policy/engines/rego/types.py"),
+    *("limits/charges.py", "policy/engines/rego/builtins/regexes.py", "policy/engines/rego/types.py"),
 }
 
 

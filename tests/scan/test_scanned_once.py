@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from sys import getsizeof
 
 import pytest
 
@@ -93,3 +94,11 @@ def test_long_texts_are_not_remembered(sets: tuple[RuleSet, RuleSet]) -> None:
     assert [*sets[0].scan(text)] == [*sets[1].scan(text)]
     assert sets[0]._last._size < 1 << 18
     assert id(text) not in sets[0]._last._known
+
+
+def test_remembered_texts_are_bounded_in_bytes(sets: tuple[RuleSet, RuleSet]) -> None:
+    """A character takes up to four."""
+    for number in range(80):
+        sets[0].scan(chr(0x1F600) * 2000 + f" {number}")
+    known = sets[0]._last._known.values()
+    assert 0 < sum(getsizeof(one.text) for one in known) <= 1 << 18

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
+from sys import getsizeof
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -34,7 +35,7 @@ WEAK: Final = 1e-9
 _DEPTH = 2  # how many times a value may be encoded
 _MATCH = 3  # microseconds of one match
 _REMEMBERED = 1 << 18  # bytes of the last texts with their hits
-_HIT = 128  # bytes of one hit
+_HIT = 256  # bytes of one hit with its finding
 _STRETCH = 10  # microseconds in which a rule checks a stretch, plus one for each character
 
 
@@ -120,7 +121,7 @@ class _Last(threading.local):
         known = self._known.get(id(text))
         if known is None or known.text is not text:
             known = _Scanned(text, *into.look(text))
-            size = len(text) + _HIT * len(known.hits)
+            size = getsizeof(text) + _HIT * len(known.hits)
             if self._size + size > _REMEMBERED:
                 self._known, self._size = {}, 0
             if size <= _REMEMBERED:

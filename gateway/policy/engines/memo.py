@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,10 +26,12 @@ DEPTH = 3
 """Names of a path by which inputs are compared; deeper reads are covered by the whole value at this place."""
 SETS = 8
 """Read sets that are compared for calls of one sort; the least recently used is dropped first."""
-SORTS = 256
+SORTS = 2048
 """Sorts of calls, of which read sets are known; then all are forgotten."""
 LONGEST = 512
 """Bytes of a key that is kept as text; of a longer key, its digest is kept."""
+LONG = 4096
+"""Bytes of a part of an input, from which the values of an input are written once for all read sets."""
 
 
 class Projection:
@@ -147,12 +149,37 @@ class ReadSet:
         self.projection = Projection(flat)
         self._deep = sorted(path for path in paths if not flat & {(), path[:1], path[:2]})
 
-    def key(self, document: Json, owner: bytes) -> bytes:
-        """The key of an input. Raises TypeError for values that JSON does not have."""
-        key = b"%b%b%b" % (self.mark, owner, self.projection.key(document))
+    def part(self, document: Json, written: Json) -> bytes:
+        """What was read of an input. `written`: the same input, see `_written`. Raises TypeError as `get` does."""
+        part = self.projection.key(written)
         if self._deep:
-            key += orjson.dumps([_deep(document, *path) for path in self._deep], option=orjson.OPT_SORT_KEYS)
+            part += orjson.dumps([_deep(document, *path) for path in self._deep], option=_SORTED)
+        return part
+
+    def key(self, part: bytes, owner: bytes) -> bytes:
+        """The key of an input. `part`: what was read of it."""
+        key = b"%b%b%b" % (self.mark, owner, part)
         return key if len(key) <= LONGEST else blake2b(key, digest_size=32).digest()
+
+
+class Sort(NamedTuple):
+    """The sort of a call: calls of one sort mostly have one read set.
+
+    No team can learn about other teams' calls from response times: which read sets are compared for its calls follows
+    from its own calls, and its name is a part of each key.
+    """
+
+    team: str
+    kind: str | None
+    of_result: bool
+    of_list: bool
+
+
+class _Known(NamedTuple):
+    """The read sets of one sort, the last used first, and the team as a part of keys."""
+
+    owner: bytes
+    sets: list[ReadSet]
 
 
 class ReadSets:
@@ -160,53 +187,54 @@ class ReadSets:
 
     def __init__(self, size: int = 4096) -> None:
         self._memo = Memo(size)
-        self._sorts: dict[object, list[ReadSet]] = {}
-        self._owners: dict[str, bytes] = {}
+        self._sorts: dict[Sort, _Known] = {}
+        self._sets: dict[frozenset[Path], ReadSet] = {}  # the same for all sorts
         self._count = 0
 
-    def get(self, document: Json) -> Json | None:
-        """The verdict on an input; None if the memo does not have it. Raises TypeError as `ReadSet.key` does."""
-        sets = self._sorts.get(sort(document))
-        if sets is None:
+    def get(self, of: Sort, document: Json) -> Json | None:
+        """The verdict on an input; None if the memo does not have it. Raises TypeError for values that JSON lacks."""
+        known = self._sorts.get(of)
+        if known is None:
             return None
-        owner = self._owner(document)
-        for at, one in enumerate(sets):
-            found = self._memo.get(one.key(document, owner))
+        asked = document
+        for at, one in enumerate(known.sets):
+            part = one.part(document, asked)
+            found = self._memo.get(one.key(part, known.owner))
             if found is not None:
                 if at:
-                    sets.insert(0, sets.pop(at))
+                    known.sets.insert(0, known.sets.pop(at))
                 return found
+            if len(part) > LONG and asked is document:
+                asked = _written(document)
         return None
 
-    def put(self, document: Json, part: Json, paths: Iterable[Path], result: Json) -> Json:
+    def put(self, of: Sort, part: Json, paths: Iterable[Path], result: Json) -> Json:
         """Remember the verdict on an input; returns the object that represents all equal verdicts.
 
         `part`: what of the input was judged. `paths`: what of the part was read.
         """
         read = frozenset(path[:DEPTH] for path in paths)
-        of = sort(document)
         if len(self._sorts) >= SORTS and of not in self._sorts:
             self._sorts.clear()
-        sets = self._sorts.setdefault(of, [])
+        owner, sets = self._sorts.get(of) or self._sorts.setdefault(of, _Known(ascii(of.team).encode(), []))
         one = next((known for known in sets if known.paths == read), None)
         if one is None:
-            self._count += 1
-            one = ReadSet(self._count, read)
+            one = self._set(read)
             sets.insert(0, one)
             del sets[SETS:]
-        return self._memo.put(one.key(part, self._owner(document)), result)
+        return self._memo.put(one.key(one.part(part, part), owner), result)
 
     def __len__(self) -> int:
         return len(self._memo)
 
-    def _owner(self, document: Json) -> bytes:
-        name = team(document)
-        known = self._owners.get(name)
-        if known is None:
-            if len(self._owners) >= SORTS:
-                self._owners.clear()
-            known = self._owners[name] = orjson.dumps(name)
-        return known
+    def _set(self, read: frozenset[Path]) -> ReadSet:
+        one = self._sets.get(read)
+        if one is None:
+            if len(self._sets) >= SORTS:
+                self._sets.clear()
+            self._count += 1
+            one = self._sets[read] = ReadSet(self._count, read)
+        return one
 
 
 def _deep(document: Json, first: str, second: str, third: str) -> object:
@@ -221,20 +249,32 @@ def _deep(document: Json, first: str, second: str, third: str) -> object:
     return [value]
 
 
-def sort(document: Json) -> object:
-    """The sort of a call: calls of one sort mostly have one read set. It decides the order of search, no verdict."""
-    action = document.get("action")
+def sort(document: Json) -> Sort:
+    """The sort of a call. It decides the order of search, no verdict."""
+    subject, action = document.get("subject"), document.get("action")
+    team = subject.get("team") if type(subject) is dict or isinstance(subject, Mapping) else None
+    name = team if isinstance(team, str) else ""
     if type(action) is not dict:
-        return None
+        return Sort(name, None, of_result=False, of_list=False)
     kind = action.get("kind")
-    return kind if type(kind) is str else None, action.get("of_result") is True, action.get("of_list") is True
+    return Sort(
+        name,
+        kind if type(kind) is str else None,
+        of_result=action.get("of_result") is True,
+        of_list=action.get("of_list") is True,
+    )
 
 
-def team(document: Json) -> str:
-    """The team of an input, a part of each key: no team can learn about other teams' calls from response times."""
-    subject = document.get("subject")
-    name = subject.get("team") if type(subject) is dict or isinstance(subject, Mapping) else None
-    return name if isinstance(name, str) else ""
+def _written(document: Json) -> Json:
+    """The same input, whose values are JSON already: each further key copies them. Raises TypeError as `get` does."""
+    return {
+        section: {name: _fragment(value) for name, value in values.items()} if type(values) is dict else values
+        for section, values in document.items()
+    }
+
+
+def _fragment(value: object) -> object:
+    return orjson.Fragment(orjson.dumps(value, option=_SORTED)) if type(value) in (dict, list) else value
 
 
 class Memoized:
@@ -262,14 +302,15 @@ class Memoized:
     async def decide(self, document: Json) -> Json:
         """`data.gateway.decision`; the same object for all equal verdicts."""
         memo = self._memo
+        of = sort(document)  # another thread may judge: nothing of the document is read after that
         try:
-            if memo is not None and (found := memo.get(document)) is not None:
+            if memo is not None and (found := memo.get(of, document)) is not None:
                 return found
             part = self._projection.key(document)
         except (TypeError, ValueError, RecursionError) as error:
             raise PolicyUnavailable(f"the input is not JSON: {error}") from None
         result, read = await self._judge(document, part)
-        return result if memo is None else memo.put(document, self._projection.part(part), read, result)
+        return result if memo is None else memo.put(of, self._projection.part(part), read, result)
 
     async def ping(self) -> None:
         """No effect: the engine is always ready."""
