@@ -33,7 +33,7 @@ _log = logging.getLogger("meshgate")
 def row(said: Mapping[str, object]) -> Tool:
     """The row that a request has. Raises ConfigError for keys of the file alone, ValidationError for other mistakes."""
     if local := [key for key in _LOCAL if key in said]:
-        words = f"has {', '.join(local)}: programs and files of this machine are named by the configuration file only"
+        words = f"{', '.join(local)}: only the configuration file names programs and files of this machine"
         raise ConfigError(words)
     return Tool.model_validate(said)
 

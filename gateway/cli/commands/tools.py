@@ -17,7 +17,9 @@ def register(parser: Any) -> None:
     """Add the commands to the parser."""
     tools = commands.group(parser, "tools", "tools of MCP servers, and which of them are accepted")
     command = commands.command(tools, "list", show_all, "list the tools of a server, with their states and digests")
-    command.add_argument("server", metavar="SERVER", nargs="?", help="a row of the section tools; default: all servers")
+    command.add_argument(
+        "server", metavar="SERVER", nargs="?", help="a tool server, in the file or registered; default: all servers"
+    )
     commands.json_option(command)
     command = commands.command(tools, "show", show, "print the definition of a tool, as its server listed it last")
     command.add_argument("tool", type=_tool, metavar="SERVER/TOOL", help="as listed by tools list")

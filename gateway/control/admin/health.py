@@ -130,7 +130,7 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         return GaugeMetricFamily("meshgate_calls_in_flight", "Calls in flight.", value=gateway.shared.shares.calls)
 
     def upstreams() -> Metric:
-        words = "1: the provider or tool server answered its last call, 0: it did not, or a circuit is open."
+        words = "1: the provider, tool server or agent answered its last call, 0: not, or a circuit is open."
         family = GaugeMetricFamily("meshgate_upstream_state", words, labels=["provider"])
         open_ = gateway.shared.healths.troubled()
         for provider, state in gateway.shared.healths.states.items():
@@ -138,7 +138,7 @@ def gauges(gateway: Gateway) -> list[Callable[[], Metric]]:
         return family
 
     def circuits() -> Metric:
-        words = "Targets and tool servers by the state of their circuit: closed, open, half_open."
+        words = "Targets, tool servers and agents by the state of their circuit: closed, open, half_open."
         family = GaugeMetricFamily("meshgate_upstream_circuits", words, labels=["provider", "state"])
         for provider, state, number in gateway.shared.healths.circuits():
             family.add_metric([provider, state], number)
