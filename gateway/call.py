@@ -372,6 +372,7 @@ class Request:
     tools: tuple[str, ...] = ()  # names of the tools offered to the model
     recalled: Mapping[str, str] = field(default_factory=dict, repr=False)  # placeholder -> value that only a tool gets
     writes: bool | None = None  # the called tool writes: by the operator, else by the server; None: nobody says
+    deletes: bool = False  # the request that the called HTTP tool gets has the method DELETE
     control: bool = False  # a message of the protocol (a list): takes request limits, and no policy judges it
     fields: list[str] = field(default_factory=list)  # names of fields that the dialect does not know
     dropped: tuple[str, ...] = ()  # those that were removed, as paths

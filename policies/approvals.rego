@@ -17,5 +17,11 @@ fits(pattern) if names.calls(pattern)
 
 fits(pattern) if glob.match(pattern, null, names.called_written)
 
-# The request of an HTTP tool, whatever the name of its operation: `delete /v1/orders/7`.
+# The request of an HTTP tool, whatever the name of its operation: `delete /v1/orders/7`, and `delete removeorder` for an
+# operation that is called as a tool.
 fits(pattern) if glob.match(pattern, null, lower(concat(" ", [input.action.args.method, input.action.args.path])))
+
+fits(pattern) if {
+	input.action.deletes
+	glob.match(pattern, null, concat(" ", ["delete", lower(input.action.name)]))
+}

@@ -483,6 +483,29 @@ def test_mistakes_of_a_document_are_found_at_the_check(tmp_path: Path, document:
     assert "tools.crm.openapi" in str(fault.value)
 
 
+REMOVES = """openapi: 3.1.0
+info: {title: T, version: "1"}
+paths:
+  /v1/o:
+    delete: {operationId: removeOrder}
+    post: {operationId: deliver}
+"""
+
+
+def test_the_method_delete_needs_a_person_in_every_way(crm: Crm, tmp_path: Path) -> None:
+    """By the shipped policies, whatever the name of the operation: over plain HTTP, and as a tool."""
+    (tmp_path / "crm.yaml").write_text(REMOVES)
+    row = {"http": crm.url, "methods": ["POST", "DELETE"], "openapi": str(tmp_path / "crm.yaml")}
+    shipped = {"path": str(Path(__file__).parents[1] / "policies")}
+    with running(tmp_path, config(tmp_path, "http://127.0.0.1:9/v1", tools={"crm": row}, policy=shipped)) as line:
+        client = Client(line, "/mcp/crm")
+        assert client.call("removeOrder", {})["error"]["data"]["code"] == "approval_required"
+        assert ask(line, "/v1/o", "DELETE").json()["error"]["code"] == "approval_required"
+        assert crm.seen == []
+        assert client.call("deliver", {})["result"]["isError"] is False
+        assert ask(line, "/v1/o", "POST").status_code == 200
+
+
 def test_operations_that_are_no_tools(crm: Crm, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They leave the others alone; plain requests call them; lists and objects are written as the document says."""
     (tmp_path / "odd.yaml").write_text(ODD)

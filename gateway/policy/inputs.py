@@ -67,7 +67,8 @@ class Inputs:
         call is not counted (no `quotas.calls`, or a replayed answer). `context.left`: what the quotas of the workflow
         leave after a call of a tool or an agent; {} for a model, so that equal calls have equal inputs. Of a call of a
         tool, `action.server` is the row of `tools`, `action.args` are the arguments as they leave, `action.writes`:
-        whether the tool writes, as operator or server say (null: neither does); `action.of_result`: the result is
+        whether the tool writes, as operator or server say (null: neither does); `action.deletes`: the request of an
+        HTTP tool has the method DELETE; `action.of_result`: the result is
         judged; `action.of_list`: whether the caller may see the tool, before there are arguments.
         `action.hosted`: the tools among `action.tools` that the provider runs, as objects: see `dialects.hosted`.
         `subject.acting`: the name of a sub-agent; undefined for other callers.
@@ -96,6 +97,7 @@ class Inputs:
                 "args": {**arguments},
                 "server": server,
                 "writes": request.writes,
+                "deletes": request.deletes,
                 "of_result": call.authorization.of_result,
                 "of_list": call.authorization.of_list,
             },

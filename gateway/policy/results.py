@@ -39,7 +39,9 @@ class Results:
                     counts[one.entity] = counts.get(one.entity, 0) + 1
         content = self._contents.read(told, call.team) if self._contents is not None else None
         asked, said = call.copied(), call.request
-        asked.request = Request(correlation_id=said.correlation_id, content=content, writes=said.writes)
+        asked.request = Request(
+            correlation_id=said.correlation_id, content=content, writes=said.writes, deletes=said.deletes
+        )
         asked.redaction = Redaction(counts=counts, roles=frozenset({"tool"}) if counts else frozenset())
         asked.authorization = Authorization(of_result=True)
         return asked

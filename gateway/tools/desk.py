@@ -34,6 +34,7 @@ from gateway.tools.eras import Eras
 from gateway.tools.later_tasks import LaterTasks, acknowledged
 from gateway.tools.listening import URIS, Listener, Listening, no_stream
 from gateway.tools.notices import CANCELLED
+from gateway.tools.operations import deletes
 from gateway.tools.pins import Pins
 from gateway.tools.plain_words import PlainWords
 from gateway.tools.rounds import Rounds
@@ -198,6 +199,7 @@ class Desk:
         if tool is None:
             raise mcp.unknown_tool()
         call.request.label, call.request.writes = call.resource.name, writes(server.row, tool)
+        call.request.deletes = bool(server.row.openapi) and deletes(tool.tool)
         if not await self._visible.admits(call):
             raise mcp.unknown_tool()
         await self._tasks.choose(codec, tool, partial(self._answered.way, call, codec, server))

@@ -37,6 +37,7 @@ from gateway.upstream.bodies import begun, received
 from gateway.upstream.client import Client, Response
 
 _STEPS: Final = frozenset({".", ".."})
+_DELETES: Final = "destructiveHint"
 
 
 class OperationsWire(Wire):
@@ -152,9 +153,14 @@ class OperationsWire(Wire):
         return content
 
 
+def deletes(tool: Json) -> bool:
+    """Whether the request of a tool that is an operation has the method DELETE."""
+    return tool.get("annotations", {}).get(_DELETES) is True
+
+
 def _tool(one: Operation) -> Json:
     hints = {"readOnlyHint": one.method in http_tool.READS, "idempotentHint": one.method in http_tool.REPEATS}
-    hints["destructiveHint"] = one.method == "DELETE"
+    hints[_DELETES] = one.method == "DELETE"
     told: Json = {
         "name": one.name,
         "description": one.description,

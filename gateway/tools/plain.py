@@ -92,6 +92,7 @@ class PlainDesk:
         call.request.writes = codec.method not in http_tool.READS or any(
             fnmatchcase(codec.called, it) for it in row.write
         )
+        call.request.deletes = codec.method == "DELETE"
         call.request.found = [
             (
                 slot,
