@@ -29,9 +29,11 @@ fits(pattern, name) if {
 	glob.match(pattern, null, normal(spaced(name)))
 }
 
-# With a separator before each word that begins with a capital letter.
-spaced(name) := strings.replace_n(
-	{said[0]: concat("_", split(said[0], "")) | some said in regex.find_all_string_submatch_n(`[a-z0-9][A-Z]`, name, -1)},
+# With a separator before each word that begins with a capital letter: `deleteOrder`, `DELETEOrder`, `getHTTPLog`.
+spaced(name) := parted(`([A-Z])([A-Z][a-z])`, parted(`([a-z0-9])([A-Z])`, name))
+
+parted(border, name) := strings.replace_n(
+	{said[0]: concat("_", [said[1], said[2]]) | some said in regex.find_all_string_submatch_n(border, name, -1)},
 	name,
 )
 

@@ -13,6 +13,9 @@ test_words_with_capital_letters if {
 	names.fits("send_*", "sendMail")
 	names.fits("delete_*", "mcp__shop__deleteOrder")
 	names.fits("delete_*", "DeleteOrder2Day")
+	names.fits("delete_*", "DELETEOrder")
+	names.fits("get_*_by_id", "getHTTPLogById")
+	names.spaced("getHTTPLogById") == "get_HTTP_Log_By_Id"
 	names.fits("getuser*", "getUserList")
 	not names.fits("send_*", "resendMail")
 	not names.fits("send_*", "sending")

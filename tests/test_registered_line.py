@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 import tool_server
@@ -89,6 +90,9 @@ def test_a_server_is_registered_called_and_dropped(tmp_path: Path, server: Scrip
         ("other", {}, 400),
         ("other", {"mcp": "http://127.0.0.1:9/mcp", "auth": {"token": "mg-admin-key-0123456789"}}, 400),
         ("other", {"mcp": "http://127.0.0.1:9/mcp", "auth": {"type": "user", "client_id": "c"}}, 400),
+        ("other", {"mcp": "http://127.0.0.1:9/mcp", "headers": {"X\r\nY": "z"}}, 400),
+        ("other", {"mcp": "http://127.0.0.1:9/mcp", "headers": {"X Y": "z"}}, 400),
+        ("other", {"mcp": "http://127.0.0.1:9/mcp", "max_answer": "9" * 40}, 400),
     ],
 )
 def test_what_is_not_registered(tmp_path: Path, name: str, row: Any, status: int) -> None:
@@ -129,5 +133,27 @@ async def test_a_record_of_another_key(tmp_path: Path) -> None:
         await change(store, mine, "b", row)
         await change(store, mine, "a", None)
         assert rows_of(await record(store), mine) == {"b": row}
+    finally:
+        await store.close()
+
+
+async def test_a_row_of_another_version(tmp_path: Path) -> None:
+    """A row that this version cannot read is left out; the others count, and a change keeps the row."""
+    seal, row = Seal(b"1" * 32), Tool(mcp="http://127.0.0.1:9/mcp")
+    later = {"mcp": "http://127.0.0.1:9/mcp", "of_a_later_version": True}
+    store = open_store(State(url=f"sqlite:///{tmp_path}/state.db"))
+    await store.open()
+    try:
+        await change(store, seal, "a", row)
+        before = await record(store)
+        assert before is not None
+        said = orjson.loads(seal.disclose("tool servers", before))
+        await store.pin(":registered", seal.enclose("tool servers", orjson.dumps({**said, "b": later})), before)
+        assert await registered(store, seal) == {"a": row}
+        await change(store, seal, "c", row)
+        assert await registered(store, seal) == {"a": row, "c": row}
+        assert orjson.loads(seal.disclose("tool servers", await record(store) or b""))["b"] == later
+        await change(store, seal, "b", None)
+        assert orjson.loads(seal.disclose("tool servers", await record(store) or b"")).keys() == {"a", "c"}
     finally:
         await store.close()

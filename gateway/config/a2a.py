@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.config.scalars import Count, HttpUrl, Seconds, Secret
+from gateway.config.scalars import Count, Header, HttpUrl, Seconds, Secret
 from gateway.config.sections import Section
 
 
@@ -47,7 +47,7 @@ class RemoteAgent(Section):
     url: HttpUrl
     """Base URL of the agent: its card is at `/.well-known/agent-card.json` below. Interfaces that the card has on
     another host are not used."""
-    headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    headers: dict[Header, Secret] = Field(default_factory=dict, repr=False)
     """Headers of every request."""
     auth: AgentAuth | None = None
     """The credential of the gateway; null: none."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.providers import CLOUDS, ROWS, Auth, Ceiling, Kind, Role, Row
-from gateway.config.scalars import HttpUrl, Seconds, Secret
+from gateway.config.scalars import Header, HttpUrl, Seconds, Secret
 from gateway.config.sections import Section
 from gateway.dialects import Codec, Profile
 from gateway.dialects.openai_ceilings import CEILINGS
@@ -66,7 +66,7 @@ class Provider(Section):
     responses: bool | None = None
     """Whether a provider of format openai has `/responses`; otherwise, such requests are translated to
     `/chat/completions`. Default: as the kind has it; true without a kind."""
-    headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    headers: dict[Header, Secret] = Field(default_factory=dict, repr=False)
     """Further headers sent with every call to the provider."""
     timeout: Seconds = 600
     """Seconds a call may take as a whole."""

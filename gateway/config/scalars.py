@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 PLAIN_TIERS: Final = frozenset({"", "auto", "default", "standard", "standard_only"})
 """Names of the standard service tier, which has the model's own price."""
 _MULTIPLIER = {"": 1, "k": 1_000, "m": 1_000_000}
+_MOST: Final = 2**63  # what JSON and the stores can hold
 SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
 
 
@@ -24,7 +25,7 @@ def _count(value: object) -> object:
     """`200k` -> 200000."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)", value.strip().lower())):
         amount = Decimal(match[1]) * _MULTIPLIER[match[2]]
-        if amount == amount.to_integral_value():
+        if amount == amount.to_integral_value() and amount < _MOST:
             return int(amount)
     if isinstance(value, str):
         raise ValueError("a count is a whole number from 0, written like 500, 200k or 3m")
@@ -64,6 +65,13 @@ def _secret(value: str) -> str:
     value = value.strip()
     if any(ord(c) < 32 or ord(c) > 126 for c in value):
         raise ValueError("contains a character that is not allowed in an HTTP header")
+    return value
+
+
+def _header(value: str) -> str:
+    """A token (RFC 9110, section 5.6.2)."""
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+        raise ValueError("the name of a header has letters, digits and -, without blanks, colons and line breaks")
     return value
 
 
@@ -108,6 +116,7 @@ Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str)
 Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(ge=0)]
 Rated = Annotated[Rate, BeforeValidator(_rate, json_schema_input_type=str)]
 Secret = Annotated[str, AfterValidator(_secret)]
+Header = Annotated[str, AfterValidator(_header)]
 Digest = Annotated[str, AfterValidator(_digest)]
 VaultKey = Annotated[str, AfterValidator(_vault_key)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gateway.config.scalars import Count, HostPattern, HttpUrl, Seconds, Secret, VaultKey
+from gateway.config.scalars import Count, Header, HostPattern, HttpUrl, Seconds, Secret, VaultKey
 
 Named = Literal["PERSON", "LOCATION", "ORGANIZATION", "NRP"]
 Action = Literal["mask", "redact", "hash", "partial", "block", "allow"]
@@ -144,7 +144,7 @@ class ServerSource(Section):
     """URL of the bundle, such as https://bundles.example.com/gateway.tar.gz."""
     token: Secret = Field(default="", repr=False)
     """Sent as `Authorization: Bearer`."""
-    headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    headers: dict[Header, Secret] = Field(default_factory=dict, repr=False)
     """Further headers."""
     interval: Seconds = Field(default=30, gt=0)
     """Seconds between two fetches."""
@@ -402,7 +402,7 @@ class Upload(Section):
     """URL of the collector, such as https://logs.example.com/logs (`/logs` is the path of OPA's decision-log API)."""
     token: Secret = Field(default="", repr=False)
     """Sent as `Authorization: Bearer`."""
-    headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    headers: dict[Header, Secret] = Field(default_factory=dict, repr=False)
     """Further headers."""
     batch: Count = Field(default=500, ge=1, le=10_000)
     """Maximum number of decisions in one request."""

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.scalars import Count, HttpUrl, Seconds, Secret
+from gateway.config.scalars import Count, Header, HttpUrl, Seconds, Secret
 from gateway.config.sections import Action, Section
 
 NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,62}")
@@ -141,7 +141,7 @@ class Tool(Section):
     """Environment variables of the program, beside PATH, HOME and LANG."""
     memory: Count | None = Field(default=None, gt=0)
     """Maximum bytes of memory (address space) of the program. Default: no limit."""
-    headers: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    headers: dict[Header, Secret] = Field(default_factory=dict, repr=False)
     """Headers of every request."""
     auth: ToolAuth | None = None
     """The credential of the gateway; null: none."""

@@ -21,6 +21,7 @@ import orjson
 
 from gateway import ids
 from gateway.call import Json
+from gateway.stores import StoreUnavailable
 from gateway.stores.writer import Writer, connect
 
 SCHEMA: Final = "CREATE TABLE IF NOT EXISTS processes (name TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID"
@@ -50,10 +51,14 @@ class Lost:
         self._writer.submit("INSERT OR REPLACE INTO processes VALUES (?, ?)", (ids.WORKER, time.time()))
         await self._writer.barrier()
 
-    def close(self) -> None:
-        """This process ends, and has recorded all its calls."""
-        self._writer.submit("DELETE FROM processes WHERE name = ?", (ids.WORKER,))
-        os.close(self._lock)
+    async def close(self) -> None:
+        """This process ends, and has recorded all its calls: only when they are written, others may look."""
+        try:
+            self._writer.submit("DELETE FROM processes WHERE name = ?", (ids.WORKER,))
+            with suppress(StoreUnavailable):
+                await self._writer.barrier()
+        finally:
+            os.close(self._lock)
 
     async def look(self) -> int:
         """Record the calls of processes that were killed; returns their number. Raises StoreUnavailable."""

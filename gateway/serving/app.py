@@ -162,7 +162,7 @@ class Gateway:
             stack.callback(lambda: workers.leave(telemetry.snapshot))
             writer, self._watch = _audit_writer(config, store, stack)
             self._lost = Lost(writer, telemetry.say)
-            stack.callback(self._lost.close)
+            stack.push_async_callback(self._lost.close)
             await self._lost.open()
             self.shared = Shared(store, writer, clients, O200k(), telemetry)
             clients.open(["direct", "public"])

@@ -13,7 +13,9 @@ from typing import Final
 
 import orjson
 from cryptography.exceptions import InvalidTag
+from pydantic import ValidationError
 
+from gateway.call import Json
 from gateway.config.grammar import Config
 from gateway.config.tools import Tool
 from gateway.errors import ConfigError
@@ -75,36 +77,45 @@ async def change(store: Pins, seal: Seal, name: str, new: Tool | None) -> None:
     """
     for _ in range(_TRIES):
         data = await record(store)
-        rows = {**_opened(data, seal)}
+        rows = _opened(data, seal)
         rows.pop(name, None)
         if new is not None:
-            rows[name] = new
+            rows[name] = new.model_dump(mode="json", exclude_unset=True)
         if len(rows) > MOST:
             raise ConfigError(f"{MOST} servers are registered already")
-        said = {key: one.model_dump(mode="json", exclude_unset=True) for key, one in rows.items()}
-        if await store.pin(_NAME, seal.enclose(_CONTEXT, orjson.dumps(said)), data):
+        if await store.pin(_NAME, seal.enclose(_CONTEXT, orjson.dumps(rows)), data):
             return
     raise ConfigError("other operators keep changing the registered servers; try again")
 
 
 def rows_of(data: bytes | None, seal: Seal | None) -> Rows:
-    """The rows of a record. One that cannot be read has none, so that calls of the servers of the file go on."""
+    """The rows of a record. One that cannot be read has none, so that calls of the servers of the file go on.
+
+    A row that this version does not know, as another one wrote the row, is left out; the record keeps the row.
+    """
+    rows: dict[str, Tool] = {}
     try:
-        return _opened(data, seal)
+        said = _opened(data, seal)
     except ConfigError as fault:
         _log.error("%s", fault)
-        return {}
+        return rows
+    for name, one in said.items():
+        try:
+            rows[name] = Tool.model_validate(one)
+        except ValidationError:  # whose words could have credentials
+            _log.error("the tool server %s, registered by the admin API, is no row of this version: left out", name)
+    return rows
 
 
-def _opened(data: bytes | None, seal: Seal | None) -> Rows:
-    """The rows of a record. Raises ConfigError for one that cannot be read."""
+def _opened(data: bytes | None, seal: Seal | None) -> dict[str, Json]:
+    """The rows of a record, as they were written. Raises ConfigError for a record that cannot be read."""
     if data is None:
         return {}
     words = "the tool servers that were registered by the admin API cannot be read: they need their pii.vault_key"
     if seal is None:
         raise ConfigError(words)
     try:
-        said = orjson.loads(seal.disclose(_CONTEXT, data))
-        return {name: Tool.model_validate(one) for name, one in said.items()}
+        said: dict[str, Json] = orjson.loads(seal.disclose(_CONTEXT, data))
     except (InvalidTag, ValueError):
         raise ConfigError(words) from None
+    return said
