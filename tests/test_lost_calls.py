@@ -56,9 +56,10 @@ def killed(worker: Worker, served: Scripted) -> None:
 
 @pytest.mark.parametrize("all_of_them", [False, True], ids=["one worker", "all workers"])
 def test_a_call_of_a_killed_worker_is_recorded(
-    served: Scripted, redis_url: str, tmp_path: Path, all_of_them: bool
+    served: Scripted, redis_url: str, tmp_path_factory: pytest.TempPathFactory, all_of_them: bool
 ) -> None:
     """By another worker, or by those in the place of all; other calls are recorded as ever."""
+    tmp_path = tmp_path_factory.mktemp("l")  # the path of a socket has some hundred bytes
     row = {"mcp": served.url, "timeout": "60s", "price": 0.25}
     settings = settings_of(tmp_path, redis_url, {"it": row}) | {"quotas": {"cost_usd": 5, "calls": 10}}
     unended = "SELECT id FROM decisions WHERE id NOT IN (SELECT id FROM outcomes)"

@@ -75,10 +75,13 @@ def unstamp(connection: sqlite3.Connection) -> None:
 def _stamp(path: Path, *, alone: bool) -> bytes:
     """Write a random application id into the header on disk, so that overwriting by another file is detected."""
     with closing(connect(path)) as connection:
+        # Workers that start together agree on one stamp: the second finds that of the first.
+        connection.execute("BEGIN IMMEDIATE")
         (stamp,) = connection.execute("PRAGMA application_id").fetchone()
         if alone or stamp == 0:
             stamp = secrets.randbelow(2**31 - 1) + 1
             connection.execute(f"PRAGMA application_id = {stamp}")
+        connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return int(stamp).to_bytes(4, "big", signed=True)
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,30 @@ async def test_a_copy_from_before_the_start_is_no_longer_the_file(tmp_path: Path
             writer.close()
             first.close()
             second.close()
+
+
+async def test_processes_that_start_together_have_one_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the file of one is suspect as soon as the other has written its stamp."""
+    monkeypatch.setattr(writing, "_PATIENCE", 5000)
+    path, begun = tmp_path / "w.db", threading.Event()
+    writer = Writer(path, SCHEMA)
+    watches: list[Watch] = []
+    other = threading.Thread(target=lambda: watches.append(Watch(writer)))
+
+    def drawn(below: int) -> int:
+        if not begun.is_set():
+            begun.set()
+            other.start()
+            other.join(0.1)  # it has to wait for the stamp of the first
+        return below - 1 - len(watches)
+
+    monkeypatch.setattr("gateway.stores.watch.secrets.randbelow", drawn)
+    watches.insert(0, Watch(writer))
+    other.join()
+    assert [watch._problem() for watch in watches] == ["", ""]
+    writer.close()
+    for watch in watches:
+        watch.close()
 
 
 async def test_a_reader_during_the_start_does_not_make_the_file_suspect(
