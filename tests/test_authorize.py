@@ -96,6 +96,7 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
             "args": {},
             "server": "",
             "writes": None,
+            "deletes": False,
             "of_result": False,
             "of_list": False,
         },
