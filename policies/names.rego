@@ -17,17 +17,24 @@ behind(name) := last if {
 	last := paths[count(paths) - 1]
 }
 
+# A pattern fits a name if it fits any of its forms.
+fits(pattern, name) if matches(pattern, forms(name), written(name))
+
 # A pattern with a prefix (`mcp__mail__*`) is compared with the whole name, any other (`send_*`) with the name after it.
-fits(pattern, name) if glob.match(pattern, null, normal(name))
-
-# `list_*` also matches `list_`.
-fits(pattern, name) if glob.match(pattern, null, behind(written(name)))
-
-# `sendMail` is also `send_mail`.
-fits(pattern, name) if {
-	lower(name) != name
-	glob.match(pattern, null, normal(spaced(name)))
+matches(pattern, names, _) if {
+	some name in names
+	glob.match(pattern, null, name)
 }
+
+matches(pattern, _, whole) if {
+	contains(pattern, "__")
+	glob.match(pattern, null, whole)
+}
+
+# `list_*` also matches `list_`, and `sendMail` is also `send_mail`.
+forms(name) := {normal(name), behind(written(name))} if {
+	lower(name) == name
+} else := {normal(name), behind(written(name)), normal(spaced(name))}
 
 # With a separator before each word that begins with a capital letter: `deleteOrder`, `DELETEOrder`, `getHTTPLog`.
 spaced(name) := parted(`([A-Z])([A-Z][a-z])`, parted(`([a-z0-9])([A-Z])`, name))
@@ -37,31 +44,13 @@ parted(border, name) := strings.replace_n(
 	name,
 )
 
-fits(pattern, name) if {
-	contains(pattern, "__")
-	glob.match(pattern, null, written(name))
-}
-
-# The called tool: with its prefix, without, in normal form, and by words. Rules are evaluated once, functions at every call.
+# Those of the called tool. Rules are evaluated once, functions at every call.
 called_written := written(input.action.name)
 
-called_behind := behind(called_written)
-
-called_normal := normal(input.action.name)
-
-called_spaced := normal(spaced(input.action.name)) if lower(input.action.name) != input.action.name
+called_forms := forms(input.action.name)
 
 # Whether a pattern fits the called tool. A pattern with a slash is compared with server and tool: `orders/get_*`.
-calls(pattern) if glob.match(pattern, null, called_normal)
-
-calls(pattern) if glob.match(pattern, null, called_behind)
-
-calls(pattern) if glob.match(pattern, null, called_spaced)
-
-calls(pattern) if {
-	contains(pattern, "__")
-	glob.match(pattern, null, called_written)
-}
+calls(pattern) if matches(pattern, called_forms, called_written)
 
 calls(pattern) if {
 	contains(pattern, "/")
