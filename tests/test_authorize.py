@@ -23,32 +23,10 @@ from gateway.policy.engines.bundle import load
 from gateway.policy.engines.embedded import Embedded
 from gateway.policy.inputs import Inputs
 from gateway.policy.verdict import CLASSES, read
+from one_answer import Fake
 
 ALLOW: Json = {"allow": True, "deny": [], "obligations": {}}
 INPUTS = Inputs(SimpleNamespace(model=lambda name: SimpleNamespace(max_output=100)))
-
-
-class Fake:
-    """An engine with one answer."""
-
-    version = "v1"
-
-    def __init__(self, result: Any) -> None:
-        self.result = result
-        self.asked: list[Json] = []
-
-    async def open(self) -> None: ...
-
-    async def ping(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    async def decide(self, document: Json) -> Json:
-        self.asked.append(document)
-        if isinstance(self.result, Exception):
-            raise self.result
-        result: Json = self.result
-        return result
 
 
 def call(**changes: Any) -> Call:

@@ -16,6 +16,7 @@ from gateway.policy import visible
 from gateway.policy.authorize import PolicyCheck
 from gateway.policy.inputs import Inputs
 from gateway.policy.visible import Visible
+from one_answer import Fake
 
 INPUTS = Inputs(SimpleNamespace(model=lambda name: SimpleNamespace(max_output=100)))
 ALLOW: Json = {"allow": True, "deny": [], "obligations": {}}
@@ -23,25 +24,12 @@ DENY: Json = {"allow": False, "deny": [{"code": "no", "class": "safety", "messag
 ALICE = Subject("alice", "red")
 
 
-class Engine:
-    """An engine with one answer, which notes what it was asked."""
-
-    version = "v1"
+class Engine(Fake):
+    """An engine that memoizes, unless said otherwise."""
 
     def __init__(self, result: Json = ALLOW, *, memoized: bool = True) -> None:
-        self.result = result
+        super().__init__(result)
         self.memoized = memoized
-        self.asked: list[Json] = []
-
-    async def open(self) -> None: ...
-
-    async def ping(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    async def decide(self, document: Json) -> Json:
-        self.asked.append(document)
-        return self.result
 
 
 class Log:

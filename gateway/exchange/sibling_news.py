@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -47,7 +47,7 @@ class SiblingNews:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._lines: dict[Path, _Line] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._server: asyncio.AbstractServer | None = None
         self._here: Path | None = None
 
@@ -83,9 +83,11 @@ class SiblingNews:
         if self._here is not None:
             self._here.unlink(missing_ok=True)
 
-    def _run(self, work: object) -> None:
-        assert asyncio.iscoroutine(work), "work is a coroutine"
-        task: asyncio.Task[None] = asyncio.create_task(work)
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._keep(asyncio.create_task(work))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task until it is done."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -115,8 +117,7 @@ class SiblingNews:
         """Take the messages of one worker, until it ends."""
         task = asyncio.current_task()
         assert task is not None, "connections are tasks"
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(task)
         worker = ""
         try:
             while line := await reader.readline():
